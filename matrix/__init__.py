@@ -1,0 +1,1 @@
+"""What to run: recipes in, points and jobs out. Pure: no network, no clock, git only to read a revision."""

@@ -1,0 +1,95 @@
+"""Errors that a person can act on, and the exit codes they end in."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+class Exit(enum.IntEnum):
+    """Exit codes of `servematrix`. When a run has several outcomes, the largest code below 100 is its own."""
+
+    OK = 0, "everything asked for was done"
+    BUG = 1, "an error in servematrix itself; the traceback is shown"
+    USAGE = 2, "the command line was not understood"
+    CHECK_FAILED = 3, "`check` or `test` found something"
+    RECIPE_INVALID = 10, "a recipe or cluster file says something that cannot be"
+    RECIPE_UNREADABLE = 11, "a file could not be read: a link, not UTF-8, too large, or not YAML"
+    NOTHING_SELECTED = 12, "no point matches the selectors"
+    SETUP_FAILED = 13, "an environment could not be made, or git could not answer"
+    OUT_IN_USE = 14, "the results folder already holds a run"
+    RECORD_UNREADABLE = 15, "a record is missing, cut short, or not a record"
+    NOT_COMPARABLE = 16, "two record sets differ in more, or in less, than was named"
+    CHANGELOG_INVALID = 17, "perf-changelog.yaml breaks a rule of its format"
+    LAUNCHER_MISSING = 18, "the cluster's launcher is not part of this version"
+    PREFLIGHT_FAILED = 20, "the node is not fit to run the job"
+    MODEL_MISSING = 21, "the model's folder is not there"
+    PORT_TAKEN = 22, "another process listens on the server's port"
+    STORAGE_FULL = 23, "the disk was full while results were written"
+    SERVER_EXITED = 30, "the server ended before it was ready"
+    SERVER_NOT_READY = 31, "the server was not ready within its limit"
+    SERVER_UNHEALTHY = 32, "/health said 200, and the first completion failed"
+    SERVER_DIED = 33, "the server ended while it was loaded"
+    CLIENT_FAILED = 40, "the load client failed or left no result"
+    CLIENT_EMPTY = 41, "the load client ended well, yet no request completed"
+    GATE_FAILED = 42, "a point was measured and a gate calls it invalid"
+    CANCELLED = 130, "interrupted by SIGINT or SIGTERM; what was measured is kept"
+
+    meaning: str
+
+    def __new__(cls, value: int, meaning: str) -> Exit:
+        """Keep the meaning beside the number, so that docs and `--help` are made from this table."""
+        member = int.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where in a file: line and column count from 1, as editors do."""
+
+    file: str
+    line: int = 0
+    col: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.col}" if self.line else self.file
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One thing that is wrong: where, what, and what to change."""
+
+    place: Place
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.message}"
+
+
+class HarnessError(Exception):
+    """An error with an exit code and text for people; several problems are told at once."""
+
+    def __init__(self, exit_code: Exit, message: str, problems: Sequence[Problem] = ()) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+        self.message = message
+        self.problems = tuple(sorted(set(problems)))
+
+    def __str__(self) -> str:
+        return "\n".join([*map(str, self.problems), self.message] if self.message else map(str, self.problems))
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A hint at the nearest known word, else the list of all of them; empty when there are none."""
+    names = sorted(known)
+    near = get_close_matches(word, names, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"known: {', '.join(names)}" if names else ""

@@ -1,0 +1,247 @@
+"""From a recipe to its points."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from matrix import cluster as clusters
+from matrix import key, recipe, tree
+from matrix.errors import Exit, HarnessError, Place, Problem, did_you_mean
+from matrix.protocol import PROTOCOL_VERSION, Protocol
+from matrix.ranges import concurrencies, condition
+
+if TYPE_CHECKING:
+    from matrix.recipe import Recipe, Search, Where, Workload
+    from matrix.source import Source
+    from matrix.strict_yaml import Document, Path
+    from matrix.tree import Tree
+
+SLACK_TOKENS = 256
+"""What a server's context has beyond isl + osl, unless a recipe sets it."""
+
+
+@dataclass(slots=True)
+class Cell:
+    """One point with all that a plan needs to know of it."""
+
+    id: str
+    recipe: Recipe
+    workload: Workload
+    search: Search
+    concurrency: int
+    cluster: clusters.Cluster
+    max_model_len: int
+    flags: dict[str, str | bool]
+    env: dict[str, str]
+    kernel: dict[str, str] | None
+    parts: key.Parts
+    place: Place
+    key: str = field(default="")
+
+
+def expand(from_tree: Tree, name: str) -> list[Cell]:
+    """Every point of a recipe, in the order of its file.
+
+    Raises:
+        HarnessError: RECIPE_INVALID or RECIPE_UNREADABLE, with every problem at its place.
+    """
+    read, document = recipe.load(from_tree.recipes, name)
+    return _Expansion(from_tree, name, read, document).cells()
+
+
+def shape(search: Search) -> str:
+    """The parallelism in a point's identifier, such as `tp8-ep8`; parts of 1 are left out, except tp."""
+    parts = [f"tp{search.tp}"]
+    parts += [f"{part}{n}" for part in ("pp", "ep", "dp", "dcp", "pcp") if (n := getattr(search, part)) > 1]
+    return "-".join(parts)
+
+
+def lengths_name(isl: int, osl: int) -> str:
+    """`8k1k` for multiples of 1024 on both sides, else figures: `128x32`."""
+    if isl % 1024 == osl % 1024 == 0:
+        return f"{isl // 1024}k{osl // 1024}k"
+    return f"{isl}x{osl}"
+
+
+def flag_text(value: recipe.Flag) -> str | bool:
+    """A flag's value as the command line has it; a boolean picks the bare or the `--no-` form."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, dict | list):
+        return json.dumps(value, sort_keys=True)
+    return str(value)
+
+
+class _Expansion:
+    def __init__(self, from_tree: Tree, name: str, read: Recipe, document: Document) -> None:
+        self.tree, self.name, self.recipe, self.document = from_tree, name, read, document
+        self.problems: list[Problem] = []
+        self.cluster = self._cluster()
+        self.common = self._common_parts()
+        self.kernel = self._kernel()
+        self.used_when: set[int] = set()
+        self.kernel_used = False
+
+    def report(self, path: Path, message: str) -> None:
+        self.problems.append(Problem(self.document.place(path), message))
+
+    def cells(self) -> list[Cell]:
+        found: dict[str, Cell] = {}
+        for w, workload in enumerate(self.recipe.workloads):
+            for s, search in enumerate(workload.search):
+                path = ("workloads", w, "search", s)
+                if self.cluster and search.devices > self.cluster.devices.count:
+                    self.report(
+                        path,
+                        f"{shape(search)} takes {search.devices} devices, and a node of {self.recipe.cluster} "
+                        f"has {self.cluster.devices.count}",
+                    )
+                for concurrency in concurrencies(search.concurrency):
+                    cell = self._cell(workload, search, concurrency, self.document.place(path))
+                    if cell is None:
+                        continue
+                    if first := found.get(cell.id):
+                        self.report(path, f"{cell.id} is a point already in line {first.place.line}; take one out")
+                    found.setdefault(cell.id, cell)
+        self._report_unused()
+        if self.problems:
+            raise HarnessError(Exit.RECIPE_INVALID, "", self.problems)
+        return list(found.values())
+
+    def _cluster(self) -> clusters.Cluster | None:
+        known = clusters.names(self.tree.clusters)
+        if self.recipe.cluster not in known:
+            self.report(("cluster",), f"no cluster {self.recipe.cluster!r}; {did_you_mean(self.recipe.cluster, known)}")
+            return None
+        try:
+            return clusters.load(self.tree.clusters, self.recipe.cluster)
+        except HarnessError as error:
+            self.problems += error.problems
+            return None
+
+    def _common_parts(self) -> dict[str, Any]:
+        """The parts of the key that all points of the recipe share."""
+        if self.cluster is None:
+            return {}
+        devices, container = self.cluster.devices, self.cluster.container
+        common: dict[str, Any] = {
+            "model": self.recipe.model,
+            "revision": self.recipe.revision,
+            "image": self.recipe.image,
+            "cluster": self.recipe.cluster,
+            "env_from": self.cluster.env_from,
+            "devices": {"model": devices.model, "count": devices.count, "client_cores": self.cluster.client_cores},
+            "container": {"runtime": container.runtime, "devices": container.devices},
+            "protocol": {"version": PROTOCOL_VERSION} | _changed(self.recipe.protocol),
+        }
+        try:
+            if tree.is_carried(self.recipe.model):
+                common["model_files"] = tree.model_digest(self.tree.recipes, self.recipe.model)
+        except HarnessError as error:
+            self.report(("model",), error.problems[0].message if error.problems else error.message)
+        if container.runtime == "none":
+            try:
+                common["locked"] = tree.locked_digest(self.tree.locks, self.recipe.image)
+            except HarnessError as error:
+                self.report(("image",), error.message)
+        elif "==" in self.recipe.image:
+            self.report(("image",), f"{self.recipe.image!r} is a package, and {self.recipe.cluster} runs container images")
+        return common
+
+    def _kernel(self) -> dict[str, str] | None:
+        wanted = self.recipe.kernel
+        if wanted is None:
+            return None
+        known = tree.kernels(self.tree.kernels)
+        if wanted.name not in known:
+            hint = did_you_mean(wanted.name, known) or "this tree has none in kernels/"
+            self.report(("kernel", "name"), f"no kernel {wanted.name!r}; {hint}")
+            return None
+        arch = self.cluster.devices.arch if self.cluster else ""
+        found = {"name": wanted.name, "variant": wanted.variant, "expect": wanted.expect}
+        return found | {"files": tree.kernel_digest(self.tree.kernels, wanted.name, arch)}
+
+    def _cell(self, workload: Workload, search: Search, concurrency: int, place: Place) -> Cell | None:
+        if self.cluster is None:
+            return None
+        facts = {"isl": workload.isl, "osl": workload.osl, "concurrency": concurrency}
+        facts |= {part: getattr(search, part) for part in ("tp", "pp", "ep", "dp")}
+        longest = workload.max_model_len or self.recipe.max_model_len or workload.isl + workload.osl + SLACK_TOKENS
+        flags: dict[str, recipe.Flag] = _parallel_flags(search) | {"max-model-len": longest, **self.recipe.serve.flags}
+        env: dict[str, str | None] = {**self.cluster.env, **self.recipe.serve.env}
+        for number, rule in enumerate(self.recipe.serve.when):
+            if _holds(rule, facts):
+                self.used_when.add(number)
+                flags |= rule.flags
+                env |= rule.env
+        kernel = None
+        if self.recipe.kernel and _holds(self.recipe.kernel.when, facts):
+            self.kernel_used, kernel = True, self.kernel
+        texts = {name: flag_text(value) for name, value in sorted(flags.items()) if value is not None}
+        kept_env = {name: value for name, value in sorted(env.items()) if value is not None}
+        load = {"isl": workload.isl, "osl": workload.osl, "concurrency": concurrency}
+        chat = {"chat_template": True} if self.recipe.client.chat_template else {}
+        parts = key.parts(**self.common, flags=texts, env=kept_env, workload=load | chat, kernel=kernel)
+        if longest < workload.isl + workload.osl:
+            need = workload.isl + workload.osl
+            self.problems.append(Problem(place, f"max-model-len {longest} is below isl + osl = {need}"))
+        return Cell(
+            id=f"{self.name}/{lengths_name(workload.isl, workload.osl)}-{shape(search)}-c{concurrency}",
+            recipe=self.recipe,
+            workload=workload,
+            search=search,
+            concurrency=concurrency,
+            cluster=self.cluster,
+            max_model_len=longest,
+            flags=texts,
+            env=kept_env,
+            kernel=kernel,
+            parts=parts,
+            place=place,
+            key=key.key(parts),
+        )
+
+    def _report_unused(self) -> None:
+        if self.cluster is None:
+            return
+        for number in range(len(self.recipe.serve.when)):
+            if number not in self.used_when:
+                self.report(("serve", "when", number), "no point of the recipe meets this condition; mend it, or take it out")
+        if self.recipe.kernel and not self.kernel_used:
+            self.report(("kernel",), "no point of the recipe meets the kernel's `when`; mend it, or take the kernel out")
+
+
+def _parallel_flags(search: Search) -> dict[str, recipe.Flag]:
+    names = {
+        "tp": "tensor-parallel-size",
+        "pp": "pipeline-parallel-size",
+        "dp": "data-parallel-size",
+        "dcp": "decode-context-parallel-size",
+        "pcp": "prefill-context-parallel-size",
+    }
+    flags: dict[str, recipe.Flag] = {
+        flag: size for part, flag in names.items() if (size := getattr(search, part)) > 1 or part == "tp"
+    }
+    if search.ep > 1:
+        flags["enable-expert-parallel"] = True
+    return flags
+
+
+def _holds(where: Where, facts: dict[str, int]) -> bool:
+    for name, wanted in where.conditions().items():
+        low, high = condition(wanted)
+        if not low <= facts[name] <= high:
+            return False
+    return True
+
+
+def _changed(protocol: Protocol) -> dict[str, Any]:
+    """What a recipe sets otherwise than the default."""
+    return {name: value for name, value in protocol if value != Protocol.model_fields[name].default}
+
+
+def all_recipes(source: Source) -> list[str]:
+    """The recipes of a tree by name."""
+    return recipe.names(source)

@@ -1,0 +1,79 @@
+"""The key: a hash of what a recipe declares that can change a point's numbers.
+
+The list of parts is explicit and versioned, and a part that has its default is left out, so that a new field changes
+no old key. Text only goes in, so that the key is the same on every machine and Python.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+VERSION = "k1"
+HEX_DIGITS = 16
+
+PARTS = {
+    "model": "the model's name, or the folder that the tree carries",
+    "revision": "the commit of the model, if the recipe pins one",
+    "model_files": "hash of the files of a model that the tree carries",
+    "image": "the image, as written",
+    "locked": "for runtime none: hash of the locked package versions",
+    "flags": "every flag of `vllm serve`, by name",
+    "env": "the environment that the recipe and the cluster give the server",
+    "env_from": "environment that the cluster takes from the node",
+    "workload": "isl, osl, concurrency and, where it is used, the chat template",
+    "protocol": "the protocol's version and what the recipe changes in it",
+    "kernel": "name, variant, expectation, and hash of the shipped files",
+    "cluster": "the cluster's name",
+    "devices": "model and number of the devices, client cores",
+    "container": "runtime and the options that can change numbers",
+}
+"""Every part that a key may have, with its meaning; docs/keys.md shows this table."""
+
+Parts = dict[str, Any]
+
+
+def parts(**given: object) -> Parts:
+    """The parts of a key; empty ones are left out.
+
+    Raises:
+        KeyError: for a part that is not in `PARTS`.
+    """
+    for name in given:
+        PARTS[name]  # an unknown part is an error of this code
+    return {name: given[name] for name in PARTS if given.get(name) not in (None, "", {}, [])}
+
+
+def digest(content: object, hex_digits: int = HEX_DIGITS) -> str:
+    """Hash of plain values, independent of the order of mappings."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:hex_digits]
+
+
+def key(of: Parts) -> str:
+    """The key of a point, such as `k1:3fa1c07de5b2f100`."""
+    return f"{VERSION}:{digest(of)}"
+
+
+def files_digest(files: Mapping[str, bytes]) -> str:
+    """Hash of files by relative name and content."""
+    return digest({name: hashlib.sha256(content).hexdigest() for name, content in files.items()})
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any], above: str = "") -> list[str]:
+    """Dotted names of what differs between two sets of parts, such as `flags.block-size`."""
+    found: list[str] = []
+    for name in sorted(one.keys() | other.keys()):
+        a, b = one.get(name), other.get(name)
+        if isinstance(a, dict) or isinstance(b, dict):
+            if not isinstance(a or {}, dict) or not isinstance(b or {}, dict):
+                found.append(f"{above}{name}")
+            else:
+                found += differences(a or {}, b or {}, f"{above}{name}.")
+        elif a != b:
+            found.append(f"{above}{name}")
+    return found

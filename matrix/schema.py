@@ -1,0 +1,111 @@
+"""What all checked files share: strict models, and errors with their place."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from matrix.errors import Problem, did_you_mean
+
+if TYPE_CHECKING:
+    from matrix.strict_yaml import Document, Path
+
+
+class Strict(BaseModel):
+    """A value read from YAML: no unknown keys, no conversions, no changes afterwards."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        populate_by_name=True,
+        use_attribute_docstrings=True,
+        serialize_by_alias=True,
+    )
+
+
+class Value(BaseModel):
+    """A value that this code makes and writes as JSON; unknown keys of a newer version are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=())
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_MESSAGES = {
+    "missing": "{key!r} is missing",
+    "string_type": "wants text, not {value}; put it in quotes if text is meant",
+    "int_type": "wants a whole number, not {value}",
+    "float_type": "wants a number, not {value}",
+    "bool_type": "wants true or false, not {value}",
+    "dict_type": "wants a mapping (key: value), not {value}",
+    "model_type": "wants a mapping (key: value), not {value}",
+    "list_type": "wants a list, not {value}",
+    "too_short": "must not be empty",
+}
+
+
+def validate(model: type[Model], document: Document, problems: list[Problem]) -> Model | None:
+    """Turn a document into a model; what is wrong is added to `problems`, one for each place."""
+    problems += document.problems
+    try:
+        return model.model_validate(document.value)
+    except ValidationError as error:
+        seen = {problem.place for problem in problems}
+        for found in error.errors(include_url=False):
+            path = _real_path(document.value, found["loc"])
+            place = document.place(path)
+            if place not in seen:
+                problems.append(Problem(place, _words(model, found, path)))
+            seen.add(place)
+        return None
+
+
+def _real_path(value: Any, loc: tuple[str | int, ...]) -> Path:  # noqa: ANN401 - any YAML value
+    """The part of a pydantic location that exists in the document; it also names union branches and missing keys."""
+    path: list[str | int] = []
+    for step in loc:
+        if isinstance(value, dict) and step in value:
+            value = value[step]
+        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
+            value = value[step]
+        else:
+            continue
+        path.append(step)
+    return tuple(path)
+
+
+def _words(model: type[BaseModel], found: Any, path: Path) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
+    kind, key = found["type"], str(found["loc"][-1])
+    if kind == "extra_forbidden":
+        hint = did_you_mean(key, _keys_beside(model, path))
+        return f"unknown key {key!r}; {hint}"
+    where = f"{path[-1]!r} " if path and kind != "missing" else ""
+    if kind in _MESSAGES:
+        return where + _MESSAGES[kind].format(key=key, value=_short(found["input"]))
+    return where + str(found["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 40 else text[:37] + "..."  # noqa: PLR2004 - what reads well in a line
+
+
+def _keys_beside(model: type[BaseModel], path: Path) -> list[str]:
+    """The keys that a mapping knows: walks the JSON schema along the path."""
+    schema = model.model_json_schema()
+    node = schema
+    for step in path[:-1]:
+        node = _resolve(schema, node)
+        node = node.get("items", {}) if isinstance(step, int) else node.get("properties", {}).get(step, {})
+    return list(_resolve(schema, node).get("properties", {}))
+
+
+def _resolve(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
+    for branch in (node, *node.get("anyOf", ())):
+        if "$ref" in branch:
+            resolved: dict[str, Any] = schema["$defs"][branch["$ref"].rsplit("/", 1)[1]]
+            return resolved
+    return node

@@ -1,0 +1,91 @@
+"""Which points: by pattern, or by what changed between two trees."""
+
+from __future__ import annotations
+
+from fnmatch import translate
+from re import compile as compile_pattern
+from typing import TYPE_CHECKING
+
+from matrix import key
+from matrix.errors import Exit, HarnessError, did_you_mean
+from matrix.expand import all_recipes, expand
+from matrix.plan import Plan, Selected, make
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matrix.expand import Cell
+    from matrix.tree import Tree
+
+
+def chosen(tree: Tree, selectors: Sequence[str]) -> Plan:
+    """The plan of the points that match any selector; no selector means all of them."""
+    recipes = all_recipes(tree.recipes)
+    wanted = recipes
+    if selectors and not any(set("*?[") & set(text.split("/")[0]) for text in selectors):
+        wanted = [name for name in recipes if name in {text.split("/")[0] for text in selectors}]
+    cells = [cell for cells in _expand_all(tree, wanted).values() for cell in cells]
+    found = [Selected(cell) for cell in matching(cells, selectors)]
+    if not found:
+        _nothing(selectors, recipes, [cell.id for cell in cells])
+    return make(found)
+
+
+def changed(base: Tree, head: Tree, selectors: Sequence[str]) -> Plan:
+    """The plan of the points whose key differs between two trees, both read by this code.
+
+    A recipe of the base that cannot be read any more counts as changed as a whole; its error stands in the plan.
+    """
+    after = {cell.id: cell for cells in _expand_all(head, all_recipes(head.recipes)).values() for cell in cells}
+    before: dict[str, Cell] = {}
+    problems: list[str] = []
+    unread: set[str] = set()
+    for name in all_recipes(base.recipes):
+        try:
+            before |= {cell.id: cell for cell in expand(base, name)}
+        except HarnessError as error:
+            unread.add(name)
+            problems.append(f"the base's {name} cannot be read, so all of its points count as changed:\n{error}")
+    selected = []
+    for cell in matching(list(after.values()), selectors):
+        old = before.get(cell.id)
+        if cell.id.split("/")[0] in unread:
+            selected.append(Selected(cell, "changed: the base's recipe cannot be read"))
+        elif old is None:
+            selected.append(Selected(cell, "new"))
+        elif old.key != cell.key:
+            vary = tuple(key.differences(old.parts, cell.parts))
+            selected.append(Selected(cell, f"changed: {', '.join(vary)}", vary))
+    gone = [name for name in before if name not in after]
+    return make(selected, gone=gone, problems=problems)
+
+
+def matching(cells: Sequence[Cell], selectors: Sequence[str]) -> list[Cell]:
+    """The cells that match any selector; a selector without a slash names whole recipes."""
+    if not selectors:
+        return list(cells)
+    patterns = [compile_pattern(translate(text if "/" in text else f"{text}/*")) for text in selectors]
+    return [cell for cell in cells if any(pattern.match(cell.id) for pattern in patterns)]
+
+
+def _expand_all(tree: Tree, names: Sequence[str]) -> dict[str, list[Cell]]:
+    """Every recipe's cells; the problems of all recipes are told at once."""
+    found: dict[str, list[Cell]] = {}
+    errors: list[HarnessError] = []
+    for name in names:
+        try:
+            found[name] = expand(tree, name)
+        except HarnessError as error:
+            errors.append(error)
+    if errors:
+        worst = max(error.exit_code for error in errors)
+        raise HarnessError(worst, "", [problem for error in errors for problem in error.problems])
+    return found
+
+
+def _nothing(selectors: Sequence[str], recipes: Sequence[str], points: Sequence[str]) -> None:
+    asked = " ".join(selectors) or "all"
+    if not recipes:
+        raise HarnessError(Exit.NOTHING_SELECTED, "there is no recipe in recipes/")
+    hint = did_you_mean(selectors[0], points or recipes) if selectors else ""
+    raise HarnessError(Exit.NOTHING_SELECTED, f"no point matches {asked}; {hint}\nsee what there is: ./servematrix plan")

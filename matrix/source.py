@@ -1,0 +1,141 @@
+"""Where the files of a tree come from: a folder, or a revision of a git repository."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+from matrix.errors import Exit, HarnessError, Place, Problem
+
+SIZE_LIMIT_BYTES = 1_000_000
+"""No recipe, cluster file or model description needs more; a larger one is a mistake or an attack."""
+_TREE_FOLDERS = ("recipes", "kernels", "requirements")
+
+
+class Source(Protocol):
+    """A read-only view of a tree's files, by path relative to its root."""
+
+    name: str
+
+    def files(self, folder: str) -> list[str]:
+        """Every file below a folder, sorted; empty if the folder is missing."""
+
+    def read(self, path: str) -> bytes:
+        """The content of one regular file of at most `SIZE_LIMIT_BYTES`."""
+
+
+def unreadable(path: str, why: str) -> HarnessError:
+    """The error for a file that cannot be taken at all."""
+    return HarnessError(Exit.RECIPE_UNREADABLE, "", [Problem(Place(path), why)])
+
+
+_LINK = "is a symbolic link; put the file itself there, so that the tree says all it means"
+_LARGE = f"is larger than {SIZE_LIMIT_BYTES:,} bytes; a file of a recipe tree never needs that"
+
+
+class Folder:
+    """A working tree. Links are refused: they could leave the tree, or loop."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        self.name = "the working tree"
+
+    def files(self, folder: str) -> list[str]:
+        """Every file below a folder, sorted; links are listed, so that reading them tells why not."""
+        found: list[str] = []
+        for base, folders, names in os.walk(self.root / folder):
+            relative = Path(base).relative_to(self.root).as_posix()
+            folders[:] = [name for name in folders if name != "__pycache__"]
+            found += [f"{relative}/{name}" for name in names]
+        return sorted(found)
+
+    def read(self, path: str) -> bytes:
+        """The content of one file, opened without following a link in its last part."""
+        full = self.root / path
+        try:
+            if full.is_symlink() or not full.resolve(strict=True).is_relative_to(self.root):
+                raise unreadable(path, _LINK)
+            status = full.stat()
+            if not stat.S_ISREG(status.st_mode):
+                raise unreadable(path, "is not a regular file")
+            if status.st_size > SIZE_LIMIT_BYTES:
+                raise unreadable(path, _LARGE)
+            return full.read_bytes()
+        except (OSError, RuntimeError) as error:
+            raise unreadable(path, getattr(error, "strerror", None) or str(error)) from error
+
+
+class Revision:
+    """One commit of a git repository, read without a checkout."""
+
+    def __init__(self, repository: Path, revision: str) -> None:
+        self.repository = repository
+        self.commit = commit_of(repository, revision)
+        self.name = f"commit {self.commit[:12]}"
+
+    @cached_property
+    def _entries(self) -> dict[str, tuple[str, str, int]]:
+        """Path -> (mode, object, size) of the folders that a plan reads."""
+        listing = git(self.repository, "ls-tree", "-r", "-l", "-z", self.commit, "--", *_TREE_FOLDERS)
+        entries = {}
+        for line in listing.decode(errors="surrogateescape").split("\0"):
+            if line:
+                head, path = line.split("\t", 1)
+                mode, _, name, size = head.split()
+                entries[path] = (mode, name, int(size) if size != "-" else 0)
+        return entries
+
+    def files(self, folder: str) -> list[str]:
+        """Every file below a folder, sorted."""
+        return sorted(path for path in self._entries if path.startswith(f"{folder}/"))
+
+    @cached_property
+    def _contents(self) -> dict[str, bytes]:
+        """Object -> bytes of every file within the size limit, from one `git cat-file`."""
+        wanted = {
+            name for mode, name, size in self._entries.values() if mode[:3] == "100" and size <= SIZE_LIMIT_BYTES
+        }
+        answer = git(self.repository, "cat-file", "--batch", stdin="\n".join(wanted).encode())
+        contents, at = {}, 0
+        while at < len(answer):
+            end = answer.index(b"\n", at)
+            name, _, size = answer[at:end].decode().split()
+            contents[name] = answer[end + 1 : end + 1 + int(size)]
+            at = end + int(size) + 2
+        return contents
+
+    def read(self, path: str) -> bytes:
+        """The content of one file as it was committed."""
+        if path not in self._entries:
+            raise unreadable(path, f"is not in {self.name}")
+        mode, name, size = self._entries[path]
+        if mode == "120000":
+            raise unreadable(path, _LINK)
+        if size > SIZE_LIMIT_BYTES:
+            raise unreadable(path, _LARGE)
+        return self._contents[name]
+
+
+def git(repository: Path, *arguments: str, stdin: bytes = b"") -> bytes:
+    """What a git command prints; an error of git is one of set-up, with git's own words."""
+    command = ["git", "-C", str(repository), *arguments]
+    try:
+        done = subprocess.run(command, input=stdin, capture_output=True, check=False)
+    except FileNotFoundError as error:
+        raise HarnessError(Exit.SETUP_FAILED, "git is not installed; --changed and provenance need it") from error
+    if done.returncode:
+        words = done.stderr.decode(errors="replace").strip()
+        raise HarnessError(Exit.SETUP_FAILED, f"git {arguments[0]}: {words}")
+    return done.stdout
+
+
+def commit_of(repository: Path, revision: str) -> str:
+    """The 40-hex commit that a revision names."""
+    if revision.startswith("-"):
+        raise HarnessError(Exit.USAGE, f"{revision!r} is not a revision")
+    answer = git(repository, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
+    return answer.decode().strip()

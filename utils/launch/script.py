@@ -1,0 +1,90 @@
+"""A job's commands as a shell script that a person can read and run."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+
+from matrix.protocol import requests
+from utils.launch import container
+from utils.node import command, load
+
+if TYPE_CHECKING:
+    from matrix.plan import Job, Point
+    from utils.launch.base import Order
+
+_PORT = 8000
+
+
+def environment() -> jinja2.Environment:
+    """Templates with strict names and a filter for each way of quoting."""
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("utils.launch"),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701 - shell, not HTML: every value goes through `quote` or `command`
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters["quote"] = shlex.quote
+    made.filters["command"] = _wrapped
+    return made
+
+
+def render(order: Order, job: Job, *, vllm: str, container: str) -> str:
+    """The script of a job: server, and for each point warm-up and load, exactly as the node runs them."""
+    cluster = order.clusters[job.cluster]
+    port = cluster.port or _PORT
+    first = job.points[0]
+    model = command.model_path(first.model, order.tree)
+    return environment().get_template("by-hand.sh.j2").render(
+        job=job,
+        env=job.serve.env,
+        env_from=cluster.env_from,
+        container=container,
+        serve=[vllm, *command.serve(job.serve, model, port)],
+        health=f"http://127.0.0.1:{port}/health",
+        points=[_commands(point, model, port, vllm) for point in job.points],
+    )
+
+
+def for_slurm(order: Order, job: Job) -> str:
+    """The same for a cluster behind Slurm, with the allocation and the container line."""
+    cluster = order.clusters[job.cluster]
+    if cluster.slurm is None:
+        raise AssertionError
+    image = f"{cluster.paths.squash}/{container.squash_name(job.points[0].image)}"
+    allocate = [
+        *("salloc", f"--partition={cluster.slurm.partition}", f"--gres={cluster.slurm.gres}", "--nodes=1"),
+        *(f"--cpus-per-task={cluster.slurm.cpus_per_task}", f"--time={-(-job.walltime_s // 60)}"),
+    ]
+    inside = [*container.pyxis(cluster, image, "$PWD"), "--pty", "bash"]
+    lines = [shlex.join(allocate), *(f"export XDG_RUNTIME_DIR={path}" for path in [cluster.paths.runtime] if path)]
+    lines.append(shlex.join(inside).replace("'$PWD", '"$PWD"\'') if "'$PWD" in shlex.join(inside) else shlex.join(inside))
+    return render(order, job, vllm="vllm", container="\n".join(lines))
+
+
+def _commands(point: Point, model: str, port: int, vllm: str) -> dict[str, Any]:
+    folder = f"results/{point.id.split('/')[1]}"
+    least = requests(point.protocol, point.concurrency, 0.0)
+    return {
+        "id": point.id,
+        "folder": folder,
+        "min_duration_s": point.protocol.min_duration_s,
+        "warmup": [vllm, *load.argv(command.warmup(point, model, port, folder))],
+        "load": [vllm, *load.argv(command.measured(point, model, port, folder, 0.0))],
+        "least": least,
+    }
+
+
+def _wrapped(argv: list[str], indent: int = 2) -> str:
+    """A command with its options on lines of their own, quoted."""
+    lines: list[str] = []
+    for word in argv:
+        if word.startswith("--") or not lines:
+            lines.append(shlex.quote(word))
+        else:
+            lines[-1] += f" {shlex.quote(word)}"
+    return f" \\\n{' ' * indent}".join(lines)

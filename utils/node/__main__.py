@@ -1,0 +1,35 @@
+"""Run one job: `python -m utils.node JOB.json`. Started by a launcher, in an allocation or on this machine."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+
+from matrix.errors import Exit
+from utils.node import events, process
+from utils.node.failure import Cancelled
+from utils.node.run import outcome
+from utils.node.spec import NodeJob
+
+
+def main() -> int:
+    """Read the job, run it, leave no process behind."""
+    process.cancel_on_signals()
+    process.die_with_parent(signal.SIGTERM)
+    process.adopt_orphans()
+    code = Exit.BUG
+    try:
+        spec = NodeJob.model_validate(json.loads(Path(sys.argv[1]).read_bytes()))
+        code = outcome(spec, events.to_stdout)
+    except Cancelled:
+        code = Exit.CANCELLED
+    finally:
+        process.sweep()
+        events.to_stdout({"kind": "end", "facts": {"exit": int(code)}})
+    return int(code)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""Runs many calls of `vllm bench serve` without importing vLLM for each: imports once, then forks a child a call.
+
+Runs under the Python that has vLLM. Each line on stdin is {"argv": [...], "log": PATH}; the child executes exactly what
+the command `vllm` would with those arguments. Each answer on stdout is one line: {"ready"}, {"pid"}, {"rc", "cpu_s"}.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import sys
+import traceback
+
+IMPORTS = (
+    "vllm.entrypoints.cli.main",
+    "vllm.entrypoints.cli.benchmark.main",
+    "vllm.entrypoints.cli.openai",
+    "vllm.entrypoints.cli.serve",
+    "vllm.entrypoints.cli.run_batch",
+    "vllm.entrypoints.cli.collect_env",
+    "vllm.benchmarks.serve",
+    "vllm.platforms",
+)
+
+
+def answer(**fields: object) -> None:
+    """Write one line to the node; the imports may have printed to stdout, so the real one was kept aside."""
+    os.write(_ANSWERS, (json.dumps(fields) + "\n").encode())
+
+
+def child(argv: list[str], log: str) -> None:
+    """Become the command."""
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(handle, 1)
+    os.dup2(handle, 2)
+    sys.argv = ["vllm", *argv]
+    status = 1
+    try:
+        importlib.import_module("vllm.entrypoints.cli.main").main()
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:  # noqa: BLE001 - whatever it was, it belongs into the call's log
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def main() -> None:
+    """Import, then serve calls until stdin ends."""
+    for name in IMPORTS:
+        try:
+            importlib.import_module(name)
+        except ImportError:  # another version has other modules; the child imports what it needs
+            continue
+    answer(ready=True)
+    for line in sys.stdin:
+        call = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.close(_ANSWERS)
+            child(call["argv"], call["log"])
+        answer(pid=pid)
+        _, status, usage = os.wait4(pid, 0)
+        answer(rc=os.waitstatus_to_exitcode(status), cpu_s=usage.ru_utime + usage.ru_stime)
+
+
+if __name__ == "__main__":
+    _ANSWERS = os.dup(1)
+    os.dup2(2, 1)
+    main()

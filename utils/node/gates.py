@@ -1,0 +1,207 @@
+"""Gates: checks of one run that need no history. A failed one makes the record invalid, by name.
+
+The identities hold for any closed loop of requests, so that a swapped, cut or doctored result breaks at least one.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from utils.node.record import Gate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from utils.node.record import Counters, Load, Telemetry
+    from utils.node.requests_raw import RawLoad
+
+CLIENT_SHARE_MOST = 0.6
+ITL_SLACK_US = 1000
+INPUT_SLACK = 0.005
+SPAN_SLACK = 0.03
+SPAN_SLACK_S = 0.25
+LITTLE_DRAIN = 0.3
+LITTLE_MOST = 1.005
+REPORTED_SLACK = 0.002
+PREEMPTIONS_PER_REQUEST = 0.1
+
+TRACEBACK = re.compile(r"Traceback \(most recent call last\)|EngineDeadError|Fatal Python error")
+JIT = re.compile(r"during inference: .*latency spike|torch\.compile takes [\d.]+ s", re.I)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that gates look at."""
+
+    raw: RawLoad
+    load: Load
+    drawn_input: np.ndarray
+    """What the seed asked for, request by request."""
+    drawn_output: np.ndarray
+    chat: bool
+    """The server's chat template adds tokens to each prompt."""
+    speculative: bool
+    """Several tokens may come in one streamed answer."""
+    counters: Counters
+    telemetry: Telemetry
+    server_alive: bool
+    log_of_load: str
+    """The server's log between the load's start and end."""
+
+
+def requests_complete(e: Evidence) -> Gate:
+    """Every request completed, and as many as were asked for."""
+    raw, asked = e.raw, e.load.requests
+    good = raw.completed == asked == len(raw.errors) and raw.failed == 0 and bool(raw.ok.all())
+    return _gate("requests_complete", good, f"{raw.completed} of {asked} completed, {raw.failed} failed, {len(raw.errors)} rows")
+
+
+def output_lengths(e: Evidence) -> Gate:
+    """Each request produced exactly the tokens that the seed's own draw asks for."""
+    if len(e.raw.output_len) != len(e.drawn_output):
+        return _gate("output_lengths", False, f"{len(e.raw.output_len)} rows, {len(e.drawn_output)} drawn")  # noqa: FBT003
+    off = int((e.raw.output_len != e.drawn_output).sum())
+    found = f"{off} of {len(e.drawn_output)} requests differ from the draw of seed {e.load.seed}"
+    return _gate("output_lengths", off == 0, f"{found}; {e.raw.output_len.sum()} tokens, {e.drawn_output.sum()} drawn")
+
+
+def input_lengths(e: Evidence) -> Gate:
+    """Prompts have the drawn lengths: exactly one offset for a chat template, else half a percent in all for tokenizers that drift."""
+    if len(e.raw.input_len) != len(e.drawn_input):
+        return _gate("input_lengths", False, f"{len(e.raw.input_len)} rows, {len(e.drawn_input)} drawn")  # noqa: FBT003
+    off = e.raw.input_len - e.drawn_input
+    if e.chat:
+        off = off - int(np.median(off))
+    share = float(np.abs(off).sum() / max(1, e.drawn_input.sum()))
+    return _gate("input_lengths", share <= INPUT_SLACK, f"{100 * share:.3f} % of the drawn prompt tokens are off, at most {100 * INPUT_SLACK} %")
+
+
+def server_counts(e: Evidence) -> Gate:
+    """The server counted the same tokens and requests as the client."""
+    ok = e.raw.ok
+    sides = {
+        "generation tokens": (e.counters.generation_tokens, int(e.raw.output_len[ok].sum())),
+        "prompt tokens": (e.counters.prompt_tokens, int(e.raw.input_len[ok].sum())),
+        "requests": (e.counters.requests_succeeded, e.raw.completed),
+    }
+    found = ", ".join(f"{name} {server} by the server and {client} by the client" for name, (server, client) in sides.items())
+    return _gate("server_counts", all(server == client for server, client in sides.values()), found)
+
+
+def itl_sum(e: Evidence) -> Gate:
+    """The times between tokens add up to latency minus time to first token, in every request."""
+    sums = np.array([row.sum() for row in e.raw.itl_us], dtype=np.int64)
+    rounding = np.array([len(row) for row in e.raw.itl_us], dtype=np.int64)
+    gap = np.abs(sums - (e.raw.latency_us - e.raw.ttft_us)) - rounding
+    worst = int(gap[e.raw.ok].max(initial=0))
+    return _gate("itl_sum", worst <= ITL_SLACK_US, f"off by at most {max(0, worst) / 1000:.3f} ms, {ITL_SLACK_US / 1000:.0f} ms allowed")
+
+
+def chunks(e: Evidence) -> Gate:
+    """One streamed answer a token, or ITL means something else; not asked of speculative decoding."""
+    ok = e.raw.ok
+    tokens = int(e.raw.output_len[ok].sum())
+    streamed = sum(len(row) + 1 for row, good in zip(e.raw.itl_us, ok, strict=True) if good)
+    share = streamed / max(1, tokens)
+    good = share <= 1 and (e.speculative or share >= 0.98)  # noqa: PLR2004 - a few may merge; ITL is then 2 % off at most
+    return _gate("chunks", good, f"{streamed} streamed answers for {tokens} tokens")
+
+
+def span(e: Evidence) -> Gate:
+    """From the first start to the last token is the duration that throughput is divided by."""
+    seconds = float(e.raw.end_us.max(initial=0)) / 1e6
+    slack = max(SPAN_SLACK_S, SPAN_SLACK * e.raw.duration_s)
+    good = seconds - 0.01 <= e.raw.duration_s <= seconds + slack
+    return _gate("span", good, f"requests span {seconds:.3f} s, the client says {e.raw.duration_s:.3f} s, {slack:.3f} s may lie between")
+
+
+def littles_law(e: Evidence) -> Gate:
+    """Requests x mean latency / concurrency is the duration, less an idle drain: within [1 - 0.3 c/N, 1]."""
+    c, n = e.load.concurrency, max(1, len(e.raw.latency_us))
+    filled = float(e.raw.latency_us.sum()) / 1e6 / c / max(e.raw.duration_s, 1e-9)
+    least = 1 - LITTLE_DRAIN * c / n
+    return _gate("littles_law", least <= filled <= LITTLE_MOST, f"{filled:.4f}, wanted {least:.4f} to {LITTLE_MOST}")
+
+
+def reported_means(e: Evidence) -> Gate:
+    """The client's own totals and means are those of its rows."""
+    raw, ok = e.raw, e.raw.ok
+    many = ok & (raw.output_len > 1)
+    tpot = (raw.latency_us[many] - raw.ttft_us[many]) / np.maximum(1, raw.output_len[many] - 1)
+    ours = {
+        "total_input_tokens": float(raw.input_len[ok].sum()),
+        "total_output_tokens": float(raw.output_len[ok].sum()),
+        "mean_ttft_ms": float(raw.ttft_us[ok].mean()) / 1000,
+        "mean_e2el_ms": float(raw.latency_us[ok].mean()) / 1000,
+        "mean_tpot_ms": float(tpot.mean()) / 1000 if len(tpot) else 0.0,
+    }
+    worst = max(ours, key=lambda name: abs(ours[name] - raw.reported[name]) / max(abs(ours[name]), 1e-9))
+    off = abs(ours[worst] - raw.reported[worst]) / max(abs(ours[worst]), 1e-9)
+    return _gate("reported_means", off <= REPORTED_SLACK, f"{worst}: {ours[worst]:.6g} from the rows, {raw.reported[worst]:.6g} reported")
+
+
+def prefix_cache(e: Evidence) -> Gate:
+    """Random prompts hit no prefix cache; a hit means that prompts were sent before."""
+    hits = e.counters.prefix_cache_hits
+    return _gate("prefix_cache", hits == 0, f"{hits} tokens of {e.counters.prompt_tokens} came from the prefix cache")
+
+
+def preemptions(e: Evidence) -> Gate:
+    """Fewer than one preemption in ten requests; more is a storm, and measures the storm."""
+    most = PREEMPTIONS_PER_REQUEST * e.load.requests
+    return _gate("preemptions", e.counters.preemptions <= most, f"{e.counters.preemptions}, at most {most:.0f}")
+
+
+def client_limited(e: Evidence) -> Gate:
+    """The client used at most 60 % of a core; beyond that it measures itself."""
+    share = e.telemetry.client_cpu_share
+    return _gate("client_limited", share <= CLIENT_SHARE_MOST, f"{100 * share:.0f} % of a core, at most {100 * CLIENT_SHARE_MOST:.0f} %")
+
+
+def server_alive(e: Evidence) -> Gate:
+    """The server's main process runs after the load."""
+    return _gate("server_alive", e.server_alive, "it runs" if e.server_alive else "it ended")
+
+
+def server_log(e: Evidence) -> Gate:
+    """The server logged no traceback during the load."""
+    found = TRACEBACK.search(e.log_of_load)
+    return _gate("server_log", found is None, f"found {found[0]!r}" if found else "no traceback")
+
+
+def jit(e: Evidence) -> Gate:
+    """Nothing was compiled inside the load's window."""
+    found = JIT.search(e.log_of_load)
+    return _gate("jit", found is None, f"found {found[0][:120]!r}" if found else "no compilation")
+
+
+GATES: tuple[Callable[[Evidence], Gate], ...] = (
+    requests_complete,
+    output_lengths,
+    input_lengths,
+    server_counts,
+    itl_sum,
+    chunks,
+    span,
+    littles_law,
+    reported_means,
+    prefix_cache,
+    preemptions,
+    client_limited,
+    server_alive,
+    server_log,
+    jit,
+)
+
+
+def judge(evidence: Evidence) -> list[Gate]:
+    """Every gate's answer."""
+    return [gate(evidence) for gate in GATES]
+
+
+def _gate(name: str, passed: bool, found: str) -> Gate:  # noqa: FBT001 - always a comparison, read beside it
+    return Gate(name=name, passed=bool(passed), found=found)

@@ -1,0 +1,205 @@
+"""One point on a running server: warm-up, load, gates, record."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from matrix.errors import Exit
+from matrix.protocol import lengths, seed
+from utils.node import command, gates, load, record, stats
+from utils.node.failure import RunFailed, decisive_lines
+from utils.node.server import difference
+from utils.node.telemetry import Sampler
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from matrix.plan import Point
+    from utils.node.client import Client
+    from utils.node.events import Emit
+    from utils.node.requests_raw import RawLoad
+    from utils.node.server import Server
+
+PROGRESS_EVERY_S = 0.5
+DYING_S = 10.0
+SETTLE_S = 3.0
+
+
+@dataclass(slots=True)
+class Phases:
+    """Durations on the monotonic clock, in order; each is also an event."""
+
+    emit: Emit
+    done: list[record.Phase] = field(default_factory=list)
+
+    @contextmanager
+    def phase(self, name: str, text: str = "") -> Iterator[None]:
+        """Measure a phase; one that fails is kept too."""
+        start = time.monotonic()
+        self.emit({"kind": "phase", "name": name, "text": text})
+        try:
+            yield
+        finally:
+            took = time.monotonic() - start
+            self.done.append(record.Phase(name=name, start_s=start, duration_s=took))
+            self.emit({"kind": "done", "name": name, "seconds": took})
+
+
+@dataclass(slots=True)
+class Measured:
+    """What a point's measurement adds to the record of its run."""
+
+    fields: dict[str, Any]
+    requests: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A server and a client that are ready."""
+
+    server: Server
+    client: Client
+    special_tokens: int
+    speculative: bool
+    client_limit_s: float
+    emit: Emit
+
+
+def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int | None) -> Measured:
+    """Warm up, load, judge.
+
+    Args:
+        bench: server and client.
+        point: what to measure.
+        folder: the point's own folder, which exists.
+        phases: collects durations.
+        count: requests to measure, where an earlier run of the allocation has fixed it.
+
+    Raises:
+        RunFailed: when there is nothing to judge.
+    """
+    server = bench.server
+    warmup = command.warmup(point, server.model, server.port, str(folder))
+    with phases.phase("warm-up", f"{warmup.requests} requests"):
+        warm = _call(bench, warmup, folder, None)
+    rate = warm.completed / max(warm.duration_s, 1e-3)
+    call = command.measured(point, server.model, server.port, str(folder), rate, count)
+    age = time.monotonic() - server.started_s
+    sampler = Sampler(server.handle.pid)
+    before, log_from = server.counters(), server.log_size()
+    with phases.phase("load", f"{call.requests} requests at {point.concurrency}"):
+        raw = _call(bench, call, folder, sampler)
+    with phases.phase("gates"):
+        counters = difference(_settled(server, before, raw.completed), before)
+        asked = _asked(point, call, warmup, rate)
+        window = (raw.first_start_s, raw.first_start_s + raw.duration_s)
+        drawn = load.drawn_lengths(point.isl, point.osl, call.requests, call.seed, bench.special_tokens)
+        evidence = gates.Evidence(
+            raw=raw,
+            load=asked,
+            drawn_input=drawn[0],
+            drawn_output=drawn[1],
+            chat=point.chat_template,
+            speculative=bench.speculative,
+            counters=counters,
+            telemetry=sampler.over(*window),
+            server_alive=server.alive,
+            log_of_load=server.text(log_from),
+        )
+        answers = gates.judge(evidence)
+    fields = {
+        "status": "measured" if all(gate.passed for gate in answers) else "invalid",
+        "load": asked,
+        "counts": stats.counts(raw, call.requests),
+        "whole": stats.whole(raw, point.devices),
+        "steady": stats.steady(raw, point.concurrency, point.devices),
+        "counters": counters,
+        "telemetry": evidence.telemetry,
+        "gates": answers,
+        "server_age_s": age,
+        "files": _raw_files(raw, folder),
+    }
+    return Measured(fields, call.requests)
+
+
+def _call(bench: Bench, call: load.Call, folder: Path, sampler: Sampler | None) -> RawLoad:
+    """One call of the client, watched; its result is read and taken away."""
+    server, dead_since, told = bench.server, [0.0], [0.0]
+
+    def watch(pid: int, done: int) -> bool:
+        now = time.monotonic()
+        if sampler:
+            sampler.take(pid)
+        if now - told[0] > PROGRESS_EVERY_S:
+            told[0] = now
+            bench.emit({"kind": "progress", "done": done, "total": call.requests})
+        if not server.alive:
+            dead_since[0] = dead_since[0] or now
+            return now - dead_since[0] < DYING_S
+        return True
+
+    log = folder / call.result_name.replace(".json", ".log")
+    try:
+        ended = bench.client.call(load.argv(call), log, bench.client_limit_s, watch)
+    except RunFailed:
+        if not server.alive:
+            raise server.died() from None
+        raise
+    result = folder / call.result_name
+    if not server.alive:
+        raise server.died()
+    if ended.status != 0 or not result.is_file():
+        words = decisive_lines(log.read_text(errors="replace"))
+        raise RunFailed(Exit.CLIENT_FAILED, f"the load client ended with status {ended.status} and left {'a' if result.is_file() else 'no'} result", words)
+    raw = load.parse(result.read_bytes(), call.result_name)
+    result.unlink()
+    return raw
+
+
+def _settled(server: Server, before: record.Counters, completed: int) -> record.Counters:
+    """The server's counters once they have caught up with the client; they lag by a moment."""
+    end = time.monotonic() + SETTLE_S
+    while True:
+        after = server.counters()
+        if after.requests_succeeded - before.requests_succeeded >= completed or time.monotonic() > end:
+            return after
+        time.sleep(0.05)
+
+
+def _asked(point: Point, call: load.Call, warmup: load.Call, rate: float) -> record.Load:
+    prompt, output = lengths(point.isl), lengths(point.osl)
+    return record.Load(
+        isl=point.isl,
+        osl=point.osl,
+        input_low=prompt.low,
+        input_high=prompt.high,
+        output_low=output.low,
+        output_high=output.high,
+        concurrency=point.concurrency,
+        requests=call.requests,
+        seed=call.seed,
+        warmup_requests=warmup.requests,
+        warmup_seed=seed(point.id, "warm-up"),
+        warmup_rate_per_s=rate,
+        warmup_argv=load.argv(warmup),
+        argv=load.argv(call),
+    )
+
+
+def _raw_files(raw: RawLoad, folder: Path) -> record.Files:
+    rows, rows_hash = record.packed(raw.request_columns())
+    itls, itls_hash = record.packed(raw.itl_columns())
+    record.write_whole(folder / "requests.json.gz", rows)
+    record.write_whole(folder / "itl.json.gz", itls)
+    return record.Files(
+        requests="requests.json.gz",
+        requests_sha256=rows_hash,
+        requests_bytes=len(rows),
+        itls="itl.json.gz",
+        itls_sha256=itls_hash,
+        itls_bytes=len(itls),
+    )

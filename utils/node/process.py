@@ -1,0 +1,122 @@
+"""Processes that never outlive the node: own groups, a subreaper, and a sweep of everything below."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from utils.node.failure import Cancelled
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+    from typing import IO
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def adopt_orphans() -> None:
+    """Make orphans of this process's descendants its own children, so that the sweep finds them (prctl(2))."""
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def die_with_parent(sig: int) -> None:
+    """Ask the kernel for a signal when the parent dies, even of SIGKILL (prctl(2))."""
+    _libc.prctl(_PR_SET_PDEATHSIG, sig, 0, 0, 0)
+
+
+def cancel_on_signals() -> None:
+    """Turn the first SIGINT or SIGTERM into `Cancelled`; later ones are ignored while things are being ended."""
+
+    def handler(number: int, _frame: FrameType | None) -> NoReturn:
+        for again in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(again, signal.SIG_IGN)
+        raise Cancelled(signal.Signals(number).name)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handler)
+
+
+def start(
+    command: Sequence[str],
+    *,
+    env: dict[str, str],
+    log: IO[bytes],
+    cores: Sequence[int] = (),
+    stdin: int = subprocess.DEVNULL,
+    stdout: int | IO[bytes] | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a command in a session of its own, pinned to cores, ending when the node ends."""
+
+    def in_child() -> None:
+        die_with_parent(signal.SIGKILL)
+        if cores:
+            os.sched_setaffinity(0, cores)
+
+    return subprocess.Popen(
+        list(command),
+        env=env,
+        stdin=stdin,
+        stdout=log if stdout is None else stdout,
+        stderr=subprocess.STDOUT if stdout is None else log,
+        start_new_session=True,
+        preexec_fn=in_child,  # noqa: PLW1509 - the node has no threads when it starts processes
+    )
+
+
+def stop(process: subprocess.Popen[bytes], grace_s: float = 20.0) -> None:
+    """End a process and its group: SIGTERM, a grace, SIGKILL."""
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(grace_s)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def descendants(of: int) -> list[int]:
+    """Every process below one, by /proc."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError, IndexError):
+                parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+                children.setdefault(parent, []).append(int(entry.name))
+    found, queue = [], [of]
+    while queue:
+        below = children.get(queue.pop(), [])
+        found += below
+        queue += below
+    return found
+
+
+def sweep(limit_s: float = 10.0) -> None:
+    """Kill and reap everything below this process."""
+    end = time.monotonic() + limit_s
+    while (left := descendants(os.getpid())) and time.monotonic() < end:
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        time.sleep(0.02)
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system seconds that a process has used, 0 when it is gone (proc(5), fields 14 and 15)."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

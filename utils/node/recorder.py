@@ -1,0 +1,93 @@
+"""Fills in what every record of a run has in common: who, where, which server, which code."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from matrix import key
+from utils.node import command, preflight, record
+
+if TYPE_CHECKING:
+    from matrix.plan import Point
+    from utils.node.spec import NodeJob, Run
+
+
+class Recorder:
+    """Makes the records of one run."""
+
+    def __init__(self, spec: NodeJob, run: Run) -> None:
+        self.spec, self.run = spec, run
+        self.version, self.port, self.started_s = "", 0, 0.0
+        self.names = [point.id for point in spec.job.points]
+        server_cores, client_cores = preflight.split_cores(spec.cluster.client_cores)
+        cores = {"server_cores": server_cores, "client_cores": client_cores}
+        self.node = record.Node.model_validate(preflight.machine() | cores)
+
+    def server_is(self, version: str, port: int, started_s: float) -> None:
+        """Tell which server answers; before that there is no observed key."""
+        self.version, self.port, self.started_s = version, port, started_s
+
+    def record(self, point: Point, phases: list[record.Phase], fields: dict[str, Any]) -> record.Record:
+        """The record of a point; `fields` is what its measurement, or its failure, adds."""
+        spec = self.spec
+        position = self.names.index(point.id)
+        now = time.monotonic()
+        argv = command.serve(spec.job.serve, command.model_path(point.model, spec.tree), self.port)
+        common: dict[str, Any] = {
+            "point": point.id,
+            "key": point.key,
+            "parts": point.parts,
+            "vary": point.vary,
+            "observed": self._observed(point),
+            "failure": None,
+            "job": spec.job.id,
+            "allocation": spec.allocation,
+            "arm": self.run.arm,
+            "run_index": self.run.index,
+            "position": position,
+            "points_before": self.names[:position],
+            "points_in_run": self.names,
+            "server_age_s": now - self.started_s if self.started_s else 0.0,
+            "devices": point.devices,
+            "precision": point.precision,
+            "image": point.image,
+            "model": point.model,
+            "provenance": spec.provenance,
+            "vllm_version": self.version,
+            "serve_argv": [*spec.vllm, *argv],
+            "serve_env": spec.job.serve.env,
+            "node": self.node,
+            "clock": record.Clock(monotonic_s=now, wall_unix_s=time.time()),
+            "phases": phases,
+        }
+        return record.Record.model_validate(common | fields)
+
+    def _observed(self, point: Point) -> record.Observed | None:
+        """The key with what was found; None before the server told its version."""
+        if not self.version:
+            return None
+        node = self.node
+        found = {"vllm": self.version, "cpu": node.cpu_model, "cores": node.cores, "gpu": node.gpu_model, "driver": node.driver}
+        found = {name: value for name, value in found.items() if value} | self.spec.observed
+        parts = point.parts | {"observed": found}
+        why_not = []
+        if self.spec.environment == "given":
+            why_not.append("the environment was given by hand")
+        if "==" not in point.image and "@sha256:" not in point.image:
+            why_not.append("the image is not pinned by digest")
+        if not point.model.startswith(command.CARRIED) and not point.revision:
+            why_not.append("the model's revision is not pinned")
+        return record.Observed(key=key.key(parts), parts=parts, reusable=not why_not, why_not=why_not)
+
+
+def headline(written: record.Record) -> dict[str, float]:
+    """The whole run's means of a record, as the field publishes them."""
+    if written.whole is None:
+        return {}
+    return {
+        "tput": written.whole.total_tok_per_s_per_device,
+        "ttft_s": written.whole.ttft_s.mean,
+        "tpot_s": written.whole.tpot_s.mean,
+        "e2el_s": written.whole.e2el_s.mean,
+    }

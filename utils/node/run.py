@@ -1,0 +1,199 @@
+"""A job on a node: its runs one after another, each with a fresh server and the job's points in order."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from matrix.errors import Exit, HarnessError
+from utils.node import command, kernel, preflight, record
+from utils.node.client import Client
+from utils.node.failure import Cancelled, RunFailed
+from utils.node.point import Bench, Phases, measure
+from utils.node.recorder import Recorder, headline
+from utils.node.server import Server, free_port
+
+if TYPE_CHECKING:
+    from matrix.plan import Point
+    from utils.node.events import Emit
+    from utils.node.spec import NodeJob, Run
+
+FIRST_COMPLETION_S = 120.0
+
+
+def run_job(spec: NodeJob, emit: Emit) -> Exit:
+    """Run a job to its end; the outcome is the largest exit code of its points."""
+    worst = Exit.OK
+    scratch = Path(tempfile.mkdtemp(prefix="servematrix-"))  # short: sockets in it have 108 bytes for their path
+    try:
+        for run in spec.runs:
+            worst = max(worst, _Run(spec, run, scratch, emit).execute())
+            if Exit.PREFLIGHT_FAILED <= worst <= Exit.SERVER_UNHEALTHY:
+                break  # a server that does not start now does not start next time; the rest would only take long to say so
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return worst
+
+
+@dataclass(slots=True)
+class _Run:
+    spec: NodeJob
+    run: Run
+    scratch: Path
+    emit: Emit
+    folder: Path = field(init=False)
+    phases: Phases = field(init=False)
+    recorder: Recorder = field(init=False)
+    server: Server | None = None
+    client: Client | None = None
+
+    def execute(self) -> Exit:
+        """Start, measure every point, stop; whatever happens, each point has a record or a reason."""
+        points = self.spec.job.points
+        self.folder = self.job_folder / f"run-{self.run.index}-{self.run.arm}"
+        self.folder.mkdir(parents=True)
+        self.emit({"kind": "run", "name": f"run {self.run.index + 1}/{len(self.spec.runs)} {self.run.arm}", "text": self.spec.job.id})
+        self.phases = Phases(self.emit)
+        self.recorder = Recorder(self.spec, self.run)
+        left = list(points)
+        worst = Exit.OK
+        try:
+            bench = self._start()
+            while left:
+                worst = max(worst, self._point(bench, left[0]))
+                left.pop(0)
+        except RunFailed as error:
+            if error.exit_code is Exit.STORAGE_FULL:
+                raise
+            worst = max(worst, error.exit_code)
+            for number, point in enumerate(left):
+                self._fail(point, error, quiet=number > 0)
+        except Cancelled as signal:
+            for point in left:
+                self._fail(point, RunFailed(Exit.CANCELLED, f"interrupted by {signal}"), quiet=True)
+            raise
+        finally:
+            self._stop()
+        return worst
+
+    @property
+    def job_folder(self) -> Path:
+        return Path(self.spec.out) / "jobs" / self.spec.job.id
+
+    def _start(self) -> Bench:
+        spec, cluster = self.spec, self.spec.cluster
+        first = spec.job.points[0]
+        model = command.model_path(first.model, spec.tree)
+        with self.phases.phase("preflight"):
+            self._preflight(model)
+        server_cores, client_cores = preflight.split_cores(cluster.client_cores)
+        port = cluster.port or free_port()
+        env = self._environment()
+        argv = command.serve(spec.job.serve, model, port)
+        with self.phases.phase("server"):
+            self.server = Server.start(
+                [*spec.vllm, *argv], env, server_cores, port=port, log=self.folder / "server.log", model=model
+            )
+            self.client = Client(spec.python, env, client_cores, self.folder / "client.log")
+            self.server.wait_healthy(cluster.limits.ready_s, lambda age: self.emit({"kind": "progress", "seconds": age}))
+        with self.phases.phase("first completion"):
+            self.server.complete_once(FIRST_COMPLETION_S)
+            self.recorder.server_is(self.server.version(), self.server.port, self.server.started_s)
+            special = self.server.special_tokens()
+        speculative = any(arg.startswith("--speculative-config") for arg in argv)
+        return Bench(self.server, self.client, special, speculative, cluster.limits.client_s, self.emit)
+
+    def _stop(self) -> None:
+        if self.server is None:
+            return
+        with self.phases.phase("stop"):
+            if self.client:
+                self.client.stop()
+            self.server.stop()
+
+    def _preflight(self, model: str) -> None:
+        cluster = self.spec.cluster
+        checks = [
+            preflight.disk(Path(self.spec.out)),
+            preflight.model(model),
+            preflight.port(cluster.port),
+            preflight.program(self.spec.vllm[0]),
+            preflight.cores(cluster.client_cores),
+        ]
+        codes = {"model": Exit.MODEL_MISSING, "port": Exit.PORT_TAKEN, "disk": Exit.STORAGE_FULL}
+        for check in checks:
+            if not check.passed:
+                raise RunFailed(codes.get(check.name, Exit.PREFLIGHT_FAILED), check.cause)
+
+    def _environment(self) -> dict[str, str]:
+        """The server's and the client's environment: an explicit list, nothing else of the caller's."""
+        home = self.scratch / f"run-{self.run.index}"
+        home.mkdir()
+        paths = [str(Path(self.spec.vllm[0]).parent), os.environ.get("PATH", "/usr/bin:/bin")]
+        base = {"PATH": ":".join(paths), "HOME": str(home), "TMPDIR": str(self.scratch), "LANG": "C.UTF-8"}
+        base |= {"USER": "servematrix", "LOGNAME": "servematrix", "PYTHONUNBUFFERED": "1"}
+        taken = {name: os.environ[other] for name, other in self.spec.cluster.env_from.items() if other in os.environ}
+        return base | self.spec.job.serve.env | taken | kernel.stage(self.spec.job)
+
+    def _point(self, bench: Bench, point: Point) -> Exit:
+        folder = self._point_folder(point)
+        self.emit({"kind": "point", "name": point.id, "facts": {"begins": True}})
+        phases = Phases(self.emit, list(self.phases.done))
+        try:
+            measured = measure(bench, point, folder, phases, self._agreed_requests().get(point.id))
+        except RunFailed as error:
+            if not bench.server.alive or error.exit_code is Exit.STORAGE_FULL:
+                raise
+            self._fail(point, error)
+            return error.exit_code
+        self._agree_on(point, measured.requests)
+        written = self.recorder.record(point, phases.done, measured.fields)
+        record.save(written, folder)
+        failed = [f"{gate.name}: {gate.found}" for gate in written.gates if not gate.passed]
+        self.emit({"kind": "point", "name": point.id, "text": written.status, "facts": {"failed": failed} | headline(written)})
+        return Exit.OK if written.status == "measured" else Exit.GATE_FAILED
+
+    def _fail(self, point: Point, error: RunFailed, *, quiet: bool = False) -> None:
+        """Leave a record that tells why there is no measurement."""
+        failure = record.Failure(reason=error.exit_code.name, message=error.message, evidence=error.evidence)
+        fields = {"status": "failed", "failure": failure}
+        record.save(self.recorder.record(point, self.phases.done, fields), self._point_folder(point))
+        if not quiet:
+            self.emit({"kind": "point", "name": point.id, "text": "failed", "facts": {"failed": [str(error)]}})
+
+    def _point_folder(self, point: Point) -> Path:
+        folder = self.folder / point.id.split("/")[1]
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    @property
+    def _agreement(self) -> Path:
+        return self.job_folder / "requests.json"
+
+    def _agreed_requests(self) -> dict[str, int]:
+        """How many requests each point has in this allocation: the first run decides, for the prompts follow from it."""
+        try:
+            agreed: dict[str, int] = json.loads(self._agreement.read_bytes())
+        except FileNotFoundError:
+            return {}
+        return agreed
+
+    def _agree_on(self, point: Point, requests: int) -> None:
+        record.write_whole(self._agreement, json.dumps(self._agreed_requests() | {point.id: requests}).encode())
+
+
+def outcome(spec: NodeJob, emit: Emit) -> Exit:
+    """`run_job`, with every way in which it can end turned into an exit code."""
+    try:
+        return run_job(spec, emit)
+    except HarnessError as error:
+        emit({"kind": "error", "text": str(error)})
+        return error.exit_code
+    except Cancelled as signal:
+        emit({"kind": "error", "text": f"interrupted by {signal}; what was measured is kept"})
+        return Exit.CANCELLED

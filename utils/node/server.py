@@ -1,0 +1,196 @@
+"""One `vllm serve`: started in its own process group, ready after a real completion, always stopped."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import requests
+
+from matrix.errors import Exit
+from utils.node import process
+from utils.node.failure import RunFailed, decisive_lines
+from utils.node.record import Counters
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+POLL_S = 0.2
+FIRST_PROMPT = list(range(5, 37))
+"""Token ids. Long enough to look like a prompt: on a CPU with AMX a first one of 4 tokens killed vLLM 0.32.0 (SIGILL)."""
+_PORT_IN_USE = re.compile(r"address already in use", re.I)
+_METRICS = {
+    "prompt_tokens": "vllm:prompt_tokens_total",
+    "generation_tokens": "vllm:generation_tokens_total",
+    "preemptions": "vllm:num_preemptions_total",
+    "prefix_cache_hits": "vllm:prefix_cache_hits_total",
+    "requests_succeeded": "vllm:request_success_total",
+}
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def port_is_taken(port: int) -> bool:
+    """Whether somebody listens on a port of this machine."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@dataclass(slots=True)
+class Server:
+    """A running server and its log."""
+
+    port: int
+    log: Path
+    model: str
+    handle: subprocess.Popen[bytes]
+    started_s: float
+    session: requests.Session = field(default_factory=requests.Session)
+
+    @classmethod
+    def start(cls, command: Sequence[str], env: dict[str, str], cores: Sequence[int], *, port: int, log: Path, model: str) -> Server:
+        """Start `vllm serve …` with its output in a log."""
+        with log.open("wb") as sink:
+            server = cls(port, log, model, process.start(command, env=env, log=sink, cores=cores), time.monotonic())
+        server.session.trust_env = False  # a proxy of the node's environment must not stand between
+        return server
+
+    @property
+    def alive(self) -> bool:
+        """Whether the main process runs."""
+        return self.handle.poll() is None
+
+    def text(self, since: int = 0) -> str:
+        """The log from a byte position on."""
+        with self.log.open("rb") as file:
+            file.seek(since)
+            return file.read().decode(errors="replace")
+
+    def log_size(self) -> int:
+        """Bytes that the log has now."""
+        return self.log.stat().st_size
+
+    def wait_healthy(self, limit_s: float, waiting: Callable[[float], None]) -> None:
+        """Wait until /health says 200.
+
+        Raises:
+            RunFailed: SERVER_EXITED, PORT_TAKEN or SERVER_NOT_READY, with the log's decisive lines.
+        """
+        while True:
+            age = time.monotonic() - self.started_s
+            if not self.alive:
+                raise self._exited()
+            if age > limit_s:
+                raise RunFailed(
+                    Exit.SERVER_NOT_READY,
+                    f"the server was not ready after {limit_s:.0f} s (limits.ready_s of the cluster)",
+                    decisive_lines(self.text()),
+                )
+            try:
+                if self.session.get(self._url("/health"), timeout=5).status_code == requests.codes.ok:
+                    return
+            except requests.RequestException:
+                pass
+            waiting(age)
+            time.sleep(POLL_S)
+
+    def complete_once(self, limit_s: float) -> None:
+        """Ask for one real completion; some servers are healthy until their first one.
+
+        Raises:
+            RunFailed: SERVER_UNHEALTHY, with the log's decisive lines.
+        """
+        body = {"model": self.model, "prompt": FIRST_PROMPT, "max_tokens": 4, "temperature": 0, "ignore_eos": True}
+        why = ""
+        try:
+            answer = self.session.post(self._url("/v1/completions"), json=body, timeout=limit_s)
+            if answer.status_code == requests.codes.ok and answer.json().get("usage", {}).get("completion_tokens"):
+                return
+            why = f"status {answer.status_code}"
+        except (requests.RequestException, ValueError) as error:
+            why = type(error).__name__
+        time.sleep(1.0)  # the log's last words come after the connection broke
+        raise RunFailed(
+            Exit.SERVER_UNHEALTHY,
+            f"/health said 200, and the first completion failed ({why})",
+            decisive_lines(self.text()),
+        )
+
+    def special_tokens(self) -> int:
+        """Tokens that the tokenizer adds to a prompt by itself; the client takes them out of the length it draws."""
+        lengths = []
+        for add in (True, False):
+            body = {"model": self.model, "prompt": "5", "add_special_tokens": add}
+            answer = self.session.post(self._url("/tokenize"), json=body, timeout=60)
+            answer.raise_for_status()
+            lengths.append(int(answer.json()["count"]))
+        return lengths[0] - lengths[1]
+
+    def version(self) -> str:
+        """What the server says it is."""
+        answer = self.session.get(self._url("/version"), timeout=60)
+        answer.raise_for_status()
+        return str(answer.json()["version"])
+
+    def counters(self) -> Counters:
+        """The totals of /metrics; a name that this server lacks is an error, for its gates could not fail."""
+        answer = self.session.get(self._url("/metrics"), timeout=60)
+        answer.raise_for_status()
+        return read_counters(answer.text)
+
+    def died(self) -> RunFailed:
+        """The error for a server that ended under load."""
+        return RunFailed(Exit.SERVER_DIED, f"the server ended under load ({self._status()})", decisive_lines(self.text()))
+
+    def stop(self) -> None:
+        """End the server with all that it started."""
+        self.session.close()
+        process.stop(self.handle)
+
+    def _url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def _status(self) -> str:
+        status = self.handle.poll()
+        return "its main process still runs" if status is None else f"status {status}"
+
+    def _exited(self) -> RunFailed:
+        log = self.text()
+        if _PORT_IN_USE.search(log):
+            return RunFailed(
+                Exit.PORT_TAKEN,
+                f"port {self.port} is taken by another process; end it, or set `port: 0` in the cluster file",
+                decisive_lines(log),
+            )
+        return RunFailed(Exit.SERVER_EXITED, f"the server ended before it was ready ({self._status()})", decisive_lines(log))
+
+
+def read_counters(text: str) -> Counters:
+    """Sum the samples of each counter over their labels.
+
+    Raises:
+        RunFailed: SERVER_UNHEALTHY when a counter is missing.
+    """
+    totals = {}
+    for field_name, metric in _METRICS.items():
+        samples = re.findall(rf"^{metric}(?:{{[^\n]*}})? ([-+.0-9eE]+)$", text, re.M)
+        if not samples:
+            raise RunFailed(Exit.SERVER_UNHEALTHY, f"the server's /metrics has no {metric}; this vLLM names it otherwise")
+        totals[field_name] = int(sum(map(float, samples)))
+    return Counters(**totals)
+
+
+def difference(after: Counters, before: Counters) -> Counters:
+    """What was counted between two readings."""
+    return Counters(**{name: getattr(after, name) - getattr(before, name) for name in Counters.model_fields})

@@ -1,0 +1,52 @@
+"""Samples beside the load. A source is a function; power meters of GPUs become more of them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from utils.node import process
+from utils.node.record import Telemetry
+
+EVERY_S = 0.2
+
+
+@dataclass(slots=True)
+class Sampler:
+    """Collects (monotonic seconds, value) pairs, at most one a fifth of a second."""
+
+    server_pid: int
+    client_cpu: list[tuple[float, float]] = field(default_factory=list)
+    server_rss: int = 0
+    _last: float = 0.0
+
+    def take(self, client_pid: int) -> None:
+        """Sample if it is time to."""
+        now = time.monotonic()
+        if now - self._last < EVERY_S:
+            return
+        self._last = now
+        if used := process.cpu_seconds(client_pid):
+            self.client_cpu.append((now, used))
+        self.server_rss = max(self.server_rss, sum(map(_rss, [self.server_pid, *process.descendants(self.server_pid)])))
+
+    def over(self, start_s: float, end_s: float) -> Telemetry:
+        """What was used in a window of the monotonic clock; between samples it is interpolated."""
+        used = 0.0
+        if len(self.client_cpu) > 1 and end_s > start_s:
+            times, values = zip(*self.client_cpu, strict=True)
+            at_start, at_end = np.interp([start_s, end_s], times, values)
+            used = float(at_end - at_start)
+        share = used / (end_s - start_s) if end_s > start_s else 0.0
+        return Telemetry(client_cpu_s=used, client_cpu_share=share, server_rss_peak_bytes=self.server_rss)
+
+
+def _rss(pid: int) -> int:
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (OSError, IndexError):
+        return 0
+    return pages * 4096
