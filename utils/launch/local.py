@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import uuid
@@ -32,7 +33,7 @@ class Local:
     def script(self, order: Order, job: Job) -> str:
         """The commands of a job."""
         environment = self._environment(order, job, lambda _: None, make=False)
-        return script.render(order, job, vllm=str(environment.program("vllm")), container="")
+        return script.render(order, job, vllm=str(environment.program("vllm")))
 
     def run(self, order: Order, emit: Callable[[Event], None]) -> Exit:
         """Run every job, whatever the others did; a cancellation ends them all."""
@@ -80,7 +81,7 @@ def _node(environment: environments.Environment, spec: Path, emit: Callable[[Eve
     node = subprocess.Popen(
         [str(environment.python), "-P", "-m", "utils.node", str(spec)],
         cwd="/",
-        env={"PYTHONPATH": str(environments.ROOT), "PATH": _path(), "PYTHONDONTWRITEBYTECODE": "1"},
+        env={"PYTHONPATH": str(environments.ROOT), "PATH": os.environ.get("PATH", os.defpath), "PYTHONDONTWRITEBYTECODE": "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -105,9 +106,3 @@ def _node(environment: environments.Environment, spec: Path, emit: Callable[[Eve
         return Exit(node.returncode)
     except ValueError:
         return Exit.BUG
-
-
-def _path() -> str:
-    import os  # noqa: PLC0415 - only this function reads the environment
-
-    return os.environ.get("PATH", "/usr/bin:/bin")

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from utils.launch.base import Order
 
 _PORT = 8000
+WORKSPACE = "/tmp/servematrix-by-hand"
+"""A folder of the node that a person makes for a job run by hand."""
 
 
 def environment() -> jinja2.Environment:
@@ -33,7 +35,7 @@ def environment() -> jinja2.Environment:
     return made
 
 
-def render(order: Order, job: Job, *, vllm: str, container: str) -> str:
+def render(order: Order, job: Job, *, vllm: str, enter: str = "") -> str:
     """The script of a job: server, and for each point warm-up and load, exactly as the node runs them."""
     cluster = order.clusters[job.cluster]
     port = cluster.port or _PORT
@@ -43,7 +45,7 @@ def render(order: Order, job: Job, *, vllm: str, container: str) -> str:
         job=job,
         env=job.serve.env,
         env_from=cluster.env_from,
-        container=container,
+        enter=enter,
         serve=[vllm, *command.serve(job.serve, model, port)],
         health=f"http://127.0.0.1:{port}/health",
         points=[_commands(point, model, port, vllm) for point in job.points],
@@ -60,10 +62,11 @@ def for_slurm(order: Order, job: Job) -> str:
         *("salloc", f"--partition={cluster.slurm.partition}", f"--gres={cluster.slurm.gres}", "--nodes=1"),
         *(f"--cpus-per-task={cluster.slurm.cpus_per_task}", f"--time={-(-job.walltime_s // 60)}"),
     ]
-    inside = [*container.pyxis(cluster, image, "$PWD"), "--pty", "bash"]
-    lines = [shlex.join(allocate), *(f"export XDG_RUNTIME_DIR={path}" for path in [cluster.paths.runtime] if path)]
-    lines.append(shlex.join(inside).replace("'$PWD", '"$PWD"\'') if "'$PWD" in shlex.join(inside) else shlex.join(inside))
-    return render(order, job, vllm="vllm", container="\n".join(lines))
+    lines = [shlex.join(allocate)]
+    if cluster.paths.runtime:
+        lines.append(f'export XDG_RUNTIME_DIR="{cluster.paths.runtime}"; mkdir -p -m 0700 "$XDG_RUNTIME_DIR"')
+    lines.append(shlex.join([*container.pyxis(cluster, image, WORKSPACE), "--pty", "bash"]))
+    return render(order, job, vllm="vllm", enter="\n".join(lines))
 
 
 def _commands(point: Point, model: str, port: int, vllm: str) -> dict[str, Any]:

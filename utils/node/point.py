@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from matrix.errors import Exit
 from matrix.protocol import lengths, seed
-from utils.node import command, gates, load, record, stats
+from utils.node import command, gates, load, load_result, record, stats
 from utils.node.failure import RunFailed, decisive_lines
 from utils.node.server import difference
 from utils.node.telemetry import Sampler
@@ -97,7 +97,7 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
         counters = difference(_settled(server, before, raw.completed), before)
         asked = _asked(point, call, warmup, rate)
         window = (raw.first_start_s, raw.first_start_s + raw.duration_s)
-        drawn = load.drawn_lengths(point.isl, point.osl, call.requests, call.seed, bench.special_tokens)
+        drawn = load_result.drawn_lengths(point.isl, point.osl, call.requests, call.seed, bench.special_tokens)
         evidence = gates.Evidence(
             raw=raw,
             load=asked,
@@ -155,7 +155,7 @@ def _call(bench: Bench, call: load.Call, folder: Path, sampler: Sampler | None) 
     if ended.status != 0 or not result.is_file():
         words = decisive_lines(log.read_text(errors="replace"))
         raise RunFailed(Exit.CLIENT_FAILED, f"the load client ended with status {ended.status} and left {'a' if result.is_file() else 'no'} result", words)
-    raw = load.parse(result.read_bytes(), call.result_name)
+    raw = load_result.parse(result.read_bytes(), call.result_name)
     result.unlink()
     return raw
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from utils.node.record import Counts, Summary, Window
+from utils.node.record import VALUES_NEEDED, Counts, Summary, Window
 from utils.node.requests_raw import RawLoad
 
-NEEDED = {"p50": 5, "p90": 29, "p99": 299, "p999": 2995}
-"""Values that a one-sided 95 % bound of a percentile needs: the smallest n with q^n <= 5 %."""
 _QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
 STEADY_LEAST = 5
 """Requests that a steady window needs to be told."""
@@ -22,7 +20,7 @@ def summary(values_us: np.ndarray) -> Summary:
         return Summary(n=0, mean=0.0, std=0.0)
     seconds = values_us / _US
     quantiles = {
-        name: float(np.quantile(seconds, _QUANTILES[name])) for name, needed in NEEDED.items() if n >= needed
+        name: float(np.quantile(seconds, _QUANTILES[name])) for name, needed in VALUES_NEEDED.items() if n >= needed
     }
     return Summary(n=n, mean=float(seconds.mean()), std=float(seconds.std()), **quantiles)
 

@@ -1,0 +1,85 @@
+"""`servematrix changelog …`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from matrix.errors import Exit, HarnessError
+from utils.environments import ROOT
+from utils.results import changelog
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+
+def _file(arguments: Namespace) -> Path:
+    return Path(arguments.file) if arguments.file else ROOT / changelog.FILE
+
+
+def _content(path: Path) -> bytes:
+    return path.read_bytes() if path.exists() else b""
+
+
+def add(arguments: Namespace) -> Exit:
+    """Fill the author's stub from records."""
+    from utils.node.record import write_whole  # noqa: PLC0415 - only this command writes
+    from utils.results.changelog_edit import Stub, add  # noqa: PLC0415
+    from utils.results.collect import collect  # noqa: PLC0415
+
+    path = _file(arguments)
+    head = collect([Path(folder) for folder in arguments.folders])
+    base = collect([Path(folder) for folder in arguments.base])
+    stub = Stub(arguments.pr, arguments.title or "", tuple(arguments.why))
+    write_whole(path, add(_content(path).decode(), head, base, stub, vary=arguments.vary, runs=arguments.run).encode())
+    sys.stdout.write(f"{path.name}: figures of {len({one.point for one in head})} points\n")
+    return Exit.OK
+
+
+def show(arguments: Namespace) -> Exit:
+    """Print the entries of a recipe, or the lines of points."""
+    log = changelog.read(_content(_file(arguments)))
+    recipe, _, point = arguments.what.partition("/")
+    if recipe not in log.root:
+        raise HarnessError(Exit.NOTHING_SELECTED, f"no section {recipe!r}; there are: {', '.join(log.root) or 'none'}")
+    for entry in log.root[recipe]:
+        about = f"#{entry.pr} " if entry.pr else ""
+        sys.stdout.write(f"{entry.date or 'not measured yet'}  {about}{entry.title}\n")
+        for name, line in entry.points.items():
+            if point in {"", name}:
+                versus = "  ".join(f"{metric} {change}" for metric, change in line.vs.items())
+                figures = f"{line.tput:>10.1f} tok/s/device  TTFT {line.ttft:.4g} s  TPOT {line.tpot:.4g} ms  n {line.n}"
+                sys.stdout.write(f"  {name:<24}{figures}  {versus}".rstrip() + "\n")
+        sys.stdout.writelines(f"  {name:<24}missing: {why}\n" for name, why in entry.missing.items() if point in {"", name})
+    return Exit.OK
+
+
+def check(arguments: Namespace) -> Exit:
+    """Check the file's rules, and tell where it does not speak for the tree any more."""
+    path = _file(arguments)
+    log = changelog.read(_content(path), path.name)
+    found = stale(log) if path == ROOT / changelog.FILE else []
+    sys.stdout.writelines(f"note: {line}\n" for line in found)
+    points = sum(len(entry.points) for entries in log.root.values() for entry in entries)
+    sys.stdout.write(f"{path.name}: {len(log.root)} sections, {points} point lines, in order\n")
+    return Exit.CHANGELOG_INVALID if found and arguments.strict else Exit.OK
+
+
+def stale(log: changelog.Changelog) -> list[str]:
+    """Where the newest entries differ from this checkout's recipes."""
+    from matrix.expand import expand  # noqa: PLC0415 - the rules alone need no recipes
+    from matrix.recipe import names  # noqa: PLC0415
+    from matrix.source import Folder  # noqa: PLC0415
+    from matrix.tree import Tree  # noqa: PLC0415
+
+    tree = Tree.of(Folder(ROOT))
+    known = names(tree.recipes)
+    found = []
+    for recipe, entries in log.root.items():
+        if recipe not in known:
+            found.append(f"{recipe}: no such recipe any more")
+            continue
+        keys = {cell.id.split("/")[1]: cell.key for cell in expand(tree, recipe)}
+        found += [f"{recipe}: {line}" for line in changelog.stale(entries, keys)]
+    return found

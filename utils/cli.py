@@ -1,0 +1,147 @@
+"""The command line: every command and option, declared once."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import importlib
+import os
+import signal
+import sys
+import traceback
+from typing import TYPE_CHECKING, NoReturn
+
+from matrix.errors import Exit, HarnessError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+
+_SELECTORS = "a recipe's name, or a shell pattern on point identifiers such as 'minimaxm3-*/8k1k-*-c256'; none means all"
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30, width=100)
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands. Each names the function that does it, which is imported only when it is called."""
+    top = argparse.ArgumentParser(
+        prog="servematrix",
+        description="Measure LLM serving over a matrix of recipes, so that a change's numbers can be trusted.",
+        epilog="start here:  ./servematrix run qwen3moe-tiny-cpu-vllm\nexit codes:  docs/exit-codes.md",
+        formatter_class=_Formatter,
+    )
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def command(name: str, does: str, text: str, example: str, to: argparse._SubParsersAction[argparse.ArgumentParser] = commands) -> argparse.ArgumentParser:
+        made = to.add_parser(name, help=text, description=text, epilog=f"example:  ./servematrix {example}", formatter_class=_Formatter)
+        made.set_defaults(does=does)
+        return made
+
+    def takes_points(made: argparse.ArgumentParser) -> None:
+        made.add_argument("selectors", nargs="*", metavar="SELECTOR", help=_SELECTORS)
+        made.add_argument("--tree", metavar="DIR", help="take recipes and kernels from another checkout; clusters and locks stay this one's")
+
+    plan = command("plan", "utils.commands:plan", "show what would run, and why", "plan minimaxm3-fp8-mi300x-vllm")
+    takes_points(plan)
+    plan.add_argument("--changed", metavar="BASE[...HEAD]", help="only points whose key differs from the merge base; without HEAD the working tree")
+    plan.add_argument("--format", choices=["table", "ids", "json", "github"], default="table", help="default: table")
+
+    run = command("run", "utils.commands:run", "run points and show their figures", "run qwen3moe-tiny-cpu-vllm --runs 2")
+    takes_points(run)
+    run.add_argument("--changed", metavar="BASE[...HEAD]", help="only points whose key differs from the merge base")
+    run.add_argument("--runs", type=_positive, default=1, metavar="N", help="fresh servers, each with all points (default: 1)")
+    run.add_argument("--print-script", action="store_true", help="show the exact commands instead of running them")
+    run.add_argument("--out", metavar="DIR", help="where results go (default: results/TIME-RECIPE)")
+    run.add_argument("--environment", metavar="DIR", help="an environment with a vLLM of your own, for runtime none; its results are never reused")
+
+    collect = command("collect", "utils.commands:collect", "show the records below folders", "collect results/20261123-*")
+    collect.add_argument("folders", nargs="+", metavar="DIR")
+    collect.add_argument("--format", choices=["table", "json"], default="table", help="default: table")
+
+    compare = command("compare", "utils.commands:compare", "two record sets side by side", "compare results/before results/after --vary flags.block-size")
+    compare.add_argument("base", metavar="BASE", help="folder with records")
+    compare.add_argument("head", metavar="HEAD", help="folder with records")
+    compare.add_argument("--vary", action="append", default=[], metavar="PART", help="a part of the key that is meant to differ; anything else that differs is refused")
+
+    changelog = commands.add_parser("changelog", help="perf-changelog.yaml", description="Read and fill perf-changelog.yaml.", formatter_class=_Formatter)
+    actions = changelog.add_subparsers(dest="action", metavar="ACTION", required=True)
+    add = command("add", "utils.changelog_commands:add", "fill the author's stub from records", "changelog add results/after --pr 42", actions)
+    add.add_argument("folders", nargs="+", metavar="DIR", help="folders with the head's records")
+    add.add_argument("--base", action="append", default=[], metavar="DIR", help="folder with the base's records")
+    add.add_argument("--vary", action="append", default=[], metavar="PART", help="a part of the key that is meant to differ from the base")
+    add.add_argument("--pr", type=_positive, metavar="N", help="pull request; an entry of the same one is replaced")
+    add.add_argument("--title", metavar="TEXT", help="makes a new entry, where no stub waits")
+    add.add_argument("--why", action="append", default=[], metavar="TEXT", help="a reason, for a new entry; may be given several times")
+    add.add_argument("--run", action="append", default=[], metavar="URL", help="address of a run that measured this")
+    shown = command("show", "utils.changelog_commands:show", "print a recipe's entries, or a point's lines", "changelog show qwen3moe-tiny-cpu-vllm/128x64-tp1-c4", actions)
+    shown.add_argument("what", metavar="RECIPE[/POINT]")
+    checked = command("check", "utils.changelog_commands:check", "check the file's rules", "changelog check", actions)
+    checked.add_argument("--strict", action="store_true", help="fail where the newest entry is not of this tree's keys")
+    for one in (add, shown, checked):
+        one.add_argument("--file", metavar="FILE", help="another file than perf-changelog.yaml")
+
+    check = command("check", "utils.house:check", "check recipes, clusters, changelog and generated files", "check")
+    check.add_argument("--write", action="store_true", help="write schemas and tables of docs anew")
+    test = command("test", "utils.house:test", "linters and tests", "test --quick")
+    test.add_argument("--quick", action="store_true", help="leave out what starts the real vLLM")
+    test.add_argument("rest", nargs=argparse.REMAINDER, metavar="-- PYTEST_ARGUMENT", help="handed to pytest")
+    command("lock", "utils.house:lock", "make requirements/*.lock again", "lock")
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; every way to end has an exit code."""
+    gc.disable()  # the commands are short and build large trees; collecting them costs more than they hold
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        arguments = parser().parse_args(argv)
+    except SystemExit as end:
+        return int(end.code or 0)
+    if getattr(arguments, "rest", None) and arguments.rest[0] == "--":
+        arguments.rest.pop(0)
+    module, _, function = arguments.does.partition(":")
+    try:
+        return int(getattr(importlib.import_module(module), function)(arguments))
+    except HarnessError as error:
+        _tell(error)
+        return int(error.exit_code)
+    except KeyboardInterrupt:
+        sys.stderr.write("servematrix: interrupted; what was measured is kept\n")
+        return int(Exit.CANCELLED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader had enough, as with `| head`
+        return int(Exit.OK)
+    except Exception:  # noqa: BLE001 - the last resort: say that it is our fault
+        traceback.print_exc()
+        sys.stderr.write("servematrix: this is an error in servematrix; please report it with the lines above\n")
+        return int(Exit.BUG)
+
+
+def _tell(error: HarnessError) -> None:
+    """Errors on stderr; in Actions also as annotations at their place."""
+    sys.stderr.write(f"{error}\n")
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for problem in error.problems:
+            text = problem.message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+            file = problem.place.file.replace("%", "%25").replace(",", "%2C").replace(":", "%3A")
+            sys.stdout.write(f"::error file={file},line={problem.place.line},col={problem.place.col}::{text}\n")
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    del number, frame
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

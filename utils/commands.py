@@ -1,0 +1,164 @@
+"""What each command does, in terms of the parts: plan -> launch -> collect -> show."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from matrix import cluster as clusters
+from matrix import select
+from matrix.errors import Exit, HarnessError
+from matrix.plan import GITHUB_JOB_LIMIT, Plan
+from matrix.source import Folder, Revision, git
+from matrix.tree import Tree
+from utils import log, show
+from utils.environments import ROOT
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+
+def the_tree(arguments: Namespace) -> tuple[Path, Tree]:
+    """The tree that `--tree` names, else this checkout."""
+    root = Path(arguments.tree).resolve() if arguments.tree else ROOT
+    if not (root / "recipes").is_dir():
+        raise HarnessError(Exit.USAGE, f"{root} has no recipes/; --tree wants the root of a checkout")
+    harness = Folder(ROOT)
+    return root, Tree.of(Folder(root), harness if root != ROOT else None)
+
+
+def the_plan(arguments: Namespace) -> Plan:
+    """What the selectors, or a range of commits, ask for."""
+    root, tree = the_tree(arguments)
+    changed = getattr(arguments, "changed", None)
+    if not changed:
+        return select.chosen(tree, arguments.selectors)
+    base_name, _, head_name = changed.partition("...")
+    merge_base = git(root, "merge-base", "--end-of-options", base_name, head_name or "HEAD").decode().strip()
+    harness = Folder(ROOT) if root != ROOT else None
+    base = Tree.of(Revision(root, merge_base), harness)
+    head = Tree.of(Revision(root, head_name), harness) if head_name else tree
+    return select.changed(base, head, arguments.selectors)
+
+
+def plan(arguments: Namespace) -> Exit:
+    """Show what would run."""
+    found = the_plan(arguments)
+    for problem in found.problems:
+        sys.stderr.write(f"{problem}\n")
+    if arguments.format == "json":
+        json.dump(found.to_json(), sys.stdout, separators=(",", ":"))
+        sys.stdout.write("\n")
+    elif arguments.format == "ids":
+        sys.stdout.writelines(f"{point.id}\n" for job in found.jobs for point in job.points)
+    elif arguments.format == "github":
+        if len(found.jobs) > GITHUB_JOB_LIMIT:
+            raise HarnessError(
+                Exit.USAGE,
+                f"{len(found.jobs)} jobs are more than the {GITHUB_JOB_LIMIT} that a matrix may have; select fewer points",
+            )
+        ids = [job.id for job in found.jobs]
+        sys.stdout.write(f"count={len(ids)}\nmatrix={json.dumps({'job': ids}, separators=(',', ':'))}\n")
+    else:
+        show.table(sys.stdout, "Plan", show.PLAN_COLUMNS, show.plan_rows(found))
+        sys.stdout.writelines(f"gone: {point}\n" for point in found.gone)
+        sys.stdout.write(show.plan_summary(found) + "\n")
+    return Exit.OK
+
+
+def run(arguments: Namespace) -> Exit:
+    """Run points, show a table, tell where the records are."""
+    from utils.launch import base, script  # noqa: PLC0415 - templates and uv are no business of `plan`
+    from utils.node.spec import Run  # noqa: PLC0415
+
+    made = the_plan(arguments)
+    root, tree = the_tree(arguments)
+    known = {job.cluster: clusters.load(tree.clusters, job.cluster) for job in made.jobs}
+    recipe = made.jobs[0].points[0].recipe
+    out = Path(arguments.out) if arguments.out else ROOT / "results" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{recipe}"
+    order = base.Order(
+        plan=made,
+        clusters=known,
+        runs=[Run(index=index, arm="head") for index in range(arguments.runs)],
+        tree=root,
+        out=out.absolute(),
+        environment=Path(arguments.environment) if arguments.environment else None,
+    )
+    if arguments.print_script:
+        for job in made.jobs:
+            cluster = known[job.cluster]
+            slurm = cluster.launcher == "slurm"
+            sys.stdout.write(script.for_slurm(order, job) if slurm else base.for_cluster(job.cluster, cluster).script(order, job))
+        return Exit.OK
+    launchers = {name: base.for_cluster(name, cluster) for name, cluster in known.items()}
+    if len(launchers) > 1:
+        raise HarnessError(Exit.USAGE, f"the points are on {len(launchers)} clusters ({', '.join(launchers)}); run one at a time")
+    base.claim(order.out)
+    return _launch(next(iter(launchers.values())), order)
+
+
+def _launch(launcher: base.Launcher, order: base.Order) -> Exit:
+    from utils.node.record import write_whole  # noqa: PLC0415
+
+    write_whole(order.out / "plan.json", json.dumps(order.plan.to_json(), indent=1).encode())
+    shown = log.for_stream(sys.stdout)
+    code = Exit.CANCELLED
+    try:
+        code = launcher.run(order, shown.event)
+    finally:
+        shown.close()
+        _show_results(order.out)
+    return code
+
+
+def _show_results(out: Path) -> None:
+    from utils.results.collect import collect  # noqa: PLC0415
+
+    try:
+        records = collect([out])
+    except HarnessError:
+        sys.stdout.write(f"nothing was measured; logs: {out}\n")
+        return
+    show.table(sys.stdout, "Means of whole runs", show.RESULT_COLUMNS, [show.result_row(one) for one in records])
+    sys.stdout.write(f"records: {out}\n")
+
+
+def collect(arguments: Namespace) -> Exit:
+    """Show records again."""
+    from utils.results.collect import collect as find  # noqa: PLC0415
+
+    records = find([Path(folder) for folder in arguments.folders])
+    if arguments.format == "json":
+        json.dump([one.model_dump(mode="json") for one in records], sys.stdout)
+        sys.stdout.write("\n")
+    else:
+        show.table(sys.stdout, "Means of whole runs", show.RESULT_COLUMNS, [show.result_row(one) for one in records])
+    bad = [one for one in records if one.status != "measured"]
+    return Exit.GATE_FAILED if bad else Exit.OK
+
+
+def compare(arguments: Namespace) -> Exit:
+    """Two record sets side by side."""
+    from utils.results import compare as comparing  # noqa: PLC0415
+    from utils.results.collect import collect as find  # noqa: PLC0415
+
+    sides = find([Path(arguments.base)]), find([Path(arguments.head)])
+    found = comparing.compare(*sides, vary=arguments.vary)
+    columns = [("point", "left"), ("runs", "left")]
+    for heading, _ in comparing.METRICS.values():
+        columns += [(heading, "right"), ("head", "right"), ("diff", "right")]
+    rows = []
+    for one in found.both:
+        cells = [one.point, f"{one.runs[0]}+{one.runs[1]}"]
+        for name in comparing.METRICS:
+            cells += [f"{one.base[name]:.4g}", f"{one.head[name]:.4g}", f"{one.percent[name]:+.1f}%"]
+        rows.append(cells)
+    show.table(sys.stdout, "Means of whole runs: base, head, difference", columns, rows)
+    sys.stdout.writelines(f"new: {point}\n" for point in found.new)
+    sys.stdout.writelines(f"gone: {point}\n" for point in found.gone)
+    sys.stdout.writelines(f"left out: {point}: {why}\n" for point, why in found.left_out.items())
+    sys.stdout.write("differences only; a single run cannot tell a change from noise\n")
+    return Exit.OK

