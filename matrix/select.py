@@ -36,7 +36,9 @@ def changed(base: Tree, head: Tree, selectors: Sequence[str]) -> Plan:
 
     A recipe of the base that cannot be read any more counts as changed as a whole; its error stands in the plan.
     """
-    after = {cell.id: cell for cells in _expand_all(head, all_recipes(head.recipes)).values() for cell in cells}
+    after = {
+        cell.id: cell for cells in _expand_all(head, all_recipes(head.recipes)).values() for cell in cells
+    }
     before: dict[str, Cell] = {}
     problems: list[str] = []
     unread: set[str] = set()
@@ -45,7 +47,9 @@ def changed(base: Tree, head: Tree, selectors: Sequence[str]) -> Plan:
             before |= {cell.id: cell for cell in expand(base, name)}
         except HarnessError as error:
             unread.add(name)
-            problems.append(f"the base's {name} cannot be read, so all of its points count as changed:\n{error}")
+            problems.append(
+                f"the base's {name} cannot be read, so all of its points count as changed:\n{error}"
+            )
     selected = []
     for cell in matching(list(after.values()), selectors):
         old = before.get(cell.id)
@@ -61,10 +65,10 @@ def changed(base: Tree, head: Tree, selectors: Sequence[str]) -> Plan:
 
 
 def matching(cells: Sequence[Cell], selectors: Sequence[str]) -> list[Cell]:
-    """The cells that match any selector; a selector without a slash names whole recipes."""
+    """The cells that match any selector, as a pattern on the identifier or as a recipe's name."""
     if not selectors:
         return list(cells)
-    patterns = [compile_pattern(translate(text if "/" in text else f"{text}/*")) for text in selectors]
+    patterns = [compile_pattern(translate(form)) for text in selectors for form in (text, f"{text}/*")]
     return [cell for cell in cells if any(pattern.match(cell.id) for pattern in patterns)]
 
 
@@ -88,4 +92,6 @@ def _nothing(selectors: Sequence[str], recipes: Sequence[str], points: Sequence[
     if not recipes:
         raise HarnessError(Exit.NOTHING_SELECTED, "there is no recipe in recipes/")
     hint = did_you_mean(selectors[0], points or recipes) if selectors else ""
-    raise HarnessError(Exit.NOTHING_SELECTED, f"no point matches {asked}; {hint}\nsee what there is: ./servematrix plan")
+    raise HarnessError(
+        Exit.NOTHING_SELECTED, f"no point matches {asked}; {hint}\nsee what there is: ./servematrix plan"
+    )

@@ -27,6 +27,9 @@ class Source(Protocol):
     def read(self, path: str) -> bytes:
         """The content of one regular file of at most `SIZE_LIMIT_BYTES`."""
 
+    def __hash__(self) -> int:
+        """By identity: hashes of what a source holds are kept as long as it lives."""
+
 
 def unreadable(path: str, why: str) -> HarnessError:
     """The error for a file that cannot be taken at all."""
@@ -97,7 +100,9 @@ class Revision:
     def _contents(self) -> dict[str, bytes]:
         """Object -> bytes of every file within the size limit, from one `git cat-file`."""
         wanted = {
-            name for mode, name, size in self._entries.values() if mode[:3] == "100" and size <= SIZE_LIMIT_BYTES
+            name
+            for mode, name, size in self._entries.values()
+            if mode[:3] == "100" and size <= SIZE_LIMIT_BYTES
         }
         answer = git(self.repository, "cat-file", "--batch", stdin="\n".join(wanted).encode())
         contents, at = {}, 0
@@ -126,7 +131,9 @@ def git(repository: Path, *arguments: str, stdin: bytes = b"") -> bytes:
     try:
         done = subprocess.run(command, input=stdin, capture_output=True, check=False)
     except FileNotFoundError as error:
-        raise HarnessError(Exit.SETUP_FAILED, "git is not installed; --changed and provenance need it") from error
+        raise HarnessError(
+            Exit.SETUP_FAILED, "git is not installed; --changed and provenance need it"
+        ) from error
     if done.returncode:
         words = done.stderr.decode(errors="replace").strip()
         raise HarnessError(Exit.SETUP_FAILED, f"git {arguments[0]}: {words}")

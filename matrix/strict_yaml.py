@@ -25,13 +25,28 @@ _INT = re.compile(r"-?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 _PLAIN = {"true": True, "false": False, "null": None}
 _TWO_MEANINGS = (
-    (re.compile(r"(?i)yes|no|on|off|true|false"), "is a boolean to some YAML readers; write true or false, or quote it"),
-    (re.compile(r"[-+]?0[0-9_]+"), "is octal to some YAML readers; write it without the leading zero, or quote it"),
-    (re.compile(r"[-+]?0[xob][0-9a-fA-F_]+"), "is a number to some YAML readers; write it in decimal, or quote it"),
+    (
+        re.compile(r"(?i)yes|no|on|off|true|false"),
+        "is a boolean to some YAML readers; write true or false, or quote it",
+    ),
+    (
+        re.compile(r"[-+]?0[0-9_]+"),
+        "is octal to some YAML readers; write it without the leading zero, or quote it",
+    ),
+    (
+        re.compile(r"[-+]?0[xob][0-9a-fA-F_]+"),
+        "is a number to some YAML readers; write it in decimal, or quote it",
+    ),
     (re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+"), "is a base-60 number to some YAML readers; quote it"),
-    (re.compile(r"[-+]?[0-9][0-9,]*_[0-9_]*"), "is a number to some YAML readers; write it without underscores"),
+    (
+        re.compile(r"[-+]?[0-9][0-9,]*_[0-9_]*"),
+        "is a number to some YAML readers; write it without underscores",
+    ),
     (re.compile(r"(?i)[-+]?\.(inf|nan)"), "is not a number that can be meant here; quote it if it is text"),
-    (re.compile(r"\+[0-9]+(\.[0-9]+)?|[-+]?\.[0-9]+|[-+]?[0-9]+\."), "write the number as 1, 1.5 or -1, or quote it"),
+    (
+        re.compile(r"\+[0-9]+(\.[0-9]+)?|[-+]?\.[0-9]+|[-+]?[0-9]+\."),
+        "write the number as 1, 1.5 or -1, or quote it",
+    ),
     (re.compile(r"~|(?i:null)"), "write null, or leave the key out"),
 )
 
@@ -76,7 +91,8 @@ class _Reader:
     size: int = 0
 
     def at(self, event: yaml.Event) -> Place:
-        return Place(self.file, event.start_mark.line + 1, event.start_mark.column + 1)
+        mark = event.start_mark
+        return Place(self.file, mark.line + 1, mark.column + 1) if mark else Place(self.file)
 
     def report(self, event: yaml.Event, message: str) -> None:
         self.problems.append(Problem(self.at(event), message))
@@ -96,7 +112,9 @@ class _Reader:
         top.size += size
         if isinstance(top.value, dict):
             if top.key is not None:
-                top.value[top.key] = value
+                top.value.setdefault(
+                    top.key, value
+                )  # of a duplicate the first one counts; it is reported anyway
             top.key = None
         else:
             top.value.append(value)
@@ -147,7 +165,9 @@ class _Reader:
     def count(self, event: yaml.Event, size: int = 1) -> None:
         self.size += size
         if self.size > VALUE_BUDGET:
-            self.report(event, f"more than {VALUE_BUDGET:,} values once aliases are expanded; write out what is meant")
+            self.report(
+                event, f"more than {VALUE_BUDGET:,} values once aliases are expanded; write out what is meant"
+            )
             raise _Stop
 
     def take(self, event: yaml.Event) -> None:
@@ -177,7 +197,7 @@ class _Reader:
                 if event.anchor:
                     self.anchors[event.anchor] = (value, 1)
                 self.add(value)
-            else:
+            elif isinstance(event, yaml.CollectionStartEvent):
                 self.open(event, path)
 
     def open(self, event: yaml.CollectionStartEvent, path: Path) -> None:
@@ -215,7 +235,9 @@ def read(content: bytes, file: str) -> Document:
     except UnicodeDecodeError as error:
         before = content[: error.start]
         line, col = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
-        problem = Problem(Place(file, line, col), f"not UTF-8 (byte 0x{content[error.start]:02x}); save it as UTF-8")
+        problem = Problem(
+            Place(file, line, col), f"not UTF-8 (byte 0x{content[error.start]:02x}); save it as UTF-8"
+        )
         raise HarnessError(Exit.RECIPE_UNREADABLE, "", [problem]) from error
     try:
         for event in yaml.parse(text, Loader=_LOADER):

@@ -46,7 +46,9 @@ def model_digest(source: Source, model: str) -> str:
     """Hash of a carried model's files."""
     files = {path.removeprefix(f"{model}/"): source.read(path) for path in source.files(model)}
     if "config.json" not in files:
-        raise unreadable(model, f"no {model}/config.json in the tree; name a model that is in {MODELS}, or one of a hub")
+        raise unreadable(
+            model, f"no {model}/config.json in the tree; name a model that is in {MODELS}, or one of a hub"
+        )
     return key.files_digest(files)
 
 
@@ -66,12 +68,16 @@ def locked_digest(source: Source, image: str) -> str:
     """Hash of the versions that a lock names; comments, hashes and order do not count."""
     path = lock_path(image)
     if path not in source.files("requirements"):
-        raise HarnessError(Exit.RECIPE_INVALID, f"no {path}, which {image} needs; make one, or name a locked package")
+        raise HarnessError(
+            Exit.RECIPE_INVALID, f"no {path}, which {image} needs; make one, or name a locked package"
+        )
     text = source.read(path).decode()
     versions = sorted(line.split(" ")[0] for line in text.splitlines() if re.match(r"[A-Za-z0-9]", line))
     if image not in versions:
-        found = [line for line in versions if line.startswith(image.split("==")[0] + "==")]
-        raise HarnessError(Exit.RECIPE_INVALID, f"{path} locks {found[0] if found else 'another package'}, not {image}")
+        found = [line for line in versions if line.startswith(image.split("==", maxsplit=1)[0] + "==")]
+        raise HarnessError(
+            Exit.RECIPE_INVALID, f"{path} locks {found[0] if found else 'another package'}, not {image}"
+        )
     return key.digest(versions)
 
 
@@ -91,6 +97,7 @@ def kernel_digest(source: Source, name: str, arch: str) -> str:
     shipped = [
         path
         for path in source.files(folder)
-        if (path.endswith(".py") and "/tests/" not in path) or (arch and path == f"{folder}/tiles/{arch}.json")
+        if (path.endswith(".py") and "/tests/" not in path)
+        or (arch and path == f"{folder}/tiles/{arch}.json")
     ]
     return key.files_digest({path.removeprefix(f"{folder}/"): source.read(path) for path in shipped})

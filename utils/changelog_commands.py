@@ -32,7 +32,9 @@ def add(arguments: Namespace) -> Exit:
     head = collect([Path(folder) for folder in arguments.folders])
     base = collect([Path(folder) for folder in arguments.base])
     stub = Stub(arguments.pr, arguments.title or "", tuple(arguments.why))
-    write_whole(path, add(_content(path).decode(), head, base, stub, vary=arguments.vary, runs=arguments.run).encode())
+    write_whole(
+        path, add(_content(path).decode(), head, base, stub, vary=arguments.vary, runs=arguments.run).encode()
+    )
     sys.stdout.write(f"{path.name}: figures of {len({one.point for one in head})} points\n")
     return Exit.OK
 
@@ -42,7 +44,9 @@ def show(arguments: Namespace) -> Exit:
     log = changelog.read(_content(_file(arguments)))
     recipe, _, point = arguments.what.partition("/")
     if recipe not in log.root:
-        raise HarnessError(Exit.NOTHING_SELECTED, f"no section {recipe!r}; there are: {', '.join(log.root) or 'none'}")
+        raise HarnessError(
+            Exit.NOTHING_SELECTED, f"no section {recipe!r}; there are: {', '.join(log.root) or 'none'}"
+        )
     for entry in log.root[recipe]:
         about = f"#{entry.pr} " if entry.pr else ""
         sys.stdout.write(f"{entry.date or 'not measured yet'}  {about}{entry.title}\n")
@@ -51,7 +55,9 @@ def show(arguments: Namespace) -> Exit:
                 versus = "  ".join(f"{metric} {change}" for metric, change in line.vs.items())
                 figures = f"{line.tput:>10.1f} tok/s/device  TTFT {line.ttft:.4g} s  TPOT {line.tpot:.4g} ms  n {line.n}"
                 sys.stdout.write(f"  {name:<24}{figures}  {versus}".rstrip() + "\n")
-        sys.stdout.writelines(f"  {name:<24}missing: {why}\n" for name, why in entry.missing.items() if point in {"", name})
+        sys.stdout.writelines(
+            f"  {name:<24}missing: {why}\n" for name, why in entry.missing.items() if point in {"", name}
+        )
     return Exit.OK
 
 

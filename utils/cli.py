@@ -35,55 +35,152 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
-    def command(name: str, does: str, text: str, example: str, to: argparse._SubParsersAction[argparse.ArgumentParser] = commands) -> argparse.ArgumentParser:
-        made = to.add_parser(name, help=text, description=text, epilog=f"example:  ./servematrix {example}", formatter_class=_Formatter)
+    def command(
+        name: str,
+        does: str,
+        text: str,
+        example: str,
+        to: argparse._SubParsersAction[argparse.ArgumentParser] = commands,
+    ) -> argparse.ArgumentParser:
+        made = to.add_parser(
+            name,
+            help=text,
+            description=text,
+            epilog=f"example:  ./servematrix {example}",
+            formatter_class=_Formatter,
+        )
         made.set_defaults(does=does)
         return made
 
     def takes_points(made: argparse.ArgumentParser) -> None:
         made.add_argument("selectors", nargs="*", metavar="SELECTOR", help=_SELECTORS)
-        made.add_argument("--tree", metavar="DIR", help="take recipes and kernels from another checkout; clusters and locks stay this one's")
+        made.add_argument(
+            "--tree",
+            metavar="DIR",
+            help="take recipes and kernels from another checkout; clusters and locks stay this one's",
+        )
 
-    plan = command("plan", "utils.commands:plan", "show what would run, and why", "plan minimaxm3-fp8-mi300x-vllm")
+    plan = command(
+        "plan", "utils.commands:plan", "show what would run, and why", "plan minimaxm3-fp8-mi300x-vllm"
+    )
     takes_points(plan)
-    plan.add_argument("--changed", metavar="BASE[...HEAD]", help="only points whose key differs from the merge base; without HEAD the working tree")
-    plan.add_argument("--format", choices=["table", "ids", "json", "github"], default="table", help="default: table")
+    plan.add_argument(
+        "--changed",
+        metavar="BASE[...HEAD]",
+        help="only points whose key differs from the merge base; without HEAD the working tree",
+    )
+    plan.add_argument(
+        "--format", choices=["table", "ids", "json", "github"], default="table", help="default: table"
+    )
 
-    run = command("run", "utils.commands:run", "run points and show their figures", "run qwen3moe-tiny-cpu-vllm --runs 2")
+    run = command(
+        "run",
+        "utils.commands:run",
+        "run points and show their figures",
+        "run qwen3moe-tiny-cpu-vllm --runs 2",
+    )
     takes_points(run)
-    run.add_argument("--changed", metavar="BASE[...HEAD]", help="only points whose key differs from the merge base")
-    run.add_argument("--runs", type=_positive, default=1, metavar="N", help="fresh servers, each with all points (default: 1)")
-    run.add_argument("--print-script", action="store_true", help="show the exact commands instead of running them")
+    run.add_argument(
+        "--changed", metavar="BASE[...HEAD]", help="only points whose key differs from the merge base"
+    )
+    run.add_argument(
+        "--runs",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="fresh servers, each with all points (default: 1)",
+    )
+    run.add_argument(
+        "--print-script", action="store_true", help="show the exact commands instead of running them"
+    )
     run.add_argument("--out", metavar="DIR", help="where results go (default: results/TIME-RECIPE)")
-    run.add_argument("--environment", metavar="DIR", help="an environment with a vLLM of your own, for runtime none; its results are never reused")
+    run.add_argument(
+        "--environment",
+        metavar="DIR",
+        help="an environment with a vLLM of your own, for runtime none; its results are never reused",
+    )
 
-    collect = command("collect", "utils.commands:collect", "show the records below folders", "collect results/20261123-*")
+    collect = command(
+        "collect", "utils.commands:collect", "show the records below folders", "collect results/20261123-*"
+    )
     collect.add_argument("folders", nargs="+", metavar="DIR")
     collect.add_argument("--format", choices=["table", "json"], default="table", help="default: table")
 
-    compare = command("compare", "utils.commands:compare", "two record sets side by side", "compare results/before results/after --vary flags.block-size")
+    compare = command(
+        "compare",
+        "utils.commands:compare",
+        "two record sets side by side",
+        "compare results/before results/after --vary flags.block-size",
+    )
     compare.add_argument("base", metavar="BASE", help="folder with records")
     compare.add_argument("head", metavar="HEAD", help="folder with records")
-    compare.add_argument("--vary", action="append", default=[], metavar="PART", help="a part of the key that is meant to differ; anything else that differs is refused")
+    compare.add_argument(
+        "--vary",
+        action="append",
+        default=[],
+        metavar="PART",
+        help="a part of the key that is meant to differ; anything else that differs is refused",
+    )
 
-    changelog = commands.add_parser("changelog", help="perf-changelog.yaml", description="Read and fill perf-changelog.yaml.", formatter_class=_Formatter)
+    changelog = commands.add_parser(
+        "changelog",
+        help="perf-changelog.yaml",
+        description="Read and fill perf-changelog.yaml.",
+        formatter_class=_Formatter,
+    )
     actions = changelog.add_subparsers(dest="action", metavar="ACTION", required=True)
-    add = command("add", "utils.changelog_commands:add", "fill the author's stub from records", "changelog add results/after --pr 42", actions)
+    add = command(
+        "add",
+        "utils.changelog_commands:add",
+        "fill the author's stub from records",
+        "changelog add results/after --pr 42",
+        actions,
+    )
     add.add_argument("folders", nargs="+", metavar="DIR", help="folders with the head's records")
-    add.add_argument("--base", action="append", default=[], metavar="DIR", help="folder with the base's records")
-    add.add_argument("--vary", action="append", default=[], metavar="PART", help="a part of the key that is meant to differ from the base")
-    add.add_argument("--pr", type=_positive, metavar="N", help="pull request; an entry of the same one is replaced")
+    add.add_argument(
+        "--base", action="append", default=[], metavar="DIR", help="folder with the base's records"
+    )
+    add.add_argument(
+        "--vary",
+        action="append",
+        default=[],
+        metavar="PART",
+        help="a part of the key that is meant to differ from the base",
+    )
+    add.add_argument(
+        "--pr", type=_positive, metavar="N", help="pull request; an entry of the same one is replaced"
+    )
     add.add_argument("--title", metavar="TEXT", help="makes a new entry, where no stub waits")
-    add.add_argument("--why", action="append", default=[], metavar="TEXT", help="a reason, for a new entry; may be given several times")
-    add.add_argument("--run", action="append", default=[], metavar="URL", help="address of a run that measured this")
-    shown = command("show", "utils.changelog_commands:show", "print a recipe's entries, or a point's lines", "changelog show qwen3moe-tiny-cpu-vllm/128x64-tp1-c4", actions)
+    add.add_argument(
+        "--why",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="a reason, for a new entry; may be given several times",
+    )
+    add.add_argument(
+        "--run", action="append", default=[], metavar="URL", help="address of a run that measured this"
+    )
+    shown = command(
+        "show",
+        "utils.changelog_commands:show",
+        "print a recipe's entries, or a point's lines",
+        "changelog show qwen3moe-tiny-cpu-vllm/128x64-tp1-c4",
+        actions,
+    )
     shown.add_argument("what", metavar="RECIPE[/POINT]")
-    checked = command("check", "utils.changelog_commands:check", "check the file's rules", "changelog check", actions)
-    checked.add_argument("--strict", action="store_true", help="fail where the newest entry is not of this tree's keys")
+    checked = command(
+        "check", "utils.changelog_commands:check", "check the file's rules", "changelog check", actions
+    )
+    checked.add_argument(
+        "--strict", action="store_true", help="fail where the newest entry is not of this tree's keys"
+    )
     for one in (add, shown, checked):
         one.add_argument("--file", metavar="FILE", help="another file than perf-changelog.yaml")
 
-    check = command("check", "utils.house:check", "check recipes, clusters, changelog and generated files", "check")
+    check = command(
+        "check", "utils.house:check", "check recipes, clusters, changelog and generated files", "check"
+    )
     check.add_argument("--write", action="store_true", help="write schemas and tables of docs anew")
     test = command("test", "utils.house:test", "linters and tests", "test --quick")
     test.add_argument("--quick", action="store_true", help="leave out what starts the real vLLM")
@@ -116,7 +213,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(Exit.OK)
     except Exception:  # noqa: BLE001 - the last resort: say that it is our fault
         traceback.print_exc()
-        sys.stderr.write("servematrix: this is an error in servematrix; please report it with the lines above\n")
+        sys.stderr.write(
+            "servematrix: this is an error in servematrix; please report it with the lines above\n"
+        )
         return int(Exit.BUG)
 
 
@@ -127,7 +226,9 @@ def _tell(error: HarnessError) -> None:
         for problem in error.problems:
             text = problem.message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
             file = problem.place.file.replace("%", "%25").replace(",", "%2C").replace(":", "%3A")
-            sys.stdout.write(f"::error file={file},line={problem.place.line},col={problem.place.col}::{text}\n")
+            sys.stdout.write(
+                f"::error file={file},line={problem.place.line},col={problem.place.col}::{text}\n"
+            )
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

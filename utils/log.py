@@ -75,7 +75,7 @@ class Plain:
             self.end_run()
             self.error(text)
         elif kind == "note":
-            self.line(f"note: {text}")
+            self.line(f"note: {text.replace(chr(10), chr(10) + '  ')}")
         elif kind == "end":
             self.end_run()
 
@@ -92,13 +92,17 @@ class Plain:
 
     def error(self, text: str) -> None:
         """Something that a person must read."""
-        self.line(f"error: {text}")
+        self.line(f"error: {text.replace(chr(10), chr(10) + '  ')}")
 
     def progress(self, event: Event) -> None:
         """Tell now and then that a long phase is alive."""
         if self.now() - self.told >= PLAIN_PROGRESS_EVERY_S:
             self.told = self.now()
-            far = f"{event['done']}/{event['total']} requests" if "total" in event else f"{event.get('seconds', 0):.0f} s"
+            far = (
+                f"{event['done']}/{event['total']} requests"
+                if "total" in event
+                else f"{event.get('seconds', 0):.0f} s"
+            )
             self.line(f"  {self.point}{self.phase}: {far}")
 
     def finished(self, event: Event) -> None:
@@ -178,7 +182,9 @@ class Terminal(Plain):
         """As a plain log does, and keep the live line."""
         super().event(event)
         if event["kind"] == "phase":
-            self.bar.reset(self.task, description=f"  {self.point}{self.phase}", total=None, visible=True, far="")
+            self.bar.reset(
+                self.task, description=f"  {self.point}{self.phase}", total=None, visible=True, far=""
+            )
         elif event["kind"] in {"done", "end", "error"}:
             self.bar.update(self.task, visible=False)
 
@@ -198,7 +204,9 @@ class Terminal(Plain):
 
     def line(self, text: str) -> None:
         """Above the live line; results in green, what is wrong in red."""
-        style = "green" if " measured " in text else "red" if " failed" in text or " invalid" in text else None
+        style = (
+            "green" if " measured " in text else "red" if " failed" in text or " invalid" in text else None
+        )
         seconds = int(self.now() - self.start)
         stamped = f"{seconds // 60:02}:{seconds % 60:02} {text}"
         self.console.print(stamped, style=style, markup=False, highlight=False, soft_wrap=True)

@@ -20,7 +20,9 @@ def find(tree: Path) -> Provenance:
     """Provenance of the harness and of a tree; a folder without git is unknown and never clean."""
     commit, clean = _state(ROOT)
     tree_commit, tree_clean = (commit, clean) if tree == ROOT else _state(tree)
-    return Provenance(commit=commit, clean=clean, tree_commit=tree_commit, tree_clean=tree_clean, harness=VERSION)
+    return Provenance(
+        commit=commit, clean=clean, tree_commit=tree_commit, tree_clean=tree_clean, harness=VERSION
+    )
 
 
 def _state(folder: Path) -> tuple[str, bool]:

@@ -24,7 +24,9 @@ def measured_line(short: str, event: Event) -> str:
     )
 
 
-def table(stream: TextIO, title: str, columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]]) -> None:
+def table(
+    stream: TextIO, title: str, columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]]
+) -> None:
     """Print a table: boxed and coloured on a terminal, aligned plain text elsewhere.
 
     Args:
@@ -43,7 +45,9 @@ def table(stream: TextIO, title: str, columns: Sequence[tuple[str, str]], rows: 
 
     made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for name, side in columns:
-        made.add_column(name, justify="left" if side == "left" else "right", no_wrap=side != "left", overflow="fold")
+        made.add_column(
+            name, justify="left" if side == "left" else "right", no_wrap=side != "left", overflow="fold"
+        )
     for row in rows:
         made.add_row(*(Text(cell, style="red" if cell in {"invalid", "failed"} else "") for cell in row))
     Console(file=stream).print(made)
@@ -90,7 +94,13 @@ def result_row(record: Record) -> list[str]:
     return [record.point, f"{record.run_index + 1} {record.arm}", record.status, *figures, requests]
 
 
-PLAN_COLUMNS = [("point", "left"), ("job", "left"), ("max-model-len", "right"), ("key", "left"), ("why", "left")]
+PLAN_COLUMNS = [
+    ("point", "left"),
+    ("job", "left"),
+    ("max-model-len", "right"),
+    ("key", "left"),
+    ("why", "left"),
+]
 
 
 def plan_rows(plan: Plan) -> list[list[str]]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from matrix.errors import Exit, HarnessError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from matrix.cluster import Cluster
     from matrix.plan import Job, Plan
@@ -68,6 +68,8 @@ def claim(out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
         marker.touch(exist_ok=False)
     except FileExistsError as error:
-        raise HarnessError(Exit.OUT_IN_USE, f"{out} already holds a run; give another --out, or take that folder away") from error
+        raise HarnessError(
+            Exit.OUT_IN_USE, f"{out} already holds a run; give another --out, or take that folder away"
+        ) from error
     except OSError as error:
         raise HarnessError(Exit.STORAGE_FULL, f"{out}: {error.strerror}; give another --out") from error

@@ -81,7 +81,11 @@ def _node(environment: environments.Environment, spec: Path, emit: Callable[[Eve
     node = subprocess.Popen(
         [str(environment.python), "-P", "-m", "utils.node", str(spec)],
         cwd="/",
-        env={"PYTHONPATH": str(environments.ROOT), "PATH": os.environ.get("PATH", os.defpath), "PYTHONDONTWRITEBYTECODE": "1"},
+        env={
+            "PYTHONPATH": str(environments.ROOT),
+            "PATH": os.environ.get("PATH", os.defpath),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -102,7 +106,4 @@ def _node(environment: environments.Environment, spec: Path, emit: Callable[[Eve
             node.kill()
             node.wait()
         raise
-    try:
-        return Exit(node.returncode)
-    except ValueError:
-        return Exit.BUG
+    return next((code for code in Exit if code == node.returncode), Exit.BUG)

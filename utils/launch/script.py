@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from utils.launch.base import Order
 
 _PORT = 8000
-WORKSPACE = "/tmp/servematrix-by-hand"
+WORKSPACE = "/tmp/servematrix-by-hand"  # noqa: S108 - shown to a person, never used by this code
 """A folder of the node that a person makes for a job run by hand."""
 
 
@@ -41,14 +41,18 @@ def render(order: Order, job: Job, *, vllm: str, enter: str = "") -> str:
     port = cluster.port or _PORT
     first = job.points[0]
     model = command.model_path(first.model, order.tree)
-    return environment().get_template("by-hand.sh.j2").render(
-        job=job,
-        env=job.serve.env,
-        env_from=cluster.env_from,
-        enter=enter,
-        serve=[vllm, *command.serve(job.serve, model, port)],
-        health=f"http://127.0.0.1:{port}/health",
-        points=[_commands(point, model, port, vllm) for point in job.points],
+    return (
+        environment()
+        .get_template("by-hand.sh.j2")
+        .render(
+            job=job,
+            env=job.serve.env,
+            env_from=cluster.env_from,
+            enter=enter,
+            serve=[vllm, *command.serve(job.serve, model, port)],
+            health=f"http://127.0.0.1:{port}/health",
+            points=[_commands(point, model, port, vllm) for point in job.points],
+        )
     )
 
 
@@ -77,7 +81,7 @@ def _commands(point: Point, model: str, port: int, vllm: str) -> dict[str, Any]:
         "folder": folder,
         "min_duration_s": point.protocol.min_duration_s,
         "warmup": [vllm, *load.argv(command.warmup(point, model, port, folder))],
-        "load": [vllm, *load.argv(command.measured(point, model, port, folder, 0.0))],
+        "load": [vllm, *load.argv(command.measured(point, model, port, folder, rate_per_s=0.0))],
         "least": least,
     }
 

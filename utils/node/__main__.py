@@ -26,6 +26,7 @@ def main() -> int:
     except Cancelled:
         code = Exit.CANCELLED
     finally:
+        process.cancellation_seen()
         process.sweep()
         events.to_stdout({"kind": "end", "facts": {"exit": int(code)}})
     return int(code)

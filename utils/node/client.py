@@ -8,7 +8,6 @@ import select
 import subprocess
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from matrix.errors import Exit
@@ -17,6 +16,7 @@ from utils.node.failure import RunFailed, decisive_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
 POLL_S = 0.1
 _PROGRESS = re.compile(rb"(\d+)/\d+ \[")
@@ -93,7 +93,11 @@ class Client:
         while b"\n" not in self._buffer:
             left = until - time.monotonic()
             if time.monotonic() > end:
-                raise RunFailed(Exit.CLIENT_FAILED, "the load client did not end within the cluster's limits.client_s", self._words())
+                raise RunFailed(
+                    Exit.CLIENT_FAILED,
+                    "the load client did not end within the cluster's limits.client_s",
+                    self._words(),
+                )
             if left <= 0:
                 return None
             if select.select([self._host.stdout], [], [], left)[0]:

@@ -31,7 +31,9 @@ def warmup(point: Point, model: str, port: int, folder: str) -> load.Call:
     return load.Call(point, model, port, count, seed(point.id, "warm-up"), folder, "warmup.json")
 
 
-def measured(point: Point, model: str, port: int, folder: str, rate_per_s: float, count: int | None = None) -> load.Call:
+def measured(
+    point: Point, model: str, port: int, folder: str, *, rate_per_s: float, count: int | None = None
+) -> load.Call:
     """The measured load; the count of an earlier run of the allocation wins over the warm-up's rate."""
     wanted = count or requests(point.protocol, point.concurrency, rate_per_s)
     return load.Call(point, model, port, wanted, seed(point.id), folder, "load.json")

@@ -9,9 +9,13 @@ from matrix.errors import Exit, HarnessError
 DECISIVE_LINES = 6
 _PREFIX = r"(\([^)]*\) )?((ERROR|CRITICAL|FATAL|INFO|WARNING) [^\[]*\[[^\]]*\] )?"
 _CAUSE = re.compile(
-    _PREFIX + r"([A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt)\b.*|\S.*\b(died|killed|fatal|failed|not found|cannot|error:).*)", re.I
+    _PREFIX
+    + r"([A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt)\b.*|\S.*\b(died|killed|fatal|failed|not found|cannot|error:).*)",
+    re.IGNORECASE,
 )
-_NOISE = re.compile(r"See (stack trace|root cause)|Dumping |WARNING|encountered (a fatal|an) |^INFO|\braise \w|^\s|\] {2,}\S")
+_NOISE = re.compile(
+    r"See (stack trace|root cause)|Dumping |WARNING|encountered (a fatal|an) |^INFO|\braise \w|^\s|\] {2,}\S"
+)
 
 
 class RunFailed(HarnessError):  # noqa: N818 - reads as what happened

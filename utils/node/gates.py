@@ -30,7 +30,7 @@ REPORTED_SLACK = 0.002
 PREEMPTIONS_PER_REQUEST = 0.1
 
 TRACEBACK = re.compile(r"Traceback \(most recent call last\)|EngineDeadError|Fatal Python error")
-JIT = re.compile(r"during inference: .*latency spike|torch\.compile takes [\d.]+ s", re.I)
+JIT = re.compile(r"during inference: .*latency spike|torch\.compile takes [\d.]+ s", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,11 @@ def requests_complete(e: Evidence) -> Gate:
     """Every request completed, and as many as were asked for."""
     raw, asked = e.raw, e.load.requests
     good = raw.completed == asked == len(raw.errors) and raw.failed == 0 and bool(raw.ok.all())
-    return _gate("requests_complete", good, f"{raw.completed} of {asked} completed, {raw.failed} failed, {len(raw.errors)} rows")
+    return _gate(
+        "requests_complete",
+        good,
+        f"{raw.completed} of {asked} completed, {raw.failed} failed, {len(raw.errors)} rows",
+    )
 
 
 def output_lengths(e: Evidence) -> Gate:
@@ -66,7 +70,9 @@ def output_lengths(e: Evidence) -> Gate:
         return _gate("output_lengths", False, f"{len(e.raw.output_len)} rows, {len(e.drawn_output)} drawn")  # noqa: FBT003
     off = int((e.raw.output_len != e.drawn_output).sum())
     found = f"{off} of {len(e.drawn_output)} requests differ from the draw of seed {e.load.seed}"
-    return _gate("output_lengths", off == 0, f"{found}; {e.raw.output_len.sum()} tokens, {e.drawn_output.sum()} drawn")
+    return _gate(
+        "output_lengths", off == 0, f"{found}; {e.raw.output_len.sum()} tokens, {e.drawn_output.sum()} drawn"
+    )
 
 
 def input_lengths(e: Evidence) -> Gate:
@@ -77,7 +83,11 @@ def input_lengths(e: Evidence) -> Gate:
     if e.chat:
         off = off - int(np.median(off))
     share = float(np.abs(off).sum() / max(1, e.drawn_input.sum()))
-    return _gate("input_lengths", share <= INPUT_SLACK, f"{100 * share:.3f} % of the drawn prompt tokens are off, at most {100 * INPUT_SLACK} %")
+    return _gate(
+        "input_lengths",
+        share <= INPUT_SLACK,
+        f"{100 * share:.3f} % of the drawn prompt tokens are off, at most {100 * INPUT_SLACK} %",
+    )
 
 
 def server_counts(e: Evidence) -> Gate:
@@ -88,7 +98,10 @@ def server_counts(e: Evidence) -> Gate:
         "prompt tokens": (e.counters.prompt_tokens, int(e.raw.input_len[ok].sum())),
         "requests": (e.counters.requests_succeeded, e.raw.completed),
     }
-    found = ", ".join(f"{name} {server} by the server and {client} by the client" for name, (server, client) in sides.items())
+    found = ", ".join(
+        f"{name} {server} by the server and {client} by the client"
+        for name, (server, client) in sides.items()
+    )
     return _gate("server_counts", all(server == client for server, client in sides.values()), found)
 
 
@@ -98,7 +111,11 @@ def itl_sum(e: Evidence) -> Gate:
     rounding = np.array([len(row) for row in e.raw.itl_us], dtype=np.int64)
     gap = np.abs(sums - (e.raw.latency_us - e.raw.ttft_us)) - rounding
     worst = int(gap[e.raw.ok].max(initial=0))
-    return _gate("itl_sum", worst <= ITL_SLACK_US, f"off by at most {max(0, worst) / 1000:.3f} ms, {ITL_SLACK_US / 1000:.0f} ms allowed")
+    return _gate(
+        "itl_sum",
+        worst <= ITL_SLACK_US,
+        f"off by at most {max(0, worst) / 1000:.3f} ms, {ITL_SLACK_US / 1000:.0f} ms allowed",
+    )
 
 
 def chunks(e: Evidence) -> Gate:
@@ -116,7 +133,11 @@ def span(e: Evidence) -> Gate:
     seconds = float(e.raw.end_us.max(initial=0)) / 1e6
     slack = max(SPAN_SLACK_S, SPAN_SLACK * e.raw.duration_s)
     good = seconds - 0.01 <= e.raw.duration_s <= seconds + slack
-    return _gate("span", good, f"requests span {seconds:.3f} s, the client says {e.raw.duration_s:.3f} s, {slack:.3f} s may lie between")
+    return _gate(
+        "span",
+        good,
+        f"requests span {seconds:.3f} s, the client says {e.raw.duration_s:.3f} s, {slack:.3f} s may lie between",
+    )
 
 
 def littles_law(e: Evidence) -> Gate:
@@ -124,7 +145,9 @@ def littles_law(e: Evidence) -> Gate:
     c, n = e.load.concurrency, max(1, len(e.raw.latency_us))
     filled = float(e.raw.latency_us.sum()) / 1e6 / c / max(e.raw.duration_s, 1e-9)
     least = 1 - LITTLE_DRAIN * c / n
-    return _gate("littles_law", least <= filled <= LITTLE_MOST, f"{filled:.4f}, wanted {least:.4f} to {LITTLE_MOST}")
+    return _gate(
+        "littles_law", least <= filled <= LITTLE_MOST, f"{filled:.4f}, wanted {least:.4f} to {LITTLE_MOST}"
+    )
 
 
 def reported_means(e: Evidence) -> Gate:
@@ -141,25 +164,37 @@ def reported_means(e: Evidence) -> Gate:
     }
     worst = max(ours, key=lambda name: abs(ours[name] - raw.reported[name]) / max(abs(ours[name]), 1e-9))
     off = abs(ours[worst] - raw.reported[worst]) / max(abs(ours[worst]), 1e-9)
-    return _gate("reported_means", off <= REPORTED_SLACK, f"{worst}: {ours[worst]:.6g} from the rows, {raw.reported[worst]:.6g} reported")
+    return _gate(
+        "reported_means",
+        off <= REPORTED_SLACK,
+        f"{worst}: {ours[worst]:.6g} from the rows, {raw.reported[worst]:.6g} reported",
+    )
 
 
 def prefix_cache(e: Evidence) -> Gate:
     """Random prompts hit no prefix cache; a hit means that prompts were sent before."""
     hits = e.counters.prefix_cache_hits
-    return _gate("prefix_cache", hits == 0, f"{hits} tokens of {e.counters.prompt_tokens} came from the prefix cache")
+    return _gate(
+        "prefix_cache", hits == 0, f"{hits} tokens of {e.counters.prompt_tokens} came from the prefix cache"
+    )
 
 
 def preemptions(e: Evidence) -> Gate:
     """Fewer than one preemption in ten requests; more is a storm, and measures the storm."""
     most = PREEMPTIONS_PER_REQUEST * e.load.requests
-    return _gate("preemptions", e.counters.preemptions <= most, f"{e.counters.preemptions}, at most {most:.0f}")
+    return _gate(
+        "preemptions", e.counters.preemptions <= most, f"{e.counters.preemptions}, at most {most:.0f}"
+    )
 
 
 def client_limited(e: Evidence) -> Gate:
     """The client used at most 60 % of a core; beyond that it measures itself."""
     share = e.telemetry.client_cpu_share
-    return _gate("client_limited", share <= CLIENT_SHARE_MOST, f"{100 * share:.0f} % of a core, at most {100 * CLIENT_SHARE_MOST:.0f} %")
+    return _gate(
+        "client_limited",
+        share <= CLIENT_SHARE_MOST,
+        f"{100 * share:.0f} % of a core, at most {100 * CLIENT_SHARE_MOST:.0f} %",
+    )
 
 
 def server_alive(e: Evidence) -> Gate:

@@ -19,5 +19,8 @@ def stage(job: Job) -> dict[str, str]:
     """
     asked = {point.kernel.name for point in job.points if point.kernel}
     if asked:
-        raise RunFailed(Exit.PREFLIGHT_FAILED, f"this version of servematrix cannot stage kernels, and the job asks for {', '.join(asked)}")
+        raise RunFailed(
+            Exit.PREFLIGHT_FAILED,
+            f"this version of servematrix cannot stage kernels, and the job asks for {', '.join(asked)}",
+        )
     return {}

@@ -23,7 +23,9 @@ def draw(longest: int, requests: int, special_tokens: int, generator: np.random.
     return generator.integers(low, high + 1, size=requests)
 
 
-def drawn_lengths(isl: int, osl: int, requests: int, seed: int, special_tokens: int) -> tuple[np.ndarray, np.ndarray]:
+def drawn_lengths(
+    isl: int, osl: int, requests: int, seed: int, special_tokens: int
+) -> tuple[np.ndarray, np.ndarray]:
     """What a seed asks for: input and output tokens, request by request."""
     generator = np.random.default_rng(seed)
     prompts = draw(isl, requests, special_tokens, generator)
@@ -41,10 +43,16 @@ def parse(content: bytes, name: str) -> RawLoad:
         raw = _raw(result)
     except (ValueError, KeyError, TypeError, IndexError) as error:
         why = f"lacks {error}" if isinstance(error, KeyError) else str(error)
-        raise RunFailed(Exit.CLIENT_FAILED, f"the client's {name} is not the detailed result of a known vLLM: {why}") from error
+        raise RunFailed(
+            Exit.CLIENT_FAILED, f"the client's {name} is not the detailed result of a known vLLM: {why}"
+        ) from error
     if raw.completed == 0:
         evidence = sorted({error.strip().splitlines()[-1][:300] for error in raw.errors if error.strip()})[:4]
-        raise RunFailed(Exit.CLIENT_EMPTY, f"none of {len(raw.errors)} requests completed, although the client ended well", evidence)
+        raise RunFailed(
+            Exit.CLIENT_EMPTY,
+            f"none of {len(raw.errors)} requests completed, although the client ended well",
+            evidence,
+        )
     return raw
 
 
@@ -67,7 +75,13 @@ def _raw(result: dict[str, Any]) -> RawLoad:
         failed=int(result["failed"]),
         reported={
             name: float(result[name])
-            for name in ("total_input_tokens", "total_output_tokens", "mean_ttft_ms", "mean_tpot_ms", "mean_e2el_ms")
+            for name in (
+                "total_input_tokens",
+                "total_output_tokens",
+                "mean_ttft_ms",
+                "mean_tpot_ms",
+                "mean_e2el_ms",
+            )
         },
     )
 

@@ -87,7 +87,7 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
     with phases.phase("warm-up", f"{warmup.requests} requests"):
         warm = _call(bench, warmup, folder, None)
     rate = warm.completed / max(warm.duration_s, 1e-3)
-    call = command.measured(point, server.model, server.port, str(folder), rate, count)
+    call = command.measured(point, server.model, server.port, str(folder), rate_per_s=rate, count=count)
     age = time.monotonic() - server.started_s
     sampler = Sampler(server.handle.pid)
     before, log_from = server.counters(), server.log_size()
@@ -97,7 +97,9 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
         counters = difference(_settled(server, before, raw.completed), before)
         asked = _asked(point, call, warmup, rate)
         window = (raw.first_start_s, raw.first_start_s + raw.duration_s)
-        drawn = load_result.drawn_lengths(point.isl, point.osl, call.requests, call.seed, bench.special_tokens)
+        drawn = load_result.drawn_lengths(
+            point.isl, point.osl, call.requests, call.seed, bench.special_tokens
+        )
         evidence = gates.Evidence(
             raw=raw,
             load=asked,
@@ -154,7 +156,11 @@ def _call(bench: Bench, call: load.Call, folder: Path, sampler: Sampler | None) 
         raise server.died()
     if ended.status != 0 or not result.is_file():
         words = decisive_lines(log.read_text(errors="replace"))
-        raise RunFailed(Exit.CLIENT_FAILED, f"the load client ended with status {ended.status} and left {'a' if result.is_file() else 'no'} result", words)
+        raise RunFailed(
+            Exit.CLIENT_FAILED,
+            f"the load client ended with status {ended.status} and left {'a' if result.is_file() else 'no'} result",
+            words,
+        )
     raw = load_result.parse(result.read_bytes(), call.result_name)
     result.unlink()
     return raw

@@ -26,13 +26,19 @@ class Check:
 def disk(folder: Path, least: int = DISK_LEAST_BYTES) -> Check:
     """Room where results go."""
     free = shutil.disk_usage(folder).free
-    return Check("disk", free >= least, f"{free / 1e9:.2f} GB free under {folder}, {least / 1e9:.2f} GB are wanted; free some, or give another --out")
+    return Check(
+        "disk",
+        free >= least,
+        f"{free / 1e9:.2f} GB free under {folder}, {least / 1e9:.2f} GB are wanted; free some, or give another --out",
+    )
 
 
 def model(path: str) -> Check:
     """A model that is a folder has its config."""
     there = not path.startswith("/") or (Path(path) / "config.json").is_file()
-    return Check("model", there, f"no config.json in {path}; the recipe's `model` names a folder that this node lacks")
+    return Check(
+        "model", there, f"no config.json in {path}; the recipe's `model` names a folder that this node lacks"
+    )
 
 
 def port(number: int) -> Check:
@@ -42,19 +48,31 @@ def port(number: int) -> Check:
     with socket.socket() as probe:
         probe.settimeout(1)
         taken = probe.connect_ex(("127.0.0.1", number)) == 0
-    return Check("port", not taken, f"port {number} is taken by another process; end it, or set `port: 0` in the cluster file")
+    return Check(
+        "port",
+        not taken,
+        f"port {number} is taken by another process; end it, or set `port: 0` in the cluster file",
+    )
 
 
 def program(command: str) -> Check:
     """The server's command can be executed."""
-    return Check("vllm", shutil.which(command) is not None, f"{command} cannot be executed; the environment or image lacks vLLM")
+    return Check(
+        "vllm",
+        shutil.which(command) is not None,
+        f"{command} cannot be executed; the environment or image lacks vLLM",
+    )
 
 
 def cores(wanted_for_client: int) -> Check:
     """There are cores for both sides."""
     have = len(os.sched_getaffinity(0))
     fits = wanted_for_client < have or wanted_for_client == 0
-    return Check("cores", fits, f"{have} cores, of which the client takes {wanted_for_client}; lower client_cores in the cluster file")
+    return Check(
+        "cores",
+        fits,
+        f"{have} cores, of which the client takes {wanted_for_client}; lower client_cores in the cluster file",
+    )
 
 
 def split_cores(wanted_for_client: int) -> tuple[list[int], list[int]]:
@@ -67,7 +85,11 @@ def split_cores(wanted_for_client: int) -> tuple[list[int], list[int]]:
 
 def machine() -> dict[str, object]:
     """What the machine is, as far as the standard library tells."""
-    facts: dict[str, object] = {"hostname": platform.node(), "os_release": platform.release(), "cores": os.cpu_count() or 0}
+    facts: dict[str, object] = {
+        "hostname": platform.node(),
+        "os_release": platform.release(),
+        "cores": os.cpu_count() or 0,
+    }
     facts["cpu_model"] = _first("/proc/cpuinfo", "model name") or platform.machine()
     facts["memory_bytes"] = int((_first("/proc/meminfo", "MemTotal") or "0 kB").split()[0]) * 1024
     return facts

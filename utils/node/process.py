@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import IO
 
+RAISE_AGAIN_S = 0.3
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -34,15 +35,27 @@ def die_with_parent(sig: int) -> None:
 
 
 def cancel_on_signals() -> None:
-    """Turn the first SIGINT or SIGTERM into `Cancelled`; later ones are ignored while things are being ended."""
+    """Turn SIGINT and SIGTERM into `Cancelled`, raised again each moment until `cancellation_seen`.
+
+    An exception raised by a handler can be lost where Python ignores exceptions (a finalizer, a callback), so once is
+    not enough.
+    """
+    first: list[str] = []
 
     def handler(number: int, _frame: FrameType | None) -> NoReturn:
-        for again in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(again, signal.SIG_IGN)
-        raise Cancelled(signal.Signals(number).name)
+        first.append(signal.Signals(number).name)
+        signal.setitimer(signal.ITIMER_REAL, RAISE_AGAIN_S)
+        raise Cancelled(first[0])
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
         signal.signal(number, handler)
+
+
+def cancellation_seen() -> None:
+    """From here on things are being ended, which no further signal shall interrupt."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
+        signal.signal(number, signal.SIG_IGN)
+    signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def start(
@@ -58,6 +71,8 @@ def start(
 
     def in_child() -> None:
         die_with_parent(signal.SIGKILL)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
+            signal.signal(number, signal.SIG_DFL)  # an ignored signal would stay ignored in the command
         if cores:
             os.sched_setaffinity(0, cores)
 

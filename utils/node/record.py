@@ -285,7 +285,9 @@ def read(path: Path) -> Record:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise HarnessError(Exit.RECORD_UNREADABLE, f"{path}: not a record of version {SCHEMA}: {where}: {first['msg']}") from error
+        raise HarnessError(
+            Exit.RECORD_UNREADABLE, f"{path}: not a record of version {SCHEMA}: {where}: {first['msg']}"
+        ) from error
     except UnicodeDecodeError as error:
         raise HarnessError(Exit.RECORD_UNREADABLE, f"{path}: not a record: not UTF-8") from error
 

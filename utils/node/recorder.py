@@ -6,7 +6,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from matrix import key
-from utils.node import command, preflight, record
+from utils.node import command, preflight
+from utils.node.record import Clock, Node, Observed, Phase, Record
 
 if TYPE_CHECKING:
     from matrix.plan import Point
@@ -22,13 +23,13 @@ class Recorder:
         self.names = [point.id for point in spec.job.points]
         server_cores, client_cores = preflight.split_cores(spec.cluster.client_cores)
         cores = {"server_cores": server_cores, "client_cores": client_cores}
-        self.node = record.Node.model_validate(preflight.machine() | cores)
+        self.node = Node.model_validate(preflight.machine() | cores)
 
     def server_is(self, version: str, port: int, started_s: float) -> None:
         """Tell which server answers; before that there is no observed key."""
         self.version, self.port, self.started_s = version, port, started_s
 
-    def record(self, point: Point, phases: list[record.Phase], fields: dict[str, Any]) -> record.Record:
+    def record(self, point: Point, phases: list[Phase], fields: dict[str, Any]) -> Record:
         """The record of a point; `fields` is what its measurement, or its failure, adds."""
         spec = self.spec
         position = self.names.index(point.id)
@@ -58,17 +59,23 @@ class Recorder:
             "serve_argv": [*spec.vllm, *argv],
             "serve_env": spec.job.serve.env,
             "node": self.node,
-            "clock": record.Clock(monotonic_s=now, wall_unix_s=time.time()),
+            "clock": Clock(monotonic_s=now, wall_unix_s=time.time()),
             "phases": phases,
         }
-        return record.Record.model_validate(common | fields)
+        return Record.model_validate(common | fields)
 
-    def _observed(self, point: Point) -> record.Observed | None:
+    def _observed(self, point: Point) -> Observed | None:
         """The key with what was found; None before the server told its version."""
         if not self.version:
             return None
         node = self.node
-        found = {"vllm": self.version, "cpu": node.cpu_model, "cores": node.cores, "gpu": node.gpu_model, "driver": node.driver}
+        found = {
+            "vllm": self.version,
+            "cpu": node.cpu_model,
+            "cores": node.cores,
+            "gpu": node.gpu_model,
+            "driver": node.driver,
+        }
         found = {name: value for name, value in found.items() if value} | self.spec.observed
         parts = point.parts | {"observed": found}
         why_not = []
@@ -78,10 +85,10 @@ class Recorder:
             why_not.append("the image is not pinned by digest")
         if not point.model.startswith(command.CARRIED) and not point.revision:
             why_not.append("the model's revision is not pinned")
-        return record.Observed(key=key.key(parts), parts=parts, reusable=not why_not, why_not=why_not)
+        return Observed(key=key.key(parts), parts=parts, reusable=not why_not, why_not=why_not)
 
 
-def headline(written: record.Record) -> dict[str, float]:
+def headline(written: Record) -> dict[str, float]:
     """The whole run's means of a record, as the field publishes them."""
     if written.whole is None:
         return {}

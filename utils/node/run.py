@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
-from utils.node import command, kernel, preflight, record
+from utils.node import command, kernel, preflight, process, record
 from utils.node.client import Client
 from utils.node.failure import Cancelled, RunFailed
 from utils.node.point import Bench, Phases, measure
@@ -29,7 +29,9 @@ FIRST_COMPLETION_S = 120.0
 def run_job(spec: NodeJob, emit: Emit) -> Exit:
     """Run a job to its end; the outcome is the largest exit code of its points."""
     worst = Exit.OK
-    scratch = Path(tempfile.mkdtemp(prefix="servematrix-"))  # short: sockets in it have 108 bytes for their path
+    scratch = Path(
+        tempfile.mkdtemp(prefix="servematrix-")
+    )  # short: sockets in it have 108 bytes for their path
     try:
         for run in spec.runs:
             worst = max(worst, _Run(spec, run, scratch, emit).execute())
@@ -57,7 +59,13 @@ class _Run:
         points = self.spec.job.points
         self.folder = self.job_folder / f"run-{self.run.index}-{self.run.arm}"
         self.folder.mkdir(parents=True)
-        self.emit({"kind": "run", "name": f"run {self.run.index + 1}/{len(self.spec.runs)} {self.run.arm}", "text": self.spec.job.id})
+        self.emit(
+            {
+                "kind": "run",
+                "name": f"run {self.run.index + 1}/{len(self.spec.runs)} {self.run.arm}",
+                "text": self.spec.job.id,
+            }
+        )
         self.phases = Phases(self.emit)
         self.recorder = Recorder(self.spec, self.run)
         left = list(points)
@@ -74,6 +82,7 @@ class _Run:
             for number, point in enumerate(left):
                 self._fail(point, error, quiet=number > 0)
         except Cancelled as signal:
+            process.cancellation_seen()
             for point in left:
                 self._fail(point, RunFailed(Exit.CANCELLED, f"interrupted by {signal}"), quiet=True)
             raise
@@ -100,7 +109,9 @@ class _Run:
                 [*spec.vllm, *argv], env, server_cores, port=port, log=self.folder / "server.log", model=model
             )
             self.client = Client(spec.python, env, client_cores, self.folder / "client.log")
-            self.server.wait_healthy(cluster.limits.ready_s, lambda age: self.emit({"kind": "progress", "seconds": age}))
+            self.server.wait_healthy(
+                cluster.limits.ready_s, lambda age: self.emit({"kind": "progress", "seconds": age})
+            )
         with self.phases.phase("first completion"):
             self.server.complete_once(FIRST_COMPLETION_S)
             self.recorder.server_is(self.server.version(), self.server.port, self.server.started_s)
@@ -137,7 +148,11 @@ class _Run:
         paths = [str(Path(self.spec.vllm[0]).parent), os.environ.get("PATH", "/usr/bin:/bin")]
         base = {"PATH": ":".join(paths), "HOME": str(home), "TMPDIR": str(self.scratch), "LANG": "C.UTF-8"}
         base |= {"USER": "servematrix", "LOGNAME": "servematrix", "PYTHONUNBUFFERED": "1"}
-        taken = {name: os.environ[other] for name, other in self.spec.cluster.env_from.items() if other in os.environ}
+        taken = {
+            name: os.environ[other]
+            for name, other in self.spec.cluster.env_from.items()
+            if other in os.environ
+        }
         return base | self.spec.job.serve.env | taken | kernel.stage(self.spec.job)
 
     def _point(self, bench: Bench, point: Point) -> Exit:
@@ -155,16 +170,28 @@ class _Run:
         written = self.recorder.record(point, phases.done, measured.fields)
         record.save(written, folder)
         failed = [f"{gate.name}: {gate.found}" for gate in written.gates if not gate.passed]
-        self.emit({"kind": "point", "name": point.id, "text": written.status, "facts": {"failed": failed} | headline(written)})
+        self.emit(
+            {
+                "kind": "point",
+                "name": point.id,
+                "text": written.status,
+                "facts": {"failed": failed} | headline(written),
+            }
+        )
         return Exit.OK if written.status == "measured" else Exit.GATE_FAILED
 
     def _fail(self, point: Point, error: RunFailed, *, quiet: bool = False) -> None:
         """Leave a record that tells why there is no measurement."""
+        folder = self._point_folder(point)
+        if (folder / record.FILE).exists():
+            return  # it was measured before the interruption came
         failure = record.Failure(reason=error.exit_code.name, message=error.message, evidence=error.evidence)
         fields = {"status": "failed", "failure": failure}
-        record.save(self.recorder.record(point, self.phases.done, fields), self._point_folder(point))
+        record.save(self.recorder.record(point, self.phases.done, fields), folder)
         if not quiet:
-            self.emit({"kind": "point", "name": point.id, "text": "failed", "facts": {"failed": [str(error)]}})
+            self.emit(
+                {"kind": "point", "name": point.id, "text": "failed", "facts": {"failed": [str(error)]}}
+            )
 
     def _point_folder(self, point: Point) -> Path:
         folder = self.folder / point.id.split("/")[1]
@@ -184,7 +211,9 @@ class _Run:
         return agreed
 
     def _agree_on(self, point: Point, requests: int) -> None:
-        record.write_whole(self._agreement, json.dumps(self._agreed_requests() | {point.id: requests}).encode())
+        record.write_whole(
+            self._agreement, json.dumps(self._agreed_requests() | {point.id: requests}).encode()
+        )
 
 
 def outcome(spec: NodeJob, emit: Emit) -> Exit:
@@ -195,5 +224,6 @@ def outcome(spec: NodeJob, emit: Emit) -> Exit:
         emit({"kind": "error", "text": str(error)})
         return error.exit_code
     except Cancelled as signal:
+        process.cancellation_seen()
         emit({"kind": "error", "text": f"interrupted by {signal}; what was measured is kept"})
         return Exit.CANCELLED

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 POLL_S = 0.2
 FIRST_PROMPT = list(range(5, 37))
 """Token ids. Long enough to look like a prompt: on a CPU with AMX a first one of 4 tokens killed vLLM 0.32.0 (SIGILL)."""
-_PORT_IN_USE = re.compile(r"address already in use", re.I)
+_PORT_IN_USE = re.compile(r"address already in use", re.IGNORECASE)
 _METRICS = {
     "prompt_tokens": "vllm:prompt_tokens_total",
     "generation_tokens": "vllm:generation_tokens_total",
@@ -59,10 +59,21 @@ class Server:
     session: requests.Session = field(default_factory=requests.Session)
 
     @classmethod
-    def start(cls, command: Sequence[str], env: dict[str, str], cores: Sequence[int], *, port: int, log: Path, model: str) -> Server:
+    def start(
+        cls,
+        command: Sequence[str],
+        env: dict[str, str],
+        cores: Sequence[int],
+        *,
+        port: int,
+        log: Path,
+        model: str,
+    ) -> Server:
         """Start `vllm serve …` with its output in a log."""
         with log.open("wb") as sink:
-            server = cls(port, log, model, process.start(command, env=env, log=sink, cores=cores), time.monotonic())
+            server = cls(
+                port, log, model, process.start(command, env=env, log=sink, cores=cores), time.monotonic()
+            )
         server.session.trust_env = False  # a proxy of the node's environment must not stand between
         return server
 
@@ -111,11 +122,19 @@ class Server:
         Raises:
             RunFailed: SERVER_UNHEALTHY, with the log's decisive lines.
         """
-        body = {"model": self.model, "prompt": FIRST_PROMPT, "max_tokens": 4, "temperature": 0, "ignore_eos": True}
+        body = {
+            "model": self.model,
+            "prompt": FIRST_PROMPT,
+            "max_tokens": 4,
+            "temperature": 0,
+            "ignore_eos": True,
+        }
         why = ""
         try:
             answer = self.session.post(self._url("/v1/completions"), json=body, timeout=limit_s)
-            if answer.status_code == requests.codes.ok and answer.json().get("usage", {}).get("completion_tokens"):
+            if answer.status_code == requests.codes.ok and answer.json().get("usage", {}).get(
+                "completion_tokens"
+            ):
                 return
             why = f"status {answer.status_code}"
         except (requests.RequestException, ValueError) as error:
@@ -151,7 +170,9 @@ class Server:
 
     def died(self) -> RunFailed:
         """The error for a server that ended under load."""
-        return RunFailed(Exit.SERVER_DIED, f"the server ended under load ({self._status()})", decisive_lines(self.text()))
+        return RunFailed(
+            Exit.SERVER_DIED, f"the server ended under load ({self._status()})", decisive_lines(self.text())
+        )
 
     def stop(self) -> None:
         """End the server with all that it started."""
@@ -173,7 +194,11 @@ class Server:
                 f"port {self.port} is taken by another process; end it, or set `port: 0` in the cluster file",
                 decisive_lines(log),
             )
-        return RunFailed(Exit.SERVER_EXITED, f"the server ended before it was ready ({self._status()})", decisive_lines(log))
+        return RunFailed(
+            Exit.SERVER_EXITED,
+            f"the server ended before it was ready ({self._status()})",
+            decisive_lines(log),
+        )
 
 
 def read_counters(text: str) -> Counters:
@@ -184,9 +209,11 @@ def read_counters(text: str) -> Counters:
     """
     totals = {}
     for field_name, metric in _METRICS.items():
-        samples = re.findall(rf"^{metric}(?:{{[^\n]*}})? ([-+.0-9eE]+)$", text, re.M)
+        samples = re.findall(rf"^{metric}(?:{{[^\n]*}})? ([-+.0-9eE]+)$", text, re.MULTILINE)
         if not samples:
-            raise RunFailed(Exit.SERVER_UNHEALTHY, f"the server's /metrics has no {metric}; this vLLM names it otherwise")
+            raise RunFailed(
+                Exit.SERVER_UNHEALTHY, f"the server's /metrics has no {metric}; this vLLM names it otherwise"
+            )
         totals[field_name] = int(sum(map(float, samples)))
     return Counters(**totals)
 

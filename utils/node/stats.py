@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from utils.node.record import VALUES_NEEDED, Counts, Summary, Window
-from utils.node.requests_raw import RawLoad
+
+if TYPE_CHECKING:
+    from utils.node.requests_raw import RawLoad
 
 _QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
 STEADY_LEAST = 5
@@ -20,7 +24,9 @@ def summary(values_us: np.ndarray) -> Summary:
         return Summary(n=0, mean=0.0, std=0.0)
     seconds = values_us / _US
     quantiles = {
-        name: float(np.quantile(seconds, _QUANTILES[name])) for name, needed in VALUES_NEEDED.items() if n >= needed
+        name: float(np.quantile(seconds, _QUANTILES[name]))
+        for name, needed in VALUES_NEEDED.items()
+        if n >= needed
     }
     return Summary(n=n, mean=float(seconds.mean()), std=float(seconds.std()), **quantiles)
 
@@ -50,7 +56,7 @@ def whole(raw: RawLoad, devices: int) -> Window:
     ok = raw.ok
     tokens_out = int(raw.output_len[ok].sum())
     tokens = tokens_out + int(raw.input_len[ok].sum())
-    return _window(raw, ok, 0.0, raw.duration_s, (tokens, tokens_out, int(ok.sum())), devices)
+    return _window(raw, ok, (0.0, raw.duration_s), (tokens, tokens_out, int(ok.sum())), devices)
 
 
 def steady(raw: RawLoad, concurrency: int, devices: int) -> Window | None:
@@ -76,12 +82,17 @@ def steady(raw: RawLoad, concurrency: int, devices: int) -> Window | None:
         tokens_out += share * length
     ended = int(((raw.end_us >= begin) & (raw.end_us < end)).sum())
     tokens = (tokens_in + tokens_out, tokens_out, ended)
-    return _window(raw, inside, begin / _US, (end - begin) / _US, tokens, devices)
+    return _window(raw, inside, (begin / _US, (end - begin) / _US), tokens, devices)
 
 
 def _window(
-    raw: RawLoad, rows: np.ndarray, start_s: float, duration_s: float, tokens: tuple[float, float, int], devices: int
+    raw: RawLoad,
+    rows: np.ndarray,
+    place_s: tuple[float, float],
+    tokens: tuple[float, float, int],
+    devices: int,
 ) -> Window:
+    start_s, duration_s = place_s
     total, output, ended = tokens
     chosen = [itl for itl, take in zip(raw.itl_us, rows, strict=True) if take]
     return Window(

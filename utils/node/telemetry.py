@@ -31,7 +31,9 @@ class Sampler:
         self._last = now
         if used := process.cpu_seconds(client_pid):
             self.client_cpu.append((now, used))
-        self.server_rss = max(self.server_rss, sum(map(_rss, [self.server_pid, *process.descendants(self.server_pid)])))
+        self.server_rss = max(
+            self.server_rss, sum(map(_rss, [self.server_pid, *process.descendants(self.server_pid)]))
+        )
 
     def over(self, start_s: float, end_s: float) -> Telemetry:
         """What was used in a window of the monotonic clock; between samples it is interpolated."""

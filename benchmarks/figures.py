@@ -1,0 +1,123 @@
+"""How fast the harness itself is: each figure beside a yardstick of the same run, because machines are noisy.
+
+    .environments/dev/bin/python benchmarks/figures.py            # plan, help, changelog check
+    .environments/dev/bin/python benchmarks/figures.py results/X  # and what a run added to each of its points
+
+The yardstick is `python -c pass`, started as often: a slow machine is slow in both.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+REPEATS = 7
+CLUSTER = (ROOT / "recipes/clusters/mi300x-amds.yaml").read_text()
+RECIPE = """\
+model: org/model-{number}
+precision: fp8
+image: registry/image:{number}
+cluster: mi300x-amds
+serve:
+  flags: {{block-size: 128, enable-prefix-caching: false, attention-backend: TRITON_ATTN}}
+  when:
+  - {{isl: ">=4096", concurrency: ">=16", flags: {{max-num-batched-tokens: 32768}}}}
+workloads:
+"""
+FIGURES = (
+    '{key: "k1:3fa13fa13fa13fa1", tput: 1000.1, ttft: 40.12, tpot: 150.37, power: 700, '
+    "vs: {tput: +3.4%, ttft: -2.6%, tpot: -3.2%}, n: 2+2, verdict: {tpot: improvement}}"
+)
+WORKLOAD = (
+    "- {{isl: {isl}, osl: 1024, search: [{{tp: 8, concurrency: 1..512}}, {{tp: 4, concurrency: 1..512}}]}}\n"
+)
+
+
+def generated_tree(root: Path) -> Path:
+    """100 recipes of 100 points."""
+    folder = root / "recipes"
+    folder.mkdir()
+    for number in range(100):
+        text = RECIPE.format(number=number) + "".join(WORKLOAD.format(isl=1024 * (i + 1)) for i in range(5))
+        (folder / f"generated-{number}.yaml").write_text(text)
+    return root
+
+
+def generated_changelog(path: Path) -> Path:
+    """10,000 point lines in 10 entries."""
+    lines = ["r:\n"]
+    for entry in range(10):
+        commit = "a" * 40
+        lines.append(f"- pr: {100 - entry}\n  title: T\n  why: [w]\n  date: 2026-01-{28 - entry}\n")
+        lines.append(f"  head: {{commit: {commit}, image: i, vllm: v1, device: d}}\n  points:\n")
+        lines += [f"    8k1k-tp8-ep8-c{point + 1}: {FIGURES}\n" for point in range(1000)]
+    path.write_text("".join(lines))
+    return path
+
+
+def seconds(command: list[str]) -> float:
+    """Wall time of a command that must succeed."""
+    start = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": ""})
+    return time.perf_counter() - start
+
+
+def overhead(folder: Path) -> list[float]:
+    """What a run added to each point beside the client's calls and the server: gates, records, and the time between phases."""
+    sys.path.insert(0, str(ROOT))
+    from utils.node import record  # noqa: PLC0415 - only this figure needs it
+
+    records = sorted(
+        (record.read(path) for path in folder.rglob("record.json")),
+        key=lambda one: (one.run_index, one.position),
+    )
+    added: list[float] = []
+    end_s = 0.0
+    for one in records:
+        phases = {phase.name: phase for phase in one.phases}
+        begin_s = end_s if added else phases["warm-up"].start_s
+        end_s = one.clock.monotonic_s
+        added.append(end_s - begin_s - phases["warm-up"].duration_s - phases["load"].duration_s)
+    return added
+
+
+def main() -> None:
+    """Print each figure's median, its limit, and its ratio to the yardstick."""
+    tool = str(ROOT / "servematrix")
+    with tempfile.TemporaryDirectory() as name:
+        tree, log = generated_tree(Path(name)), generated_changelog(Path(name) / "log.yaml")
+        measured = {
+            "yardstick: python -c pass": (None, [str(ROOT / ".venv/bin/python"), "-I", "-c", "pass"]),
+            "servematrix --help": (0.2, [tool, "--help"]),
+            "plan of 10,000 points, ids": (1.0, [tool, "plan", "--tree", str(tree), "--format", "ids"]),
+            "plan of 10,000 points, json": (1.0, [tool, "plan", "--tree", str(tree), "--format", "json"]),
+            "changelog check, 10,000 point lines": (2.0, [tool, "changelog", "check", "--file", str(log)]),
+        }
+        times: dict[str, list[float]] = {figure: [] for figure in measured}
+        for repeat in range(REPEATS + 1):
+            for figure, (_, command) in measured.items():
+                took = seconds(command)
+                if repeat:
+                    times[figure].append(took)
+    yardstick = statistics.median(next(iter(times.values())))
+    for figure, values in times.items():
+        median, limit = statistics.median(values), measured[figure][0]
+        bound = f"limit {limit} s" if limit else ""
+        print(
+            f"{figure:<38} {median:.3f} s  ({min(values):.3f} to {max(values):.3f})  {median / yardstick:6.1f} x  {bound}"
+        )
+    if len(sys.argv) > 1:
+        added = overhead(Path(sys.argv[1]))
+        print(
+            f"{'run adds to a point':<38} {statistics.median(added):.3f} s  ({min(added):.3f} to {max(added):.3f})  limit 1.0 s"
+        )
+
+
+if __name__ == "__main__":
+    main()

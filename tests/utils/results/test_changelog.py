@@ -1,0 +1,198 @@
+"""perf-changelog.yaml: what is refused, what `add` writes, and that the author's words stay."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from matrix.errors import Exit, HarnessError
+from tests.conftest import ROOT, Cli
+from tests.utils.results.conftest import Records
+from utils.results import changelog
+from utils.results.changelog_edit import Stub, add
+
+KEY = "k1:" + "3f" * 8
+GOOD = f"""\
+# a remark at the top
+a-vllm:
+- pr: 7   # a remark of the author
+  title: "Seven: better"
+  why: [because, "it, was"]
+  expect: {{8k1k-tp8-ep8-c256: {{tpot: "<= -2%"}}}}
+  date: 2026-06-16
+  base: {{commit: {"a" * 40}}}
+  head: {{commit: {"b" * 40}, image: x, vllm: 0.32.0, device: MI300X}}
+  points:
+    8k1k-tp8-ep8-c256: {{key: "{KEY}", tput: 1000.1, ttft: 40.12, tpot: 150.37, power: 700, vs: {{tput: +3.4%}}, n: 2+2, verdict: {{tpot: improvement}}}}
+  missing:
+    8k1k-tp8-ep8-c128: the node went away
+- pr: 6
+  title: Six
+  why: [because]
+  date: 2026-06-15
+  source: a public run
+  points:
+    8k1k-tp8-ep8-c256: {{key: "{KEY}", tput: 900, ttft: 41, tpot: 152, n: 0+1}}
+r:
+- pr: 42
+  title: A stub that waits
+  why: [to be measured]
+"""
+BAD = {
+    "unknown key": ("pr: 7 ", "prr: 7 ", "unknown key 'prr'; did you mean 'pr'?"),
+    "no reason": ("  why: [because]\n", "", "14:3: 'why' is missing"),
+    "sections out of order": ("a-vllm:", "z-vllm:", "section 'r' stands after 'z-vllm'"),
+    "older first": ("2026-06-15", "2026-06-17", "2026-06-17 stands below 2026-06-16; the newest entry comes first"),
+    "two of one pull request": ("pr: 6", "pr: 7", "pull request 7 has two entries"),
+    "a key that is none": (KEY, "k1:xyz", "11:25: 'key' cannot be"),
+    "a claim that is none": ("<= -2%", "better", "'tpot' cannot be"),
+    "a claim about nothing": ("{tpot: \"<=", "{speed: \"<=", "nothing is known of 'speed'"),
+    "a point over lines": (", tput: 1000.1", ",\n      tput: 1000.1", "a point is one line"),
+    "figures and missing": ("8k1k-tp8-ep8-c128: the", "8k1k-tp8-ep8-c256: the", "cannot have figures and be missing"),
+    "figures without head": ("  source: a public run\n", "", "wants date and head, or date and source"),
+    "negative throughput": ("tput: 900", "tput: -900", "greater than 0"),
+    "not yaml": ("[because]", "[because", "not YAML"),
+}  # fmt: skip
+
+
+def test_a_good_changelog_is_read() -> None:
+    """The text that the mistakes are made in is a good one."""
+    log = changelog.read(GOOD.encode())
+    assert [entry.pr for entry in log.root["a-vllm"]] == [7, 6]
+    assert log.root["r"][0].is_stub
+    assert changelog.read(b"# only words\n").root == {}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_mistake_is_told_at_its_place(case: str) -> None:
+    """With file, line and column."""
+    old, new, wanted = BAD[case]
+    assert old in GOOD
+    with pytest.raises(HarnessError) as caught:
+        changelog.read(GOOD.replace(old, new, 1 if old != KEY else -1).encode())
+    assert caught.value.exit_code is Exit.CHANGELOG_INVALID
+    assert wanted in str(caught.value)
+    assert all(problem.place.line for problem in caught.value.problems)
+
+
+def test_add_fills_the_stub_and_keeps_every_other_letter(records: Records) -> None:
+    """A diff shows added lines alone."""
+    new = add(GOOD, records(), [], Stub(42, "", ()))
+    assert new.startswith(GOOD)
+    entry = changelog.read(new.encode()).root["r"][0]
+    assert (entry.pr, entry.title) == (42, "A stub that waits")
+    assert list(entry.points) == ["32x16-tp1-c1", "32x16-tp1-c2"]
+    assert entry.points["32x16-tp1-c1"].n == "0+1"
+    assert entry.head
+    assert entry.head.commit == "a" * 40
+
+
+def test_add_replaces_the_entry_of_the_same_pull_request(records: Records) -> None:
+    """Measured again means written again, once; comments of the author stay."""
+    text = GOOD.replace("  title: A stub", "  # why now\n  title: A stub")
+    once = add(text, records(), [], Stub(42, "", ()))
+    assert add(once, records(), [], Stub(42, "", ())) == once
+    assert "# why now" in once
+
+
+def test_add_makes_an_entry_from_title_and_why(records: Records) -> None:
+    """In a section that is sorted in, above older entries."""
+    new = add(GOOD.split("r:\n")[0], records(), [], Stub(3, "First", ("why: not",)))
+    log = changelog.read(new.encode())
+    assert list(log.root) == ["a-vllm", "r"]
+    assert log.root["r"][0].why == ["why: not"]
+    newer = add(new, records(), [], Stub(4, "Second", ("more",)))
+    assert [entry.pr for entry in changelog.read(newer.encode()).root["r"]] == [4, 3]
+
+
+def test_add_without_a_stub_says_what_to_write(records: Records) -> None:
+    """Only a person knows title and why."""
+    with pytest.raises(HarnessError, match="write one with pr, title and why"):
+        add("", records(), [], Stub(5, "", ()))
+
+
+def test_add_compares_with_a_base(records: Records) -> None:
+    """Differences stand in the line, and n counts both sides."""
+    slower = records(slower=2.0)
+    new = add("", records(), slower, Stub(5, "Faster", ("x",)))
+    line = changelog.read(new.encode()).root["r"][0].points["32x16-tp1-c1"]
+    assert line.n == "1+1"
+    assert set(line.vs) == {"tput", "ttft", "tpot"}
+    assert line.vs["tpot"] == "-50.0%"
+
+
+def test_add_lists_what_is_missing(records: Records) -> None:
+    """A point that failed has a reason instead of figures."""
+    entry = changelog.read(add("", records(failed=True), [], Stub(5, "T", ("x",))).encode()).root["r"][0]
+    assert list(entry.points) == ["32x16-tp1-c1"]
+    assert entry.missing == {"32x16-tp1-c2": "the server ended: on purpose"}
+
+
+def test_add_refuses_records_of_uncommitted_code(records: Records) -> None:
+    """No commit would stand for the figures."""
+    with pytest.raises(HarnessError, match="uncommitted changes"):
+        add("", records(clean=False), [], Stub(5, "T", ("x",)))
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1), st.lists(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1), min_size=1))
+def test_any_title_and_reason_come_back(title: str, why: list[str]) -> None:
+    """Round trip of what a person writes, quoted as needed."""
+    from utils.results.changelog_edit import _author_lines
+
+    entry = changelog.read(("r:\n" + "".join(_author_lines(Stub(1, title, tuple(why)), "r"))).encode()).root["r"][0]
+    assert (entry.title, entry.why) == (title, why)
+
+
+def test_entries_of_different_recipes_merge(tmp_path: Path) -> None:
+    """Two branches that each add to a section of its own do not conflict (a real git merge)."""
+    paths = []
+    for name, text in (
+        ("base", GOOD),
+        ("ours", GOOD.replace("a-vllm:\n", "a-vllm:\n- pr: 9\n  title: Nine\n  why: [x]\n")),
+        ("theirs", GOOD.replace("\nr:\n", "\nr:\n- pr: 50\n  title: Fifty\n  why: [y]\n")),
+    ):
+        paths.append(tmp_path / name)
+        paths[-1].write_text(text)
+    base, ours, theirs = map(str, paths)
+    done = subprocess.run(["git", "merge-file", "-p", ours, base, theirs], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "Nine" in done.stdout
+    assert "Fifty" in done.stdout
+
+
+def test_stale_entries_are_told() -> None:
+    """An entry speaks for keys; when the tree has others, it says which."""
+    entries = changelog.read(GOOD.encode()).root["a-vllm"]
+    assert changelog.stale(entries, {"8k1k-tp8-ep8-c256": KEY, "8k1k-tp8-ep8-c128": "k1:0"}) == []
+    found = changelog.stale(entries, {"8k1k-tp8-ep8-c256": "k1:" + "0" * 16, "1k1k-tp8-c1": KEY})
+    assert len(found) == 2
+    assert "was measured as" in found[0]
+
+
+def test_the_projects_own_changelog_is_measured_and_current(cli: Cli) -> None:
+    """An entry of the tiny recipe, measured by this code, whose keys are this tree's."""
+    log = changelog.read((ROOT / changelog.FILE).read_bytes())
+    entry = log.root["qwen3moe-tiny-cpu-vllm"][0]
+    assert len(entry.points) == 6
+    assert entry.source is None
+    done = cli("changelog", "check", "--strict")
+    assert done.returncode == 0, done.stdout + done.stderr
+    shown = cli("changelog", "show", "qwen3moe-tiny-cpu-vllm/128x64-tp1-c4").stdout
+    assert "128x64-tp1-c4" in shown
+    assert "256x64" not in shown
+
+
+def test_add_and_check_as_commands(cli: Cli, records: Records, tmp_path: Path) -> None:
+    """From folders on disk to a file."""
+    records()
+    file = tmp_path / "log.yaml"
+    done = cli("changelog", "add", str(tmp_path / "records-0"), "--pr", "8", "--title", "T", "--why", "w", "--file", str(file))
+    assert done.returncode == 0, done.stderr
+    assert cli("changelog", "check", "--file", str(file)).returncode == 0
+    assert cli("changelog", "show", "nothing", "--file", str(file)).returncode == Exit.NOTHING_SELECTED
+    file.write_text(file.read_text().replace("tput", "tpu"))
+    assert cli("changelog", "check", "--file", str(file)).returncode == Exit.CHANGELOG_INVALID

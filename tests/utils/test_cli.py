@@ -1,0 +1,201 @@
+"""The command line as a user meets it, with the FAKE vLLM where a server is needed."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from matrix.errors import Exit
+from tests.conftest import ROOT, Cli, command, environment
+from utils.cli import parser
+from utils.node import record
+
+
+def run(cli: Cli, tree: Path, fake: Path, out: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    return cli("run", "r", "--tree", str(tree), "--environment", str(fake), "--out", str(out), *more)
+
+
+def test_a_run_ends_in_a_table_and_tells_where_the_records_are(
+    cli: Cli, tree: Path, fake_environment: Path, tmp_path: Path
+) -> None:
+    """And its records can be shown and compared again."""
+    out = tmp_path / "out"
+    done = run(cli, tree, fake_environment, out, "--runs", "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[-1] == f"records: {out}"
+    assert [line.split()[:4] for line in lines[-5:-1]] == [
+        [f"r/32x16-tp1-c{c}", str(number), "head", "measured"] for number in (1, 2) for c in (1, 2)
+    ]
+    assert "TTFT ms" in done.stdout
+    assert cli("collect", str(out)).stdout.count("measured") == 4
+    assert cli("compare", str(out), str(out)).returncode == 0
+    assert (
+        cli(
+            "changelog", "add", str(out), "--title", "t", "--why", "w", "--file", str(tmp_path / "c.yaml")
+        ).returncode
+        == Exit.NOT_COMPARABLE
+    )
+
+
+def test_two_runs_in_one_folder_are_refused(
+    cli: Cli, tree: Path, fake_environment: Path, tmp_path: Path
+) -> None:
+    """The first one's records stay as they are."""
+    out = tmp_path / "out"
+    assert run(cli, tree, fake_environment, out).returncode == 0
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    done = run(cli, tree, fake_environment, out)
+    assert done.returncode == Exit.OUT_IN_USE
+    assert "already holds a run" in done.stderr
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_command_keeps_what_was_measured(
+    tree: Path, fake_environment: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    """The table shows it, and the code says that it was interrupted."""
+    out = tmp_path / "out"
+    arguments = [
+        "run",
+        "r",
+        "--tree",
+        str(tree),
+        "--environment",
+        str(fake_environment),
+        "--out",
+        str(out),
+        "--runs",
+        "9",
+    ]
+    process = subprocess.Popen(
+        command(*arguments), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    end = time.monotonic() + 30
+    while not list(out.rglob("record.json")) and time.monotonic() < end:
+        time.sleep(0.05)
+    process.send_signal(number)
+    shown, told = process.communicate(timeout=30)
+    assert process.returncode == Exit.CANCELLED, told
+    assert "measured" in shown
+    assert "what was measured is kept" in told
+    assert {record.read(path).status for path in out.rglob("record.json")} >= {"measured"}
+    left = (
+        subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+        if Path("/bin/ps").exists()
+        else ""
+    )
+    assert str(out) not in left
+
+
+def test_a_run_on_a_terminal_shows_a_bar(tree: Path, fake_environment: Path, tmp_path: Path) -> None:
+    """A real pseudo-terminal."""
+    arguments = [
+        "run",
+        "r",
+        "--tree",
+        str(tree),
+        "--environment",
+        str(fake_environment),
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        command(*arguments), env=environment({"TERM": "xterm"}), stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    shown = b""
+    try:
+        while chunk := os.read(ours, 65536):
+            shown += chunk
+    except OSError:  # the other end is closed
+        pass
+    assert process.wait(30) == 0
+    os.close(ours)
+    assert b"\x1b[" in shown
+    assert "━".encode() in shown
+    assert b"Means of whole runs" in shown
+
+
+def test_a_cluster_without_a_launcher_says_so(cli: Cli) -> None:
+    """Its commands can be shown all the same."""
+    done = cli("run", "minimaxm3-fp8-mi300x-vllm/1k1k-tp8-c1")
+    assert done.returncode == Exit.LAUNCHER_MISSING
+    assert "--print-script" in done.stderr
+
+
+def test_print_script_is_its_golden_file(cli: Cli) -> None:
+    """Server, warm-up, load and, for Slurm, the container line; valid shell."""
+    done = cli("run", "minimaxm3-fp8-mi300x-vllm/8k1k-tp8-ep8-c256", "--print-script")
+    assert done.returncode == 0
+    golden = ROOT / "tests/golden/by-hand-mi300x.sh"
+    assert done.stdout == golden.read_text()
+    local = cli("run", "qwen3moe-tiny-cpu-vllm", "--print-script").stdout
+    assert "--container-image" not in local
+    for text in (done.stdout, local):
+        assert subprocess.run(["sh", "-n"], input=text, text=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["plan"], ["run"], ["collect"], ["compare"], ["changelog", "add"], ["check"], ["test"]]
+)
+def test_every_command_has_help_with_an_example(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a newcomer types first."""
+    with pytest.raises(SystemExit):
+        parser().parse_args([*arguments, "--help"])
+    shown = capsys.readouterr().out
+    assert "./servematrix" in shown.split("options:")[1]
+
+
+def test_wrong_usage_has_its_code(cli: Cli) -> None:
+    """And one line that says what was wrong."""
+    assert cli("plann").returncode == Exit.USAGE
+    assert cli("run", "x", "--runs", "0").returncode == Exit.USAGE
+    assert cli("plan", "--tree", "/nowhere").returncode == Exit.USAGE
+    assert cli("plan", "--changed", "no-such-revision").returncode == Exit.SETUP_FAILED
+    assert cli("plan", "--changed=--output=/tmp/x").returncode in {Exit.USAGE, Exit.SETUP_FAILED}
+
+
+def test_errors_are_annotations_in_actions(cli: Cli, tree: Path) -> None:
+    """At the file's place, and only one line each."""
+    recipe = tree / "recipes/r.yaml"
+    recipe.write_text(recipe.read_text().replace("precision", "precison"))
+    done = cli("plan", "--tree", str(tree), env={"GITHUB_ACTIONS": "true"})
+    assert done.returncode == Exit.RECIPE_INVALID
+    assert "::error file=recipes/r.yaml,line=2,col=1::unknown key 'precison'" in done.stdout
+
+
+def test_check_finds_a_generated_file_that_is_not_current(cli: Cli) -> None:
+    """The schema for editors, and the tables in docs."""
+    assert cli("check").returncode == 0
+    path = ROOT / "matrix/recipe.schema.json"
+    from utils.generated import GENERATED
+
+    assert GENERATED["matrix/recipe.schema.json"]("old") == path.read_text() != "old"
+
+
+def test_exit_codes_are_unique_and_told() -> None:
+    """Each has a meaning; the page is made from them."""
+    assert len({int(code) for code in Exit}) == len(list(Exit))
+    page = (ROOT / "docs/exit-codes.md").read_text()
+    assert all(f"| {int(code)} | `{code.name}` | {code.meaning} |" in page for code in Exit)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """So that it is there at once."""
+    program = "import sys, utils.cli; utils.cli.parser(); print([m for m in ('pydantic', 'rich', 'jinja2', 'numpy', 'yaml') if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment(), capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,100 @@
+"""The log of a run on a terminal, in Actions, and in a pipe: three golden files, from the same events."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from tests.conftest import ROOT
+from utils import log
+from utils.node.events import Event
+
+GOLDEN = ROOT / "tests/golden"
+P = "qwen3moe-tiny-cpu-vllm/128x64-tp1-c4"
+FACTS = {"failed": [], "tput": 2134.0, "ttft_s": 0.0178, "tpot_s": 0.00533, "e2el_s": 0.323}
+EVENTS: list[tuple[float, Event]] = [
+    (0, {"kind": "job", "name": "qwen3moe-tiny-cpu-vllm.tp1.1bb54965", "total": 2}),
+    (0, {"kind": "run", "name": "run 1/1 head", "text": "qwen3moe-tiny-cpu-vllm.tp1.1bb54965"}),
+    (0, {"kind": "phase", "name": "preflight", "text": ""}),
+    (0, {"kind": "done", "name": "preflight", "seconds": 0.01}),
+    (0, {"kind": "phase", "name": "server", "text": ""}),
+    (20, {"kind": "progress", "seconds": 20.0}),
+    (31, {"kind": "progress", "seconds": 31.0}),
+    (32, {"kind": "done", "name": "server", "seconds": 32.0}),
+    (32, {"kind": "point", "name": P, "facts": {"begins": True}}),
+    (32, {"kind": "phase", "name": "warm-up", "text": "8 requests"}),
+    (34, {"kind": "done", "name": "warm-up", "seconds": 2.0}),
+    (34, {"kind": "phase", "name": "load", "text": "64 requests at 4"}),
+    (36, {"kind": "progress", "done": 24, "total": 64}),
+    (65, {"kind": "progress", "done": 48, "total": 64}),
+    (70, {"kind": "done", "name": "load", "seconds": 36.0}),
+    (70, {"kind": "point", "name": P, "text": "measured", "facts": FACTS}),
+    (70, {"kind": "point", "name": P, "facts": {"begins": True}}),
+    (75, {"kind": "point", "name": P, "text": "invalid", "facts": FACTS | {"failed": ["jit: found \x1b[31m::error::'a' ##[error]b"]}}),
+    (76, {"kind": "note", "text": "::error::from a node\x07"}),
+    (77, {"kind": "error", "text": "interrupted by SIGTERM; what was measured is kept\n::warning::x"}),
+    (77, {"kind": "end", "facts": {"exit": 130}}),
+]  # fmt: skip
+
+
+def play(mode: str) -> str:
+    """The whole output of a mode, on a clock of our own."""
+    stream, clock = io.StringIO(), [0.0]
+    made: log.Log
+    if mode == "terminal":
+        console = Console(
+            file=stream,
+            force_terminal=True,
+            width=100,
+            color_system="standard",
+            legacy_windows=False,
+            _environ={},
+        )
+        made = log.Terminal(console, lambda: clock[0])
+        made.bar.live.auto_refresh = False
+    else:
+        made = {"pipe": log.Plain, "actions": log.Actions}[mode](stream, lambda: clock[0])
+    for at, event in EVENTS:
+        clock[0] = at
+        made.event(event)
+        if isinstance(made, log.Terminal):
+            made.bar.refresh()
+    made.close()
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("mode", ["terminal", "actions", "pipe"])
+def test_the_log_is_its_golden_file(mode: str) -> None:
+    """Written by `python -m tests.utils.test_log`; look at the diff."""
+    assert play(mode) == (GOLDEN / f"log-{mode}.txt").read_bytes().decode()
+
+
+def test_colour_stands_only_on_a_terminal() -> None:
+    """A pipe and a file get plain text, whatever a node sent."""
+    assert "\x1b" in play("terminal")
+    assert "\x1b" not in play("pipe") + play("actions")
+
+
+def test_a_nodes_text_is_no_command_of_actions() -> None:
+    """No line but ours starts with two colons, and the old mark is broken anywhere."""
+    ours = ("::group::run 1/1", "::endgroup::", "::error title=servematrix::interrupted")
+    for line in play("actions").splitlines():
+        assert not line.lstrip().startswith("::") or line.startswith(ours)
+        assert "##[" not in line
+
+
+def test_the_mode_follows_the_stream(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Actions is told by its variable, a terminal by being one."""
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    with (tmp_path / "x").open("w") as file:
+        assert type(log.for_stream(file)) is log.Plain
+        monkeypatch.setenv("GITHUB_ACTIONS", "true")
+        assert type(log.for_stream(file)) is log.Actions
+
+
+if __name__ == "__main__":
+    for name in ("terminal", "actions", "pipe"):
+        (GOLDEN / f"log-{name}.txt").write_bytes(play(name).encode())
