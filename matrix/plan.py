@@ -88,10 +88,10 @@ class Plan(Value):
     problems: list[str]
     """Recipes of the base that this version cannot read; all of their points count as changed."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self, indent: int | None = None) -> str:
         """The documented form; `schema` is its first key."""
-        body = self.model_dump(mode="json", exclude={"schema_version"})
-        return {"schema": self.schema_version, **body}
+        body = self.model_dump_json(exclude={"schema_version"}, indent=indent)
+        return f'{{"schema":{self.schema_version},{body[1:]}'
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> Plan:

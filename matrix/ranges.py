@@ -7,8 +7,8 @@ import re
 Concurrency = int | str | list[int]
 LARGEST = 1_000_000
 
-_RANGE = re.compile(r"([0-9]+)\.\.([0-9]+)")
-_CONDITION = re.compile(r"(>=|<=|>|<|==)?\s*([0-9]+)")
+_RANGE = re.compile(r"([0-9]{1,9})\.\.([0-9]{1,9})")
+_CONDITION = re.compile(r"(>=|<=|>|<|==)?\s*([0-9]{1,9})")
 
 
 def concurrencies(value: Concurrency) -> list[int]:

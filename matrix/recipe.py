@@ -34,12 +34,21 @@ _OWNED_FLAGS = {
     "host": "the harness",
     "port": "port of the cluster",
 }
+_REFUSED_FLAGS = {"config", "uds", "served-model-name", "api-key", "tokenizer", "root-path", "tp", "pp", "dp"}
 _OWNED_ENV = {"PATH", "HOME", "PYTHONPATH", "LD_PRELOAD", "LD_LIBRARY_PATH"}
 
 
 def _flag_name(name: str) -> str:
     if owner := _OWNED_FLAGS.get(name.replace("_", "-")):
         raise ValueError(f"the flag {name!r} is set by {owner}; take it out here")
+    if name.startswith("no-"):
+        raise ValueError(f"write {name.removeprefix('no-')}: false instead of {name!r}")
+    if name in _REFUSED_FLAGS or name.startswith("ssl-"):
+        raise ValueError(
+            f"the flag {name!r} would hide from the key, or from the client, what is served; take it out"
+        )
+    if owner := next((owner for flag, owner in _OWNED_FLAGS.items() if flag.startswith(name)), None):
+        raise ValueError(f"the flag {name!r} reads as one that is set by {owner}; take it out here")
     if not re.fullmatch(r"[a-z][a-z0-9-]*(\.[a-z0-9_-]+)*", name):
         raise ValueError(f"{name!r} is not a flag's name; write it as vLLM does, without the dashes in front")
     return name
@@ -149,14 +158,22 @@ class Search(Strict):
     """Decode context parallelism; divides tp and takes its ranks out of it."""
     pcp: int = Field(1, ge=1)
     """Prefill context parallelism."""
-    dp_attn: Literal[False] = Field(default=False, alias="dp-attn")
+    dp_attn: bool = Field(default=False, alias="dp-attn")
     """Reserved: only false in this version."""
-    nodes: Literal[1] = 1
+    nodes: int = 1
     """Reserved: only 1 in this version."""
     spec_decoding: Literal["none"] = Field("none", alias="spec-decoding")
     """Reserved: only none; speculative decoding is asked for by the flag speculative-config."""
     concurrency: Annotated[Concurrency, AfterValidator(_concurrency)]
     """A number, a list, or `a..b`, which doubles from a and always includes b."""
+
+    @model_validator(mode="after")
+    def _reserved_is_default(self) -> Search:
+        if self.dp_attn or self.nodes != 1:
+            raise ValueError(
+                "dp-attn and nodes are reserved: this version knows only false and 1; leave them out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _parallelism_is_possible(self) -> Search:
@@ -204,7 +221,7 @@ class Recipe(Strict):
     """For people."""
     model: str
     """A Hugging Face name, `recipes/models/…` for a model that the tree carries, or an absolute folder of the node."""
-    revision: str | None = None
+    revision: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")
     """Commit of the model; without one a result is never reused."""
     precision: str = Field(pattern=r"^[a-z0-9]+$")
     """Of the weights, for people; the name of the model says it to the server."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -20,7 +21,6 @@ class Strict(BaseModel):
         extra="forbid",
         strict=True,
         frozen=True,
-        populate_by_name=True,
         use_attribute_docstrings=True,
         serialize_by_alias=True,
     )
@@ -60,7 +60,7 @@ def validate(model: type[Model], document: Document, problems: list[Problem]) ->
         for found in error.errors(include_url=False):
             path = _real_path(document.value, found["loc"])
             place = document.place(path)
-            if place not in seen:
+            if place not in seen or found["type"] == "missing":
                 problems.append(Problem(place, _words(model, found, path)))
             seen.add(place)
         return None
@@ -83,7 +83,7 @@ def _real_path(value: Any, loc: tuple[str | int, ...]) -> Path:  # noqa: ANN401 
 
 
 def _words(model: type[BaseModel], found: Any, path: Path) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
-    kind, key = found["type"], str(found["loc"][-1])
+    kind, key = found["type"], str(found["loc"][-1]) if found["loc"] else ""
     if kind == "extra_forbidden":
         hint = did_you_mean(key, _keys_beside(model, path))
         return f"unknown key {key!r}; {hint}"
@@ -102,12 +102,17 @@ def _short(value: object) -> str:
 
 def _keys_beside(model: type[BaseModel], path: Path) -> list[str]:
     """The keys that a mapping knows: walks the JSON schema along the path."""
-    schema = model.model_json_schema()
+    schema = _schema(model)
     node = schema
     for step in path[:-1]:
         node = _resolve(schema, node)
         node = _below(node, step)
     return list(_resolve(schema, node).get("properties", {}))
+
+
+@cache
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema()
 
 
 def _below(node: dict[str, Any], step: str | int) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fnmatch import translate
 from re import compile as compile_pattern
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from matrix import key
 from matrix.errors import Exit, HarnessError, did_you_mean
@@ -26,8 +26,9 @@ def chosen(tree: Tree, selectors: Sequence[str]) -> Plan:
         wanted = [name for name in recipes if name in {text.split("/")[0] for text in selectors}]
     cells = [cell for cells in _expand_all(tree, wanted).values() for cell in cells]
     found = [Selected(cell) for cell in matching(cells, selectors)]
-    if not found:
-        _nothing(selectors, recipes, [cell.id for cell in cells])
+    for selector in selectors or [""]:
+        if not (matching(cells, [selector]) if selector else cells):
+            _nothing(selector, recipes, [cell.id for cell in cells])
     return make(found)
 
 
@@ -60,7 +61,7 @@ def changed(base: Tree, head: Tree, selectors: Sequence[str]) -> Plan:
         elif old.key != cell.key:
             vary = tuple(key.differences(old.parts, cell.parts))
             selected.append(Selected(cell, f"changed: {', '.join(vary)}", vary))
-    gone = [name for name in before if name not in after]
+    gone = [cell.id for cell in matching(list(before.values()), selectors) if cell.id not in after]
     return make(selected, gone=gone, problems=problems)
 
 
@@ -87,11 +88,10 @@ def _expand_all(tree: Tree, names: Sequence[str]) -> dict[str, list[Cell]]:
     return found
 
 
-def _nothing(selectors: Sequence[str], recipes: Sequence[str], points: Sequence[str]) -> None:
-    asked = " ".join(selectors) or "all"
+def _nothing(selector: str, recipes: Sequence[str], points: Sequence[str]) -> NoReturn:
     if not recipes:
         raise HarnessError(Exit.NOTHING_SELECTED, "there is no recipe in recipes/")
-    hint = did_you_mean(selectors[0], points or recipes) if selectors else ""
+    hint = did_you_mean(selector, [*recipes, *points] if "/" in selector else recipes)
     raise HarnessError(
-        Exit.NOTHING_SELECTED, f"no point matches {asked}; {hint}\nsee what there is: ./servematrix plan"
+        Exit.NOTHING_SELECTED, f"no point matches {selector}; {hint}\nsee what there is: ./servematrix plan"
     )

@@ -52,6 +52,7 @@ class Folder:
         found: list[str] = []
         for base, folders, names in os.walk(self.root / folder):
             relative = Path(base).relative_to(self.root).as_posix()
+            found += [f"{relative}/{name}" for name in folders if (Path(base) / name).is_symlink()]
             folders[:] = [name for name in folders if name != "__pycache__"]
             found += [f"{relative}/{name}" for name in names]
         return sorted(found)
@@ -120,6 +121,8 @@ class Revision:
         mode, name, size = self._entries[path]
         if mode == "120000":
             raise unreadable(path, _LINK)
+        if not mode.startswith("100"):
+            raise unreadable(path, "is a submodule; put the files themselves there")
         if size > SIZE_LIMIT_BYTES:
             raise unreadable(path, _LARGE)
         return self._contents[name]

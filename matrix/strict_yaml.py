@@ -159,6 +159,7 @@ class _Reader:
             self.report(event, f"the alias *{event.anchor} stands for nothing that is complete here")
             raise _Stop
         value, size = self.anchors[event.anchor]
+        self.places.setdefault(self.next_path(), self.at(event))
         self.count(event, size)
         self.add(value, size)
 

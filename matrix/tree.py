@@ -83,21 +83,21 @@ def locked_digest(source: Source, image: str) -> str:
 
 def kernels(source: Source) -> list[str]:
     """The kernels of a tree: folders with an `__init__.py`, dashes for underscores."""
-    return [
-        path.split("/")[1].replace("_", "-")
-        for path in source.files("kernels")
-        if path.count("/") == 2 and path.endswith("/__init__.py")  # noqa: PLR2004 - kernels/NAME/__init__.py
-    ]
+    found = [re.fullmatch(r"kernels/([a-z0-9_]+)/__init__\.py", path) for path in source.files("kernels")]
+    return [match[1].replace("_", "-") for match in found if match]
+
+
+def _is_shipped(path: str, arch: str) -> bool:
+    """Python without tests, this GPU's tiles; and what has no ending, for it may be a link to a folder of code."""
+    if path.startswith("tests/"):
+        return False
+    name = path.rsplit("/", 1)[-1]
+    return name.endswith(".py") or (bool(arch) and path == f"tiles/{arch}.json") or "." not in name
 
 
 @lru_cache(maxsize=256)
 def kernel_digest(source: Source, name: str, arch: str) -> str:
     """Hash of what a kernel ships for one GPU: its Python files without tests, and that GPU's tiles."""
     folder = f"kernels/{name.replace('-', '_')}"
-    shipped = [
-        path
-        for path in source.files(folder)
-        if (path.endswith(".py") and "/tests/" not in path)
-        or (arch and path == f"{folder}/tiles/{arch}.json")
-    ]
+    shipped = [path for path in source.files(folder) if _is_shipped(path.removeprefix(f"{folder}/"), arch)]
     return key.files_digest({path.removeprefix(f"{folder}/"): source.read(path) for path in shipped})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
 from utils.environments import ROOT
+from utils.log import clean
 from utils.results import changelog
 
 if TYPE_CHECKING:
@@ -18,8 +19,13 @@ def _file(arguments: Namespace) -> Path:
     return Path(arguments.file) if arguments.file else ROOT / changelog.FILE
 
 
-def _content(path: Path) -> bytes:
-    return path.read_bytes() if path.exists() else b""
+def _content(path: Path, *, may_be_new: bool = False) -> bytes:
+    if may_be_new and not path.exists():
+        return b""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise HarnessError(Exit.USAGE, f"{path}: {error.strerror}") from error
 
 
 def add(arguments: Namespace) -> Exit:
@@ -33,7 +39,16 @@ def add(arguments: Namespace) -> Exit:
     base = collect([Path(folder) for folder in arguments.base])
     stub = Stub(arguments.pr, arguments.title or "", tuple(arguments.why))
     write_whole(
-        path, add(_content(path).decode(), head, base, stub, vary=arguments.vary, runs=arguments.run).encode()
+        path,
+        add(
+            _content(path, may_be_new=True),
+            path.name,
+            head,
+            base,
+            stub,
+            vary=arguments.vary,
+            runs=arguments.run,
+        ).encode(),
     )
     sys.stdout.write(f"{path.name}: figures of {len({one.point for one in head})} points\n")
     return Exit.OK
@@ -41,7 +56,7 @@ def add(arguments: Namespace) -> Exit:
 
 def show(arguments: Namespace) -> Exit:
     """Print the entries of a recipe, or the lines of points."""
-    log = changelog.read(_content(_file(arguments)))
+    log = changelog.read(_content(_file(arguments)), _file(arguments).name)
     recipe, _, point = arguments.what.partition("/")
     if recipe not in log.root:
         raise HarnessError(
@@ -49,14 +64,16 @@ def show(arguments: Namespace) -> Exit:
         )
     for entry in log.root[recipe]:
         about = f"#{entry.pr} " if entry.pr else ""
-        sys.stdout.write(f"{entry.date or 'not measured yet'}  {about}{entry.title}\n")
+        sys.stdout.write(f"{entry.date or 'not measured yet'}  {about}{clean(entry.title)}\n")
         for name, line in entry.points.items():
             if point in {"", name}:
                 versus = "  ".join(f"{metric} {change}" for metric, change in line.vs.items())
                 figures = f"{line.tput:>10.1f} tok/s/device  TTFT {line.ttft:.4g} s  TPOT {line.tpot:.4g} ms  n {line.n}"
                 sys.stdout.write(f"  {name:<24}{figures}  {versus}".rstrip() + "\n")
         sys.stdout.writelines(
-            f"  {name:<24}missing: {why}\n" for name, why in entry.missing.items() if point in {"", name}
+            f"  {name:<24}missing: {clean(why)}\n"
+            for name, why in entry.missing.items()
+            if point in {"", name}
         )
     return Exit.OK
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import gc
 import importlib
 import os
@@ -201,16 +202,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.rest.pop(0)
     module, _, function = arguments.does.partition(":")
     try:
-        return int(getattr(importlib.import_module(module), function)(arguments))
+        code = getattr(importlib.import_module(module), function)(arguments)
+        sys.stdout.flush()
+        return int(code)
     except HarnessError as error:
         _tell(error)
         return int(error.exit_code)
     except KeyboardInterrupt:
         sys.stderr.write("servematrix: interrupted; what was measured is kept\n")
         return int(Exit.CANCELLED)
-    except BrokenPipeError:
+    except OSError as error:
+        if error.errno not in {errno.EPIPE, errno.ENOSPC}:
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader had enough, as with `| head`
-        return int(Exit.OK)
+        return int(Exit.OK if error.errno == errno.EPIPE else Exit.STORAGE_FULL)
     except Exception:  # noqa: BLE001 - the last resort: say that it is our fault
         traceback.print_exc()
         sys.stderr.write(
@@ -238,9 +243,9 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
+    number = int(text) if text.isdecimal() else 0
     if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+        raise argparse.ArgumentTypeError(f"{text} is not a number of 1 or more")
     return number
 
 

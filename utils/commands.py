@@ -36,9 +36,13 @@ def the_plan(arguments: Namespace) -> Plan:
     """What the selectors, or a range of commits, ask for."""
     root, tree = the_tree(arguments)
     changed = getattr(arguments, "changed", None)
-    if not changed:
+    if changed is None:
         return select.chosen(tree, arguments.selectors)
     base_name, _, head_name = changed.partition("...")
+    if not base_name or ".." in base_name or ".." in head_name:
+        raise HarnessError(
+            Exit.USAGE, f"--changed wants BASE or BASE...HEAD, such as main...HEAD, not {changed!r}"
+        )
     merge_base = git(root, "merge-base", "--end-of-options", base_name, head_name or "HEAD").decode().strip()
     harness = Folder(ROOT) if root != ROOT else None
     base = Tree.of(Revision(root, merge_base), harness)
@@ -52,8 +56,7 @@ def plan(arguments: Namespace) -> Exit:
     for problem in found.problems:
         sys.stderr.write(f"{problem}\n")
     if arguments.format == "json":
-        json.dump(found.to_json(), sys.stdout, separators=(",", ":"))
-        sys.stdout.write("\n")
+        sys.stdout.write(found.to_json() + "\n")
     elif arguments.format == "ids":
         sys.stdout.writelines(f"{point.id}\n" for job in found.jobs for point in job.points)
     elif arguments.format == "github":
@@ -78,6 +81,9 @@ def run(arguments: Namespace) -> Exit:
 
     made = the_plan(arguments)
     root, tree = the_tree(arguments)
+    if not made.jobs:
+        sys.stdout.write("nothing to run: no point's key differs\n")
+        return Exit.OK
     known = {job.cluster: clusters.load(tree.clusters, job.cluster) for job in made.jobs}
     recipe = made.jobs[0].points[0].recipe
     out = (
@@ -116,7 +122,7 @@ def run(arguments: Namespace) -> Exit:
 def _launch(launcher: Launcher, order: Order) -> Exit:
     from utils.node.record import write_whole  # noqa: PLC0415
 
-    write_whole(order.out / "plan.json", json.dumps(order.plan.to_json(), indent=1).encode())
+    write_whole(order.out / "plan.json", order.plan.to_json(indent=1).encode())
     shown = log.for_stream(sys.stdout)
     code = Exit.CANCELLED
     try:

@@ -91,6 +91,41 @@ def test_a_base_that_cannot_be_read_means_all_points(cli: Cli, git_tree: Path) -
     assert "recipes/r.yaml:2:1: unknown key 'precison'" in done.stderr
 
 
+def test_a_base_that_is_no_mapping_counts_as_unread(cli: Cli, git_tree: Path) -> None:
+    """Whatever stands there."""
+    write(git_tree / "recipes/r.yaml", "- a\n")
+    commit(git_tree, "broken")
+    branch(git_tree, "recipes/r.yaml", RECIPE)
+    assert len(changed(cli, git_tree)) == 2
+
+
+def test_a_link_to_a_folder_of_a_kernel_is_refused(cli: Cli, tree: Path) -> None:
+    """Its code would change without the key changing."""
+    write(tree / "kernels/k/__init__.py", "A = 1\n")
+    write(tree / "elsewhere/core.py", "B = 1\n")
+    (tree / "kernels/k/impl").symlink_to("../../elsewhere")
+    write(tree / "recipes/r.yaml", RECIPE.replace("cluster: local", "cluster: local\nkernel: {name: k}"))
+    done = cli("plan", "--tree", str(tree))
+    assert done.returncode == Exit.RECIPE_UNREADABLE
+    assert "symbolic link" in done.stderr
+
+
+def test_a_selector_that_matches_nothing_is_an_error_beside_one_that_does(cli: Cli, tree: Path) -> None:
+    """A mistyped one must not be passed over."""
+    done = cli("plan", "--tree", str(tree), "r", "rr")
+    assert done.returncode == Exit.NOTHING_SELECTED
+    assert "did you mean 'r'" in done.stderr
+
+
+def test_an_empty_range_of_commits_is_an_error(cli: Cli, git_tree: Path) -> None:
+    """An unset variable of a script must not plan everything."""
+    for text in ("", "...HEAD", "main..HEAD"):
+        done = cli("plan", "--tree", str(git_tree), "--changed", text)
+        assert done.returncode == Exit.USAGE, text
+    done = cli("run", "--tree", str(git_tree), "--changed", "HEAD...HEAD")
+    assert (done.returncode, done.stdout) == (0, "nothing to run: no point's key differs\n")
+
+
 def test_without_a_head_the_working_tree_is_compared(cli: Cli, git_tree: Path) -> None:
     """So that a change can be seen before it is committed."""
     write(git_tree / "recipes/r.yaml", RECIPE.replace("1..2", "1..4"))

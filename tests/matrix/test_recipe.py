@@ -45,7 +45,15 @@ BAD = {
     "empty value": ("cluster: local", "cluster:", "4:9: the value is empty"),
     "tag": ("cluster: local", "cluster: !!python/name:os.system local", "is not allowed"),
     "merge key": ("cluster: local", "cluster: local\n<<: {a: 1}", "merge keys are not supported"),
-    "reserved": ("{tp: 1, conc", "{tp: 1, nodes: 2, conc", "'nodes'"),
+    "reserved": ("{tp: 1, conc", "{tp: 1, nodes: 2, conc", "9:31: dp-attn and nodes are reserved"),
+    "reserved as a boolean": ("{tp: 1, conc", "{tp: 1, nodes: true, conc", "'nodes' wants a whole number, not true"),
+    "a no- flag": ("block-size: 16", "no-enable-prefix-caching: true", "write enable-prefix-caching: false instead"),
+    "a shortened owned flag": ("block-size: 16", "max-model: 16", "reads as one that is set by"),
+    "a flag that hides others": ("block-size: 16", "config: /x.yaml", "would hide from the key"),
+    "a name of python": ("{tp: 1, conc", "{tp: 1, dp_attn: false, conc", "unknown key 'dp_attn'; did you mean 'dp-attn'?"),
+    "an endless number": ("1..2", "1..99999999999999999999999", "is not a range"),
+    "a list at the top": (RECIPE, "- a\n", "1:1: wants a mapping (key: value)"),
+    "a word at the top": (RECIPE, "word\n", "1:1: wants a mapping"),
     "extends nothing": ("cluster: local", "cluster: local\nextends: s", "5:1: no recipe 's' to extend"),
     "extends itself": ("cluster: local", "cluster: local\nextends: r", "extends goes in a circle: r -> r"),
     "two documents": ("cluster: local", "cluster: local\n---\na: 1", "a second document starts here"),
@@ -77,6 +85,19 @@ def test_all_mistakes_come_at_once(tree: Path) -> None:
         RECIPE.replace("precision: bf16", "precision: 16\nprecision: on").replace("isl: 32", "isl: x"),
     )
     assert [problem.place.line for problem in problems(tree).problems] == [2, 3, 3, 10]
+
+
+def test_every_missing_key_is_told(tree: Path) -> None:
+    """Not only the first one, although they have one place."""
+    write(tree / "recipes/r.yaml", "cluster: local\n")
+    found = str(problems(tree))
+    assert all(f"'{key}' is missing" in found for key in ("model", "precision", "image", "workloads"))
+
+
+def test_a_linked_folder_is_refused(tree: Path) -> None:
+    """What it holds would change without the tree changing."""
+    (tree / "recipes/models/m/sub").symlink_to("/etc")
+    assert "symbolic link" in str(problems(tree))
 
 
 def test_a_good_recipe_has_its_points(tree: Path) -> None:

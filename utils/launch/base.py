@@ -68,8 +68,10 @@ def claim(out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
         marker.touch(exist_ok=False)
     except FileExistsError as error:
+        if not out.is_dir():
+            raise HarnessError(Exit.USAGE, f"{out} is not a folder; give another --out") from error
         raise HarnessError(
             Exit.OUT_IN_USE, f"{out} already holds a run; give another --out, or take that folder away"
         ) from error
     except OSError as error:
-        raise HarnessError(Exit.STORAGE_FULL, f"{out}: {error.strerror}; give another --out") from error
+        raise HarnessError(Exit.USAGE, f"{out}: {error.strerror}; give another --out") from error

@@ -8,10 +8,10 @@ import subprocess
 import uuid
 from typing import TYPE_CHECKING
 
-from matrix.errors import Exit
+from matrix.errors import Exit, HarnessError
 from utils import environments, provenance
 from utils.launch import script
-from utils.node import events, record
+from utils.node import events, process, record
 from utils.node.spec import NodeJob
 
 if TYPE_CHECKING:
@@ -65,7 +65,13 @@ class Local:
         order: Order, job: Job, tell: Callable[[str], None], *, make: bool = True
     ) -> environments.Environment:
         if order.environment:
-            return environments.Environment(order.environment.absolute())
+            given = environments.Environment(order.environment.absolute())
+            if not (given.python.exists() and given.program("vllm").exists()):
+                raise HarnessError(
+                    Exit.USAGE,
+                    f"{given.folder} has no bin/python and bin/vllm; --environment wants a folder with both",
+                )
+            return given
         image = job.points[0].image
         if not make:
             return environments.Environment(environments.FOLDER / image.split("==")[0])
@@ -78,6 +84,7 @@ def _runs(order: Order, job: Job) -> list[Run]:
 
 def _node(environment: environments.Environment, spec: Path, emit: Callable[[Event], None]) -> Exit:
     """Run the node package and pass its events on; a signal to us becomes one to it, and its end is awaited."""
+    process.adopt_orphans()
     node = subprocess.Popen(
         [str(environment.python), "-P", "-m", "utils.node", str(spec)],
         cwd="/",
@@ -97,13 +104,19 @@ def _node(environment: environments.Environment, spec: Path, emit: Callable[[Eve
             emit(events.from_line(line))
         node.wait()
     except BaseException:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one must not leave the node behind
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         node.send_signal(signal.SIGTERM)
         try:
-            for line in node.stdout or ():
-                emit(events.from_line(line))
-            node.wait(END_S)
+            rest, _ = node.communicate(timeout=END_S)
         except subprocess.TimeoutExpired:
             node.kill()
-            node.wait()
+            rest, _ = node.communicate()
+        process.sweep()
+        for line in rest.splitlines():
+            emit(events.from_line(line))
         raise
+    process.sweep()  # nothing, unless the node was killed
+    if node.returncode < 0:
+        emit({"kind": "error", "text": f"the node was ended by {signal.Signals(-node.returncode).name}"})
     return next((code for code in Exit if code == node.returncode), Exit.BUG)

@@ -8,6 +8,7 @@ import select
 import subprocess
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from matrix.errors import Exit
@@ -28,7 +29,9 @@ class Ended:
 
     status: int
     started_s: float
+    """Monotonic clock of the node, which the client's times must lie within."""
     ended_s: float
+    cpu_s: float
 
 
 class Client:
@@ -36,17 +39,26 @@ class Client:
 
     def __init__(self, python: str, env: dict[str, str], cores: Sequence[int], log: Path) -> None:
         self._log = log
-        with log.open("ab") as sink:
-            self._host = process.start(
-                [python, "-P", client_host.__file__],
-                env=env,
-                log=sink,
-                cores=cores,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-            )
+        self._start = partial(
+            process.start,
+            [python, "-P", client_host.__file__],
+            env=env,
+            cores=cores,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        self._begin()
+
+    def _begin(self) -> None:
+        with self._log.open("ab") as sink:
+            self._host = self._start(log=sink)
         self._buffer = b""
         self._is_ready = False
+
+    def restart(self) -> None:
+        """After a call that went wrong: its process must not load the server, nor answer, any more."""
+        self.stop()
+        self._begin()
 
     def call(self, argv: list[str], log: Path, limit_s: float, watch: Callable[[int, int], bool]) -> Ended:
         """Run one call to its end.
@@ -65,7 +77,7 @@ class Client:
         pid = int((self._answer(end) or {})["pid"])
         while True:
             if found := self._answer(end, wait_s=POLL_S):
-                return Ended(int(found["rc"]), started, time.monotonic())
+                return Ended(int(found["rc"]), started, time.monotonic(), float(found["cpu_s"]))
             if not watch(pid, requests_done(log)):
                 raise RunFailed(Exit.CLIENT_FAILED, "the load was given up")
 

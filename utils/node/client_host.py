@@ -6,6 +6,7 @@ the command `vllm` would with those arguments. Each answer on stdout is one line
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import json
 import os
@@ -30,8 +31,11 @@ def answer(**fields: object) -> None:
     os.write(_ANSWERS, (json.dumps(fields) + "\n").encode())
 
 
-def child(argv: list[str], log: str) -> None:
-    """Become the command."""
+def child(argv: list[str], log: str, parent: int) -> None:
+    """Become the command, and end when the host ends: that wish does not survive a fork by itself (prctl(2))."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(handle, 1)
     os.dup2(handle, 2)
@@ -60,11 +64,12 @@ def main() -> None:
     answer(ready=True)
     for line in sys.stdin:
         call = json.loads(line)
+        host = os.getpid()
         pid = os.fork()
         if pid == 0:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.close(_ANSWERS)
-            child(call["argv"], call["log"])
+            child(call["argv"], call["log"], host)
         answer(pid=pid)
         _, status, usage = os.wait4(pid, 0)
         answer(rc=os.waitstatus_to_exitcode(status), cpu_s=usage.ru_utime + usage.ru_stime)

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 CLIENT_SHARE_MOST = 0.6
 ITL_SLACK_US = 1000
 INPUT_SLACK = 0.005
+CHAT_TOKENS_MOST = 512
 SPAN_SLACK = 0.03
 SPAN_SLACK_S = 0.25
+CLOCK_SLACK_S = 0.05
 LITTLE_DRAIN = 0.3
 LITTLE_MOST = 1.005
 REPORTED_SLACK = 0.002
@@ -48,6 +50,8 @@ class Evidence:
     """Several tokens may come in one streamed answer."""
     counters: Counters
     telemetry: Telemetry
+    call_s: tuple[float, float]
+    """When the client's process began and ended, on the node's own clock."""
     server_alive: bool
     log_of_load: str
     """The server's log between the load's start and end."""
@@ -81,7 +85,7 @@ def input_lengths(e: Evidence) -> Gate:
         return _gate("input_lengths", False, f"{len(e.raw.input_len)} rows, {len(e.drawn_input)} drawn")  # noqa: FBT003
     off = e.raw.input_len - e.drawn_input
     if e.chat:
-        off = off - int(np.median(off))
+        off = off - min(CHAT_TOKENS_MOST, max(0, int(np.median(off))))
     share = float(np.abs(off).sum() / max(1, e.drawn_input.sum()))
     return _gate(
         "input_lengths",
@@ -138,6 +142,14 @@ def span(e: Evidence) -> Gate:
         good,
         f"requests span {seconds:.3f} s, the client says {e.raw.duration_s:.3f} s, {slack:.3f} s may lie between",
     )
+
+
+def node_clock(e: Evidence) -> Gate:
+    """The client's times lie between the start and the end of its process, on the node's own clock."""
+    first, last = e.raw.first_start_s, e.raw.first_start_s + e.raw.duration_s
+    start, end = e.call_s
+    found = f"load from {first - start:.3f} s to {last - start:.3f} s of a call of {end - start:.3f} s"
+    return _gate("node_clock", start <= first and last <= end + CLOCK_SLACK_S, found)
 
 
 def littles_law(e: Evidence) -> Gate:
@@ -222,6 +234,7 @@ GATES: tuple[Callable[[Evidence], Gate], ...] = (
     itl_sum,
     chunks,
     span,
+    node_clock,
     littles_law,
     reported_means,
     prefix_cache,

@@ -13,6 +13,9 @@ from matrix.protocol import lengths
 from utils.node.failure import RunFailed
 from utils.node.requests_raw import RawLoad
 
+REPORTED = ("total_input_tokens", "total_output_tokens", "mean_ttft_ms", "mean_tpot_ms", "mean_e2el_ms")
+LONGEST_S = 1e7
+
 
 def draw(longest: int, requests: int, special_tokens: int, generator: np.random.Generator) -> np.ndarray:
     """The lengths that the client draws for a nominal length; special tokens come out of the mean first."""
@@ -58,9 +61,18 @@ def parse(content: bytes, name: str) -> RawLoad:
 
 def _raw(result: dict[str, Any]) -> RawLoad:
     starts = np.array(result["start_times"], dtype=float)
+    if starts.ndim != 1 or not len(starts):
+        raise ValueError("it has no requests")
     columns = [result[name] for name in ("ttfts", "latencies", "input_lens", "output_lens", "itls", "errors")]
     if any(len(column) != len(starts) for column in columns):
         raise ValueError("its columns differ in length")
+    if not all(isinstance(row, list) for row in result["itls"]):
+        raise ValueError("its itls are no lists")
+    if not float(result["duration"]) > 0:
+        raise ValueError(f"its duration is {result['duration']}")
+    reported = {name: float(result[name]) for name in REPORTED}
+    if not all(map(math.isfinite, reported.values())):
+        raise ValueError("a total or a mean of it is not a number")
     return RawLoad(
         start_us=_microseconds(starts - (starts.min() if len(starts) else 0.0)),
         ttft_us=_microseconds(result["ttfts"]),
@@ -73,18 +85,12 @@ def _raw(result: dict[str, Any]) -> RawLoad:
         duration_s=float(result["duration"]),
         completed=int(result["completed"]),
         failed=int(result["failed"]),
-        reported={
-            name: float(result[name])
-            for name in (
-                "total_input_tokens",
-                "total_output_tokens",
-                "mean_ttft_ms",
-                "mean_tpot_ms",
-                "mean_e2el_ms",
-            )
-        },
+        reported=reported,
     )
 
 
 def _microseconds(seconds: Any) -> np.ndarray:  # noqa: ANN401 - a list or an array of floats
-    return np.rint(np.asarray(seconds, dtype=float) * 1e6).astype(np.int64)
+    values = np.asarray(seconds, dtype=float)
+    if not (np.isfinite(values) & (values >= 0) & (values < LONGEST_S)).all():
+        raise ValueError("a time of it is negative, endless, or not a number")
+    return np.rint(values * 1e6).astype(np.int64)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from matrix.plan import Point
-    from utils.node.client import Client
+    from utils.node.client import Client, Ended
     from utils.node.events import Emit
     from utils.node.requests_raw import RawLoad
     from utils.node.server import Server
@@ -85,14 +85,14 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
     server = bench.server
     warmup = command.warmup(point, server.model, server.port, str(folder))
     with phases.phase("warm-up", f"{warmup.requests} requests"):
-        warm = _call(bench, warmup, folder, None)
+        warm, _ = _call(bench, warmup, folder, None)
     rate = warm.completed / max(warm.duration_s, 1e-3)
     call = command.measured(point, server.model, server.port, str(folder), rate_per_s=rate, count=count)
     age = time.monotonic() - server.started_s
     sampler = Sampler(server.handle.pid)
     before, log_from = server.counters(), server.log_size()
     with phases.phase("load", f"{call.requests} requests at {point.concurrency}"):
-        raw = _call(bench, call, folder, sampler)
+        raw, ended = _call(bench, call, folder, sampler)
     with phases.phase("gates"):
         counters = difference(_settled(server, before, raw.completed), before)
         asked = _asked(point, call, warmup, rate)
@@ -108,7 +108,8 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
             chat=point.chat_template,
             speculative=bench.speculative,
             counters=counters,
-            telemetry=sampler.over(*window),
+            telemetry=sampler.over(*window, ended.cpu_s),
+            call_s=(ended.started_s, ended.ended_s),
             server_alive=server.alive,
             log_of_load=server.text(log_from),
         )
@@ -128,7 +129,7 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
     return Measured(fields, call.requests)
 
 
-def _call(bench: Bench, call: load.Call, folder: Path, sampler: Sampler | None) -> RawLoad:
+def _call(bench: Bench, call: load.Call, folder: Path, sampler: Sampler | None) -> tuple[RawLoad, Ended]:
     """One call of the client, watched; its result is read and taken away."""
     server, dead_since, told = bench.server, [0.0], [0.0]
 
@@ -163,7 +164,7 @@ def _call(bench: Bench, call: load.Call, folder: Path, sampler: Sampler | None) 
         )
     raw = load_result.parse(result.read_bytes(), call.result_name)
     result.unlink()
-    return raw
+    return raw, ended
 
 
 def _settled(server: Server, before: record.Counters, completed: int) -> record.Counters:

@@ -8,13 +8,14 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from utils.node.failure import Cancelled
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from types import FrameType
     from typing import IO
 
@@ -56,6 +57,17 @@ def cancellation_seen() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
         signal.signal(number, signal.SIG_IGN)
     signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold signals back while a finished measurement is written; they are delivered afterwards."""
+    held = {signal.SIGINT, signal.SIGTERM, signal.SIGALRM}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, held)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def start(
@@ -116,7 +128,7 @@ def descendants(of: int) -> list[int]:
 
 
 def sweep(limit_s: float = 10.0) -> None:
-    """Kill and reap everything below this process."""
+    """Kill and reap everything below this process, which must have adopted its orphans."""
     end = time.monotonic() + limit_s
     while (left := descendants(os.getpid())) and time.monotonic() < end:
         for pid in left:

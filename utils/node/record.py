@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import json
 import os
+import stat
 import tempfile
 from pathlib import Path
 from typing import Any, Literal
@@ -231,25 +232,38 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         RunFailed: STORAGE_FULL when the disk or a quota is full; nothing half-written stays.
     """
+    path = path.resolve()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, private = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
-        raise _storage(path, error) from error
+        raise storage_error(path, error) from error
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+            os.fchmod(file.fileno(), _mode(path))
         Path(private).replace(path)
     except BaseException as error:
         Path(private).unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise _storage(path, error) from error
+            raise storage_error(path, error) from error
         raise
 
 
-def _storage(path: Path, error: OSError) -> HarnessError:
+def _mode(path: Path) -> int:
+    """The mode of the file that is replaced, else what a new file gets; a private temporary one has 0600."""
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        mask = os.umask(0)
+        os.umask(mask)
+        return 0o666 & ~mask
+
+
+def storage_error(path: Path, error: OSError) -> HarnessError:
+    """What an error of the file system means for a run."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return RunFailed(
             Exit.STORAGE_FULL,
@@ -288,8 +302,8 @@ def read(path: Path) -> Record:
         raise HarnessError(
             Exit.RECORD_UNREADABLE, f"{path}: not a record of version {SCHEMA}: {where}: {first['msg']}"
         ) from error
-    except UnicodeDecodeError as error:
-        raise HarnessError(Exit.RECORD_UNREADABLE, f"{path}: not a record: not UTF-8") from error
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise HarnessError(Exit.RECORD_UNREADABLE, f"{path}: not a record: {type(error).__name__}") from error
 
 
 def packed(columns: dict[str, Any]) -> tuple[bytes, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -83,8 +84,14 @@ class Recorder:
             why_not.append("the environment was given by hand")
         if "==" not in point.image and "@sha256:" not in point.image:
             why_not.append("the image is not pinned by digest")
-        if not point.model.startswith(command.CARRIED) and not point.revision:
-            why_not.append("the model's revision is not pinned")
+        if not point.model.startswith(command.CARRIED) and not re.fullmatch(
+            "[0-9a-f]{40}", point.revision or ""
+        ):
+            why_not.append("the model is not pinned by a commit")
+        if point.model.startswith("/"):
+            why_not.append("the model is a folder of the node")
+        if any("speculative" in word for word in self.spec.job.serve.argv):
+            why_not.append("a draft model is not pinned")
         return Observed(key=key.key(parts), parts=parts, reusable=not why_not, why_not=why_not)
 
 

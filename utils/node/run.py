@@ -81,6 +81,10 @@ class _Run:
             worst = max(worst, error.exit_code)
             for number, point in enumerate(left):
                 self._fail(point, error, quiet=number > 0)
+        except Exception as error:
+            for point in left:
+                self._fail(point, RunFailed(Exit.BUG, f"an error in servematrix: {error!r}"), quiet=True)
+            raise
         except Cancelled as signal:
             process.cancellation_seen()
             for point in left:
@@ -165,10 +169,12 @@ class _Run:
             if not bench.server.alive or error.exit_code is Exit.STORAGE_FULL:
                 raise
             self._fail(point, error)
+            bench.client.restart()
             return error.exit_code
-        self._agree_on(point, measured.requests)
-        written = self.recorder.record(point, phases.done, measured.fields)
-        record.save(written, folder)
+        with process.uninterrupted():
+            self._agree_on(point, measured.requests)
+            written = self.recorder.record(point, phases.done, measured.fields)
+            record.save(written, folder)
         failed = [f"{gate.name}: {gate.found}" for gate in written.gates if not gate.passed]
         self.emit(
             {
@@ -220,6 +226,10 @@ def outcome(spec: NodeJob, emit: Emit) -> Exit:
     """`run_job`, with every way in which it can end turned into an exit code."""
     try:
         return run_job(spec, emit)
+    except OSError as error:
+        failed = record.storage_error(Path(error.filename or spec.out), error)
+        emit({"kind": "error", "text": str(failed)})
+        return failed.exit_code
     except HarnessError as error:
         emit({"kind": "error", "text": str(error)})
         return error.exit_code

@@ -150,23 +150,17 @@ class Server:
         """Tokens that the tokenizer adds to a prompt by itself; the client takes them out of the length it draws."""
         lengths = []
         for add in (True, False):
-            body = {"model": self.model, "prompt": "5", "add_special_tokens": add}
-            answer = self.session.post(self._url("/tokenize"), json=body, timeout=60)
-            answer.raise_for_status()
-            lengths.append(int(answer.json()["count"]))
+            body: dict[str, object] = {"model": self.model, "prompt": "5", "add_special_tokens": add}
+            lengths.append(int(self._ask("POST", "/tokenize", body).json()["count"]))
         return lengths[0] - lengths[1]
 
     def version(self) -> str:
         """What the server says it is."""
-        answer = self.session.get(self._url("/version"), timeout=60)
-        answer.raise_for_status()
-        return str(answer.json()["version"])
+        return str(self._ask("GET", "/version").json()["version"])
 
     def counters(self) -> Counters:
         """The totals of /metrics; a name that this server lacks is an error, for its gates could not fail."""
-        answer = self.session.get(self._url("/metrics"), timeout=60)
-        answer.raise_for_status()
-        return read_counters(answer.text)
+        return read_counters(self._ask("GET", "/metrics").text)
 
     def died(self) -> RunFailed:
         """The error for a server that ended under load."""
@@ -178,6 +172,21 @@ class Server:
         """End the server with all that it started."""
         self.session.close()
         process.stop(self.handle)
+
+    def _ask(self, method: str, path: str, body: dict[str, object] | None = None) -> requests.Response:
+        """An answer of the server, or the error that it gave none."""
+        try:
+            answer = self.session.request(method, self._url(path), json=body, timeout=60)
+            answer.raise_for_status()
+        except requests.RequestException as error:
+            if not self.alive:
+                raise self.died() from error
+            raise RunFailed(
+                Exit.SERVER_UNHEALTHY,
+                f"the server did not answer {path}: {error}",
+                decisive_lines(self.text()),
+            ) from error
+        return answer
 
     def _url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}{path}"

@@ -35,13 +35,17 @@ class Sampler:
             self.server_rss, sum(map(_rss, [self.server_pid, *process.descendants(self.server_pid)]))
         )
 
-    def over(self, start_s: float, end_s: float) -> Telemetry:
-        """What was used in a window of the monotonic clock; between samples it is interpolated."""
-        used = 0.0
+    def over(self, start_s: float, end_s: float, whole_call_s: float) -> Telemetry:
+        """What was used in a window of the monotonic clock; between samples it is interpolated.
+
+        Where samples do not reach over the window, the processor seconds of the whole call stand for it: too many, never too few.
+        """
+        used = whole_call_s
         if len(self.client_cpu) > 1 and end_s > start_s:
             times, values = zip(*self.client_cpu, strict=True)
-            at_start, at_end = np.interp([start_s, end_s], times, values)
-            used = float(at_end - at_start)
+            if times[0] <= start_s and end_s - times[-1] <= 5 * EVERY_S:
+                at_start = np.interp(start_s, times, values)
+                used = float(values[-1] - at_start)
         share = used / (end_s - start_s) if end_s > start_s else 0.0
         return Telemetry(client_cpu_s=used, client_cpu_share=share, server_rss_peak_bytes=self.server_rss)
 

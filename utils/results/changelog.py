@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, RootModel, StringConstraints
 
@@ -22,6 +22,7 @@ Claim = Annotated[str, StringConstraints(pattern=r"^(<=|>=) [-+]?[0-9]+(\.[0-9]+
 PointName = Annotated[str, StringConstraints(pattern=r"^[0-9]+[0-9kx]*-tp[0-9]+[a-z0-9-]*-c[0-9]+$")]
 Key = Annotated[str, StringConstraints(pattern=r"^k[0-9]+:[0-9a-f]{16,}$")]
 Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+Metric = Literal["tput", "ttft", "tpot", "e2el", "power"]
 _CHANGES = ("tput", "ttft", "tpot", "e2el", "power")
 
 
@@ -29,19 +30,19 @@ class PointLine(Strict):
     """A point's figures: means of whole runs."""
 
     key: Key
-    tput: float = Field(gt=0)
+    tput: float = Field(gt=0, allow_inf_nan=False)
     """Input and output tokens a second and device."""
-    ttft: float = Field(gt=0)
+    ttft: float = Field(gt=0, allow_inf_nan=False)
     """Mean time to first token, s."""
-    tpot: float = Field(gt=0)
+    tpot: float = Field(gt=0, allow_inf_nan=False)
     """Mean time per output token after the first, ms."""
     power: float | None = Field(None, gt=0)
     """W a device."""
-    vs: dict[str, Percent] = {}
+    vs: dict[Metric, Percent] = {}
     """Difference to the base."""
     n: Annotated[str, StringConstraints(pattern=r"^[0-9]+\+[0-9]+$")]
     """Runs of base + head."""
-    verdict: dict[str, str] = {}
+    verdict: dict[Metric, str] = {}
     reused: bool = False
     """The figures are an earlier run's with the same observed key."""
 
@@ -71,7 +72,7 @@ class Entry(Strict):
     title: str = Field(min_length=1)
     why: list[str] = Field(min_length=1)
     expect: dict[PointName, dict[str, Claim]] = {}
-    date: Annotated[str, StringConstraints(pattern=r"^20[0-9]{2}-[01][0-9]-[0-3][0-9]$")] | None = None
+    date: Annotated[str, StringConstraints(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$")] | None = None
     base: Base | None = None
     head: Head | None = None
     runs: list[str] = []
@@ -97,7 +98,10 @@ def read(content: bytes, file: str = FILE) -> Changelog:
     Raises:
         HarnessError: CHANGELOG_INVALID with every problem at its place.
     """
-    text = content.decode("utf-8", errors="replace")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise HarnessError(Exit.CHANGELOG_INVALID, "", [Problem(Place(file), "not UTF-8; save it as UTF-8")]) from error
     if not re.sub(r"(?m)#.*$", "", text).strip():
         return Changelog({})
     try:
@@ -150,7 +154,15 @@ def _rules(log: Changelog, document: Document) -> Iterable[Problem]:
 def _lines(text: str, file: str) -> Iterable[Problem]:
     """Each point is one line, so that a diff reads like a table."""
     inside = False
+    if "\r" in text or not text.endswith("\n"):
+        yield Problem(Place(file, 1, 1), "lines end in a line feed alone, the last one too; save it so")
+    section = False
     for number, line in enumerate(text.splitlines(), 1):
+        if section and re.match(r"\s+-", line):
+            yield Problem(Place(file, number, 1), "entries stand in the first column: `- pr: N`")
+        section = bool(re.match(r"\S", line)) and not line.startswith(("-", "#")) or (section and not re.match(r"\s*-", line))
+        if not re.match(r"([A-Za-z0-9\"'][^:]*:\s*(#.*)?$|- [a-z]+:|  |\s*(#|$))", line):
+            yield Problem(Place(file, number, 1), "write sections as `name:`, entries as `- pr: N` in the first column, their keys two columns in")
         if re.match(r"(- |  )[a-z]", line) or re.match(r"\S", line):
             inside = bool(re.match(r"(- |  )points:\s*$", line))
         elif inside and line.strip() and not re.fullmatch(r"    [^\s{}]+: \{.*\}", line):

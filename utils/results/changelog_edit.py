@@ -30,11 +30,14 @@ class Stub:
     why: tuple[str, ...]
 
 
-def add(text: str, head: Sequence[Record], base: Sequence[Record], stub: Stub, *, vary: Sequence[str] = (), runs: Sequence[str] = ()) -> str:
+def add(
+    content: bytes,
+    file: str, head: Sequence[Record], base: Sequence[Record], stub: Stub, *, vary: Sequence[str] = (), runs: Sequence[str] = ()) -> str:
     """The changelog with the figures of one recipe's records.
 
     Args:
-        text: the file as it is.
+        content: the file as it is.
+        file: its name, for errors.
         head: what was measured.
         base: what it is compared with; empty for a first entry.
         stub: finds the entry by its pull request, and makes one if it says title and why.
@@ -53,8 +56,9 @@ def add(text: str, head: Sequence[Record], base: Sequence[Record], stub: Stub, *
             f"{len(unclean)} records were measured with uncommitted changes, so no commit stands for them; commit, and measure again",
         )
     facts = _facts(head, base, vary, runs)
+    log = changelog.read(content, file)
+    text = content.decode("utf-8-sig")
     lines = text.splitlines(keepends=True) if text.strip() else [_TITLE]
-    log = changelog.read(text.encode())
     start, end = _section(lines, recipes[0])
     entries = log.root.get(recipes[0], [])
     number = _find(entries, stub)
@@ -67,7 +71,7 @@ def add(text: str, head: Sequence[Record], base: Sequence[Record], stub: Stub, *
         first, last = _entry(lines, start, end, number)
         new = [*lines[:first], *_without_tools_part(lines[first:last]), *facts, *lines[last:]]
     result = "".join(new)
-    changelog.read(result.encode())
+    changelog.read(result.encode(), file)
     return result
 
 
@@ -76,6 +80,8 @@ def _find(entries: Sequence[changelog.Entry], stub: Stub) -> int | None:
     for number, entry in enumerate(entries):
         if stub.pr is not None and entry.pr == stub.pr:
             return number
+    if entries and entries[0].is_stub and entries[0].pr is None and not stub.title:
+        return 0
     if entries and entries[0].is_stub and stub.pr in {None, entries[0].pr} and not stub.title:
         return 0
     return None
@@ -159,7 +165,10 @@ def _section(lines: Sequence[str], name: str) -> tuple[int, int]:
 
 def _entry(lines: Sequence[str], start: int, end: int, number: int) -> tuple[int, int]:
     starts = [i for i in range(start, end) if lines[i].startswith("- ")]
-    return starts[number], starts[number + 1] if number + 1 < len(starts) else end
+    last = starts[number + 1] if number + 1 < len(starts) else end
+    while not lines[last - 1].strip() or lines[last - 1].startswith("#"):
+        last -= 1  # blank lines and remarks in the first column belong to what follows
+    return starts[number], last
 
 
 def _without_tools_part(entry: Sequence[str]) -> list[str]:
@@ -170,6 +179,4 @@ def _without_tools_part(entry: Sequence[str]) -> list[str]:
             ours = match[1] in _TOOLS_KEYS
         if not ours:
             kept.append(line)
-    while kept and not kept[-1].strip():
-        kept.pop()
     return kept

@@ -60,7 +60,8 @@ def compare(base: Sequence[Record], head: Sequence[Record], vary: Sequence[str])
     """
     one, other = _by_point(base), _by_point(head)
     shared = [point for point in one if point in other]
-    _refuse_other_differences([(point, one[point][0], other[point][0]) for point in shared], vary)
+    _refuse_other_differences([(p, a, b) for p in shared for a in one[p] for b in other[p]], vary)
+    _refuse_other_lists(base, head)
     both, left_out = [], {}
     for point in shared:
         good = [[r for r in side if r.status == "measured" and r.whole] for side in (one[point], other[point])]
@@ -89,6 +90,8 @@ def _by_point(records: Sequence[Record]) -> dict[str, list[Record]]:
     found: dict[str, list[Record]] = {}
     for record in records:
         known = found.setdefault(record.point, [])
+        if any((old.allocation, old.arm, old.run_index) == (record.allocation, record.arm, record.run_index) for old in known):
+            raise HarnessError(Exit.NOT_COMPARABLE, f"{record.point} of run {record.run_index + 1} was given twice on one side; name each folder once")
         if known and known[0].key != record.key:
             raise HarnessError(Exit.NOT_COMPARABLE, f"one side has {record.point} with two keys, {known[0].key} and {record.key}; name one run's folder")
         known.append(record)
@@ -98,8 +101,9 @@ def _by_point(records: Sequence[Record]) -> dict[str, list[Record]]:
 def _refuse_other_differences(pairs: Sequence[tuple[str, Record, Record]], vary: Sequence[str]) -> None:
     seen: set[str] = set()
     for point, base, head in pairs:
-        one = base.observed.parts if base.observed else base.parts
-        other = head.observed.parts if head.observed else head.parts
+        both_observed = base.observed is not None and head.observed is not None
+        one = base.observed.parts if base.observed and both_observed else base.parts
+        other = head.observed.parts if head.observed and both_observed else head.parts
         differing = key.differences(one, other)
         unnamed = [part for part in differing if not any(_covers(name, part) for name in vary)]
         if unnamed:
@@ -111,6 +115,18 @@ def _refuse_other_differences(pairs: Sequence[tuple[str, Record, Record]], vary:
         seen |= {name for name in vary for part in differing if _covers(name, part)}
     if missing := [name for name in vary if name not in seen]:
         raise HarnessError(Exit.NOT_COMPARABLE, f"--vary names {', '.join(missing)}, and both sides are equal in that; take it out")
+
+
+def _refuse_other_lists(base: Sequence[Record], head: Sequence[Record]) -> None:
+    """A point's numbers depend on what its server did before; servers are compared only with equal lists of points."""
+    for one in base:
+        for other in head:
+            if one.point == other.point and one.points_before != other.points_before:
+                raise HarnessError(
+                    Exit.NOT_COMPARABLE,
+                    f"{one.point} came after {len(one.points_before)} points on one side's server and after other ones, "
+                    f"{len(other.points_before)}, on the other's; measure both sides with the same selection",
+                )
 
 
 def _covers(name: str, part: str) -> bool:

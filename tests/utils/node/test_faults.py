@@ -37,18 +37,23 @@ def records(out: Path) -> list[record.Record]:
     )
 
 
-def nothing_is_left(out: Path) -> bool:
-    """No process has this job's mark in its environment or its folder on its command line, and no half-written file stays."""
-    ours = []
+def processes(out: Path) -> dict[int, bytes]:
+    """Every process with this job's mark in its environment or its folder on its command line: its command line."""
+    found = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             try:
-                words = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+                words = (entry / "cmdline").read_bytes()
+                if str(out).encode() in words + (entry / "environ").read_bytes():
+                    found[int(entry.name)] = words
             except OSError:
                 continue
-            if str(out).encode() in words:
-                ours.append(words)
-    return not ours and not [path for path in out.rglob("*") if path.name.startswith(".")]
+    return found
+
+
+def nothing_is_left(out: Path) -> bool:
+    """No process of the job, and no half-written file."""
+    return not processes(out) and not [path for path in out.rglob("*") if path.name.startswith(".")]
 
 
 def test_a_healthy_run_measures_every_point(run_node: RunNode) -> None:
@@ -104,6 +109,49 @@ def test_a_fault_ends_well(run_node: RunNode, fault: str) -> None:
     assert message in found[0].failure.message
     assert any(evidence in line for line in found[0].failure.evidence) or not evidence
     assert nothing_is_left(out)
+
+
+def test_a_call_that_never_ends_does_not_spoil_the_next_point(
+    node_command: Callable[..., tuple[list[str], Path]],
+) -> None:
+    """Its process is ended, and the next call has a fresh one."""
+    command, out = node_command()
+    path = Path(with_fault(command, "first-load-hangs")[-1])
+    spec = json.loads(path.read_text())
+    spec["cluster"]["limits"]["client_s"] = 4
+    path.write_text(json.dumps(spec))
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False, timeout=60)
+    found = records(out)
+    assert done.returncode == Exit.CLIENT_FAILED
+    assert [one.status for one in found] == ["failed", "measured"]
+    assert found[0].failure
+    assert "did not end within" in found[0].failure.message
+    assert nothing_is_left(out)
+
+
+def test_a_node_that_is_killed_leaves_no_load_behind(
+    node_command: Callable[..., tuple[list[str], Path]],
+) -> None:
+    """SIGKILL gives it no chance; the kernel ends its server and its client's host, and the host's child with it."""
+    command, out = node_command()
+    node = subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True)
+    assert node.stdout
+    for line in node.stdout:
+        if '"load"' in line:
+            node.kill()
+            break
+    node.wait()
+    node.stdout.close()
+    end = time.monotonic() + 5
+    clients = [b"client_host", b"serve"]
+    while time.monotonic() < end:
+        left = [words for words in processes(out).values() if any(name in words for name in clients)]
+        if not left:
+            break
+        time.sleep(0.1)
+    assert not left
+    for pid in processes(out):  # the fake engine, which unlike vLLM's does not watch its parent
+        os.kill(pid, signal.SIGKILL)
 
 
 def test_short_outputs_make_a_record_invalid(run_node: RunNode) -> None:

@@ -60,7 +60,7 @@ def good() -> Evidence:
         requests_succeeded=N,
     )
     telemetry = Telemetry(client_cpu_s=0.1, client_cpu_share=0.1, server_rss_peak_bytes=1)
-    return Evidence(raw, load, inputs, outputs, chat=False, speculative=False, counters=counters, telemetry=telemetry, server_alive=True, log_of_load="INFO fine")  # fmt: skip
+    return Evidence(raw, load, inputs, outputs, chat=False, speculative=False, counters=counters, telemetry=telemetry, call_s=(99.0, 100.0 + 3 * raw.duration_s), server_alive=True, log_of_load="INFO fine")  # fmt: skip
 
 
 def failing(evidence: Evidence) -> list[str]:
@@ -113,6 +113,8 @@ BREAKS: dict[str, tuple[Callable[[Evidence], Evidence], set[str]]] = {
     "the duration is too long": (raw(duration_s=lambda load: load.duration_s * 1.2), {"span", "littles_law"}),
     "the duration is too short": (raw(duration_s=lambda load: load.duration_s * 0.9), {"span", "littles_law"}),
     "half of the loop was idle": (raw(start_us=lambda load: load.start_us * 2, duration_s=lambda load: load.duration_s * 2), {"littles_law"}),
+    "the times are of another hour": (raw(first_start_s=3700.0), {"node_clock"}),
+    "every time is stretched": (lambda e: replace(e, call_s=(99.9, 100.0 + e.raw.duration_s / 2)), {"node_clock"}),
     "the client's mean is another file's": (raw(reported=lambda load: load.reported | {"mean_ttft_ms": 21.0}), {"reported_means"}),
     "prompts were sent before": (counters(prefix_cache_hits=1), {"prefix_cache"}),
     "a preemption storm": (counters(preemptions=5), {"preemptions"}),

@@ -84,7 +84,20 @@ def test_requests_are_whole_waves_and_enough(concurrency: int, rate: float) -> N
     assert found < max(10 * concurrency, 300 * rate) + concurrency + 1
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"start_times": [1.0]}', b"null"])
+REAL = (ROOT / "tests/golden/vllm-bench-0.32.0.json").read_bytes()
+DOCTORED = [
+    json.dumps(json.loads(REAL) | change).encode()
+    for change in (
+        {"duration": 0},
+        {"itls": [0.1] * 20},
+        {"mean_tpot_ms": math.nan},
+        {"latencies": [-1.0] * 20},
+        {"ttfts": [math.inf] * 20},
+    )
+]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"start_times": [1.0]}', b"null", *DOCTORED])
 def test_a_result_that_is_none_is_an_error(content: bytes) -> None:
     """A file of another client, or a part of one."""
     with pytest.raises(RunFailed) as caught:

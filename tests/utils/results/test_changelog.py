@@ -81,7 +81,7 @@ def test_a_mistake_is_told_at_its_place(case: str) -> None:
 
 def test_add_fills_the_stub_and_keeps_every_other_letter(records: Records) -> None:
     """A diff shows added lines alone."""
-    new = add(GOOD, records(), [], Stub(42, "", ()))
+    new = add(GOOD.encode(), "c.yaml", records(), [], Stub(42, "", ()))
     assert new.startswith(GOOD)
     entry = changelog.read(new.encode()).root["r"][0]
     assert (entry.pr, entry.title) == (42, "A stub that waits")
@@ -94,31 +94,48 @@ def test_add_fills_the_stub_and_keeps_every_other_letter(records: Records) -> No
 def test_add_replaces_the_entry_of_the_same_pull_request(records: Records) -> None:
     """Measured again means written again, once; comments of the author stay."""
     text = GOOD.replace("  title: A stub", "  # why now\n  title: A stub")
-    once = add(text, records(), [], Stub(42, "", ()))
-    assert add(once, records(), [], Stub(42, "", ())) == once
+    once = add(text.encode(), "c.yaml", records(), [], Stub(42, "", ()))
+    assert add(once.encode(), "c.yaml", records(), [], Stub(42, "", ())) == once
     assert "# why now" in once
 
 
 def test_add_makes_an_entry_from_title_and_why(records: Records) -> None:
     """In a section that is sorted in, above older entries."""
-    new = add(GOOD.split("r:\n")[0], records(), [], Stub(3, "First", ("why: not",)))
+    new = add(GOOD.split("r:\n")[0].encode(), "c.yaml", records(), [], Stub(3, "First", ("why: not",)))
     log = changelog.read(new.encode())
     assert list(log.root) == ["a-vllm", "r"]
     assert log.root["r"][0].why == ["why: not"]
-    newer = add(new, records(), [], Stub(4, "Second", ("more",)))
+    newer = add(new.encode(), "c.yaml", records(), [], Stub(4, "Second", ("more",)))
     assert [entry.pr for entry in changelog.read(newer.encode()).root["r"]] == [4, 3]
+
+
+def test_remarks_between_sections_stay_where_they_are(records: Records) -> None:
+    """They belong to what follows."""
+    text = GOOD + "\n# about the last one\nz-vllm:\n- pr: 1\n  title: T\n  why: [w]\n"
+    once = add(text.encode(), "c.yaml", records(), [], Stub(42, "", ()))
+    twice = add(once.encode(), "c.yaml", records(), [], Stub(42, "", ()))
+    assert once == twice
+    assert once.endswith("\n\n# about the last one\nz-vllm:\n- pr: 1\n  title: T\n  why: [w]\n")
+
+
+@pytest.mark.parametrize("text", ["a:\n  - pr: 1\n    title: T\n    why: [w]\n", "a: [{title: T, why: [w]}]\n", "{a: []}\n", "a:\r\n", "a: 1"])
+def test_layouts_that_add_cannot_keep_are_refused(text: str) -> None:
+    """By `check` already, with a place."""
+    with pytest.raises(HarnessError) as caught:
+        changelog.read(text.encode())
+    assert all(problem.place.line for problem in caught.value.problems)
 
 
 def test_add_without_a_stub_says_what_to_write(records: Records) -> None:
     """Only a person knows title and why."""
     with pytest.raises(HarnessError, match="write one with pr, title and why"):
-        add("", records(), [], Stub(5, "", ()))
+        add("".encode(), "c.yaml", records(), [], Stub(5, "", ()))
 
 
 def test_add_compares_with_a_base(records: Records) -> None:
     """Differences stand in the line, and n counts both sides."""
     slower = records(slower=2.0)
-    new = add("", records(), slower, Stub(5, "Faster", ("x",)))
+    new = add("".encode(), "c.yaml", records(), slower, Stub(5, "Faster", ("x",)))
     line = changelog.read(new.encode()).root["r"][0].points["32x16-tp1-c1"]
     assert line.n == "1+1"
     assert set(line.vs) == {"tput", "ttft", "tpot"}
@@ -127,7 +144,7 @@ def test_add_compares_with_a_base(records: Records) -> None:
 
 def test_add_lists_what_is_missing(records: Records) -> None:
     """A point that failed has a reason instead of figures."""
-    entry = changelog.read(add("", records(failed=True), [], Stub(5, "T", ("x",))).encode()).root["r"][0]
+    entry = changelog.read(add("".encode(), "c.yaml", records(failed=True), [], Stub(5, "T", ("x",))).encode()).root["r"][0]
     assert list(entry.points) == ["32x16-tp1-c1"]
     assert entry.missing == {"32x16-tp1-c2": "the server ended: on purpose"}
 
@@ -135,7 +152,7 @@ def test_add_lists_what_is_missing(records: Records) -> None:
 def test_add_refuses_records_of_uncommitted_code(records: Records) -> None:
     """No commit would stand for the figures."""
     with pytest.raises(HarnessError, match="uncommitted changes"):
-        add("", records(clean=False), [], Stub(5, "T", ("x",)))
+        add("".encode(), "c.yaml", records(clean=False), [], Stub(5, "T", ("x",)))
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1), st.lists(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1), min_size=1))
@@ -194,5 +211,6 @@ def test_add_and_check_as_commands(cli: Cli, records: Records, tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     assert cli("changelog", "check", "--file", str(file)).returncode == 0
     assert cli("changelog", "show", "nothing", "--file", str(file)).returncode == Exit.NOTHING_SELECTED
+    assert file.stat().st_mode & 0o777 == 0o644
     file.write_text(file.read_text().replace("tput", "tpu"))
     assert cli("changelog", "check", "--file", str(file)).returncode == Exit.CHANGELOG_INVALID

@@ -54,6 +54,20 @@ def test_what_the_nodes_found_counts_as_well(records: Records) -> None:
         compare(records(), head, [])
 
 
+def test_servers_with_other_lists_of_points_are_refused(records: Records) -> None:
+    """What a server did before moves its numbers."""
+    head = [one.model_copy(update={"points_before": ["r/x"]}) for one in records()]
+    with pytest.raises(HarnessError, match="measure both sides with the same selection"):
+        compare(records(), head, [])
+
+
+def test_one_run_given_twice_is_refused(records: Records) -> None:
+    """It is one run, not two."""
+    side = records()
+    with pytest.raises(HarnessError, match="given twice"):
+        compare(side + side, records(), [])
+
+
 def test_points_of_one_side_and_failed_ones_are_told(records: Records) -> None:
     """New, gone, left out with its reason."""
     base, head = records(), records(failed=True)
