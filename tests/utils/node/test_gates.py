@@ -96,7 +96,7 @@ def longer_gap(load: RawLoad) -> list[np.ndarray]:
 
 
 def merged(load: RawLoad) -> list[np.ndarray]:
-    return [np.concatenate((row[:-3], [row[-3:].sum()])) for row in load.itl_us]
+    return [np.concatenate((row[:-20], [row[-20:].sum()])) for row in load.itl_us]
 
 
 BREAKS: dict[str, tuple[Callable[[Evidence], Evidence], set[str]]] = {

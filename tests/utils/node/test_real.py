@@ -54,7 +54,7 @@ def test_every_gate_holds_on_real_vllm(measured: Path) -> None:
         assert one.whole
         assert 0.0005 < one.whole.tpot_s.mean < 0.5
         assert one.counts
-        assert one.counts.output_tokens == one.counts.chunks
+        assert 0.9 * one.counts.output_tokens <= one.counts.chunks <= one.counts.output_tokens
         assert one.telemetry
         assert 0 < one.telemetry.client_cpu_share < 0.6
         assert one.telemetry.server_rss_peak_bytes > 500_000_000
