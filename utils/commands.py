@@ -76,7 +76,7 @@ def plan(arguments: Namespace) -> Exit:
 
 def run(arguments: Namespace) -> Exit:
     """Run points, show a table, tell where the records are."""
-    from utils.launch import base, script  # noqa: PLC0415 - templates and uv are no business of `plan`
+    from utils.launch import base, launchers, script  # noqa: PLC0415 - templates and uv are no business of `plan`
     from utils.node.spec import Run  # noqa: PLC0415
 
     made = the_plan(arguments)
@@ -106,17 +106,17 @@ def run(arguments: Namespace) -> Exit:
             sys.stdout.write(
                 script.for_slurm(order, job)
                 if slurm
-                else base.for_cluster(job.cluster, cluster).script(order, job)
+                else launchers.for_cluster(job.cluster, cluster).script(order, job)
             )
         return Exit.OK
-    launchers = {name: base.for_cluster(name, cluster) for name, cluster in known.items()}
-    if len(launchers) > 1:
+    wanted = {name: launchers.for_cluster(name, cluster) for name, cluster in known.items()}
+    if len(wanted) > 1:
         raise HarnessError(
             Exit.USAGE,
-            f"the points are on {len(launchers)} clusters ({', '.join(launchers)}); run one at a time",
+            f"the points are on {len(wanted)} clusters ({', '.join(wanted)}); run one at a time",
         )
     base.claim(order.out)
-    return _launch(next(iter(launchers.values())), order)
+    return _launch(next(iter(wanted.values())), order)
 
 
 def _launch(launcher: Launcher, order: Order) -> Exit:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,10 +94,19 @@ def _make_complete(environment: Environment) -> None:
 
 def pip_settings() -> list[str]:
     """Where pip itself looks, in uv's words, so that an index, a proxy's mirror or a folder of wheels is used by both."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False, cwd="/"
-    )
-    return uv_arguments(done.stdout)
+    return uv_arguments(_pip_config())
+
+
+@cache
+def _pip_config() -> str:
+    command = [sys.executable, "-m", "pip", "config", "list"]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd="/").stdout
+
+
+def certificates(config: str) -> dict[str, str]:
+    """The certificates that pip trusts, as the variable that uv reads."""
+    match = re.search(r"^(?:global|install|:env:)\.cert=(['\"])(.*)\1$", config, re.MULTILINE)
+    return {"SSL_CERT_FILE": match[2]} if match else {}
 
 
 def uv_arguments(config: str) -> list[str]:
@@ -119,7 +129,9 @@ def uv_arguments(config: str) -> list[str]:
 
 
 def _run(command: Sequence[str]) -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+    environment = certificates(_pip_config()) | {
+        name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"
+    }
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         raise HarnessError(

@@ -180,9 +180,11 @@ def test_keys_are_equal_on_another_python(tmp_path: Path) -> None:
     """Another minor version, another hash seed, the same keys."""
     uv = [sys.executable, "-m", "uv"]
     made = tmp_path / "venv"
-    subprocess.run([*uv, "venv", "--quiet", "--python", other_python(), str(made)], check=True)
+    environments._run([*uv, "venv", "--quiet", "--python", other_python(), str(made)])
     wanted = [
-        line for line in (ROOT / "requirements/harness.in").read_text().splitlines() if line.startswith("py")
+        line.split()[0]
+        for line in (ROOT / "requirements/harness.in").read_text().splitlines()
+        if line.startswith("py")
     ]
     install = [
         *uv,
@@ -193,10 +195,7 @@ def test_keys_are_equal_on_another_python(tmp_path: Path) -> None:
         str(made / "bin/python"),
         *environments.pip_settings(),
     ]
-    subprocess.run(
-        [*install, "-c", str(ROOT / "requirements/harness.lock"), *(line.split()[0] for line in wanted)],
-        check=True,
-    )
+    environments._run([*install, "-c", str(ROOT / "requirements/harness.lock"), *wanted])
     program = "import json, sys; from tests_key import shipped; json.dump([list(sys.version_info[:2]), shipped()], sys.stdout)"
     (tmp_path / "tests_key.py").write_text(
         "from matrix import select\nfrom matrix.source import Folder\nfrom matrix.tree import Tree\nfrom pathlib import Path\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from matrix.errors import HarnessError
-from utils.environments import uv_arguments
+from utils.environments import certificates, uv_arguments
 from utils.house import _unbound
 
 CONFIG = """\
@@ -29,6 +29,12 @@ def test_pips_own_settings_are_used() -> None:
         *("--find-links", "/my/wheels", "--index-url", "https://mirror.example/simple"),
         *("--index-strategy", "unsafe-best-match"),
     ]
+
+
+def test_pips_certificates_are_used() -> None:
+    """Behind a proxy that signs for itself, uv must trust what pip trusts."""
+    assert certificates(CONFIG) == {"SSL_CERT_FILE": "/etc/ca.crt"}
+    assert certificates("") == {}
 
 
 def test_without_settings_nothing_is_added() -> None:

@@ -40,23 +40,6 @@ class Launcher(Protocol):
         """Run all jobs of an order to their end; the outcome is the largest exit code."""
 
 
-def for_cluster(name: str, cluster: Cluster) -> Launcher:
-    """The launcher that a cluster file names.
-
-    Raises:
-        HarnessError: LAUNCHER_MISSING where this version cannot run jobs; their commands can still be shown.
-    """
-    from utils.launch.local import Local  # noqa: PLC0415 - launchers import this module
-
-    if cluster.launcher == "local":
-        return Local()
-    raise HarnessError(
-        Exit.LAUNCHER_MISSING,
-        f"cluster {name} wants the launcher {cluster.launcher!r}, which this version does not have; "
-        "its commands: ./servematrix run --print-script …",
-    )
-
-
 def claim(out: Path) -> None:
     """Take a results folder for one run alone.
 
