@@ -172,14 +172,14 @@ def compare(arguments: Namespace) -> Exit:
     found = comparing.compare(*sides, vary=arguments.vary)
     columns = [("point", "left"), ("runs", "left")]
     for heading, _ in comparing.METRICS.values():
-        columns += [(heading, "right"), ("head", "right"), ("diff", "right")]
+        columns += [(heading, "right"), ("diff", "right")]
     rows = []
     for one in found.both:
         cells = [one.point, f"{one.runs[0]}+{one.runs[1]}"]
         for name in comparing.METRICS:
-            cells += [f"{one.base[name]:.4g}", f"{one.head[name]:.4g}", f"{one.percent[name]:+.1f}%"]
+            cells += [f"{one.base[name]:.4g} → {one.head[name]:.4g}", f"{one.percent[name]:+.1f}%"]
         rows.append(cells)
-    show.table(sys.stdout, "Means of whole runs: base, head, difference", columns, rows)
+    show.table(sys.stdout, "Means of whole runs, base → head", columns, rows)
     sys.stdout.writelines(f"new: {point}\n" for point in found.new)
     sys.stdout.writelines(f"gone: {point}\n" for point in found.gone)
     sys.stdout.writelines(f"left out: {point}: {why}\n" for point, why in found.left_out.items())

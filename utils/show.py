@@ -43,14 +43,20 @@ def table(
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
+    recipes = {row[0].split("/")[0] for row in rows}
+    if len(recipes) == 1:  # one recipe's name in the title is enough, and leaves room for figures
+        recipe = recipes.pop()
+        title, rows = f"{title}: {recipe}", [[row[0].removeprefix(f"{recipe}/"), *row[1:]] for row in rows]
     made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for name, side in columns:
-        made.add_column(
-            name, justify="left" if side == "left" else "right", no_wrap=side != "left", overflow="fold"
-        )
+        made.add_column(name, justify="left" if side == "left" else "right", no_wrap=True)
     for row in rows:
         made.add_row(*(Text(cell, style="red" if cell in {"invalid", "failed"} else "") for cell in row))
-    Console(file=stream).print(made)
+    console = Console(file=stream)
+    console.width = max(
+        console.width, console.measure(made, options=console.options.update(width=1000)).maximum
+    )
+    console.print(made, soft_wrap=True)
 
 
 def aligned(columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]]) -> str:
