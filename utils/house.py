@@ -59,15 +59,15 @@ def check(arguments: Namespace) -> Exit:
 
 
 def steps(*, quick: bool, rest: list[str]) -> list[tuple[str, list[str]]]:
-    """The parts of `test`, each a name and a command's arguments."""
+    """The parts of `test`, each a name and the arguments of Python."""
     pick = ["-m", "not real"] if quick else []
     return [
-        ("ruff check", ["ruff", "check", "--quiet", "."]),
-        ("ruff format", ["ruff", "format", "--check", "--quiet", "."]),
-        ("mypy", ["mypy"]),
-        ("import directions", ["importlinter.cli", "lint"]),
-        ("check", ["utils.cli", "check"]),
-        ("pytest", ["pytest", *pick, *rest]),
+        ("ruff check", ["-m", "ruff", "check", "--quiet", "."]),
+        ("ruff format", ["-m", "ruff", "format", "--check", "--quiet", "."]),
+        ("mypy", ["-m", "mypy"]),
+        ("import directions", ["-c", "from importlinter.cli import lint_imports_command as lint; lint()"]),
+        ("check", ["-m", "utils.cli", "check"]),
+        ("pytest", ["-m", "pytest", *pick, *rest]),
     ]
 
 
@@ -86,7 +86,7 @@ def test(arguments: Namespace) -> Exit:
         sys.stdout.write(f"== {name}\n")
         sys.stdout.flush()
         variables = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}
-        done = subprocess.run([str(environment.python), "-m", *command], cwd=ROOT, env=variables, check=False)
+        done = subprocess.run([str(environment.python), *command], cwd=ROOT, env=variables, check=False)
         if done.returncode:
             failed.append(name)
     if failed:

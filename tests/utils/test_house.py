@@ -1,0 +1,62 @@
+"""`test` runs what it says, and each part of it can fail."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, environment
+from utils.house import steps
+
+BREAKS = {
+    "ruff check": ("matrix/key.py", "import os\n"),
+    "ruff format": ("matrix/key.py", "A   =  1\n"),
+    "mypy": ("matrix/key.py", "A: int = 'text'\n"),
+    "import directions": ("matrix/key.py", "import utils.cli\n"),
+    "check": ("recipes/qwen3moe-tiny-cpu-vllm.yaml", "colour: red\n"),
+}
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tree's own files, without environments."""
+    root = tmp_path_factory.mktemp("house")
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "-co", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in listed.stdout.split("\0"):
+        if name and (ROOT / name).is_file():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_bytes((ROOT / name).read_bytes())
+    return root
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_a_break_is_found(copy: Path, name: str) -> None:
+    """Each linter fails on a file that is wrong for it."""
+    command = dict(steps(quick=True, rest=[]))[name]
+    file, text = BREAKS[name]
+    old = (copy / file).read_text()
+    (copy / file).write_text(old + text)
+    try:
+        env = environment() | {"PYTHONPATH": str(copy)}
+        done = subprocess.run(
+            [sys.executable, *command], cwd=copy, env=env, capture_output=True, text=True, check=False
+        )
+    finally:
+        (copy / file).write_text(old)
+    assert done.returncode != 0, done.stdout + done.stderr
+
+
+def test_quick_leaves_out_only_the_real_vllm() -> None:
+    """Everything else is always run."""
+    assert [name for name, _ in steps(quick=True, rest=[])] == [*BREAKS, "pytest"]
+    assert dict(steps(quick=True, rest=["-x"]))["pytest"] == ["-m", "pytest", "-m", "not real", "-x"]
+    assert dict(steps(quick=False, rest=[]))["pytest"] == ["-m", "pytest"]
