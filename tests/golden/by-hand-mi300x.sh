@@ -2,6 +2,7 @@
 # minimaxm3-fp8-mi300x-vllm.tp8-ep8.70144bab: the exact commands of this job, to run by hand.
 # The harness reads the warm-up's rate and raises --num-prompts of the load where more are needed for the minimum
 # duration; lengths and order of the prompts follow from --seed and --num-prompts.
+# It also pins the client to the node's last cores (32), and the server to the others (taskset -c).
 set -eu
 
 # On the cluster: allocate, then enter the container; what follows runs inside.

@@ -48,6 +48,7 @@ def render(order: Order, job: Job, *, vllm: str, enter: str = "") -> str:
             job=job,
             env=job.serve.env,
             env_from=cluster.env_from,
+            client_cores=cluster.client_cores,
             enter=enter,
             serve=[vllm, *command.serve(job.serve, model, port)],
             health=f"http://127.0.0.1:{port}/health",
