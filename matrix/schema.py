@@ -59,7 +59,9 @@ def validate(model: type[Model], document: Document, problems: list[Problem]) ->
         seen = {problem.place for problem in problems}
         for found in error.errors(include_url=False):
             path = _real_path(document.value, found["loc"])
-            place = document.place(path)
+            place = document.places.get(found["loc"]) or document.place(
+                path
+            )  # the former, where a variant took it away
             if place not in seen or found["type"] == "missing":
                 problems.append(Problem(place, _words(model, found, path)))
             seen.add(place)

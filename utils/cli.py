@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
+LINES_SHOWN = 200
 _SELECTORS = "a recipe's name, or a shell pattern on point identifiers such as 'minimaxm3-*/8k1k-*-c256'; none means all"
 
 
@@ -226,7 +227,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _tell(error: HarnessError) -> None:
     """Errors on stderr; in Actions also as annotations at their place."""
-    sys.stderr.write(f"{error}\n")
+    lines = str(error).splitlines()
+    sys.stderr.writelines(f"{line}\n" for line in lines[:LINES_SHOWN])
+    if len(lines) > LINES_SHOWN:
+        sys.stderr.write(f"… and {len(lines) - LINES_SHOWN} more lines; mend these first\n")
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for problem in error.problems:
             text = problem.message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

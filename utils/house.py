@@ -33,6 +33,8 @@ def check(arguments: Namespace) -> Exit:
 
     tree = Tree.of(Folder(ROOT))
     attempt(lambda: select.chosen(tree, []))
+    unread = [path for path in tree.recipes.files("recipes") if path.endswith(".yml")]
+    problems += [Problem(Place(path), "is not read: recipes and clusters end in .yaml") for path in unread]
     for name in cluster.names(tree.clusters):
         attempt(lambda name=name: cluster.load(tree.clusters, name))  # type: ignore[misc]  # a default binds the loop's value
     path = ROOT / changelog.FILE

@@ -169,6 +169,12 @@ def test_a_mistake_in_a_variant_is_told_where_it_stands(tree: Path) -> None:
     assert "recipes/v.yaml:2:1: 'precision' wants text" in str(problems(tree, "v"))
 
 
+def test_a_key_that_a_variant_takes_away_is_told_there(tree: Path) -> None:
+    """Not in the recipe that has it."""
+    write(tree / "recipes/v.yaml", "extends: r\nmodel: null\n")
+    assert "recipes/v.yaml:2:1: 'model' is missing" in str(problems(tree, "v"))
+
+
 def test_the_schema_of_a_recipe_is_strict() -> None:
     """An editor that uses the schema refuses unknown keys too."""
     assert recipe.Recipe.model_json_schema()["additionalProperties"] is False

@@ -60,15 +60,17 @@ def compare(base: Sequence[Record], head: Sequence[Record], vary: Sequence[str])
     """
     one, other = _by_point(base), _by_point(head)
     shared = [point for point in one if point in other]
-    _refuse_other_differences([(p, a, b) for p in shared for a in one[p] for b in other[p]], vary)
-    _refuse_other_lists(base, head)
+    pairs = [(point, a, b) for point in shared for a in one[point] for b in other[point]]
+    _refuse_other_differences(pairs, vary)
+    _refuse_other_lists(pairs)
     both, left_out = [], {}
     for point in shared:
         good = [[r for r in side if r.status == "measured" and r.whole] for side in (one[point], other[point])]
         if all(good):
             both.append(_difference(point, good[0], good[1]))
         else:
-            left_out[point] = next(_reason(r) for side in (one[point], other[point]) for r in side if r.status != "measured")
+            bad = [r for side in (one[point], other[point]) for r in side if r.status != "measured" or not r.whole]
+            left_out[point] = _reason(bad[0])
     return Comparison(
         both, new=[p for p in other if p not in one], gone=[p for p in one if p not in other], left_out=left_out
     )
@@ -117,16 +119,15 @@ def _refuse_other_differences(pairs: Sequence[tuple[str, Record, Record]], vary:
         raise HarnessError(Exit.NOT_COMPARABLE, f"--vary names {', '.join(missing)}, and both sides are equal in that; take it out")
 
 
-def _refuse_other_lists(base: Sequence[Record], head: Sequence[Record]) -> None:
+def _refuse_other_lists(pairs: Sequence[tuple[str, Record, Record]]) -> None:
     """A point's numbers depend on what its server did before; servers are compared only with equal lists of points."""
-    for one in base:
-        for other in head:
-            if one.point == other.point and one.points_before != other.points_before:
-                raise HarnessError(
-                    Exit.NOT_COMPARABLE,
-                    f"{one.point} came after {len(one.points_before)} points on one side's server and after other ones, "
-                    f"{len(other.points_before)}, on the other's; measure both sides with the same selection",
-                )
+    for point, one, other in pairs:
+        if one.points_before != other.points_before:
+            raise HarnessError(
+                Exit.NOT_COMPARABLE,
+                f"{point} came after {len(one.points_before)} points on one side's server and after other ones, "
+                f"{len(other.points_before)}, on the other's; measure both sides with the same selection",
+            )
 
 
 def _covers(name: str, part: str) -> bool:
