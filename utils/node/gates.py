@@ -124,7 +124,7 @@ def itl_sum(e: Evidence) -> Gate:
 
 
 def chunks(e: Evidence) -> Gate:
-    """One streamed answer a token, or ITL means something else; not asked of speculative decoding."""
+    """At least nine streamed answers for ten tokens, or ITL means something else; not asked of speculative decoding."""
     ok = e.raw.ok
     tokens = int(e.raw.output_len[ok].sum())
     streamed = sum(len(row) + 1 for row, good in zip(e.raw.itl_us, ok, strict=True) if good)
