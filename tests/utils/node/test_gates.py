@@ -154,6 +154,22 @@ def test_a_chat_template_may_add_the_same_tokens_to_each_prompt() -> None:
     assert "input_lengths" in failing(added)
 
 
+def test_a_long_last_request_is_a_drain_and_an_idle_loop_is_not() -> None:
+    """The bound gives way only as far as the load's own latencies explain."""
+    e = good()
+    raw_load = e.raw
+    last = int(raw_load.start_us.argmax())
+    latency = raw_load.latency_us.copy()
+    latency[last] *= 3
+    duration = float((raw_load.start_us + latency).max()) / 1e6
+    assert "littles_law" not in failing(
+        replace(e, raw=replace(raw_load, latency_us=latency, duration_s=duration))
+    )
+    assert "littles_law" in failing(
+        replace(e, raw=replace(raw_load, latency_us=latency, duration_s=duration * 1.05))
+    )
+
+
 def test_speculative_decoding_may_merge_tokens() -> None:
     """Several tokens an answer are the point of it."""
     assert "chunks" not in failing(replace(raw(itl_us=merged)(good()), speculative=True))
