@@ -89,7 +89,8 @@ def _make_complete(environment: Environment) -> None:
         alias = site / f"vllm-{version}+cpu.dist-info"
         alias.mkdir(exist_ok=True)
         (alias / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {version}+cpu\n")
-    (site / "servematrix.pth").write_text(f"{ROOT}\n") if environment.folder.name == "dev" else None
+    if environment.folder.name == "dev":
+        (site / "servematrix.pth").write_text(f"{ROOT}\n")
 
 
 def pip_settings() -> list[str]:

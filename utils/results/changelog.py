@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -10,10 +11,11 @@ from pydantic import Field, RootModel, StringConstraints
 from matrix import strict_yaml
 from matrix.errors import Exit, HarnessError, Place, Problem
 from matrix.schema import Strict, validate
-from matrix.strict_yaml import Document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from matrix.strict_yaml import Document
 
 FILE = "perf-changelog.yaml"
 
@@ -72,7 +74,10 @@ class Entry(Strict):
     title: str = Field(min_length=1)
     why: list[str] = Field(min_length=1)
     expect: dict[PointName, dict[str, Claim]] = {}
-    date: Annotated[str, StringConstraints(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$")] | None = None
+    date: (
+        Annotated[str, StringConstraints(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$")]
+        | None
+    ) = None
     base: Base | None = None
     head: Head | None = None
     runs: list[str] = []
@@ -101,7 +106,9 @@ def read(content: bytes, file: str = FILE) -> Changelog:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise HarnessError(Exit.CHANGELOG_INVALID, "", [Problem(Place(file), "not UTF-8; save it as UTF-8")]) from error
+        raise HarnessError(
+            Exit.CHANGELOG_INVALID, "", [Problem(Place(file), "not UTF-8; save it as UTF-8")]
+        ) from error
     if not re.sub(r"(?m)#.*$", "", text).strip():
         return Changelog({})
     try:
@@ -125,7 +132,7 @@ def _rules(log: Changelog, document: Document) -> Iterable[Problem]:
         return Problem(document.place(path), message)
 
     names = list(log.root)
-    for before, name in zip(names, names[1:], strict=False):
+    for before, name in itertools.pairwise(names):
         if name < before:
             yield problem(f"section {name!r} stands after {before!r}; sections are sorted by name", name)
     for name, entries in log.root.items():
@@ -138,15 +145,25 @@ def _rules(log: Changelog, document: Document) -> Iterable[Problem]:
                 yield problem(f"pull request {entry.pr} has two entries in this section", name, number, "pr")
             seen |= {entry.pr} - {None}
             if entry.is_stub and number:
-                yield problem("an entry without points can only be the newest; fill it, or take it out", name, number)
+                yield problem(
+                    "an entry without points can only be the newest; fill it, or take it out", name, number
+                )
             if not entry.is_stub and not (entry.date and (entry.source or entry.head)):
                 yield problem("an entry with points wants date and head, or date and source", name, number)
             if last and entry.date and entry.date > last:
-                yield problem(f"{entry.date} stands below {last}; the newest entry comes first", name, number, "date")
+                yield problem(
+                    f"{entry.date} stands below {last}; the newest entry comes first", name, number, "date"
+                )
             last = entry.date or last
             for point, claims in entry.expect.items():
                 for metric in claims.keys() - set(_CHANGES):
-                    yield problem(f"nothing is known of {metric!r}; claims are about {', '.join(_CHANGES)}", name, number, "expect", point)
+                    yield problem(
+                        f"nothing is known of {metric!r}; claims are about {', '.join(_CHANGES)}",
+                        name,
+                        number,
+                        "expect",
+                        point,
+                    )
             for point in entry.missing.keys() & entry.points.keys():
                 yield problem("a point cannot have figures and be missing", name, number, "missing", point)
 
@@ -160,9 +177,14 @@ def _lines(text: str, file: str) -> Iterable[Problem]:
     for number, line in enumerate(text.splitlines(), 1):
         if section and re.match(r"\s+-", line):
             yield Problem(Place(file, number, 1), "entries stand in the first column: `- pr: N`")
-        section = bool(re.match(r"\S", line)) and not line.startswith(("-", "#")) or (section and not re.match(r"\s*-", line))
+        section = (bool(re.match(r"\S", line)) and not line.startswith(("-", "#"))) or (
+            section and not re.match(r"\s*-", line)
+        )
         if not re.match(r"([A-Za-z0-9\"'][^:]*:\s*(#.*)?$|- [a-z]+:|  |\s*(#|$))", line):
-            yield Problem(Place(file, number, 1), "write sections as `name:`, entries as `- pr: N` in the first column, their keys two columns in")
+            yield Problem(
+                Place(file, number, 1),
+                "write sections as `name:`, entries as `- pr: N` in the first column, their keys two columns in",
+            )
         if re.match(r"(- |  )[a-z]", line) or re.match(r"\S", line):
             inside = bool(re.match(r"(- |  )points:\s*$", line))
         elif inside and line.strip() and not re.fullmatch(r"    [^\s{}]+: \{.*\}", line):

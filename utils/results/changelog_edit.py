@@ -32,7 +32,14 @@ class Stub:
 
 def add(
     content: bytes,
-    file: str, head: Sequence[Record], base: Sequence[Record], stub: Stub, *, vary: Sequence[str] = (), runs: Sequence[str] = ()) -> str:
+    file: str,
+    head: Sequence[Record],
+    base: Sequence[Record],
+    stub: Stub,
+    *,
+    vary: Sequence[str] = (),
+    runs: Sequence[str] = (),
+) -> str:
     """The changelog with the figures of one recipe's records.
 
     Args:
@@ -49,8 +56,12 @@ def add(
     """
     recipes = sorted({record.point.split("/")[0] for record in head})
     if len(recipes) != 1:
-        raise HarnessError(Exit.USAGE, f"the records are of {len(recipes)} recipes ({', '.join(recipes)}); add one at a time")
-    if unclean := [record for record in head if not (record.provenance.clean and record.provenance.tree_clean)]:
+        raise HarnessError(
+            Exit.USAGE, f"the records are of {len(recipes)} recipes ({', '.join(recipes)}); add one at a time"
+        )
+    if unclean := [
+        record for record in head if not (record.provenance.clean and record.provenance.tree_clean)
+    ]:
         raise HarnessError(
             Exit.NOT_COMPARABLE,
             f"{len(unclean)} records were measured with uncommitted changes, so no commit stands for them; commit, and measure again",
@@ -100,7 +111,9 @@ def _author_lines(stub: Stub, recipe: str) -> list[str]:
     return [("- " if number == 0 else "  ") + line for number, line in enumerate(lines)]
 
 
-def _facts(head: Sequence[Record], base: Sequence[Record], vary: Sequence[str], runs: Sequence[str]) -> list[str]:
+def _facts(
+    head: Sequence[Record], base: Sequence[Record], vary: Sequence[str], runs: Sequence[str]
+) -> list[str]:
     """The tool's part of an entry."""
     newest = max(head, key=lambda record: record.clock.wall_unix_s)
     day = datetime.fromtimestamp(newest.clock.wall_unix_s, UTC).strftime("%Y-%m-%d")
@@ -109,7 +122,12 @@ def _facts(head: Sequence[Record], base: Sequence[Record], vary: Sequence[str], 
         lines.append(f"  base: {{commit: {base[0].provenance.tree_commit}}}\n")
     device = newest.node.gpu_model or f"{newest.node.cpu_model}, {newest.node.cores} cores"
     version = newest.vllm_version or "unknown"
-    facts = [f"commit: {newest.provenance.tree_commit}", f"image: {_text(newest.image)}", f"vllm: {_text(version)}", f"device: {_text(device)}"]
+    facts = [
+        f"commit: {newest.provenance.tree_commit}",
+        f"image: {_text(newest.image)}",
+        f"vllm: {_text(version)}",
+        f"device: {_text(device)}",
+    ]
     lines.append(f"  head: {{{', '.join(facts)}}}\n")
     if runs:
         lines.append(f"  runs: [{', '.join(map(_text, runs))}]\n")
@@ -153,7 +171,11 @@ def _text(words: str) -> str:
 
 def _section(lines: Sequence[str], name: str) -> tuple[int, int]:
     """First line of a section and the line after its last; for a new one, both where it belongs."""
-    starts = [(i, line.split(":")[0].strip("\"'")) for i, line in enumerate(lines) if re.match(r"[A-Za-z0-9\"']", line)]
+    starts = [
+        (i, line.split(":")[0].strip("\"'"))
+        for i, line in enumerate(lines)
+        if re.match(r"[A-Za-z0-9\"']", line)
+    ]
     for at, (line, found) in enumerate(starts):
         following = starts[at + 1][0] if at + 1 < len(starts) else len(lines)
         if found == name:

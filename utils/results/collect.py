@@ -22,6 +22,8 @@ def collect(folders: Iterable[Path]) -> list[record.Record]:
     for folder in folders:
         paths = sorted(folder.rglob(record.FILE)) if folder.is_dir() else [folder]
         if not paths:
-            raise HarnessError(Exit.RECORD_UNREADABLE, f"no {record.FILE} below {folder}; name the folder that a run wrote")
+            raise HarnessError(
+                Exit.RECORD_UNREADABLE, f"no {record.FILE} below {folder}; name the folder that a run wrote"
+            )
         found += [record.read(path) for path in paths]
     return sorted(found, key=lambda one: (one.job, one.run_index, one.position))

@@ -32,7 +32,7 @@ class Difference:
     base: dict[str, float]
     head: dict[str, float]
     percent: dict[str, float]
-    """Of the mean log ratio, so that a change and its reverse have the same size."""
+    """Head over base, of the geometric means over runs, less 100."""
     runs: tuple[int, int]
 
 
@@ -65,21 +65,33 @@ def compare(base: Sequence[Record], head: Sequence[Record], vary: Sequence[str])
     _refuse_other_lists(pairs)
     both, left_out = [], {}
     for point in shared:
-        good = [[r for r in side if r.status == "measured" and r.whole] for side in (one[point], other[point])]
+        good = [
+            [r for r in side if r.status == "measured" and r.whole] for side in (one[point], other[point])
+        ]
         if all(good):
             both.append(_difference(point, good[0], good[1]))
         else:
-            bad = [r for side in (one[point], other[point]) for r in side if r.status != "measured" or not r.whole]
+            bad = [
+                r
+                for side in (one[point], other[point])
+                for r in side
+                if r.status != "measured" or not r.whole
+            ]
             left_out[point] = _reason(bad[0])
     return Comparison(
-        both, new=[p for p in other if p not in one], gone=[p for p in one if p not in other], left_out=left_out
+        both,
+        new=[p for p in other if p not in one],
+        gone=[p for p in one if p not in other],
+        left_out=left_out,
     )
 
 
 def values(records: Sequence[Record]) -> dict[str, float]:
     """Means over runs, in logs, of each metric."""
     windows = [record.whole for record in records if record.whole]
-    return {name: math.exp(fmean(math.log(value(w)) for w in windows)) for name, (_, value) in METRICS.items()}
+    return {
+        name: math.exp(fmean(math.log(value(w)) for w in windows)) for name, (_, value) in METRICS.items()
+    }
 
 
 def _difference(point: str, base: list[Record], head: list[Record]) -> Difference:
@@ -92,10 +104,19 @@ def _by_point(records: Sequence[Record]) -> dict[str, list[Record]]:
     found: dict[str, list[Record]] = {}
     for record in records:
         known = found.setdefault(record.point, [])
-        if any((old.allocation, old.arm, old.run_index) == (record.allocation, record.arm, record.run_index) for old in known):
-            raise HarnessError(Exit.NOT_COMPARABLE, f"{record.point} of run {record.run_index + 1} was given twice on one side; name each folder once")
+        if any(
+            (old.allocation, old.arm, old.run_index) == (record.allocation, record.arm, record.run_index)
+            for old in known
+        ):
+            raise HarnessError(
+                Exit.NOT_COMPARABLE,
+                f"{record.point} of run {record.run_index + 1} was given twice on one side; name each folder once",
+            )
         if known and known[0].key != record.key:
-            raise HarnessError(Exit.NOT_COMPARABLE, f"one side has {record.point} with two keys, {known[0].key} and {record.key}; name one run's folder")
+            raise HarnessError(
+                Exit.NOT_COMPARABLE,
+                f"one side has {record.point} with two keys, {known[0].key} and {record.key}; name one run's folder",
+            )
         known.append(record)
     return found
 
@@ -116,7 +137,10 @@ def _refuse_other_differences(pairs: Sequence[tuple[str, Record, Record]], vary:
             )
         seen |= {name for name in vary for part in differing if _covers(name, part)}
     if missing := [name for name in vary if name not in seen]:
-        raise HarnessError(Exit.NOT_COMPARABLE, f"--vary names {', '.join(missing)}, and both sides are equal in that; take it out")
+        raise HarnessError(
+            Exit.NOT_COMPARABLE,
+            f"--vary names {', '.join(missing)}, and both sides are equal in that; take it out",
+        )
 
 
 def _refuse_other_lists(pairs: Sequence[tuple[str, Record, Record]]) -> None:

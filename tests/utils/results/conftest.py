@@ -20,7 +20,14 @@ def records(tmp_path: Path) -> Records:
     """Two points of recipe `r`, also written below `records-N`."""
     made = [0]
 
-    def make(*, slower: float = 1.0, failed: bool = False, clean: bool = True, parts: dict[str, Any] | None = None, runs: int = 1) -> list[Record]:
+    def make(
+        *,
+        slower: float = 1.0,
+        failed: bool = False,
+        clean: bool = True,
+        parts: dict[str, Any] | None = None,
+        runs: int = 1,
+    ) -> list[Record]:
         folder = tmp_path / f"records-{made[0]}"
         made[0] += 1
         found = []
@@ -39,7 +46,10 @@ def records(tmp_path: Path) -> Records:
 
 def _record(position: int, run: int, *, slower: float, clean: bool, parts: dict[str, Any]) -> Record:
     whole = stats.whole(good().raw, 1)
-    stretched = {name: getattr(whole, name).model_copy(update={"mean": getattr(whole, name).mean * slower}) for name in ("ttft_s", "tpot_s", "e2el_s")}
+    stretched = {
+        name: getattr(whole, name).model_copy(update={"mean": getattr(whole, name).mean * slower})
+        for name in ("ttft_s", "tpot_s", "e2el_s")
+    }
     rate = whole.total_tok_per_s_per_device / slower
     return Record.model_validate(
         {

@@ -50,7 +50,7 @@ BAD = {
     "two of one pull request": ("pr: 6", "pr: 7", "pull request 7 has two entries"),
     "a key that is none": (KEY, "k1:xyz", "11:25: 'key' cannot be"),
     "a claim that is none": ("<= -2%", "better", "'tpot' cannot be"),
-    "a claim about nothing": ("{tpot: \"<=", "{speed: \"<=", "nothing is known of 'speed'"),
+    "a claim about nothing": ('{tpot: "<=', '{speed: "<=', "nothing is known of 'speed'"),
     "a point over lines": (", tput: 1000.1", ",\n      tput: 1000.1", "a point is one line"),
     "figures and missing": ("8k1k-tp8-ep8-c128: the", "8k1k-tp8-ep8-c256: the", "cannot have figures and be missing"),
     "figures without head": ("  source: a public run\n", "", "wants date and head, or date and source"),
@@ -101,7 +101,9 @@ def test_add_replaces_the_entry_of_the_same_pull_request(records: Records) -> No
 
 def test_add_makes_an_entry_from_title_and_why(records: Records) -> None:
     """In a section that is sorted in, above older entries."""
-    new = add(GOOD.split("r:\n")[0].encode(), "c.yaml", records(), [], Stub(3, "First", ("why: not",)))
+    new = add(
+        GOOD.split("r:\n", maxsplit=1)[0].encode(), "c.yaml", records(), [], Stub(3, "First", ("why: not",))
+    )
     log = changelog.read(new.encode())
     assert list(log.root) == ["a-vllm", "r"]
     assert log.root["r"][0].why == ["why: not"]
@@ -118,7 +120,16 @@ def test_remarks_between_sections_stay_where_they_are(records: Records) -> None:
     assert once.endswith("\n\n# about the last one\nz-vllm:\n- pr: 1\n  title: T\n  why: [w]\n")
 
 
-@pytest.mark.parametrize("text", ["a:\n  - pr: 1\n    title: T\n    why: [w]\n", "a: [{title: T, why: [w]}]\n", "{a: []}\n", "a:\r\n", "a: 1"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a:\n  - pr: 1\n    title: T\n    why: [w]\n",
+        "a: [{title: T, why: [w]}]\n",
+        "{a: []}\n",
+        "a:\r\n",
+        "a: 1",
+    ],
+)
 def test_layouts_that_add_cannot_keep_are_refused(text: str) -> None:
     """By `check` already, with a place."""
     with pytest.raises(HarnessError) as caught:
@@ -129,13 +140,13 @@ def test_layouts_that_add_cannot_keep_are_refused(text: str) -> None:
 def test_add_without_a_stub_says_what_to_write(records: Records) -> None:
     """Only a person knows title and why."""
     with pytest.raises(HarnessError, match="write one with pr, title and why"):
-        add("".encode(), "c.yaml", records(), [], Stub(5, "", ()))
+        add(b"", "c.yaml", records(), [], Stub(5, "", ()))
 
 
 def test_add_compares_with_a_base(records: Records) -> None:
     """Differences stand in the line, and n counts both sides."""
     slower = records(slower=2.0)
-    new = add("".encode(), "c.yaml", records(), slower, Stub(5, "Faster", ("x",)))
+    new = add(b"", "c.yaml", records(), slower, Stub(5, "Faster", ("x",)))
     line = changelog.read(new.encode()).root["r"][0].points["32x16-tp1-c1"]
     assert line.n == "1+1"
     assert set(line.vs) == {"tput", "ttft", "tpot"}
@@ -144,7 +155,9 @@ def test_add_compares_with_a_base(records: Records) -> None:
 
 def test_add_lists_what_is_missing(records: Records) -> None:
     """A point that failed has a reason instead of figures."""
-    entry = changelog.read(add("".encode(), "c.yaml", records(failed=True), [], Stub(5, "T", ("x",))).encode()).root["r"][0]
+    entry = changelog.read(add(b"", "c.yaml", records(failed=True), [], Stub(5, "T", ("x",))).encode()).root[
+        "r"
+    ][0]
     assert list(entry.points) == ["32x16-tp1-c1"]
     assert entry.missing == {"32x16-tp1-c2": "the server ended: on purpose"}
 
@@ -152,15 +165,20 @@ def test_add_lists_what_is_missing(records: Records) -> None:
 def test_add_refuses_records_of_uncommitted_code(records: Records) -> None:
     """No commit would stand for the figures."""
     with pytest.raises(HarnessError, match="uncommitted changes"):
-        add("".encode(), "c.yaml", records(clean=False), [], Stub(5, "T", ("x",)))
+        add(b"", "c.yaml", records(clean=False), [], Stub(5, "T", ("x",)))
 
 
-@given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1), st.lists(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1), min_size=1))
+@given(
+    st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1),
+    st.lists(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1), min_size=1),
+)
 def test_any_title_and_reason_come_back(title: str, why: list[str]) -> None:
     """Round trip of what a person writes, quoted as needed."""
     from utils.results.changelog_edit import _author_lines
 
-    entry = changelog.read(("r:\n" + "".join(_author_lines(Stub(1, title, tuple(why)), "r"))).encode()).root["r"][0]
+    entry = changelog.read(("r:\n" + "".join(_author_lines(Stub(1, title, tuple(why)), "r"))).encode()).root[
+        "r"
+    ][0]
     assert (entry.title, entry.why) == (title, why)
 
 
@@ -175,7 +193,9 @@ def test_entries_of_different_recipes_merge(tmp_path: Path) -> None:
         paths.append(tmp_path / name)
         paths[-1].write_text(text)
     base, ours, theirs = map(str, paths)
-    done = subprocess.run(["git", "merge-file", "-p", ours, base, theirs], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["git", "merge-file", "-p", ours, base, theirs], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0
     assert "Nine" in done.stdout
     assert "Fifty" in done.stdout
@@ -207,7 +227,19 @@ def test_add_and_check_as_commands(cli: Cli, records: Records, tmp_path: Path) -
     """From folders on disk to a file."""
     records()
     file = tmp_path / "log.yaml"
-    done = cli("changelog", "add", str(tmp_path / "records-0"), "--pr", "8", "--title", "T", "--why", "w", "--file", str(file))
+    done = cli(
+        "changelog",
+        "add",
+        str(tmp_path / "records-0"),
+        "--pr",
+        "8",
+        "--title",
+        "T",
+        "--why",
+        "w",
+        "--file",
+        str(file),
+    )
     assert done.returncode == 0, done.stderr
     assert cli("changelog", "check", "--file", str(file)).returncode == 0
     assert cli("changelog", "show", "nothing", "--file", str(file)).returncode == Exit.NOTHING_SELECTED

@@ -23,7 +23,7 @@ def test_equal_keys_need_no_name(records: Records) -> None:
 def test_a_difference_must_be_named(records: Records) -> None:
     """Else it is refused, and the error says how to name it."""
     sides = records(parts={"flags": {"a": "1", "b": "1"}}), records(parts={"flags": {"a": "2", "b": "1"}})
-    with pytest.raises(HarnessError, match="--vary flags.a") as caught:
+    with pytest.raises(HarnessError, match=r"--vary flags\.a") as caught:
         compare(*sides, [])
     assert caught.value.exit_code is Exit.NOT_COMPARABLE
     for name in ("flags.a", "flags"):
@@ -33,7 +33,7 @@ def test_a_difference_must_be_named(records: Records) -> None:
 def test_another_difference_than_the_named_one_is_refused(records: Records) -> None:
     """One change at a time."""
     sides = records(parts={"flags": {"a": "1", "b": "1"}}), records(parts={"flags": {"a": "2", "b": "2"}})
-    with pytest.raises(HarnessError, match="also differ in flags.b"):
+    with pytest.raises(HarnessError, match=r"also differ in flags\.b"):
         compare(*sides, ["flags.a"])
 
 
@@ -46,7 +46,11 @@ def test_a_name_that_does_not_differ_is_refused(records: Records) -> None:
 def test_what_the_nodes_found_counts_as_well(records: Records) -> None:
     """Two versions of vLLM are not one."""
     head = [
-        one.model_copy(update={"observed": one.observed.model_copy(update={"parts": one.parts | {"observed": {"vllm": "2"}}})})
+        one.model_copy(
+            update={
+                "observed": one.observed.model_copy(update={"parts": one.parts | {"observed": {"vllm": "2"}}})
+            }
+        )
         for one in records()
         if one.observed
     ]
