@@ -27,6 +27,10 @@ class Devices(Strict):
     """The compiler's name for it, such as gfx942; picks the kernel's tile file."""
     count: int = Field(ge=1, le=64)
     """How many there are on a node; part of every key."""
+    power_cap_w: int | None = None
+    """What the node's tool must tell as the power cap of each device; a node that says otherwise is not used."""
+    clock_mhz: int | None = None
+    """What it must tell as the highest engine clock."""
 
 
 class Container(Strict):
@@ -49,25 +53,37 @@ class Container(Strict):
 
 
 class Slurm(Strict):
-    """What a job asks Slurm for."""
+    """What a job asks Slurm for. Empty values are left to Slurm's own defaults."""
 
-    partition: str
+    partition: str = ""
     """Of the cluster."""
-    gres: str
+    gres: str = ""
     """Generic resources of a node, such as gpu:8."""
-    cpus_per_task: int = Field(ge=1)
+    cpus_per_task: int = Field(0, ge=0)
     """Cores of a node."""
+    options: dict[str, str] = {}
+    """More options of sbatch by their long names, such as {account: perf, qos: bench}."""
+    poll_s: float = Field(5.0, ge=0.05)
+    """Least time between two queries of the controller, by all launchers of one user together."""
+    script_bytes: int = Field(3_500_000, ge=1000)
+    """The longest batch script (max_script_size of slurm.conf, 4 MiB by default); above it the payload goes by sbcast."""
+    python: str = "python3"
+    """The nodes' Python (3.9 or newer) for what runs outside the container."""
 
 
 class Paths(Strict):
-    """Folders on the node."""
+    """Folders on the node. `$UID` stands for the user's number."""
 
     models: str = ""
     """The Hugging Face cache, as the node knows it."""
     squash: str = ""
     """Imported images."""
+    archives: str = ""
+    """Squashfs files that `image: archive:NAME` names, put there by hand."""
     runtime: str = ""
-    """XDG_RUNTIME_DIR of the container runtime, where the node has none; `$UID` stands for the user."""
+    """XDG_RUNTIME_DIR of the container runtime, where the node has none."""
+    spool: str = "/tmp/servematrix-$UID"  # noqa: S108 - a folder per user, made with mode 0700 on the node
+    """Where jobs work, and where results wait on a node; on a local disk."""
 
 
 class Limits(Strict):
@@ -81,8 +97,10 @@ class Limits(Strict):
     """One call of the load client."""
     estimate_start_s: int = Field(900, ge=0)
     """Assumed for a server's start, while no record tells."""
-    estimate_point_s: int = Field(900, ge=0)
-    """Assumed for a point, while no record tells."""
+    estimate_request_s: float = Field(10.0, gt=0)
+    """Assumed for one request that runs alone, while no record tells how long a point takes."""
+    estimate_tok_per_s: float = Field(10000.0, gt=0)
+    """Assumed for a full node, input and output tokens together."""
 
 
 class Cluster(Strict):
@@ -117,6 +135,13 @@ class Cluster(Strict):
             raise ValueError("launcher slurm wants a `slurm:` section with partition, gres and cpus_per_task")
         if self.launcher == "local" and self.container.runtime != "none":
             raise ValueError("launcher local wants `container: {runtime: none}`")
+        if self.container.runtime != "none" and not self.paths.squash:
+            raise ValueError("a container runtime wants `paths: {squash: DIR}`, where images are imported to")
+        for source in self.container.mounts:
+            if self.paths.squash and f"{self.paths.squash}/".startswith(f"{source.rstrip('/')}/"):
+                raise ValueError(
+                    f"paths.squash lies below the mount {source}; servers must not reach the images"
+                )
         return self
 
 

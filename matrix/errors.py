@@ -26,11 +26,18 @@ class Exit(enum.IntEnum):
     RECORD_UNREADABLE = 15, "a record is missing, cut short, or not a record"
     NOT_COMPARABLE = 16, "two record sets differ in more, or in less, than was named"
     CHANGELOG_INVALID = 17, "perf-changelog.yaml breaks a rule of its format"
-    LAUNCHER_MISSING = 18, "the cluster's launcher is not part of this version"
+    LAUNCHER_MISSING = 18, "the cluster file does not fit the launcher that was asked for"
+    OVER_BUDGET = (
+        19,
+        "the jobs would take more node-hours than --budget, or one point more than a job may take",
+    )
     PREFLIGHT_FAILED = 20, "the node is not fit to run the job"
     MODEL_MISSING = 21, "the model's folder is not there"
     PORT_TAKEN = 22, "another process listens on the server's port"
     STORAGE_FULL = 23, "the disk was full while results were written"
+    IMAGE_FAILED = 24, "the image could not be imported on the node"
+    SLURM_FAILED = 25, "Slurm did not take the job, or does not answer"
+    INFRA_FAILED = 26, "the machine failed, shown by evidence, as often as it was tried"
     SERVER_EXITED = 30, "the server ended before it was ready"
     SERVER_NOT_READY = 31, "the server was not ready within its limit"
     SERVER_UNHEALTHY = 32, "/health said 200, and the first completion failed"
@@ -38,6 +45,8 @@ class Exit(enum.IntEnum):
     CLIENT_FAILED = 40, "the load client failed or left no result"
     CLIENT_EMPTY = 41, "the load client ended well, yet no request completed"
     GATE_FAILED = 42, "a point was measured and a gate calls it invalid"
+    JOB_FAILED = 43, "a job ended without a word of why"
+    JOB_TIMEOUT = 44, "a job ran into its time limit; what was measured before is kept"
     CANCELLED = 130, "interrupted by SIGINT or SIGTERM; what was measured is kept"
 
     meaning: str

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from matrix import key
+from matrix import estimate
 from matrix.expand import Cell, shape
 from matrix.protocol import Protocol
 from matrix.schema import Value
@@ -74,6 +75,7 @@ class Job(Value):
     serve: Serve
     arms: list[str]
     walltime_s: int
+    """What is asked of the cluster: estimate and margin."""
 
 
 class Plan(Value):
@@ -126,8 +128,7 @@ def make(selected: Iterable[Selected], *, gone: Iterable[str] = (), problems: It
     """Group the selected points into jobs, in the order in which they came."""
     groups: dict[tuple[str, str], list[Selected]] = {}
     for one in selected:
-        shared = {name: part for name, part in one.cell.parts.items() if name != "workload"}
-        groups.setdefault((one.cell.id.split("/")[0], key.digest(shared)), []).append(one)
+        groups.setdefault((one.cell.id.split("/")[0], estimate.server(one.cell.parts)), []).append(one)
     jobs = [_job(recipe, digest, members) for (recipe, digest), members in groups.items()]
     return Plan(
         jobs=jobs,
@@ -141,14 +142,14 @@ def make(selected: Iterable[Selected], *, gone: Iterable[str] = (), problems: It
 def _job(recipe: str, digest: str, members: list[Selected]) -> Job:
     first = members[0].cell
     points = [_point(recipe, one) for one in members]
-    limits = first.cluster.limits
+    start_s = first.cluster.limits.estimate_start_s
     return Job(
         id=f"{recipe}.{shape(first.search)}.{digest[:8]}",
         cluster=first.recipe.cluster,
         points=points,
         serve=Serve(argv=serve_argv(first.recipe.model, first.recipe.revision, first.flags), env=first.env),
         arms=["head"],
-        walltime_s=limits.estimate_start_s + sum(point.estimate_s for point in points),
+        walltime_s=estimate.walltime(points, start_s, runs=1, canary=False),
     )
 
 
@@ -177,5 +178,12 @@ def _point(recipe: str, one: Selected) -> Point:
         parts=cell.parts,
         why=one.why,
         vary=list(one.vary),
-        estimate_s=cell.cluster.limits.estimate_point_s,
+        estimate_s=math.ceil(
+            estimate.point_seconds(
+                cell.recipe.protocol,
+                cell.concurrency,
+                cell.workload.isl + cell.workload.osl,
+                cell.cluster.limits,
+            )
+        ),
     )

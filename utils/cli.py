@@ -67,10 +67,20 @@ def parser() -> argparse.ArgumentParser:
     )
     takes_points(plan)
     plan.add_argument(
+        "--history",
+        action="append",
+        metavar="DIR",
+        help="records that tell how long starts and points take (default: results, if there is one)",
+    )
+    plan.add_argument(
+        "--budget", type=_hours, metavar="HOURS", help="refuse what would take more node-hours than this"
+    )
+    plan.add_argument(
         "--changed",
         metavar="BASE[...HEAD]",
         help="only points whose key differs from the merge base; without HEAD the working tree",
     )
+    plan.add_argument("--runs", type=_positive, default=1, metavar="N", help="as for run (default: 1)")
     plan.add_argument(
         "--format", choices=["table", "ids", "json", "github"], default="table", help="default: table"
     )
@@ -83,6 +93,15 @@ def parser() -> argparse.ArgumentParser:
     )
     takes_points(run)
     run.add_argument(
+        "--history",
+        action="append",
+        metavar="DIR",
+        help="records that tell how long starts and points take (default: results, if there is one)",
+    )
+    run.add_argument(
+        "--budget", type=_hours, metavar="HOURS", help="refuse what would take more node-hours than this"
+    )
+    run.add_argument(
         "--changed", metavar="BASE[...HEAD]", help="only points whose key differs from the merge base"
     )
     run.add_argument(
@@ -93,7 +112,15 @@ def parser() -> argparse.ArgumentParser:
         help="fresh servers, each with all points (default: 1)",
     )
     run.add_argument(
+        "--launcher",
+        choices=["local", "slurm"],
+        help="another launcher than the cluster file's; slurm goes on with what a killed launcher left",
+    )
+    run.add_argument(
         "--print-script", action="store_true", help="show the exact commands instead of running them"
+    )
+    run.add_argument(
+        "--print-batch", action="store_true", help="show the batch scripts instead of submitting them"
     )
     run.add_argument("--out", metavar="DIR", help="where results go (default: results/TIME-RECIPE)")
     run.add_argument(
@@ -106,7 +133,31 @@ def parser() -> argparse.ArgumentParser:
         "collect", "utils.commands:collect", "show the records below folders", "collect results/20261123-*"
     )
     collect.add_argument("folders", nargs="+", metavar="DIR")
+    collect.add_argument(
+        "--job",
+        type=_positive,
+        metavar="N",
+        help="first fetch what this Slurm job left on its node into DIR, as after a launcher that died",
+    )
+    collect.add_argument("--node", metavar="NAME", help="where that job ran, if Slurm has forgotten it")
+    collect.add_argument("--cluster", metavar="NAME", help="its cluster file, if DIR does not tell")
     collect.add_argument("--format", choices=["table", "json"], default="table", help="default: table")
+
+    nodes = command(
+        "nodes", "utils.slurm_commands:nodes", "nodes in quarantine, and why", "nodes --clear mi3"
+    )
+    nodes.add_argument(
+        "--clear",
+        nargs="+",
+        metavar="NODE",
+        help="use these again before their day is over; `all` clears every one",
+    )
+    cancel = command(
+        "cancel", "utils.slurm_commands:cancel", "end what a run left on Slurm", "cancel results/20261123-*"
+    )
+    cancel.add_argument(
+        "folders", nargs="*", metavar="DIR", help="results folders; none means every job of this checkout"
+    )
 
     compare = command(
         "compare",
@@ -250,6 +301,16 @@ def _positive(text: str) -> int:
     number = int(text) if text.isdecimal() else 0
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a number of 1 or more")
+    return number
+
+
+def _hours(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of hours above 0")
     return number
 
 

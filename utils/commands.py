@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matrix import cluster as clusters
-from matrix import select
+from matrix import estimate, select
 from matrix.errors import Exit, HarnessError
 from matrix.plan import GITHUB_JOB_LIMIT, Plan
 from matrix.source import Folder, Revision, git
@@ -50,9 +51,27 @@ def the_plan(arguments: Namespace) -> Plan:
     return select.changed(base, head, arguments.selectors)
 
 
+def timed(arguments: Namespace, made: Plan) -> Plan:
+    """The plan with estimates, held against `--budget`."""
+    from utils.results.durations import history  # noqa: PLC0415 - only plans ask
+
+    if not made.jobs:
+        return made
+    given = getattr(arguments, "history", None)
+    default = [ROOT / "results"] if (ROOT / "results").is_dir() else []
+    known = history([Path(folder) for folder in given] if given else default)
+    _, tree = the_tree(arguments)
+    found = {job.cluster: clusters.load(tree.clusters, job.cluster) for job in made.jobs}
+    launcher = getattr(arguments, "launcher", None)
+    by_slurm = all((launcher or cluster.launcher) == "slurm" for cluster in found.values())
+    result = estimate.timed(made, found, arguments.runs, known, canary=by_slurm)
+    estimate.hold_budget(result, arguments.budget)
+    return result
+
+
 def plan(arguments: Namespace) -> Exit:
     """Show what would run."""
-    found = the_plan(arguments)
+    found = timed(arguments, the_plan(arguments))
     for problem in found.problems:
         sys.stderr.write(f"{problem}\n")
     if arguments.format == "json":
@@ -76,47 +95,47 @@ def plan(arguments: Namespace) -> Exit:
 
 def run(arguments: Namespace) -> Exit:
     """Run points, show a table, tell where the records are."""
-    from utils.launch import base, launchers, script  # noqa: PLC0415 - templates and uv are no business of `plan`
+    from utils.launch import base, launchers  # noqa: PLC0415 - templates and uv are no business of `plan`
     from utils.node.spec import Run  # noqa: PLC0415
 
-    made = the_plan(arguments)
+    made = timed(arguments, the_plan(arguments))
     root, tree = the_tree(arguments)
     if not made.jobs:
         sys.stdout.write("nothing to run: no point's key differs\n")
         return Exit.OK
     known = {job.cluster: clusters.load(tree.clusters, job.cluster) for job in made.jobs}
-    recipe = made.jobs[0].points[0].recipe
-    out = (
-        Path(arguments.out)
-        if arguments.out
-        else ROOT / "results" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{recipe}"
-    )
+    wanted = {
+        name: launchers.for_cluster(name, cluster, arguments.launcher) for name, cluster in known.items()
+    }
+    if len(wanted) > 1 and not (arguments.print_script or arguments.print_batch):
+        raise HarnessError(
+            Exit.USAGE,
+            f"the points are on {len(wanted)} clusters ({', '.join(wanted)}); run one at a time",
+        )
     order = base.Order(
         plan=made,
         clusters=known,
         runs=[Run(index=index, arm="head") for index in range(arguments.runs)],
         tree=root,
-        out=out.absolute(),
+        out=Path(arguments.out).absolute() if arguments.out else _new_folder(made),
         environment=Path(arguments.environment) if arguments.environment else None,
     )
-    if arguments.print_script:
+    if arguments.print_script or arguments.print_batch:
         for job in made.jobs:
-            cluster = known[job.cluster]
-            slurm = cluster.launcher == "slurm"
-            sys.stdout.write(
-                script.for_slurm(order, job)
-                if slurm
-                else launchers.for_cluster(job.cluster, cluster).script(order, job)
-            )
+            launcher = wanted[job.cluster]
+            text = launcher.batch(order, job) if arguments.print_batch else launcher.script(order, job)
+            sys.stdout.write(text)
         return Exit.OK
-    wanted = {name: launchers.for_cluster(name, cluster) for name, cluster in known.items()}
-    if len(wanted) > 1:
-        raise HarnessError(
-            Exit.USAGE,
-            f"the points are on {len(wanted)} clusters ({', '.join(wanted)}); run one at a time",
-        )
-    base.claim(order.out)
-    return _launch(next(iter(wanted.values())), order)
+    launcher = next(iter(wanted.values()))
+    if not arguments.out and (unfinished := launcher.unfinished(order, ROOT / "results")):
+        sys.stdout.write(f"going on with {unfinished}, which a launcher before this one left unfinished\n")
+        order = replace(order, out=unfinished)
+    launcher.claim(order)
+    return _launch(launcher, order)
+
+
+def _new_folder(made: Plan) -> Path:
+    return ROOT / "results" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{made.jobs[0].points[0].recipe}"
 
 
 def _launch(launcher: Launcher, order: Order) -> Exit:
@@ -134,23 +153,29 @@ def _launch(launcher: Launcher, order: Order) -> Exit:
 
 
 def _show_results(out: Path) -> None:
-    from utils.results.collect import collect  # noqa: PLC0415
+    from utils.results.collect import collect, missing  # noqa: PLC0415
 
     try:
         records = collect([out])
     except HarnessError:
+        records = []
         sys.stdout.write(f"nothing was measured; logs: {out}\n")
-        return
-    show.table(
-        sys.stdout, "Means of whole runs", show.RESULT_COLUMNS, [show.result_row(one) for one in records]
-    )
-    sys.stdout.write(f"records: {out}\n")
+    if records:
+        rows = [show.result_row(one) for one in records]
+        show.table(sys.stdout, "Means of whole runs", show.RESULT_COLUMNS, rows)
+    sys.stdout.writelines(f"missing: {log.clean(line)}\n" for line in missing(out, records))
+    if records:
+        sys.stdout.write(f"records: {out}\n")
 
 
 def collect(arguments: Namespace) -> Exit:
     """Show records again."""
     from utils.results.collect import collect as find  # noqa: PLC0415
 
+    if arguments.job:
+        from utils.slurm_commands import fetch_job  # noqa: PLC0415 - only where a job is asked for
+
+        fetch_job(arguments.job, Path(arguments.folders[0]), arguments.node, arguments.cluster)
     records = find([Path(folder) for folder in arguments.folders])
     if arguments.format == "json":
         json.dump([one.model_dump(mode="json") for one in records], sys.stdout)

@@ -47,6 +47,23 @@ def for_image(image: str, tell: Callable[[str], None]) -> Environment:
     return _ensure(lock.stem, lock, tell)
 
 
+def given_or_made(folder: Path | None, image: str, tell: Callable[[str], None]) -> Environment:
+    """The environment that a person made by hand, else the locked one of a package image.
+
+    Raises:
+        HarnessError: USAGE for a folder that is none.
+    """
+    if folder is None:
+        return for_image(image, tell)
+    given = Environment(folder.absolute())
+    if not (given.python.exists() and given.program("vllm").exists()):
+        raise HarnessError(
+            Exit.USAGE,
+            f"{given.folder} has no bin/python and bin/vllm; --environment wants a folder with both",
+        )
+    return given
+
+
 def for_tests(tell: Callable[[str], None]) -> Environment:
     """What `test` runs in."""
     return _ensure("dev", ROOT / "requirements" / "dev.lock", tell)

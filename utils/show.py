@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TextIO
 
+from matrix import estimate
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -120,9 +122,8 @@ def plan_rows(plan: Plan) -> list[list[str]]:
 
 def plan_summary(plan: Plan) -> str:
     """A plan in one line."""
-    seconds = sum(job.walltime_s for job in plan.jobs)
     gone = f", {len(plan.gone)} points gone" if plan.gone else ""
-    return f"{plan.points} points in {plan.server_starts} server starts, about {duration(seconds)} of node time{gone}"
+    return f"{plan.points} points in {plan.server_starts} server starts, at most {estimate.node_hours(plan):.2f} node-hours{gone}"
 
 
 def duration(seconds: float) -> str:

@@ -33,6 +33,19 @@ class Order:
 class Launcher(Protocol):
     """Carries jobs to where they run."""
 
+    def claim(self, order: Order) -> None:
+        """Take the results folder for this run alone.
+
+        Raises:
+            HarnessError: OUT_IN_USE if another run is in it.
+        """
+
+    def unfinished(self, order: Order, below: Path) -> Path | None:
+        """A results folder of the very same points whose launcher was killed, if this launcher can go on with it."""
+
+    def batch(self, order: Order, job: Job) -> str:
+        """What is handed to the cluster for a job."""
+
     def script(self, order: Order, job: Job) -> str:
         """The commands of a job, for a person to run by hand."""
 

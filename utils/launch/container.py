@@ -1,36 +1,211 @@
-"""The container line of a job: pure, from the cluster file and the image."""
+"""Container runtimes behind one interface: where an image is imported to, how, and the words that enter it. Pure."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+import re
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from matrix.errors import Exit, HarnessError
+from utils.node.host.image import OUTPUT
 
 if TYPE_CHECKING:
     from matrix.cluster import Cluster
 
+ARCHIVE = "archive:"
+"""`image: archive:NAME` is a squashfs file below the cluster's paths.archives, for images that no registry serves."""
 
-def pyxis(cluster: Cluster, image_path: str, workspace: str) -> list[str]:
-    """`srun` with pyxis' options (NVIDIA/pyxis, README "Command-line options").
 
-    Args:
-        cluster: where it runs.
-        image_path: the imported squash file on the node.
-        workspace: the job's own folder on the node, the only writable mount.
-    """
-    container = cluster.container
-    mounts = [f"{workspace}:{container.workdir}"]
-    mounts += [f"{host}:{inside}" for host, inside in container.mounts.items()]
-    mounts += [f"{device}:{device}" for device in container.devices]
-    line = ["srun", f"--container-image={image_path}", f"--container-mounts={','.join(mounts)}"]
-    line += [f"--container-workdir={container.workdir}", "--no-container-mount-home"]
-    if container.writable:
-        line.append("--container-writable")
-    if container.remap_root:
-        line.append("--container-remap-root")
-    if not container.entrypoint:
-        line.append("--no-container-entrypoint")
-    return line
+PAYLOAD = "payload"
+"""Folder of a job with our code; the working directory of its programs, so that they find it without a PYTHONPATH."""
+
+
+def on_node(path: str) -> str:
+    """A path of a cluster file as it is on the node: `$UID` is the submitting user, as whom the job runs."""
+    return path.replace("$UID", str(os.getuid()))
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A folder of the node in the container."""
+
+    source: str
+    target: str
+    read_only: bool = False
+
+
+def cluster_mounts(cluster: Cluster) -> list[Mount]:
+    """What the cluster file mounts; `:ro` behind the target is read-only."""
+    found = cluster.container.mounts.items()
+    return [Mount(on_node(a), b.removesuffix(":ro"), read_only=b.endswith(":ro")) for a, b in found]
+
+
+class Runtime(Protocol):
+    """How jobs enter a container."""
+
+    def image_path(self, image: str) -> str:
+        """The imported file on the node; empty where there is none."""
+
+    def entry(self, image: str) -> dict[str, Any]:
+        """What utils.node.host.image needs to import it."""
+
+    def enter(self, image: str, mounts: list[Mount], work: str, env: dict[str, str]) -> list[str]:
+        """The command line up to the program: `srun …`, with nothing of the caller's environment but `env`.
+
+        Args:
+            image: as the recipe names it.
+            mounts: besides the image.
+            work: the job's folder on the node; a runtime may use `image` in it.
+            env: for the program, besides what the image sets.
+        """
+
+
+def for_cluster(cluster: Cluster) -> Runtime:
+    """The runtime that a cluster file names."""
+    if cluster.container.runtime == "pyxis":
+        return Pyxis(cluster)
+    return Charliecloud(cluster) if cluster.container.runtime == "charliecloud" else Host(cluster)
 
 
 def squash_name(image: str) -> str:
     """The file that an image is imported to."""
     return "".join(letter if letter.isalnum() or letter in ".-" else "+" for letter in image) + ".sqsh"
+
+
+def srun(cluster: Cluster, env: dict[str, str]) -> list[str]:
+    """One task of the allocation. `--export` with names alone sets these and Slurm's own, and nothing else (srun(1))."""
+    line = ["srun", "--ntasks=1"]
+    if cluster.slurm and cluster.slurm.cpus_per_task:
+        line.append(
+            f"--cpus-per-task={cluster.slurm.cpus_per_task}"
+        )  # not inherited from sbatch since Slurm 22.05
+    if not env:
+        return line
+    return [*line, "--export=" + ",".join(f"{name}={value}" for name, value in env.items())]
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """No container: the node's own files."""
+
+    cluster: Cluster
+
+    def image_path(self, image: str) -> str:
+        """Packages are not imported."""
+        del image
+        return ""
+
+    def entry(self, image: str) -> dict[str, Any]:
+        """Never asked for."""
+        raise AssertionError(image)
+
+    def enter(self, image: str, mounts: list[Mount], work: str, env: dict[str, str]) -> list[str]:
+        """Without mounts, so that every path is the node's."""
+        del image, mounts
+        return [*srun(self.cluster, env), f"--chdir={work}/{PAYLOAD}"]
+
+
+class Squash:
+    """What the runtimes that start squashfs files share."""
+
+    cluster: Cluster
+
+    def image_path(self, image: str) -> str:
+        """Below paths.squash, under a name made from the reference."""
+        return f"{on_node(self.cluster.paths.squash)}/{squash_name(image)}"
+
+    def entry(self, image: str) -> dict[str, Any]:
+        """Copy an archive, else ask a registry."""
+        made: dict[str, Any] = {"image": image, "path": self.image_path(image), "archive": "", "import": []}
+        if not image.startswith(ARCHIVE):
+            return made | {"import": self.importer(image)}
+        name = image.removeprefix(ARCHIVE)
+        if not re.fullmatch(r"\w[\w.+-]*", name) or not self.cluster.paths.archives:
+            raise HarnessError(
+                Exit.RECIPE_INVALID,
+                f"image {image!r}: wants the name of a file below the cluster's paths.archives",
+            )
+        return made | {"archive": f"{on_node(self.cluster.paths.archives)}/{name}"}
+
+    def importer(self, image: str) -> list[str]:
+        """The command that writes the squashfs to OUTPUT."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Pyxis(Squash):
+    """enroot by Slurm's plugin pyxis (NVIDIA/pyxis README, "Usage"; NVIDIA/enroot doc/cmd/import.md)."""
+
+    cluster: Cluster
+
+    def importer(self, image: str) -> list[str]:
+        """`enroot import`, whose references separate a registry by `#`."""
+        first, slash, rest = image.partition("/")
+        if slash and ("." in first or ":" in first or first == "localhost"):
+            image = f"{first}#{rest}"
+        return ["enroot", "import", "--output", OUTPUT, f"docker://{image}"]
+
+    def enter(self, image: str, mounts: list[Mount], work: str, env: dict[str, str]) -> list[str]:
+        """Home stays outside; what is exported is set inside unless the image sets it itself."""
+        del work
+        container = self.cluster.container
+        texts = [f"{mount.source}:{mount.target}{':ro' if mount.read_only else ''}" for mount in mounts]
+        texts += [f"{device}:{device}" for device in container.devices]
+        line = [*srun(self.cluster, env), f"--container-image={self.image_path(image)}"]
+        line += [
+            f"--container-mounts={','.join(texts)}",
+            f"--container-workdir={container.workdir}/{PAYLOAD}",
+        ]
+        line.append("--no-container-mount-home")
+        line.append("--container-writable" if container.writable else "--container-readonly")
+        line.append("--container-remap-root" if container.remap_root else "--no-container-remap-root")
+        line.append("--container-entrypoint" if container.entrypoint else "--no-container-entrypoint")
+        return line
+
+
+@dataclass(frozen=True, slots=True)
+class Charliecloud(Squash):
+    """ch-run on a squashfs (ch-run(1)): no daemon, no setuid, a Debian package, so that public CI can have it."""
+
+    cluster: Cluster
+
+    def importer(self, image: str) -> list[str]:
+        """`ch-image pull` and `ch-convert`, in one command because the importer runs one."""
+        script = 'ch-image pull "$1" servematrix-import && ch-convert -o squash servematrix-import "$2"'
+        return ["sh", "-ec", script, "sh", image, OUTPUT]
+
+    def enter(self, image: str, mounts: list[Mount], work: str, env: dict[str, str]) -> list[str]:
+        """ch-run cannot bind read-only, so an outer user namespace makes such mounts first; its own then inherits them."""
+        steps = ["export USER=servematrix"]  # ch-run refuses to start without it
+        for mount in mounts:
+            if mount.read_only:
+                folder = shlex.quote(mount.source)
+                steps.append(f"mount --bind {folder} {folder}")
+                steps.append(f"mount -o remount,bind,ro {folder}")
+        inside = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"} | env
+        line = [
+            "exec",
+            "ch-run",
+            "--private-tmp",
+            f"--mount={work}/image",
+            f"--cd={self.cluster.container.workdir}/{PAYLOAD}",
+        ]
+        line.append("--unset-env=*")
+        if not image.startswith(ARCHIVE):
+            line.append("--set-env")  # what the image's own file says, which ch-image writes
+        line += [f"--set-env={name}={value}" for name, value in inside.items()]
+        line += [f"--bind={mount.source}:{mount.target}" for mount in mounts]
+        taken = [
+            f'${{{name}:+--set-env={name}="${name}"}}' for name in sorted(set(self.cluster.env_from.values()))
+        ]
+        words = [
+            *(shlex.quote(word) for word in line),
+            *taken,
+            shlex.quote(self.image_path(image)),
+            '-- "$@"',
+        ]
+        steps.append(" ".join(words))
+        namespace = ["unshare", "--user", "--map-root-user", "--mount"]
+        return [*srun(self.cluster, env), *namespace, "sh", "-ec", "\n".join(steps), "sh"]

@@ -1,27 +1,32 @@
-"""Which launcher a cluster wants."""
+"""Which launcher runs a cluster's jobs."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
-from utils.launch.local import Local
 
 if TYPE_CHECKING:
     from matrix.cluster import Cluster
     from utils.launch.base import Launcher
 
 
-def for_cluster(name: str, cluster: Cluster) -> Launcher:
-    """The launcher that a cluster file names.
+def for_cluster(name: str, cluster: Cluster, asked: str | None = None) -> Launcher:
+    """The launcher that a cluster file names, or the one that was asked for in its place.
 
     Raises:
-        HarnessError: LAUNCHER_MISSING where this version cannot run jobs; their commands can still be shown.
+        HarnessError: LAUNCHER_MISSING where that launcher cannot start what the cluster's jobs run in.
     """
-    if cluster.launcher == "local":
-        return Local()
-    raise HarnessError(
-        Exit.LAUNCHER_MISSING,
-        f"cluster {name} wants the launcher {cluster.launcher!r}, which this version does not have; "
-        "its commands: ./servematrix run --print-script …",
-    )
+    if (asked or cluster.launcher) == "slurm":
+        from utils.launch.slurm.launcher import Slurm  # noqa: PLC0415 - the local launcher needs none of it
+
+        return Slurm()
+    if cluster.container.runtime != "none":
+        raise HarnessError(
+            Exit.LAUNCHER_MISSING,
+            f"cluster {name} runs jobs in {cluster.container.runtime} containers, which the local launcher does not start; "
+            "leave out --launcher, or show the commands: ./servematrix run --print-script …",
+        )
+    from utils.launch.local import Local  # noqa: PLC0415 - nor the other way round
+
+    return Local()

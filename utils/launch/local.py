@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
 from utils import environments, provenance
-from utils.launch import script
+from utils.launch import base, script
 from utils.node import events, process, record
 from utils.node.spec import NodeJob
 
@@ -30,6 +30,22 @@ END_S = 40.0
 class Local:
     """The launcher of the `local` cluster."""
 
+    def claim(self, order: Order) -> None:
+        """A folder holds one run."""
+        base.claim(order.out)
+
+    def unfinished(self, order: Order, below: Path) -> Path | None:
+        """What was killed here left nothing running, so that there is nothing to go on with."""
+        del order, below
+        return None
+
+    def batch(self, order: Order, job: Job) -> str:
+        """There is no batch system."""
+        del order, job
+        raise HarnessError(
+            Exit.USAGE, "the local launcher has no batch script; --print-script shows the commands"
+        )
+
     def script(self, order: Order, job: Job) -> str:
         """The commands of a job."""
         environment = self._environment(order, job, lambda _: None, make=False)
@@ -45,7 +61,7 @@ class Local:
                 cluster=order.clusters[job.cluster],
                 runs=_runs(order, job),
                 allocation=f"local-{uuid.uuid4().hex[:12]}",
-                out=str(order.out),
+                out=str(order.out / "jobs" / job.id),
                 tree=str(order.tree),
                 vllm=[str(environment.program("vllm"))],
                 python=str(environment.python),
@@ -64,18 +80,10 @@ class Local:
     def _environment(
         order: Order, job: Job, tell: Callable[[str], None], *, make: bool = True
     ) -> environments.Environment:
-        if order.environment:
-            given = environments.Environment(order.environment.absolute())
-            if not (given.python.exists() and given.program("vllm").exists()):
-                raise HarnessError(
-                    Exit.USAGE,
-                    f"{given.folder} has no bin/python and bin/vllm; --environment wants a folder with both",
-                )
-            return given
         image = job.points[0].image
-        if not make:
+        if not (make or order.environment):
             return environments.Environment(environments.FOLDER / image.split("==")[0])
-        return environments.for_image(image, tell)
+        return environments.given_or_made(order.environment, image, tell)
 
 
 def _runs(order: Order, job: Job) -> list[Run]:

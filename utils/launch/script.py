@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
+from matrix.cluster import Slurm
 from matrix.protocol import requests
 from utils.launch import container
 from utils.node import command, load
+from utils.node.host.image import OUTPUT
 
 if TYPE_CHECKING:
     from matrix.plan import Job, Point
@@ -57,21 +59,32 @@ def render(order: Order, job: Job, *, vllm: str, enter: str = "") -> str:
     )
 
 
-def for_slurm(order: Order, job: Job) -> str:
+def for_slurm(order: Order, job: Job, vllm: str = "vllm") -> str:
     """The same for a cluster behind Slurm, with the allocation and the container line."""
     cluster = order.clusters[job.cluster]
-    if cluster.slurm is None:
-        raise AssertionError
-    image = f"{cluster.paths.squash}/{container.squash_name(job.points[0].image)}"
-    allocate = [
-        *("salloc", f"--partition={cluster.slurm.partition}", f"--gres={cluster.slurm.gres}", "--nodes=1"),
-        *(f"--cpus-per-task={cluster.slurm.cpus_per_task}", f"--time={-(-job.walltime_s // 60)}"),
-    ]
-    lines = [shlex.join(allocate)]
+    slurm = cluster.slurm or Slurm()
+    asked = {
+        "partition": slurm.partition,
+        "gres": slurm.gres,
+        "nodes": "1",
+        "cpus-per-task": slurm.cpus_per_task,
+    }
+    allocate = ["salloc", *(f"--{name}={value}" for name, value in asked.items() if value)]
+    lines = [shlex.join([*allocate, f"--time={-(-job.walltime_s // 60)}"])]
     if cluster.paths.runtime:
         lines.append(f'export XDG_RUNTIME_DIR="{cluster.paths.runtime}"; mkdir -p -m 0700 "$XDG_RUNTIME_DIR"')
-    lines.append(shlex.join([*container.pyxis(cluster, image, WORKSPACE), "--pty", "bash"]))
-    return render(order, job, vllm="vllm", enter="\n".join(lines))
+    image = job.points[0].image
+    runtime = container.for_cluster(cluster)
+    mounts = [container.Mount(WORKSPACE, cluster.container.workdir), *container.cluster_mounts(cluster)]
+    lines.append(f"mkdir -p {WORKSPACE}/{container.PAYLOAD}")
+    if cluster.container.runtime != "none":
+        entry = runtime.entry(image)
+        words = [entry["path"] if word == OUTPUT else word for word in entry["import"]]
+        lines.append(
+            f"[ -e {shlex.quote(entry['path'])} ] || {shlex.join(words or ['cp', entry['archive'], entry['path']])}"
+        )
+    lines.append(shlex.join([*runtime.enter(image, mounts, WORKSPACE, {}), "--pty", "bash"]))
+    return render(order, job, vllm=vllm, enter="\n".join(lines))
 
 
 def _commands(point: Point, model: str, port: int, vllm: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Run one job: `python -m utils.node JOB.json`. Started by a launcher, in an allocation or on this machine."""
+"""Run one job: `python -m utils.node JOB.json [FOUND.json]`. Started by a launcher, in an allocation or on this machine."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ def main() -> int:
     code = Exit.BUG
     try:
         spec = NodeJob.model_validate(json.loads(Path(sys.argv[1]).read_bytes()))
+        if len(sys.argv) > 2:  # noqa: PLR2004 - the second argument
+            spec = spec.with_found(json.loads(Path(sys.argv[2]).read_bytes()))
         code = outcome(spec, events.to_stdout)
     except Cancelled:
         code = Exit.CANCELLED

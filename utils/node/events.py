@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Kind = Literal["job", "run", "phase", "progress", "done", "point", "note", "error", "end"]
+Kind = Literal[
+    "job", "run", "phase", "progress", "done", "point", "note", "error", "end", "begin", "srun", "check"
+]
 
 
 class Event(TypedDict, total=False):

@@ -13,7 +13,7 @@ DISK_LEAST_BYTES = 200_000_000
 """Below this a run's logs and raw requests may not fit."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: nodes may have Python 3.9
 class Check:
     """One question to the node and its answer."""
 

@@ -161,6 +161,10 @@ class Node(Value):
     driver: str | None = None
     clock_mhz: int | None = None
     power_cap_w: float | None = None
+    name: str | None = None
+    """The scheduler's name of the node."""
+    runtime: str | None = None
+    """Container runtime with its version, where there is one."""
 
 
 class Observed(Value):
@@ -208,6 +212,8 @@ class Record(Value):
     devices: int
     precision: str
     image: str
+    squash_sha256: str | None = None
+    """Hash of the imported image file, compared before the run."""
     model: str
     provenance: Provenance
     vllm_version: str

@@ -24,7 +24,9 @@ class Recorder:
         self.names = [point.id for point in spec.job.points]
         server_cores, client_cores = preflight.split_cores(spec.cluster.client_cores)
         cores = {"server_cores": server_cores, "client_cores": client_cores}
-        self.node = Node.model_validate(preflight.machine() | cores)
+        self.node = Node.model_validate(preflight.machine() | cores | spec.found.node)
+        image = spec.job.points[0].image
+        self.squash = spec.found.images.get(image, {}).get("sha256")
 
     def server_is(self, version: str, port: int, started_s: float) -> None:
         """Tell which server answers; before that there is no observed key."""
@@ -54,6 +56,7 @@ class Recorder:
             "devices": point.devices,
             "precision": point.precision,
             "image": point.image,
+            "squash_sha256": self.squash,
             "model": point.model,
             "provenance": spec.provenance,
             "vllm_version": self.version,
@@ -70,14 +73,15 @@ class Recorder:
         if not self.version:
             return None
         node = self.node
-        found = {
+        every = {
             "vllm": self.version,
             "cpu": node.cpu_model,
             "cores": node.cores,
             "gpu": node.gpu_model,
             "driver": node.driver,
+            "squash_sha256": self.squash,
         }
-        found = {name: value for name, value in found.items() if value} | self.spec.observed
+        found = {name: value for name, value in every.items() if value}
         parts = point.parts | {"observed": found}
         why_not = []
         if self.spec.environment == "given":

@@ -20,7 +20,7 @@ from utils.node.server import Server, free_port
 
 if TYPE_CHECKING:
     from matrix.plan import Point
-    from utils.node.events import Emit
+    from utils.node.events import Emit, Event
     from utils.node.spec import NodeJob, Run
 
 FIRST_COMPLETION_S = 120.0
@@ -29,6 +29,7 @@ FIRST_COMPLETION_S = 120.0
 def run_job(spec: NodeJob, emit: Emit) -> Exit:
     """Run a job to its end; the outcome is the largest exit code of its points."""
     worst = Exit.OK
+    emit = _as_notes(emit) if spec.canary else emit
     scratch = Path(
         tempfile.mkdtemp(prefix="servematrix-")
     )  # short: sockets in it have 108 bytes for their path
@@ -40,6 +41,19 @@ def run_job(spec: NodeJob, emit: Emit) -> Exit:
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return worst
+
+
+def _as_notes(emit: Emit) -> Emit:
+    """A canary's points are not results: what they say becomes notes."""
+
+    def pass_on(event: Event) -> None:
+        if event["kind"] != "point":
+            emit(event)
+        elif not event.get("facts", {}).get("begins"):
+            failed = "; ".join(event.get("facts", {}).get("failed", []))
+            emit({"kind": "note", "text": f"canary: {event['name']} {event['text']} {failed}".rstrip()})
+
+    return pass_on
 
 
 @dataclass(slots=True)
@@ -62,7 +76,9 @@ class _Run:
         self.emit(
             {
                 "kind": "run",
-                "name": f"run {self.run.index + 1}/{len(self.spec.runs)} {self.run.arm}",
+                "name": f"run {self.run.index + 1}/{self.spec.runs_in_all or len(self.spec.runs)} {self.run.arm}"
+                if not self.spec.canary
+                else "canary",
                 "text": self.spec.job.id,
             }
         )
@@ -96,7 +112,7 @@ class _Run:
 
     @property
     def job_folder(self) -> Path:
-        return Path(self.spec.out) / "jobs" / self.spec.job.id
+        return Path(self.spec.out)
 
     def _start(self) -> Bench:
         spec, cluster = self.spec, self.spec.cluster
@@ -151,6 +167,9 @@ class _Run:
         home.mkdir()
         paths = [str(Path(self.spec.vllm[0]).parent), os.environ.get("PATH", "/usr/bin:/bin")]
         base = {"PATH": ":".join(paths), "HOME": str(home), "TMPDIR": str(self.scratch), "LANG": "C.UTF-8"}
+        if self.spec.environment == "image":  # what the image sets, such as LD_LIBRARY_PATH, is part of it
+            ours = ("SLURM", "ENROOT_", "PYXIS_", "PMI", "SERVEMATRIX_")
+            base = {name: value for name, value in os.environ.items() if not name.startswith(ours)} | base
         base |= {"USER": "servematrix", "LOGNAME": "servematrix", "PYTHONUNBUFFERED": "1"}
         taken = {
             name: os.environ[other]

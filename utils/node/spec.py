@@ -32,6 +32,16 @@ class Provenance(Value):
     """Version of servematrix."""
 
 
+class Found(Value):
+    """What only the outside of a container can tell."""
+
+    allocation: str = ""
+    node: dict[str, Any] = {}
+    """Fields of a record's node: GPU model, serials, driver, clock, power cap, Slurm's name of it, container runtime."""
+    images: dict[str, dict[str, Any]] = {}
+    """Image -> sha256 and bytes of the imported file."""
+
+
 class NodeJob(Value):
     """A job on a node."""
 
@@ -42,7 +52,7 @@ class NodeJob(Value):
     allocation: str
     """Names the allocation: runs are compared only within one."""
     out: str
-    """Where results go."""
+    """The job's folder, where results go."""
     tree: str
     """The tree's root, for a model that it carries."""
     vllm: list[str]
@@ -52,5 +62,14 @@ class NodeJob(Value):
     environment: Literal["locked", "given", "image"]
     """Where that vLLM came from; a given one is never reused."""
     provenance: Provenance
-    observed: dict[str, Any] = {}
-    """What the launcher found out: image digest, squash hash."""
+    runs_in_all: int = 0
+    """Of the allocation, where each run is a container start of its own; 0 means: as many as `runs`."""
+    canary: bool = False
+    """An unrecorded start that finds out whether the job can work, and warms caches."""
+    found: Found = Found()
+    """What was found outside the container."""
+
+    def with_found(self, content: dict[str, Any]) -> NodeJob:
+        """The job with what the host's preflight and import wrote down."""
+        found = Found.model_validate(content)
+        return self.model_copy(update={"found": found, "allocation": found.allocation or self.allocation})

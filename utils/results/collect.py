@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+BROKEN = "broken.json"
+"""Marks a folder whose records are of a block that broke off: kept raw, and never judged."""
+
+
 def collect(folders: Iterable[Path]) -> list[record.Record]:
     """Every record below the folders, by point, then run.
 
@@ -20,10 +25,30 @@ def collect(folders: Iterable[Path]) -> list[record.Record]:
     """
     found = []
     for folder in folders:
-        paths = sorted(folder.rglob(record.FILE)) if folder.is_dir() else [folder]
+        broken = {mark.parent for mark in folder.rglob(BROKEN)}
+        below = [path for path in folder.rglob(record.FILE) if broken.isdisjoint(path.parents)]
+        paths = sorted(below) if folder.is_dir() else [folder]
         if not paths:
             raise HarnessError(
                 Exit.RECORD_UNREADABLE, f"no {record.FILE} below {folder}; name the folder that a run wrote"
             )
         found += [record.read(path) for path in paths]
     return sorted(found, key=lambda one: (one.job, one.run_index, one.position))
+
+
+def missing(out: Path, records: Iterable[record.Record]) -> list[str]:
+    """Points of a run's plan that have no record, each with the reason that its job left."""
+    there = {one.point for one in records}
+    try:
+        plan = json.loads((out / "plan.json").read_bytes())
+    except (OSError, ValueError):
+        return []
+    lines = []
+    for job in plan["jobs"]:
+        try:
+            told = json.loads((out / "jobs" / job["id"] / "failure.json").read_bytes())
+            reason = f"{told['kind']}: {told['cause']} ({told['node'] or 'no node'})"
+        except (OSError, ValueError, KeyError):
+            reason = "its job did not come that far"
+        lines += [f"{point['id']}: {reason}" for point in job["points"] if point["id"] not in there]
+    return lines

@@ -1,0 +1,204 @@
+"""A real Slurm on which things go wrong: each fault has its class, and only the machine's are tried again."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from matrix.errors import Exit
+from tests.slurm.site import Site
+
+
+def node_of_the_job(site: Site) -> tuple[str, str]:
+    """The only job and its node, once it runs."""
+    site.wait(lambda: "RUNNING" in site.jobs().values())
+    (line,) = site.slurm.call("squeue", "--noheader", "--states=R", "--format=%i %N").splitlines()
+    job, node = line.split()
+    return job, node
+
+
+def other(site: Site, node: str) -> str:
+    return next(name for name in site.slurm.names if name != node)
+
+
+@pytest.mark.parametrize("storage", ["shared", "staged"])
+def test_a_node_that_loses_power_is_quarantined_and_the_job_runs_elsewhere(site: Site, storage: str) -> None:
+    """slurmd, slurmstepd and all of their children die at once; the block is run anew as a whole."""
+    launcher = site.start(storage, "--runs", "2")
+    site.wait_for_record(storage)
+    _, node = node_of_the_job(site)
+    site.slurm.power_off(node)
+    text, _ = launcher.communicate(timeout=120)
+    assert launcher.returncode == 0, text
+    assert "infra: " in text
+    assert site.statuses(storage) == ["measured"] * 4
+    assert {record["node"]["name"] for record in site.records(storage)} == {other(site, node)}
+    assert list((site.out(storage) / "broken").rglob("record.json"))
+    assert sorted(site.every_job().values()) == ["COMPLETED", "NODE_FAIL"]
+    shown = site.call("nodes")
+    assert node in shown.stdout
+    assert "NODE_FAIL" in shown.stdout
+    assert site.call("nodes", "--clear", "mi9").returncode == Exit.USAGE
+    assert f"cleared: {node}" in site.call("nodes", "--clear", "all").stdout
+    assert "no node is in quarantine" in site.call("nodes").stdout
+
+
+def test_a_node_set_down_and_all_others_too_ends_after_three_tries(site: Site) -> None:
+    """No fourth one; the exit code says whose fault it was."""
+    launcher = site.start("shared", "--runs", "9")
+    _, node = node_of_the_job(site)
+    site.slurm.call("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+    site.wait(lambda: len(site.every_job()) == 2)
+    _, second = node_of_the_job(site)
+    assert second == other(site, node)
+    site.slurm.call("scontrol", "update", f"nodename={second}", "state=down", "reason=test")
+    text, _ = launcher.communicate(timeout=60)
+    assert launcher.returncode == Exit.SLURM_FAILED, text
+    assert "quarantine: ./servematrix nodes" in text
+
+
+def test_a_prolog_that_fails_is_the_nodes_fault(site: Site) -> None:
+    """Slurm says CANCELLED, and drains the node; the job runs on the other one."""
+    (site.slurm.root / "prolog-fails-on-mi0").touch()
+    done = site.run("shared")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {record["node"]["name"] for record in site.records("shared")} == {"mi1"}
+    assert sorted(site.every_job().values()) == ["CANCELLED", "COMPLETED"]
+    assert "prolog" in site.call("nodes").stdout.lower()
+
+
+def test_a_drained_node_lets_its_job_end(site: Site) -> None:
+    """Draining takes no job away."""
+    launcher = site.start("shared")
+    _, node = node_of_the_job(site)
+    site.slurm.call("scontrol", "update", f"nodename={node}", "state=drain", "reason=test")
+    text, _ = launcher.communicate(timeout=60)
+    assert launcher.returncode == 0, text
+    assert site.statuses("shared") == ["measured"] * 2
+
+
+@pytest.mark.parametrize("storage", ["shared", "staged"])
+def test_a_time_limit_keeps_what_was_measured_and_is_not_tried_again(site: Site, storage: str) -> None:
+    """TIMEOUT is nobody's infrastructure."""
+    launcher = site.start(storage, "--runs", "30")
+    site.wait_for_record(storage)
+    job, _ = node_of_the_job(site)
+    site.slurm.call("scontrol", "update", f"jobid={job}", "EndTime=now")
+    text, _ = launcher.communicate(timeout=90)
+    assert launcher.returncode == Exit.JOB_TIMEOUT, text
+    assert "timeout: the job ran into its time limit" in text
+    assert site.every_job() == {job: "TIMEOUT"}
+    assert site.statuses(storage)[0] == "measured"
+    assert site.left_on_nodes() == []
+
+
+def test_somebody_elses_scancel_is_told_apart(site: Site) -> None:
+    """It is not tried again."""
+    launcher = site.start("shared", "--runs", "9")
+    site.wait_for_record("shared")
+    job, _ = node_of_the_job(site)
+    site.slurm.call("scancel", job)
+    text, _ = launcher.communicate(timeout=60)
+    assert launcher.returncode == Exit.CANCELLED, text
+    assert "cancelled: somebody cancelled the job" in text
+
+
+def test_a_server_that_ends_is_the_servers_fault(site: Site) -> None:
+    """Found by the canary; no second try; each point has its reason."""
+    site.recipe("exit-at-start")
+    done = site.run("staged", "--runs", "2")
+    assert done.returncode == Exit.SERVER_EXITED, done.stdout
+    assert "server: " in done.stdout
+    assert len(site.every_job()) == 1
+    assert done.stdout.count("missing: staged/32x16-tp1-c") == 2
+
+
+def test_a_full_disk_on_a_node_is_the_nodes_fault(site: Site) -> None:
+    """A small tmpfs, really filled, on one of two nodes."""
+    spool = Path("/tmp/sm-0")  # noqa: S108 - the node's own
+    for node in site.slurm.names[:1]:
+        site.slurm.inside(node, f"mkdir -p {spool} && mount -t tmpfs -o size=1m none {spool}")
+    done = site.run("staged")
+    for node in site.slurm.names[:1]:
+        site.slurm.inside(node, f"umount {spool}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "infra: " in done.stdout
+    assert site.statuses("staged") == ["measured"] * 2
+    assert "GB free" in site.call("nodes").stdout
+
+
+def test_a_controller_that_is_away_for_a_while_costs_nothing(site: Site) -> None:
+    """Jobs live on, and so does the launcher."""
+    launcher = site.start("shared")
+    site.wait(lambda: "RUNNING" in site.jobs().values())
+    site.slurm.stop_controller()
+    site.wait_for_record("shared")
+    site.slurm.start_controller()
+    text, _ = launcher.communicate(timeout=60)
+    assert launcher.returncode == 0, text
+    assert site.statuses("shared") == ["measured"] * 2
+
+
+def test_slurm_starting_the_job_again_runs_the_block_anew(site: Site) -> None:
+    """An administrator's requeue; the first start's records are set aside."""
+    launcher = site.start("staged", "--runs", "2")
+    site.wait_for_record("staged")
+    job, _ = node_of_the_job(site)
+    site.slurm.call("scontrol", "update", f"jobid={job}", "Requeue=1")
+    site.slurm.call("scontrol", "requeue", job)
+    text, _ = launcher.communicate(timeout=120)
+    assert launcher.returncode == 0, text
+    assert site.statuses("staged") == ["measured"] * 4
+    assert {record["allocation"].split("-")[-1] for record in site.records("staged")} == {"1"}
+    assert list((site.out("staged") / "broken").rglob("broken.json"))
+
+
+def test_an_sbatch_that_times_out_although_the_job_was_accepted_doubles_nothing(site: Site) -> None:
+    """The job is looked for by its name."""
+    real = site.slurm.which("sbatch")
+    wrapper(
+        site,
+        "sbatch",
+        f'{real} "$@"; echo "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation" >&2; exit 1',
+    )
+    done = site.run("shared", env={"PATH": f"{site.base}/bin:{site.env['PATH']}"})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "looking whether the job was accepted" in done.stdout
+    assert list(site.every_job().values()) == ["COMPLETED"]
+
+
+def test_an_empty_squeue_is_not_the_end(site: Site) -> None:
+    """Its answers are empty for as long as the job runs; accounting is off; results still come."""
+    wrapper(site, "squeue", "exit 0")
+    done = site.run("shared", env={"PATH": f"{site.base}/bin:{site.env['PATH']}"})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert site.statuses("shared") == ["measured"] * 2
+
+
+def test_a_payload_too_large_for_the_script_goes_by_sbcast(site: Site) -> None:
+    """Its hash is compared before it is unpacked."""
+    site.cluster("staged", {"poll_s: 0.3": "poll_s: 0.3, script_bytes: 21000"})
+    done = site.run("staged")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "PAYLOAD" not in next((site.out("staged") / "launch").glob("*.sh")).read_text()
+    assert site.statuses("staged") == ["measured"] * 2
+    assert site.left_on_nodes() == []
+
+
+def test_a_job_that_slurm_refuses_says_why(site: Site) -> None:
+    """Slurm's own words, and nothing is left."""
+    site.cluster("shared", {"partition: compute": "partition: gone"})
+    done = site.run("shared")
+    assert done.returncode == Exit.SLURM_FAILED
+    assert "invalid partition" in done.stderr
+    assert site.every_job() == {}
+
+
+def wrapper(site: Site, name: str, script: str) -> None:
+    """A command of Slurm's that behaves as one has been seen to."""
+    path = site.base / "bin" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)

@@ -1,0 +1,292 @@
+"""The batch script of one attempt at a job. Pure: values in, text out."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from matrix.errors import Exit, HarnessError
+from utils.launch import container, script
+from utils.launch.container import PAYLOAD, Mount, on_node
+from utils.launch.slurm import payload
+from utils.launch.slurm.receive import Left
+from utils.node.spec import NodeJob, Run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matrix.cluster import Cluster
+    from matrix.plan import Job
+    from utils.launch.base import Order
+    from utils.launch.slurm.payload import Payload
+    from utils.node.spec import Provenance
+
+SCHEDULED = frozenset(
+    {"job-name", "output", "error", "export", "nodes", "ntasks", "requeue", "no-requeue", "dependency"}
+)
+"""Options of sbatch that the harness itself needs."""
+CANARY = "canary"
+REST_BYTES = 20_000
+"""Room for the script around its payload."""
+HOLD_S = 45
+SBCAST_S = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at a job."""
+
+    job: Job
+    cluster: Cluster
+    order: Order
+    runs: list[Run]
+    name: str
+    """Slurm's name of it."""
+    folder: str
+    """Below the spool."""
+    number: int
+    exclude: tuple[str, ...] = ()
+    """Nodes in quarantine."""
+    vllm: str = "vllm"
+    """The command that `vllm` stands for where the job runs."""
+    python: str = "python3"
+    """The Python that has vLLM, there."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether nodes see the results folder."""
+        return self.cluster.storage == "shared"
+
+    @property
+    def work(self) -> str:
+        """The job's folder on the node."""
+        return f"{on_node(self.cluster.paths.spool)}/{self.folder}"
+
+    @property
+    def results(self) -> Path:
+        """The job's results on this side."""
+        return self.order.out / "jobs" / self.job.id
+
+    @property
+    def out(self) -> str:
+        """The job's results on the node."""
+        return str(self.results) if self.shared else f"{self.work}/results"
+
+    @property
+    def log(self) -> str:
+        """What Slurm itself says about the job."""
+        return f"{self.results}.slurm.log" if self.shared else log_on_node(self.folder)
+
+    @property
+    def left(self) -> Left:
+        """What the job has on its node."""
+        return left(self.cluster, self.folder, shared=self.shared)
+
+    @property
+    def sbcast(self) -> str:
+        """Where a payload goes that is too large for the script."""
+        return f"/tmp/servematrix-{self.folder}.tar.gz"  # noqa: S108 - on the node, and its hash is compared
+
+    def inside(self, part: str) -> str:
+        """A part of the job's folder as programs of a run see it."""
+        if self.cluster.container.runtime != "none":
+            return posixpath.join(self.cluster.container.workdir, part)
+        return self.out if part == "results" else posixpath.join(self.work, part)
+
+
+def log_on_node(folder: str) -> str:
+    """Slurm writes it before the job's own folder can be there."""
+    return f"/tmp/servematrix-{folder}.log"  # noqa: S108 - on the node, under a name made from a hash
+
+
+def left(cluster: Cluster, folder: str, *, shared: bool = False) -> Left:
+    """What a job has on its node, from the cluster file and the folder's name."""
+    python = cluster.slurm.python if cluster.slurm else "python3"
+    return Left(f"{on_node(cluster.paths.spool)}/{folder}", "" if shared else log_on_node(folder), python)
+
+
+def node_jobs(attempt: Attempt, provenance: Provenance) -> dict[str, NodeJob]:
+    """The file of each container start by name: first the canary, then the runs."""
+    job = attempt.job
+    environment = "image" if attempt.cluster.container.runtime != "none" else "locked"
+    if attempt.order.environment:
+        environment = "given"
+    smallest = min(job.points, key=lambda point: (point.concurrency * (point.isl + point.osl), point.id))
+    common = NodeJob.model_validate(
+        {
+            "job": job,
+            "cluster": attempt.cluster,
+            "runs": [],
+            "allocation": attempt.name,
+            "out": attempt.inside("results"),
+            "tree": attempt.inside(f"{PAYLOAD}/tree"),
+            "vllm": [attempt.vllm],
+            "python": attempt.python,
+            "environment": environment,
+            "provenance": provenance,
+            "runs_in_all": len(attempt.runs),
+        }
+    )
+    found = {
+        CANARY: common.model_copy(
+            update={
+                "job": job.model_copy(update={"points": [smallest]}),
+                "runs": [Run(index=0, arm="head")],
+                "out": attempt.inside("scratch") + f"/{CANARY}",
+                "canary": True,
+            }
+        )
+    }
+    return found | {run_name(run): common.model_copy(update={"runs": [run]}) for run in attempt.runs}
+
+
+def run_name(run: Run) -> str:
+    """Name of a run's folder and files."""
+    return f"run-{run.index}-{run.arm}"
+
+
+def images(attempt: Attempt) -> list[str]:
+    """What is to be imported before the first run: both arms' images, each once."""
+    if attempt.cluster.container.runtime == "none":
+        return []
+    return sorted({point.image for point in attempt.job.points})
+
+
+def host_file(attempt: Attempt) -> bytes:
+    """HOST.json of utils.node.host: what is asked of the node outside the container."""
+    cluster = attempt.cluster
+    runtime = container.for_cluster(cluster)
+    folders = {name: on_node(getattr(cluster.paths, name)) for name in ("spool", "squash", "runtime")}
+    folders = {name: folder for name, folder in folders.items() if folder} | {
+        "out": attempt.out,
+        "tmp": "/tmp",
+    }
+    content = {
+        "runtime": cluster.container.runtime,
+        "folders": folders,
+        "models": on_node(cluster.paths.models),
+        "devices": cluster.container.devices,
+        "kind": cluster.devices.kind,
+        "gpus": cluster.devices.count,
+        "power_cap_w": cluster.devices.power_cap_w,
+        "clock_mhz": cluster.devices.clock_mhz,
+        "port": cluster.port,
+        "images": [runtime.entry(image) for image in images(attempt)],
+    }
+    return json.dumps(content, indent=1).encode()
+
+
+def mounts(attempt: Attempt) -> list[Mount]:
+    """What the container sees: the job's own folder, its code and the models read-only; no home, no images."""
+    inside = attempt.cluster.container.workdir
+    made = [
+        Mount(attempt.work, inside),
+        Mount(f"{attempt.work}/{PAYLOAD}", f"{inside}/{PAYLOAD}", read_only=True),
+    ]
+    if attempt.shared:
+        made.append(Mount(attempt.out, f"{inside}/results"))
+    return made + container.cluster_mounts(attempt.cluster)
+
+
+def options(attempt: Attempt) -> list[str]:
+    """Of sbatch: one node, never started again by Slurm itself, never two of one name at once."""
+    slurm = attempt.cluster.slurm
+    if slurm is None:
+        raise AssertionError
+    found = {
+        "job-name": attempt.name,
+        "partition": slurm.partition,
+        "nodes": "1",
+        "ntasks": "1",
+        "gres": slurm.gres,
+    }
+    found["cpus-per-task"] = str(slurm.cpus_per_task or "")
+    found |= {
+        "time": str(-(-attempt.job.walltime_s // 60)),
+        "dependency": "singleton",
+        "exclude": ",".join(attempt.exclude),
+    }
+    found |= {"chdir": "/", "export": "SERVEMATRIX=1", "output": attempt.log, "open-mode": "append"}
+    if clash := sorted(SCHEDULED & slurm.options.keys()):
+        raise HarnessError(
+            Exit.RECIPE_INVALID, f"slurm.options must not set {', '.join(clash)}: the harness itself does"
+        )
+    found |= slurm.options
+    lines = [
+        f"--{name}={value}" if value else f"--{name}"
+        for name, value in found.items()
+        if value or name in slurm.options
+    ]
+    return [*lines, "--no-requeue"]
+
+
+def pack(attempt: Attempt, root: Path, provenance: Provenance) -> Payload:
+    """Everything that travels: code of the harness at `root`, carried models, and the files of the attempt."""
+    files = {
+        f"{name}.json": one.model_dump_json(by_alias=True)
+        for name, one in node_jobs(attempt, provenance).items()
+    }
+    content = {name: text.encode() for name, text in files.items()} | {"host.json": host_file(attempt)}
+    return payload.make(root, attempt.order.tree, attempt.job, content)
+
+
+def by_sbcast(attempt: Attempt, packed: Payload) -> bool:
+    """Whether the payload is too large for the script."""
+    slurm = attempt.cluster.slurm
+    return slurm is not None and len(packed.text()) > slurm.script_bytes - REST_BYTES
+
+
+def render(attempt: Attempt, packed: Payload) -> str:
+    """The script."""
+    cluster = attempt.cluster
+    slurm = cluster.slurm
+    if slurm is None:
+        raise AssertionError
+    runtime = container.for_cluster(cluster)
+    scratch = attempt.inside("scratch")
+    env = {"TMPDIR": scratch, "HOME": scratch, "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
+    if cluster.container.runtime == "none":
+        env["PATH"] = "/usr/local/bin:/usr/bin:/bin"
+    outside_env = {"TMPDIR": f"{attempt.work}/scratch"}
+    if cluster.container.runtime == "pyxis":
+        outside_env["ENROOT_TEMP_PATH"] = f"{attempt.work}/scratch"
+        outside_env["ENROOT_CACHE_PATH"] = f"{on_node(cluster.paths.squash)}/layers"
+    if cluster.paths.runtime:
+        outside_env["XDG_RUNTIME_DIR"] = on_node(cluster.paths.runtime)
+    image = attempt.job.points[0].image
+    values = {
+        "attempt": attempt.number,
+        "job": attempt.job,
+        "options": options(attempt),
+        "runs": [{"name": run_name(run), "arm": run.arm} for run in attempt.runs],
+        "canary": CANARY,
+        "images": images(attempt),
+        "work": attempt.work,
+        "out": attempt.out,
+        "broken": f"{attempt.order.out}/broken/{attempt.job.id}.{attempt.number}",
+        "shared": attempt.shared,
+        "runtime_dir": bool(cluster.paths.runtime),
+        "outside_env": outside_env,
+        "enter": {arm: runtime.enter(image, mounts(attempt), attempt.work, env) for arm in attempt.job.arms},
+        "python": slurm.python,
+        "host": f"{attempt.work}/{PAYLOAD}/host.json",
+        "inside": {
+            "results": attempt.inside("results"),
+            "payload": attempt.inside(PAYLOAD),
+            "python": attempt.python,
+        },
+        "codes": {
+            "storage": int(Exit.STORAGE_FULL),
+            "preflight": int(Exit.PREFLIGHT_FAILED),
+            "gate": int(Exit.GATE_FAILED),
+            "died": int(Exit.SERVER_DIED),
+        },
+        "hold_s": HOLD_S,
+        "sbcast": attempt.sbcast,
+        "sbcast_s": SBCAST_S,
+        "payload_sha256": packed.sha256,
+        "payload_text": "" if by_sbcast(attempt, packed) else packed.text(),
+    }
+    return script.environment().get_template("batch.sh.j2").render(values)

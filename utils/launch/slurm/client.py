@@ -1,0 +1,112 @@
+"""Slurm's commands: each with a time limit, none with variables of a job around us, errors as values."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LIMIT_S = 45.0
+"""Longer than Slurm's own MessageTimeout retries; one hung client must not hang the launcher."""
+
+
+class SlurmError(Exception):
+    """A command of Slurm's failed, or did not answer in time."""
+
+    def __init__(self, command: str, message: str, *, unanswered: bool) -> None:
+        super().__init__(f"{command}: {message}")
+        self.message = message
+        self.unanswered = unanswered
+        """The controller may have done what was asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node as sinfo tells."""
+
+    name: str
+    state: str
+    reason: str
+
+    @property
+    def up(self) -> bool:
+        """Whether Slurm starts something there; `*` behind a state means that the node does not answer (sinfo(1))."""
+        return not re.search(r"down|drain|fail|maint|power|unk|\*", self.state)
+
+
+def environment() -> dict[str, str]:
+    """Ours without what Slurm would read as options, except which cluster is meant."""
+    kept = ("SLURM_CONF", "SLURM_CLUSTERS")
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in kept
+        or not name.startswith(("SLURM_", "SBATCH_", "SALLOC_", "SQUEUE_", "SINFO_", "SCANCEL_"))
+    }
+
+
+def call(command: Sequence[str], text: str = "", limit_s: float = LIMIT_S) -> str:
+    """What a command prints.
+
+    Raises:
+        SlurmError: when it fails, is missing, or gives no answer.
+    """
+    try:
+        done = subprocess.run(
+            list(command),
+            input=text,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=limit_s,
+            check=False,
+            cwd="/",
+            start_new_session=True,
+        )
+    except subprocess.TimeoutExpired:
+        raise SlurmError(command[0], f"no answer within {limit_s:.0f} s", unanswered=True) from None
+    except OSError as error:
+        raise SlurmError(
+            command[0], f"{error.strerror}; run this where Slurm's commands are installed", unanswered=False
+        ) from error
+    if done.returncode:
+        message = done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}"
+        lost = re.search(
+            r"timed out|Unable to contact|Zero Bytes|Communication|connection", message, re.IGNORECASE
+        )
+        raise SlurmError(command[0], message, unanswered=bool(lost))
+    return done.stdout
+
+
+def submit(script: str) -> int:
+    """`sbatch --parsable`, the script on stdin: the job's number (`JOB` or `JOB;CLUSTER`, sbatch(1))."""
+    said = call(["sbatch", "--parsable"], script).strip()
+    number = said.splitlines()[-1].split(";")[0] if said else ""
+    if not number.isdecimal():
+        raise SlurmError("sbatch", f"no job number in {said!r}", unanswered=True)
+    return int(number)
+
+
+def cancel(*, jobs: Sequence[int] = (), names: Sequence[str] = ()) -> None:
+    """End jobs with their steps, by number or by name: SIGTERM, and SIGKILL after the cluster's KillWait."""
+    if jobs:
+        call(["scancel", *map(str, jobs)])
+    for name in names:
+        call(["scancel", "--me", f"--name={name}"])
+
+
+def nodes() -> list[Node]:
+    """Every node once, with the reason that Slurm or an administrator gave for its state."""
+    lines = call(["sinfo", "--noheader", "--Node", "--format=%N|%T|%E"]).splitlines()
+    found = [Node(*line.split("|", 2)) for line in lines if line.count("|") >= 2]  # noqa: PLR2004 - three fields
+    return list({node.name: node for node in found}.values())
+
+
+def sbcast(job: int, source: str, target: str) -> None:
+    """Send a file to a running job's nodes, from where this runs (sbcast(1))."""
+    call(["sbcast", "--force", f"--jobid={job}", source, target], limit_s=300)

@@ -1,0 +1,79 @@
+"""What a job left on its node: brought back by a small job there, and then removed."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from utils.launch.slurm.receive import Staged
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matrix.cluster import Cluster
+    from utils.launch.slurm.receive import Left
+    from utils.node.events import Event
+
+EXPORT = "--export=PATH=/usr/local/bin:/usr/bin:/bin"
+"""Nothing of the login node's environment."""
+LIMIT_S = 60.0
+"""How long a small job may wait for its node, and take."""
+
+
+def in_job(job: int) -> list[str]:
+    """A step beside the runs of a job, without its GPUs (srun(1): --overlap)."""
+    return [
+        "srun",
+        f"--jobid={job}",
+        "--overlap",
+        "--ntasks=1",
+        "--gres=none",
+        "--mem=0",
+        "--quiet",
+        EXPORT,
+    ]
+
+
+def on_node(cluster: Cluster, node: str) -> list[str]:
+    """A job of its own on a node, without GPUs, that does not wait long for its turn."""
+    line = ["srun", f"--nodelist={node}", "--nodes=1", "--ntasks=1", "--time=5", f"--immediate={LIMIT_S:.0f}"]
+    line += ["--job-name=servematrix-fetch", "--quiet", "--chdir=/", EXPORT]
+    slurm = cluster.slurm
+    if slurm and slurm.partition:
+        line.append(f"--partition={slurm.partition}")
+    if slurm:
+        line += [
+            f"--{name}={value}"
+            for name, value in slurm.options.items()
+            if name in {"account", "qos", "reservation"}
+        ]
+    return line
+
+
+def problem(source: Staged, left: Left, node: str) -> str:
+    """Why not everything came from a node, with what a person can do; empty if it did."""
+    code = source.handle.poll()
+    if source.errors:
+        said = "; ".join(source.errors[:3])
+    elif source.missing or code == 0:
+        return ""
+    else:
+        said = "; ".join(source.said[-2:]) or f"srun ended with {code}"
+    return (
+        f"what the job left on {node} in {left.work} could not be fetched ({said}); later: "
+        f"./servematrix collect --job JOB --node {node} DIR"
+    )
+
+
+def spool(cluster: Cluster, node: str, left: Left, to: Path) -> tuple[list[Event], str]:
+    """Bring the content of a spool now: its events, and what went wrong."""
+    source = Staged.start(on_node(cluster, node), left, to, seen=0, hold_s=0)
+    end = time.monotonic() + 2 * LIMIT_S
+    events: list[Event] = []
+    while not source.over and time.monotonic() < end:
+        events += source.read()
+        time.sleep(0.05)
+    events += source.read()
+    told = problem(source, left, node)
+    source.close()
+    return events, told

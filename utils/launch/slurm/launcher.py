@@ -1,0 +1,272 @@
+"""The launcher of clusters behind Slurm: all jobs at once, one poll, one loop, and an end that leaves nothing behind."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import signal
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from matrix.cluster import Slurm as Asked
+from matrix.errors import Exit, HarnessError
+from utils import environments, provenance
+from utils.launch import script
+from utils.launch.slurm import batch, client, names
+from utils.launch.slurm.block import Block
+from utils.launch.slurm.client import SlurmError
+from utils.launch.slurm.poll import Poll, state_folder
+from utils.launch.slurm.quarantine import Quarantine
+from utils.node import process
+from utils.node.record import write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from matrix.cluster import Cluster
+    from matrix.plan import Job
+    from utils.launch.base import Order
+    from utils.node.events import Event
+
+LOOP_S = 0.1
+CANCEL_S = 60.0
+"""How long a cancelled run may take to bring home what it has; above Slurm's default KillWait of 30 s."""
+SILENT_S = 120.0
+"""After so long without an answer of the controller, that is told."""
+
+
+class Slurm:
+    """Jobs by sbatch, wherever their nodes are."""
+
+    def claim(self, order: Order) -> None:
+        """The lock is taken when it runs; a folder of another run is refused there."""
+
+    def unfinished(self, order: Order, below: Path) -> Path | None:
+        """The newest folder of the same plan with a job that is not done, and with no launcher at work on it."""
+        wanted = _wanted(order)
+        for plan in sorted(below.glob("*/launch/plan.json"), reverse=True):
+            if (
+                json.loads(plan.read_bytes()) == wanted
+                and not _finished(plan.parent)
+                and not _in_use(plan.parent)
+            ):
+                return plan.parent.parent
+        return None
+
+    def script(self, order: Order, job: Job) -> str:
+        """The commands of a job, for a person."""
+        return script.for_slurm(order, job)
+
+    def batch(self, order: Order, job: Job) -> str:
+        """The batch script of a job's first attempt, with its payload."""
+        return _Session(order, print_nothing).preview(job)
+
+    def run(self, order: Order, emit: Callable[[Event], None]) -> Exit:
+        """Submit or find again every job, follow them to their ends; the outcome is the largest exit code."""
+        with _alone(order), _told_of_the_end():
+            return _Session(order, emit).run()
+
+
+@dataclass(slots=True)
+class _Session:
+    order: Order
+    emit: Callable[[Event], None]
+    front: str = ""
+    """The job whose events are shown whole; of the others only results and errors."""
+
+    def run(self) -> Exit:
+        cluster = with_slurm(next(iter(self.order.clusters.values())))
+        poll = Poll(state_folder(), cluster.slurm.poll_s if cluster.slurm else Asked().poll_s)
+        blocks = [self._block(job, poll) for job in self.order.plan.jobs]
+        try:
+            for block in blocks:
+                block.begin()
+            self._follow(blocks, poll, lambda: any(not block.done for block in blocks))
+        except BaseException:
+            self._cancel(blocks, poll)
+            raise
+        finally:
+            for block in blocks:
+                block.close()
+        worst = max(block.memory.exit for block in blocks)
+        return next(code for code in Exit if code == worst)
+
+    def preview(self, job: Job) -> str:
+        block = self._block(job, Poll(state_folder(), 1))
+        attempt = replace(block.attempt, name=block.name, folder=names.folder(block.name))
+        return batch.render(attempt, batch.pack(attempt, block.root, block.provenance))
+
+    def _block(self, job: Job, poll: Poll) -> Block:
+        order, cluster = self.order, with_slurm(self.order.clusters[job.cluster])
+        known = provenance.find(order.tree)
+        vllm, python = _programs(order, cluster, job, self.emit)
+        attempt = batch.Attempt(
+            job=job,
+            cluster=cluster,
+            order=order,
+            runs=[run for run in order.runs if run.arm in job.arms],
+            name="",
+            folder="",
+            number=0,
+            vllm=vllm,
+            python=python,
+        )
+        return Block(
+            attempt=attempt,
+            identity=names.identity(environments.ROOT, known.tree_commit, order.out),
+            root=environments.ROOT,
+            provenance=known,
+            poll=poll,
+            quarantine=Quarantine(state_folder()),
+            emit=lambda event: self._pass(job, event),
+        )
+
+    def _follow(self, blocks: list[Block], poll: Poll, more: Callable[[], bool]) -> None:
+        silent_since = 0.0
+        while more():
+            poll.refresh()
+            for block in blocks:
+                if not block.done:
+                    block.step()
+                if block.done and self.front == block.attempt.job.id:
+                    self.front = ""
+            if not poll.failure:
+                silent_since = 0.0
+            elif not silent_since:
+                silent_since = time.monotonic()
+            elif time.monotonic() - silent_since > SILENT_S:
+                self.emit(
+                    {
+                        "kind": "note",
+                        "text": f"Slurm does not answer ({poll.failure}); jobs live on, still asking",
+                    }
+                )
+                silent_since = time.monotonic()
+            time.sleep(LOOP_S)
+
+    def _cancel(self, blocks: list[Block], poll: Poll) -> None:
+        """Every job ends, and what it has comes home; a second signal does not interrupt that."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        self.emit({"kind": "note", "text": "cancelling; what was measured is being fetched"})
+        for block in blocks:
+            try:
+                block.cancel()
+            except SlurmError as error:
+                self.emit(
+                    {
+                        "kind": "error",
+                        "text": f"{error}; end it by hand: ./servematrix cancel {self.order.out}",
+                    }
+                )
+        end = time.monotonic() + CANCEL_S
+        self._follow(blocks, poll, lambda: any(not block.done for block in blocks) and time.monotonic() < end)
+        for block in blocks:
+            if not block.done:
+                text = f"job {block.memory.slurm} has not ended yet; later: ./servematrix cancel {self.order.out}"
+                self.emit({"kind": "error", "text": text})
+
+    def _pass(self, job: Job, event: Event) -> None:
+        kind = event["kind"]
+        if not self.front and kind == "run":
+            self.front = job.id
+            self.emit({"kind": "job", "name": job.id, "total": len(job.points)})
+        if self.front == job.id or len(self.order.plan.jobs) == 1:
+            self.emit(event)
+        elif kind in {"note", "error"}:
+            self.emit({**event, "text": f"{job.id}: {event.get('text', '')}"})
+        elif kind == "point" and not event.get("facts", {}).get("begins"):
+            self.emit({"kind": "note", "text": f"{event['name']} {event.get('text', '')}"})
+
+
+def with_slurm(cluster: Cluster) -> Cluster:
+    """A cluster file without a `slurm:` section takes Slurm's own defaults, as with `--launcher slurm`."""
+    return cluster if cluster.slurm else cluster.model_copy(update={"slurm": Asked()})
+
+
+def _programs(order: Order, cluster: Cluster, job: Job, emit: Callable[[Event], None]) -> tuple[str, str]:
+    """VLLM and its Python where the job runs: the image's, else an environment that nodes see under the same path."""
+    if cluster.container.runtime != "none":
+        return "vllm", "python3"
+    found = environments.given_or_made(
+        order.environment, job.points[0].image, lambda text: emit({"kind": "note", "text": text})
+    )
+    return str(found.program("vllm")), str(found.python)
+
+
+def _wanted(order: Order) -> dict[str, object]:
+    """What makes two runs the same, so that the second may go on with the first."""
+    keys = {point.id: point.key for job in order.plan.jobs for point in job.points}
+    return {"jobs": [job.id for job in order.plan.jobs], "keys": keys, "runs": len(order.runs)}
+
+
+def _finished(folder: Path) -> bool:
+    files = [
+        path for path in folder.glob("*.json") if path.name != "plan.json" and ".verdict." not in path.name
+    ]
+    wanted = json.loads((folder / "plan.json").read_bytes())["jobs"]
+    return len(files) == len(wanted) and all(json.loads(path.read_bytes())["done"] for path in files)
+
+
+def _in_use(folder: Path) -> bool:
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+@contextmanager
+def _alone(order: Order) -> Iterator[None]:
+    """One launcher a results folder; one that comes after a killed one goes on with the same plan only."""
+    folder = order.out / "launch"
+    if (order.out / "jobs").exists() and not folder.exists():
+        raise HarnessError(
+            Exit.OUT_IN_USE, f"{order.out} already holds a run; give another --out, or take that folder away"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise HarnessError(Exit.OUT_IN_USE, f"another launcher is at work on {order.out}") from error
+        plan = folder / "plan.json"
+        if plan.exists() and json.loads(plan.read_bytes()) != _wanted(order):
+            raise HarnessError(
+                Exit.OUT_IN_USE,
+                f"{order.out} holds a run of other points; give another --out, or take that folder away",
+            )
+        write_whole(plan, json.dumps(_wanted(order)).encode())
+        yield
+
+
+@contextmanager
+def _told_of_the_end() -> Iterator[None]:
+    """A shell around us that dies, or a terminal that closes, ends us like a signal; `nohup` says that it shall not."""
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
+        process.die_with_parent(signal.SIGTERM)
+    yield
+
+
+def print_nothing(event: Event) -> None:
+    """Where nobody looks."""
+    del event
+
+
+def cancel(prefix: str, part: str = "") -> list[int]:
+    """End every job whose name begins so, and has the part in it; their numbers."""
+    poll = Poll(state_folder(), 0.0)
+    poll.refresh()
+    if poll.failure:
+        raise HarnessError(Exit.SLURM_FAILED, poll.failure)
+    found = [job.id for job in poll.jobs if job.name.startswith(prefix) and part in job.name and not job.over]
+    try:
+        client.cancel(jobs=found)
+    except SlurmError as error:
+        raise HarnessError(Exit.SLURM_FAILED, str(error)) from error
+    return found

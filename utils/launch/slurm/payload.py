@@ -1,0 +1,62 @@
+"""What travels to the node: the harness's node code, the job's files, and models that the tree carries. The same bytes for the same content."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import io
+import tarfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from utils.node.command import CARRIED
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from matrix.plan import Job
+
+CODE = ("matrix/*.py", "utils/__init__.py", "utils/node/*.py", "utils/node/host/*.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """A compressed tar file."""
+
+    content: bytes
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the tar file."""
+        return hashlib.sha256(self.content).hexdigest()
+
+    def text(self) -> str:
+        """For a here-document: base64 in lines."""
+        return base64.encodebytes(self.content).decode()
+
+
+def make(root: Path, tree: Path, job: Job, files: Mapping[str, bytes]) -> Payload:
+    """Pack code of the harness (`root`), models of the tree, and the job's own files."""
+    content = {
+        str(path.relative_to(root)): path.read_bytes() for pattern in CODE for path in root.glob(pattern)
+    }
+    for model in sorted({point.model for point in job.points if point.model.startswith(CARRIED)}):
+        found = [path for path in (tree / model).rglob("*") if path.is_file() and not path.is_symlink()]
+        content |= {f"tree/{path.relative_to(tree)}": path.read_bytes() for path in found}
+    return pack(content | dict(files))
+
+
+def pack(content: Mapping[str, bytes]) -> Payload:
+    """Files by name; no times, no owners."""
+    packed = io.BytesIO()
+    with (
+        gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as zipped,
+        tarfile.open(fileobj=zipped, mode="w") as tar,
+    ):
+        for name, data in sorted(content.items()):
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(data), 0o644
+            tar.addfile(entry, io.BytesIO(data))
+    return Payload(packed.getvalue())

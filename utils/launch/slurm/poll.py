@@ -1,0 +1,112 @@
+"""One query of the controller for all jobs of all launchers of a user, no more often than the cluster file allows."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from utils.launch.slurm import client
+from utils.launch.slurm.client import SlurmError
+from utils.launch.slurm.names import digest
+from utils.launch.slurm.states import FORMAT, JobState, from_sacct, from_squeue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SACCT = (
+    "sacct",
+    "--noheader",
+    "--parsable2",
+    "--allocations",
+    "--format=JobID,State,ExitCode,NodeList,JobName",
+)
+
+
+def state_folder() -> Path:
+    """Where launchers of one user on one controller meet: the poll's cache and the quarantine."""
+    base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    which = os.environ.get("SLURM_CONF", "") + os.environ.get("SLURM_CLUSTERS", "")
+    return base / "servematrix" / (digest(which, 8) if which else "default")
+
+
+def _squeue() -> str:
+    return client.call(["squeue", "--me", "--states=all", "--noheader", f"--Format={FORMAT}"])
+
+
+@dataclass(slots=True)
+class Poll:
+    """The jobs of this user, as of a moment that all launchers share."""
+
+    folder: Path
+    every_s: float
+    query: Callable[[], str] = _squeue
+    asked_s: float = 0.0
+    """When the answer that `jobs` holds was asked for (wall clock, seconds)."""
+    jobs: list[JobState] = field(default_factory=list)
+    failure: str = ""
+    """Why the last query had no answer; empty when it had."""
+
+    def refresh(self, *, after_s: float = 0.0) -> bool:
+        """Read the shared answer, asking anew if it is due; whether there is a newer one than before.
+
+        Args:
+            after_s: an answer that was asked for before this moment does not do.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "poll.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return self._read()  # another launcher is asking right now
+            newer = self._read()
+            age = time.time() - self.asked_s
+            if self.asked_s > after_s and 0 <= age < self.every_s:
+                return newer
+            self._ask()
+            return self._read() or newer
+
+    def _ask(self) -> None:
+        """One query; a failed one is remembered too, so that nobody hammers a controller that is down."""
+        asked = time.time()
+        try:
+            found, failure = from_squeue(self.query()), ""
+        except SlurmError as error:
+            found, failure = self.jobs, str(error)
+        rows = [one.model_dump() for one in found]
+        self._write({"asked_s": asked, "failure": failure, "jobs": rows})
+
+    def _read(self) -> bool:
+        try:
+            content = json.loads((self.folder / "poll.json").read_bytes())
+            jobs = [JobState.model_validate(row) for row in content["jobs"]]
+            asked, failure = float(content["asked_s"]), str(content["failure"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return False  # none yet, or of another version
+        newer = asked != self.asked_s
+        self.asked_s, self.jobs, self.failure = asked, jobs, failure
+        return newer
+
+    def _write(self, content: object) -> None:
+        private = self.folder / f".poll.{os.getpid()}"
+        with contextlib.suppress(OSError):  # a full disk must not end a run
+            private.write_text(json.dumps(content))
+            private.replace(self.folder / "poll.json")
+
+
+def accounted(job: int) -> JobState | None:
+    """A job that the controller has forgotten, from the accounting; None where that is off, empty or does not answer.
+
+    Without a database, Slurm before 23.11 also reads its job completion file (`sacct --completion`).
+    """
+    for more in ([], ["--completion"]):
+        with contextlib.suppress(SlurmError):
+            found = from_sacct(client.call([*SACCT, *more, f"--jobs={job}"], limit_s=20))
+            if found:
+                return found[-1]
+    return None

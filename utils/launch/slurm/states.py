@@ -1,0 +1,93 @@
+"""What Slurm says about jobs, in values. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from matrix.schema import Value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+COLUMNS = (
+    ("JobID", 20),
+    ("State", 20),
+    ("exit_code", 12),
+    ("RestartCnt", 12),
+    ("NodeList", 80),
+    ("Reason", 80),
+    ("Name", 300),
+)
+"""Of `squeue --Format`: a name and a width, cut off beyond it (squeue(1))."""
+FORMAT = ",".join(f"{name}:{width}" for name, width in COLUMNS)
+WAITING = frozenset(
+    {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"}
+)
+ACTIVE = frozenset({"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING"})
+"""Every other state is an end."""
+
+
+class JobState(Value):
+    """One job as the controller, or the accounting, knows it."""
+
+    id: int
+    name: str
+    state: str
+    reason: str
+    exit_code: str
+    """`code:signal`, or squeue's single number, which is the wait status."""
+    node: str
+    restarts: int
+
+    @property
+    def waiting(self) -> bool:
+        """It has no node yet, or has lost it and waits for another."""
+        return self.state in WAITING
+
+    @property
+    def over(self) -> bool:
+        """It will not run any more."""
+        return self.state not in WAITING and self.state not in ACTIVE
+
+
+def from_squeue(text: str) -> list[JobState]:
+    """Rows of `squeue --Format=FORMAT`; lines that do not begin with a number are no rows."""
+    found = []
+    for line in text.splitlines():
+        cells, start = {}, 0
+        for name, width in COLUMNS:
+            cells[name] = line[start : start + width].strip()
+            start += width
+        if cells["JobID"].isdecimal():
+            found.append(_state(cells["JobID"], cells))
+    return found
+
+
+def from_sacct(text: str) -> list[JobState]:
+    """Rows of `sacct --parsable2 --allocations --format=JobID,State,ExitCode,NodeList,JobName`, the newest of a job last."""
+    found = {}
+    for line in text.splitlines():
+        fields = line.split("|", 4)
+        if len(fields) == 5 and fields[0].isdecimal():  # noqa: PLR2004 - five fields; the first row names them
+            names = ("JobID", "State", "exit_code", "NodeList", "Name")
+            found[fields[0]] = _state(fields[0], dict(zip(names, fields, strict=True)))
+    return list(found.values())
+
+
+def _state(number: str, cells: dict[str, str]) -> JobState:
+    restarts = cells.get("RestartCnt", "0")
+    nodes = cells["NodeList"]
+    return JobState(
+        id=int(number),
+        name=cells["Name"],
+        state=cells["State"].split()[0].rstrip("+") if cells["State"] else "",  # `CANCELLED by 1000` in sacct
+        reason=cells.get("Reason", ""),
+        exit_code=cells["exit_code"],
+        node="" if nodes in {"", "None", "(null)", "None assigned"} else nodes,
+        restarts=int(restarts) if restarts.isdecimal() else 0,
+    )
+
+
+def by_name(states: Iterable[JobState], name: str) -> list[JobState]:
+    """Jobs of a name, the first submitted first."""
+    return sorted((one for one in states if one.name == name), key=lambda one: one.id)

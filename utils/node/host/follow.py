@@ -1,0 +1,137 @@
+"""Sends a job's spool over stdout, line by line, while the job writes it and afterwards.
+
+Alone in one file, because it is sent as `python3 -c` and so needs nothing on the node: `… SPOOL LOG LINES HOLD_S`. Each line
+is JSON, either {"event": …} or {"file": name, "sha256": …, "data": zlib, base64}. Files of a point come before the event
+that tells of the point. The last line is {"end": true}; the receiver answers `ok` on stdin once it has everything on
+disk, and only then is the spool removed.
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import hashlib
+import json
+import os
+import select
+import shutil
+import signal
+import sys
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+POLL_S = 0.1
+ANSWER_S = 30.0
+LARGEST = 256_000_000
+"""Bytes of a file that is still sent; a log beyond it is cut at its front."""
+
+
+class Spool:
+    """A job's folder on the node: `results` with events.jsonl in it, and `done` with the exit code at the end."""
+
+    def __init__(self, folder: Path, seen: int) -> None:
+        self.folder, self.results = folder, folder / "results"
+        self.skip = seen
+        self.sent: dict[Path, tuple[int, int]] = {}
+        self.position = 0
+
+    def over(self) -> bool:
+        """Whether the job wrote its last word."""
+        return (self.folder / "done").exists()
+
+    def events(self) -> Iterator[bytes]:
+        """Whole new lines of events.jsonl."""
+        try:
+            with (self.results / "events.jsonl").open("rb") as file:
+                file.seek(self.position)
+                chunk = file.read()
+        except OSError:
+            return
+        whole = chunk[: chunk.rfind(b"\n") + 1]
+        self.position += len(whole)
+        yield from whole.splitlines()
+
+    def files(self, pattern: str) -> Iterator[Path]:
+        """Files that are new or have changed since they were sent."""
+        for path in sorted(self.results.rglob(pattern)):
+            if path.is_symlink() or not path.is_file() or path.name.startswith("."):
+                continue
+            state = (path.stat().st_size, path.stat().st_mtime_ns)
+            if self.sent.get(path) != state:
+                self.sent[path] = state
+                yield path
+
+    def send(self, path: Path, name: str = "") -> None:
+        """One file."""
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            file.seek(max(0, size - LARGEST))
+            content = file.read()
+        name = name or str(path.relative_to(self.results))
+        data = base64.b64encode(zlib.compress(content)).decode()
+        out({"file": name, "sha256": hashlib.sha256(content).hexdigest(), "data": data})
+
+    def pass_on(self) -> bool:
+        """Send what is new; whether anything was."""
+        some = False
+        for line in self.events():
+            some = True
+            if self.skip > 0:
+                self.skip -= 1
+                continue
+            if b'"point"' in line:  # its files are whole by now
+                for path in self.files("*/*/*"):
+                    self.send(path)
+            out({"event": line.decode(errors="replace")})
+        return some
+
+
+def out(content: dict[str, object]) -> None:
+    """One line to the receiver."""
+    sys.stdout.write(json.dumps(content) + "\n")
+    sys.stdout.flush()
+
+
+def main(folder: str, log: str, seen: str, hold_s: str) -> int:
+    """Follow to the end; without news for `hold_s` from a job that does not run any more, stop."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(
+            number, signal.SIG_IGN
+        )  # a cancelled job ends this step too: what it still writes is wanted
+    spool = Spool(Path(folder), int(seen))
+    if not spool.results.is_dir():
+        if Path(log).is_file() and float(hold_s) >= 0:
+            spool.send(Path(log), "slurm.log")
+            Path(log).unlink()
+        out({"missing": folder})
+        return 3
+    lock = os.open(Path(folder, "follower.lock"), os.O_CREAT | os.O_RDWR, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_SH)  # the job's last act waits until nobody holds this
+    news = time.monotonic()
+    while True:
+        over = spool.over()
+        if spool.pass_on():
+            news = time.monotonic()
+        elif over or (float(hold_s) >= 0 and time.monotonic() - news > float(hold_s)):
+            break
+        time.sleep(POLL_S)
+    for path in spool.files("*"):
+        spool.send(path)
+    if Path(log).is_file():
+        spool.send(Path(log), "slurm.log")
+    out({"end": over})
+    if (
+        (over or float(hold_s) >= 0)
+        and select.select([sys.stdin], [], [], ANSWER_S)[0]
+        and sys.stdin.readline().strip() == "ok"
+    ):
+        shutil.rmtree(folder, ignore_errors=True)
+        if Path(log).is_file():
+            Path(log).unlink()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,165 @@
+"""Imports images once a node, and compares their hash before use: `python3 -m utils.node.host.image HOST.json FOUND.json`.
+
+A squashfs carries no checksum of its data: with flipped bits it mounts, and programs die later without a word. So the
+hash taken at import is kept beside each file and compared by every job that uses it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from utils.node.host.ready import emit, write
+
+FAILED = 24
+"""Exit code, the same as IMAGE_FAILED's."""
+OUTPUT = "@OUTPUT@"
+"""Stands for the private file in an import command."""
+UNUSED_DAYS = 30.0
+
+Entry = dict[str, Any]
+"""Of HOST.json: image (as the recipe names it), path (where it belongs), import (a command) or archive (a file to copy)."""
+
+
+class ImportFailedError(Exception):
+    """The command that imports did not."""
+
+
+def ensure(entry: Entry) -> dict[str, Any]:
+    """Have an image with a known hash at its place.
+
+    Raises:
+        ImportFailedError: with the importer's last line; its whole text went to stderr.
+        OSError: when a copy or a rename fails.
+    """
+    path, note = Path(entry["path"]), Path(entry["path"] + ".json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(path):
+        for dead in path.parent.glob(
+            f".{path.name}.*.part"
+        ):  # its importer is gone, else we would not hold the lock
+            emit(kind="note", text=f"removed {dead}: an import was killed while it wrote")
+            dead.unlink()
+        if path.exists() and _intact(path, note):
+            os.utime(note)
+        else:
+            _import(entry, path, note)
+        known = json.loads(note.read_text())
+    return {"sha256": known["sha256"], "bytes": known["bytes"]}
+
+
+def _intact(path: Path, note: Path) -> bool:
+    """Whether a file is still what was imported; says what is wrong with it, and that it is made anew."""
+    try:
+        known = str(json.loads(note.read_text())["sha256"])
+    except (OSError, ValueError, KeyError):
+        emit(
+            kind="note",
+            text=f"{path} has no hash beside it, so that nobody knows what it is; it is imported anew",
+        )
+        return False
+    emit(kind="phase", name="image", text=f"hash of {path.name}")
+    start = time.monotonic()
+    same = digest(path) == known
+    emit(kind="done", name="image", seconds=time.monotonic() - start)
+    if not same:
+        emit(
+            kind="note",
+            text=f"{path} is not what was imported (its sha256 differs; is the disk failing?); it is imported anew. "
+            f"To clear it by hand: rm {path} {note}",
+        )
+    return same
+
+
+def _import(entry: Entry, path: Path, note: Path) -> None:
+    private = path.with_name(f".{path.name}.{os.getpid()}.part")
+    emit(kind="phase", name="image", text=f"import of {entry['image']}")
+    start = time.monotonic()
+    try:
+        if entry["archive"]:
+            shutil.copyfile(entry["archive"], private)
+        else:
+            command: list[str] = [str(private) if word == OUTPUT else word for word in entry["import"]]
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+            )
+            sys.stderr.write(done.stderr)
+            if done.returncode:
+                lines = [line for line in done.stderr.splitlines() if line.strip()]
+                raise ImportFailedError(lines[-1] if lines else f"{command[0]} ended with {done.returncode}")
+        with private.open("rb") as file:
+            os.fsync(file.fileno())
+        facts = {"image": entry["image"], "sha256": digest(private), "bytes": private.stat().st_size}
+        write(note, facts | {"imported": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())})
+        private.replace(path)
+    finally:
+        if private.exists():
+            private.unlink()
+        emit(kind="done", name="image", seconds=time.monotonic() - start)
+
+
+def digest(path: Path) -> str:
+    """The sha256 of a file, in 64 hex digits."""
+    made = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 22):
+            made.update(block)
+    return made.hexdigest()
+
+
+def unused(folder: Path, now: float) -> list[str]:
+    """Images that no job used for a month, with the command that clears them."""
+    lines = []
+    for note in sorted(folder.glob("*.sqsh.json")):
+        image = Path(str(note)[: -len(".json")])
+        days = (now - note.stat().st_mtime) / 86400
+        if days > UNUSED_DAYS and image.exists():
+            size = image.stat().st_size / 1e9
+            lines.append(
+                f"{image} ({size:.1f} GB) was not used for {days:.0f} days; clear it: rm {image} {note}"
+            )
+    return lines
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.with_name(f".{path.name}.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            emit(kind="note", text=f"waiting: another job imports {path.name} on this node")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def main(host_file: str, found_file: str) -> int:
+    """Have every image of the job; what was found goes into FOUND.json."""
+    entries: list[Entry] = json.loads(Path(host_file).read_text())["images"]
+    found = json.loads(Path(found_file).read_text())
+    images = {}
+    for entry in entries:
+        try:
+            images[entry["image"]] = ensure(entry)
+        except (ImportFailedError, OSError) as error:
+            text = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) else str(error)
+            sys.stderr.write(f"servematrix: {text}\n")
+            emit(kind="error", text=f"image {entry['image']} could not be imported: {text}")
+            return FAILED
+        for line in unused(Path(entry["path"]).parent, time.time()):
+            emit(kind="note", text=line)
+    write(Path(found_file), found | {"images": images})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
