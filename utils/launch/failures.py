@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import re
+import signal as signals
 from dataclasses import dataclass, field
 
 from matrix.errors import Exit
@@ -30,44 +31,53 @@ class Row:
     """In words, for a person."""
     node: bool = False
     """Whether the node is unfit for the next job too."""
+    ends: bool = False
+    """Slurm itself ended the job for it, so that its word CANCELLED does not mean a person."""
 
 
 LINES = (
     # Slurm
     Row(r"DUE TO TIME LIMIT", Kind.TIMEOUT, "the job ran into its time limit"),
-    Row(r"DUE TO NODE FAILURE", Kind.INFRA, "the node failed", node=True),
-    Row(r"DUE TO PREEMPTION", Kind.INFRA, "a job of higher priority took the node"),
+    Row(r"DUE TO NODE FAILURE", Kind.INFRA, "the node failed", node=True, ends=True),
+    Row(r"DUE TO PREEMPTION", Kind.INFRA, "a job of higher priority took the node", ends=True),
     Row(r"exceeded memory limit|Out Of Memory|oom[-_ ]kill", Kind.SERVER, "the job used more memory than it has"),
-    Row(r"Prolog failure on node|Job prolog failed", Kind.INFRA, "the node's prolog failed", node=True),
+    Row(r"Prolog failure on node|Job prolog failed", Kind.INFRA, "the node's prolog failed", node=True, ends=True),
     Row(r"unrecognized option '--container-", Kind.INFRA, "pyxis is not installed on the node", node=True),
-    Row(r"execve\(\): .*: (No such file|Permission denied)", Kind.BENCHMARK, "the image lacks the program"),
-    Row(r"Unable to create step for job|Job step creation .*(disabled|timed out)", Kind.INFRA, "Slurm made no step"),
+    Row(r"execve\((2)?\): .*: (No such file|Permission denied)", Kind.BENCHMARK, "the image lacks the program"),
+    Row(r"Node failure on \S", Kind.INFRA, "the node failed", node=True),
+    Row(r"Unable to create step for job .*already completing", Kind.TIMEOUT, "the job's time was up before its next run"),
     Row(r"Communication connection failure|Zero Bytes were transmitted", Kind.INFRA, "the node did not answer", node=True),
     Row(r"could not open stdout file|IO setup failed", Kind.INFRA, "the node could not write the job's output", node=True),
     # user namespaces
-    Row(r"failed to create user namespace: No space left", Kind.INFRA, "user namespaces are used up", node=True),
-    Row(r"failed to create user namespace|unshare failed: (Operation not permitted|No space)", Kind.INFRA, "user namespaces are forbidden", node=True),
-    Row(r"can.t init user\+mount namespaces", Kind.INFRA, "user namespaces are forbidden", node=True),
+    Row(r"(failed to create user namespace|unshare failed|can.t init user\+mount namespaces): No space left", Kind.INFRA, "user namespaces are used up", node=True),
+    Row(r"failed to create user namespace", Kind.INFRA, "user namespaces are forbidden", node=True),
+    Row(r"(unshare failed|can.t init user\+mount namespaces): Operation not permitted", Kind.INFRA, "user namespaces are forbidden", node=True),
     # images and registries
+    Row(r"fuse: failed to open /dev/fuse|squashfuse: Permission denied|too many FUSE errors", Kind.INFRA, "the node cannot mount squashfs files (fuse)", node=True),
     Row(r"returned error code: (401|403)\b", Kind.BENCHMARK, "the registry wants credentials for the image"),
-    Row(r"returned error code: 404\b|manifest unknown", Kind.BENCHMARK, "the registry has no such image"),
-    Row(r"returned error code: (429|5\d\d)\b", Kind.INFRA, "the registry was busy or broken"),
-    Row(r"curl: \((6|7|28|35|52|56)\)", Kind.INFRA, "the registry could not be reached", node=True),
-    Row(r"Invalid image format|Read on filesystem failed|File system corruption|Failed to mount: .*sqsh", Kind.INFRA, "the imported image is damaged", node=True),
+    Row(r"returned error(?: code)?: 404\b|manifest unknown", Kind.BENCHMARK, "the registry has no such image"),
+    Row(r"returned error(?: code)?: (429|5\d\d)\b", Kind.INFRA, "the registry was busy or broken"),
+    Row(r"curl: \((6|7|28|35|60)\)", Kind.INFRA, "the registry could not be reached", node=True),
+    Row(r"curl: \(18\)|pigz: skipping: .* corrupted", Kind.INFRA, "the image did not arrive whole"),
+    Row(r"zstd: error \d+ : Write error|tar: .*: Wrote only", Kind.INFRA, "a disk of the node is full", node=True),
     Row(r"zstd: error|Read error \(39\)|premature end", Kind.INFRA, "a cached layer of the image is damaged", node=True),
+    Row(r"Write (on output file )?failed because No space left", Kind.INFRA, "a disk of the node is full", node=True),
+    Row(r"Invalid image format|Read on filesystem failed|File system corruption|read_block: failed|Failed to mount: .*sqsh|can.t open SquashFS", Kind.INFRA, "the imported image is damaged, or the node cannot read it", node=True),
+    Row(r"No such file or directory: .*\.sqsh|can.t (stat|read): .*\.sqsh: No such file", Kind.INFRA, "the imported image is gone", node=True),
+    Row(r"^servematrix: (No such file or directory|Permission denied): ", Kind.BENCHMARK, "the image's archive is not there"),
     Row(r"enroot-switchroot: failed to execute", Kind.INFRA, "the container's files are incomplete", node=True),
     # disks and mounts
-    Row(r"No space left on device|Disk quota exceeded", Kind.INFRA, "a disk of the node is full", node=True),
+    Row(r"can.t mkdir: .*: Read-only file system", Kind.BENCHMARK, "the image has no folder for a mount: add it, or set container.workdir"),
+    Row(r"No space left on device", Kind.INFRA, "a disk of the node is full", node=True),
+    Row(r"Disk quota exceeded", Kind.INFRA, "a quota on the node is used up", node=True),
     Row(r"Read-only file system", Kind.INFRA, "a disk of the node is read-only", node=True),
     Row(r"Input/output error|Structure needs cleaning", Kind.INFRA, "a disk of the node fails", node=True),
     Row(r"Stale file handle|Transport endpoint is not connected", Kind.INFRA, "a file system of the node is gone", node=True),
-    Row(r"source path does not exist|enroot-mount: failed to mount|can.t bind: source not found", Kind.INFRA, "a folder to mount is missing on the node", node=True),
-    Row(r"can.t bind: destination not found", Kind.BENCHMARK, "the image has no folder for a mount: add it, or set container.workdir"),
-    Row(r"mkdir: cannot create directory .(/run|/run/user|/raid|/tmp)\b.*Permission denied", Kind.INFRA, "the runtime's folder cannot be made (paths.runtime)", node=True),
-    Row(r"fuse: failed to open /dev/fuse", Kind.INFRA, "/dev/fuse is closed to users", node=True),
+    Row(r"source path does not exist|enroot-mount: failed to mount|can.t bind: source not found|mount point does not exist", Kind.INFRA, "a folder to mount is missing on the node", node=True),
+    Row(r"mkdir: cannot create directory .*Permission denied", Kind.INFRA, "the runtime's folder cannot be made (paths.runtime)", node=True),
     Row(r"Command not found: nvidia-container-cli", Kind.INFRA, "NVIDIA_VISIBLE_DEVICES is set on a node without NVIDIA's tools", node=True),
+    Row(r"This account is currently not available", Kind.INFRA, "the user has no login shell on the node", node=True),
     # general, last
-    Row(r"image .* could not be imported: .*: (No such file|Permission denied)|No such file or directory: .*sqsh", Kind.BENCHMARK, "the image is not there"),
     Row(r"spank_pyxis\.so: task_init\(\) failed|Failed to invoke spank plugin stack", Kind.INFRA, "pyxis could not start the container", node=True),
 )  # fmt: skip
 """The first row that matches decides, so what is more specific stands first."""
@@ -110,6 +120,8 @@ class Facts:
     """The batch script told that it began."""
     ended: int | None = None
     """The exit code in the batch script's last word."""
+    runs_ended: bool = True
+    """Every run that was started also said its last word; srun's exit code is 0 after a node failure too."""
     started: bool = False
     """The first thing inside the container wrote its sentinel, in every run that was started."""
     asked: bool = False
@@ -140,35 +152,52 @@ _CODES = {int(code): code for code in Exit}
 
 def classify(facts: Facts) -> Verdict:
     """What an attempt's end means."""
-    if facts.cancelled_by_us:
+    ended = _CODES.get(facts.ended) if facts.ended is not None else None
+    well = ended in {Exit.OK, Exit.GATE_FAILED} and facts.runs_ended
+    if facts.cancelled_by_us and not well:
         return Verdict(Kind.CANCELLED, "cancelled by this command", Exit.CANCELLED)
     if facts.preflight:
         return Verdict(Kind.INFRA, facts.preflight[0], Exit.PREFLIGHT_FAILED, facts.preflight, node=True)
-    if (row := STATES.get(facts.state)) and facts.ended is None:
+    if not well and (row := STATES.get(facts.state)):
         return _by_row(row, f"Slurm says {facts.state} {facts.reason}".strip())
-    if facts.started and facts.ended in _CODES:
-        return _by_code(_CODES[facts.ended], facts)
+    if ended is not None and facts.started and facts.runs_ended:
+        return _by_code(ended, facts)
+    return _by_signs(facts) or _without_signs(facts, ended)
+
+
+def _by_signs(facts: Facts) -> Verdict | None:
+    """By what Slurm, srun or a runtime wrote, where the node program did not say how it ended."""
     if facts.state == "PENDING" and (row := HELD.get(facts.reason)):
         return _by_row(row, f"Slurm says {facts.state} {facts.reason}")
-    if found := _by_line(facts.lines):
-        return found
+    if facts.state == "CANCELLED" and not facts.begun and re.search(r"(?i)prolog", facts.node_reason):
+        return _by_row(STATES["LAUNCH_FAILED"], f"Slurm says of {facts.node}: {facts.node_reason}")
+    if facts.state == "FAILED" and facts.reason == "JobLaunchFailure" and not facts.begun:
+        return _by_row(STATES["LAUNCH_FAILED"], f"Slurm says FAILED {facts.exit_code} {facts.reason}")
     if facts.state == "CANCELLED":
-        if not facts.begun and facts.node_reason and re.search(r"prolog", facts.node_reason, re.IGNORECASE):
-            return _by_row(STATES["LAUNCH_FAILED"], f"Slurm says of {facts.node}: {facts.node_reason}")
-        return Verdict(
-            Kind.CANCELLED, "somebody cancelled the job", Exit.CANCELLED, ("Slurm says CANCELLED",)
-        )
-    if facts.asked and not facts.started and facts.ended not in {None, 0}:
-        evidence = (
-            f"the first thing inside the container never ran (no sentinel), and srun ended with {facts.ended}"
-        )
+        found = _by_line(facts.lines, tuple(row for row in LINES if row.ends))
+        said = Verdict(Kind.CANCELLED, "somebody cancelled the job", Exit.CANCELLED, ("Slurm says CANCELLED",))
+        return found or said
+    return _by_line(facts.lines)
+
+
+def _without_signs(facts: Facts, ended: Exit | None) -> Verdict:
+    """The sentinel alone tells whether the container came up; without any evidence it is the benchmark's."""
+    if facts.asked and not facts.started and facts.ended:
+        evidence = f"the first thing inside the container never ran (no sentinel), and srun ended with {facts.ended}"
         return Verdict(Kind.INFRA, "the container never started", Exit.INFRA_FAILED, (evidence,), node=True)
-    if facts.ended in _CODES:
-        return _by_code(_CODES[facts.ended], facts)
+    if ended is not None and facts.runs_ended:
+        return _by_code(ended, facts)
+    signal = _signal(facts.ended or 0)
+    if signal:
+        return Verdict(Kind.BENCHMARK, f"a run was ended by {signal}", Exit.JOB_FAILED, facts.lines[-3:])
     said = f"Slurm says {facts.state or 'nothing any more'} {facts.exit_code} {facts.reason}".strip()
-    return Verdict(
-        Kind.BENCHMARK, "the job ended, and nothing tells why", Exit.JOB_FAILED, (said, *facts.lines[-3:])
-    )
+    return Verdict(Kind.BENCHMARK, "the job ended, and nothing tells why", Exit.JOB_FAILED, (said, *facts.lines[-3:]))
+
+
+def _signal(code: int) -> str:
+    """The signal behind srun's 128 + n."""
+    names = {one.value: one.name for one in signals.Signals}
+    return names.get(code - 128, "") if code > 128 and code != Exit.CANCELLED else ""  # noqa: PLR2004 - a shell's offset
 
 
 def _by_row(row: Row, evidence: str) -> Verdict:
@@ -181,8 +210,8 @@ def _by_row(row: Row, evidence: str) -> Verdict:
     return Verdict(row.kind, row.cause, code, (evidence,), node=row.node)
 
 
-def _by_line(lines: tuple[str, ...]) -> Verdict | None:
-    for row in LINES:
+def _by_line(lines: tuple[str, ...], rows: tuple[Row, ...] = LINES) -> Verdict | None:
+    for row in rows:
         for line in lines:
             if re.search(row.pattern, line):
                 return _by_row(row, line.strip()[:300])
@@ -197,11 +226,7 @@ def _by_code(code: Exit, facts: Facts) -> Verdict:
     if code in _SERVER:
         return Verdict(Kind.SERVER, code.meaning, code)
     if code is Exit.CANCELLED:
-        if row := STATES.get(facts.state):
-            return _by_row(row, f"Slurm says {facts.state} {facts.reason}".strip())
-        if found := _by_line(facts.lines):
-            return found
-        return Verdict(Kind.CANCELLED, "somebody cancelled the job", code)
+        return _by_line(facts.lines) or Verdict(Kind.CANCELLED, "somebody cancelled the job", code)
     if code is Exit.IMAGE_FAILED:
         return _by_line(facts.lines) or Verdict(Kind.BENCHMARK, code.meaning, code)
     if code in {Exit.OK, Exit.GATE_FAILED}:

@@ -208,7 +208,7 @@ def options(attempt: Attempt) -> list[str]:
         "dependency": "singleton",
         "exclude": ",".join(attempt.exclude),
     }
-    found |= {"chdir": "/", "export": "SERVEMATRIX=1", "output": attempt.log, "open-mode": "append"}
+    found |= {"chdir": "/", "export": "ALL", "output": attempt.log, "open-mode": "append"}
     if clash := sorted(SCHEDULED & slurm.options.keys()):
         raise HarnessError(
             Exit.RECIPE_INVALID, f"slurm.options must not set {', '.join(clash)}: the harness itself does"

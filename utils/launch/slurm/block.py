@@ -75,6 +75,7 @@ class Block:
     state: JobState | None = None
     begun: bool = False
     asked: int = 0
+    runs_ended: int = 0
     ended: int | None = None
     cancelled: bool = False
     failed_checks: list[str] = field(default_factory=list)
@@ -163,7 +164,7 @@ class Block:
             exclude=tuple(exclude),
         )
         self.source = Shared(self.attempt.results) if self.attempt.shared else None
-        self.state, self.begun, self.asked, self.ended, self.over_s = None, False, 0, None, None
+        self.state, self.begun, self.asked, self.runs_ended, self.ended, self.over_s = None, False, 0, 0, None, None
         self.failed_checks, self.told, self.sent, self.unanswered = [], "", False, 0
         self.fetching, self.closed = False, None
         self.looked_s = time.monotonic()
@@ -227,6 +228,8 @@ class Block:
             self.asked += 1
         elif event["kind"] == "check" and not facts.get("passed"):
             self.failed_checks.append(str(event.get("text", "")))
+        elif event["kind"] == "end" and not is_last(event):
+            self.runs_ended += 1
         elif is_last(event):
             self.ended = int(facts.get("exit", 1))
 
@@ -382,6 +385,7 @@ class Block:
             begun=self.begun,
             ended=self.ended,
             asked=self.asked > 0,
+            runs_ended=self.runs_ended >= self.asked,
             started=self.asked > 0 and started >= self.asked,
             preflight=tuple(self.failed_checks),
             lines=tuple(line for path in texts for line in _lines(path)),

@@ -50,7 +50,7 @@ def environment() -> dict[str, str]:
     }
 
 
-def call(command: Sequence[str], text: str = "", limit_s: float = LIMIT_S) -> str:
+def call(command: Sequence[str], text: str = "", limit_s: float = LIMIT_S, env: dict[str, str] | None = None) -> str:
     """What a command prints.
 
     Raises:
@@ -60,7 +60,7 @@ def call(command: Sequence[str], text: str = "", limit_s: float = LIMIT_S) -> st
         done = subprocess.run(
             list(command),
             input=text,
-            env=environment(),
+            env=environment() if env is None else env,
             capture_output=True,
             text=True,
             timeout=limit_s,
@@ -85,7 +85,8 @@ def call(command: Sequence[str], text: str = "", limit_s: float = LIMIT_S) -> st
 
 def submit(script: str) -> int:
     """`sbatch --parsable`, the script on stdin: the job's number (`JOB` or `JOB;CLUSTER`, sbatch(1))."""
-    said = call(["sbatch", "--parsable"], script).strip()
+    env = {name: value for name, value in environment().items() if name in {"PATH", "SLURM_CONF", "SLURM_CLUSTERS"}}
+    said = call(["sbatch", "--parsable"], script, env=env).strip()
     number = said.splitlines()[-1].split(";")[0] if said else ""
     if not number.isdecimal():
         raise SlurmError("sbatch", f"no job number in {said!r}", unanswered=True)

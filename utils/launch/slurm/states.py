@@ -35,7 +35,7 @@ class JobState(Value):
     state: str
     reason: str
     exit_code: str
-    """`code:signal`, or squeue's single number, which is the wait status."""
+    """`code:signal`, as sacct and scontrol have it."""
     node: str
     restarts: int
 
@@ -82,10 +82,15 @@ def _state(number: str, cells: dict[str, str]) -> JobState:
         name=cells["Name"],
         state=cells["State"].split()[0].rstrip("+") if cells["State"] else "",  # `CANCELLED by 1000` in sacct
         reason=cells.get("Reason", ""),
-        exit_code=cells["exit_code"],
+        exit_code=_exit_code(cells["exit_code"]),
         node="" if nodes in {"", "None", "(null)", "None assigned"} else nodes,
         restarts=int(restarts) if restarts.isdecimal() else 0,
     )
+
+
+def _exit_code(text: str) -> str:
+    """squeue tells the wait status, such as 768 for 3:0."""
+    return f"{int(text) >> 8}:{int(text) & 127}" if text.isdecimal() else text
 
 
 def by_name(states: Iterable[JobState], name: str) -> list[JobState]:

@@ -1,0 +1,198 @@
+"""The table of evidence, on what real failures wrote (tests/data, captured with the tools that its head names)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from matrix.errors import Exit
+from tests.conftest import ROOT
+from utils.launch.failures import HELD, LINES, STATES, Facts, Kind, classify
+
+CAPTURED = ROOT / "tests/data/slurm-22.05-enroot-4.1-pyxis-0.24.yaml"
+CASES: dict[str, dict[str, Any]] = {
+    case["case"]: case for case in yaml.safe_load(CAPTURED.read_text())["captured"]
+}
+
+CHARLIECLOUD: dict[str, dict[str, Any]] = {
+    case["case"]: case
+    for case in yaml.safe_load((ROOT / "tests/data/charliecloud-0.31.yaml").read_text())["captured"]
+}
+
+NODE = (Kind.INFRA, True)
+PASSING = (Kind.INFRA, False)
+NOT_STARTED = {
+    NODE: "image-missing image-empty not-a-squashfs image-truncated image-truncated-header image-flipped-metadata "
+    "image-not-readable mount-source-missing mount-file-on-directory mount-source-not-permitted workdir-missing "
+    "nvidia-variable-on-amd pyxis-bad-option data-path-full runtime-dir-unset runtime-dir-missing home-not-writable "
+    "login-shell-nologin node-without-unsquashfs rootfs-left-by-power-loss enroot-missing userns-exhausted "
+    "userns-forbidden pyxis-missing fuse-closed squashfuse-missing image-missing-on-one-of-two-nodes prolog-fails-srun "
+    "node-set-down-srun-container node-set-down-no-requeue prolog-fails-second-node",
+    PASSING: "preempted",
+    (Kind.BENCHMARK, False): "container-command-missing container-command-not-executable command-missing "
+    "not-executable bad-interpreter",
+    (Kind.CANCELLED, False): "scancel-during-container-setup",
+}
+STARTED = {
+    NODE: "node-power-loss node-power-loss-second-node slurmd-dies-step-lives node-set-down-second-node",
+    (Kind.BENCHMARK, False): "container-good exit-3 killed-9 killed-11 container-killed-9 image-flipped-bits "
+    "container-read-only-rootfs scancel-step batch-exit-3",
+    (Kind.SERVER, False): "memory-limit memory-limit-container memory-limit-batch",
+    (Kind.TIMEOUT, False): "time-limit time-limit-graceful-program time-limit-container",
+    (Kind.CANCELLED, False): "scancel scancel-graceful-program scancel-program-ignores-term scancel-full scancel-container",
+}
+IMPORT = {
+    NODE: "registry-refused dns registry-plain-http registry-self-signed registry-transfer-timeout "
+    "registry-connect-timeout registry-stalled-layer registry-network-unreachable import-output-full import-temp-full "
+    "import-cache-full cached-layer-truncated",
+    PASSING: "registry-429 registry-500 registry-502 registry-503 registry-504 registry-layer-503 "
+    "registry-layer-cut-off registry-layer-corrupt",
+    (Kind.BENCHMARK, False): "registry-401 registry-403 registry-404 registry-token-401 registry-tag-unknown "
+    "registry-digest-unknown registry-layer-404 registry-html-answer registry-empty-manifest import-bad-reference",
+}
+
+
+def table(groups: dict[tuple[Kind, bool], str]) -> list[Any]:
+    return [pytest.param(name, *wanted, id=name) for wanted, names in groups.items() for name in names.split()]
+
+
+def facts(name: str, **more: Any) -> Facts:
+    """What the launcher knows of a captured case."""
+    case = CASES[name]
+    slurm = case.get("slurm") or {}
+    lines = (case.get("stderr") or "").splitlines() + (case.get("batch_output") or "").splitlines()
+    known = {
+        "state": slurm.get("state", ""),
+        "reason": slurm.get("reason", ""),
+        "exit_code": slurm.get("exit_code", ""),
+        "begun": True,
+        "asked": True,
+        "ended": case["rc"],
+        "runs_ended": False,
+        "lines": tuple(lines),
+    }
+    return Facts(**(known | more))
+
+
+@pytest.mark.parametrize(("name", "kind", "node"), table(NOT_STARTED))
+def test_a_container_that_never_started(name: str, kind: Kind, node: bool) -> None:  # noqa: FBT001 - a table's column
+    """No sentinel, and what Slurm, pyxis and enroot wrote."""
+    found = classify(facts(name, started=False))
+    assert (found.kind, found.node) == (kind, node), found
+    assert found.evidence
+
+
+@pytest.mark.parametrize(("name", "kind", "node"), table(STARTED))
+def test_a_container_that_started(name: str, kind: Kind, node: bool) -> None:  # noqa: FBT001 - a table's column
+    """The sentinel is there, so that an exit code alone is nobody's infrastructure."""
+    inside = {"container-read-only-rootfs": ()}  # what a program says inside goes elsewhere than srun's stderr
+    lines = inside.get(name, facts(name).lines)
+    found = classify(facts(name, started=True, lines=lines))
+    assert (found.kind, found.node) == (kind, node), found
+
+
+@pytest.mark.parametrize(("name", "kind", "node"), table(IMPORT))
+def test_an_import_that_failed(name: str, kind: Kind, node: bool) -> None:  # noqa: FBT001 - a table's column
+    """The registry's word decides whether trying again is of use."""
+    found = classify(facts(name, asked=False, ended=int(Exit.IMAGE_FAILED), runs_ended=True))
+    assert (found.kind, found.node) == (kind, node), found
+
+
+def test_charliecloud() -> None:
+    """What ch-run says when it cannot start a container."""
+    benchmark = {"bind-target-missing", "command-missing", "not-executable"}
+    for name, case in CHARLIECLOUD.items():
+        lines = tuple(case["stderr"].splitlines())
+        found = classify(Facts(state="FAILED", begun=True, asked=True, ended=case["rc"], runs_ended=False, lines=lines))
+        assert (found.kind, found.node) == ((Kind.BENCHMARK, False) if name in benchmark else NODE), name
+        assert found.cause != "the container never started", name
+
+
+def test_a_prolog_that_fails_is_told_from_a_scancel_by_the_nodes_reason() -> None:
+    """Both say CANCELLED 0:0 with --no-requeue."""
+    silent = facts("prolog-fails-no-requeue", begun=False, asked=False, lines=())
+    assert classify(silent).kind is Kind.CANCELLED
+    drained = facts("prolog-fails-no-requeue", begun=False, asked=False, lines=(), node="mi0", node_reason="Prolog error")
+    found = classify(drained)
+    assert (found.kind, found.node, found.evidence) == (Kind.INFRA, True, ("Slurm says of mi0: Prolog error",))
+    held = facts("prolog-fails-requeue", begun=False, asked=False, lines=())
+    assert classify(held).kind is Kind.INFRA
+
+
+def test_a_batch_script_that_could_not_be_started_is_the_nodes_fault() -> None:
+    """Slurm says FAILED 0:53 JobLaunchFailure, and nothing else; the same reason after a beginning is not."""
+    never = facts("batch-output-folder-missing", begun=False, asked=False, ended=None)
+    assert (classify(never).kind, classify(never).node) == NODE
+    begun = facts("batch-output-folder-missing", begun=True, asked=False, ended=None)
+    assert classify(begun).kind is Kind.BENCHMARK
+
+
+def test_srun_says_0_after_a_node_failure() -> None:
+    """So a run counts as ended only by its own last word."""
+    zero = facts("node-set-down-srun-container", started=True, ended=0, runs_ended=False, state="COMPLETED")
+    assert classify(zero).kind is Kind.INFRA
+    silent = Facts(state="COMPLETED", begun=True, asked=True, started=True, ended=0, runs_ended=False)
+    assert (classify(silent).kind, classify(silent).exit_code) == (Kind.BENCHMARK, Exit.JOB_FAILED)
+    well = Facts(state="COMPLETED", begun=True, asked=True, started=True, ended=0, runs_ended=True)
+    assert (classify(well).kind, classify(well).exit_code) == (None, Exit.OK)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (Exit.GATE_FAILED, None),
+        (Exit.SERVER_EXITED, Kind.SERVER),
+        (Exit.SERVER_NOT_READY, Kind.SERVER),
+        (Exit.SERVER_DIED, Kind.SERVER),
+        (Exit.CLIENT_FAILED, Kind.BENCHMARK),
+        (Exit.MODEL_MISSING, Kind.BENCHMARK),
+        (Exit.PREFLIGHT_FAILED, Kind.INFRA),
+        (Exit.PORT_TAKEN, Kind.INFRA),
+        (Exit.STORAGE_FULL, Kind.INFRA),
+        (Exit.BUG, Kind.BENCHMARK),
+    ],
+)
+def test_the_node_programs_own_word(code: Exit, kind: Kind | None) -> None:
+    """It knows best, once it has started."""
+    found = classify(Facts(state="FAILED", begun=True, asked=True, started=True, ended=int(code)))
+    assert (found.kind, found.exit_code) == (kind, code)
+
+
+def test_without_evidence_it_is_the_benchmarks() -> None:
+    """And Slurm's last word is shown."""
+    found = classify(Facts(state="FAILED", exit_code="7:0", reason="NonZeroExitCode", begun=True))
+    assert found.kind is Kind.BENCHMARK
+    assert found.evidence[0] == "Slurm says FAILED 7:0 NonZeroExitCode"
+
+
+def test_a_failed_check_outside_the_container_is_its_own_evidence() -> None:
+    """One line, as the check said it."""
+    found = classify(Facts(state="FAILED", begun=True, ended=20, preflight=("7 GPUs where 8 are wanted",)))
+    assert (found.kind, found.node, found.cause) == (Kind.INFRA, True, "7 GPUs where 8 are wanted")
+
+
+def test_every_row_has_a_line_that_was_captured() -> None:
+    """Rows without one are named here with their reason, so that none is invented unseen."""
+    texts = [
+        line
+        for case in [*CASES.values(), *CHARLIECLOUD.values()]
+        for line in f"{case.get('stderr') or ''}\n{case.get('batch_output') or ''}".splitlines()
+    ]
+    unseen = {row.pattern for row in LINES if not any(re.search(row.pattern, text) for text in texts)}
+    assert unseen == {
+        r"(unshare failed|can.t init user\+mount namespaces): Operation not permitted",  # unshare(2): EPERM
+        r"^servematrix: (No such file or directory|Permission denied): ",  # our own words: test_image.py
+        r"Unable to create step for job .*already completing",  # test_faults.py, at a time limit
+        r"Communication connection failure|Zero Bytes were transmitted",  # slurm_strerror(3): a node's network
+        r"could not open stdout file|IO setup failed",  # slurmstepd's own texts; here the job was refused before
+        r"Disk quota exceeded",  # errno(3), as are the three below
+        r"Input/output error|Structure needs cleaning",
+        r"Stale file handle|Transport endpoint is not connected",
+    }
+    states = {(case.get("slurm") or {}).get("state") for case in CASES.values()}
+    assert set(STATES) - states == {"BOOT_FAIL", "LAUNCH_FAILED", "RECONFIG_FAIL", "REVOKED", "DEADLINE", "OUT_OF_MEMORY"}
+    reasons = {(case.get("slurm") or {}).get("reason") for case in CASES.values()}
+    assert set(HELD) - reasons == {"JobHoldMaxRequeue", "BadConstraints"}
