@@ -100,6 +100,12 @@ HELD = {
     ),
     "JobHoldMaxRequeue": Row("", Kind.INFRA, "Slurm started the job too often, and holds it"),
     "DependencyNeverSatisfied": Row("", Kind.BENCHMARK, "the job waits for one that will never end well"),
+    "PartitionTimeLimit": Row("", Kind.BENCHMARK, "the partition takes no job that long: lower limits.walltime_s"),
+    "PartitionNodeLimit": Row("", Kind.BENCHMARK, "the partition is too small for the job"),
+    "QOSMaxWallDurationPerJobLimit": Row("", Kind.BENCHMARK, "the QOS takes no job that long: lower limits.walltime_s"),
+    "AssocMaxWallDurationPerJobLimit": Row("", Kind.BENCHMARK, "the account takes no job that long: lower limits.walltime_s"),
+    "InvalidAccount": Row("", Kind.BENCHMARK, "Slurm does not know the account (slurm.options)"),
+    "InvalidQOS": Row("", Kind.BENCHMARK, "Slurm does not know the QOS (slurm.options)"),
     "BadConstraints": Row("", Kind.BENCHMARK, "no node of the cluster fits the job, quarantined ones aside"),
 }
 """Reasons of a waiting job for which waiting is no use."""

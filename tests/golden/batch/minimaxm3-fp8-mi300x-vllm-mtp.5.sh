@@ -1,0 +1,130 @@
+#!/usr/bin/env bash
+#SBATCH --job-name=servematrix/organisation-repository/42/0123456789ab/89abcdef/minimaxm3-fp8-mi300x-vllm-mtp.tp8-ep8/0
+#SBATCH --partition=compute
+#SBATCH --nodes=1
+#SBATCH --ntasks=1
+#SBATCH --gres=gpu:8
+#SBATCH --cpus-per-task=256
+#SBATCH --time=276
+#SBATCH --dependency=singleton
+#SBATCH --chdir=/
+#SBATCH --export=ALL
+#SBATCH --output=/tmp/servematrix-13e66ad5d61a.log
+#SBATCH --open-mode=append
+#SBATCH --no-requeue
+#
+# minimaxm3-fp8-mi300x-vllm-mtp.tp8-ep8, attempt 0: 2 points, 2 run(s), each one container start.
+# This script stays outside the container. What it says to the launcher are lines of events.jsonl.
+
+set -uo pipefail
+umask 077
+unset "${!SBATCH_@}"
+export PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin
+export LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1
+work=/raid/servematrix/spool-1000/13e66ad5d61a   # this job's folder on the node
+out=/raid/servematrix/spool-1000/13e66ad5d61a/results   # results, which wait here until they are fetched
+export TMPDIR=/raid/servematrix/spool-1000/13e66ad5d61a/scratch
+export ENROOT_TEMP_PATH=/raid/servematrix/spool-1000/13e66ad5d61a/scratch
+export ENROOT_CACHE_PATH=/raid/servematrix/squash/layers
+export XDG_RUNTIME_DIR=/tmp/enroot-runtime-1000
+
+main() {
+  begin
+  outside preflight utils.node.host.ready
+  outside image utils.node.host.image # vllm/vllm-openai-rocm:v0.32.0
+  trap 'stopped=1' TERM INT
+  canary canary
+  measure run-0-head in_head
+  measure run-1-head in_head
+  finish "$worst"
+}
+
+# shellcheck disable=SC2317 # called by its name
+in_head() {
+  srun \
+    --ntasks=1 \
+    --cpus-per-task=256 \
+    --export=TMPDIR=/workspace/scratch,HOME=/workspace/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1 \
+    --container-image=/raid/servematrix/squash/vllm+vllm-openai-rocm+v0.32.0.sqsh \
+    --container-mounts=/raid/servematrix/spool-1000/13e66ad5d61a:/workspace,/raid/servematrix/spool-1000/13e66ad5d61a/payload:/workspace/payload:ro,/raid/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
+    --container-workdir=/workspace/payload \
+    --no-container-mount-home \
+    --container-writable \
+    --container-remap-root \
+    --no-container-entrypoint \
+    "$@"
+}
+
+begin() {
+  if [ -e "$work/done" ]; then # the same job, submitted twice: what the first one left is what is wanted
+    read -r code <"$work/done"
+    exit "$code"
+  fi
+  rm -rf "$work"
+  if ! { mkdir -p "$work/payload" "$work/scratch" "$work/results" "$work/image" "$out" && : >>"$out/events.jsonl"; }; then
+    echo "servematrix: $work or $out cannot be made on $(hostname)" >&2
+    exit 23
+  fi
+  say '"kind":"begin","name":"%s","facts":{"slurm":%d,"restarts":%d}' \
+    "${SLURMD_NODENAME:-}" "${SLURM_JOB_ID:-0}" "${SLURM_RESTART_COUNT:-0}"
+  { mkdir -p "$XDG_RUNTIME_DIR" && chmod 0700 "$XDG_RUNTIME_DIR"; } || finish 20
+  payload | tar -xz -C "$work/payload" 2>"$out/payload.log" || finish 23
+}
+
+outside() { # a name, and a module of ours that runs outside the container
+  (cd "$work/payload" && exec python3 -s -m "$2" /raid/servematrix/spool-1000/13e66ad5d61a/payload/host.json "$out/found.json") \
+    >>"$out/events.jsonl" 2>"$out/$1.log" || finish "$?"
+}
+
+start() { # a run's name, the function that enters its container, where its events go
+  say '"kind":"srun","name":"%s"' "$1"
+  # The first thing inside says that it is there; what is said inside and what is said outside are different evidence.
+  # shellcheck disable=SC2016 # the inner shell expands this
+  "$2" sh -c ': >"$1.started" && exec 2>"$1.err" && shift && exec "$@"' sh /workspace/results"/$1" \
+    python3 -s -m utils.node /workspace/payload"/$1.json" /workspace/results/found.json \
+    >>"$out/events.jsonl" 2>"$out/$1.srun.log" &
+  local run=$!
+  wait "$run"
+  code=$?
+  while kill -0 "$run" 2>/dev/null; do # a signal ended the wait, not the run
+    wait "$run"
+    code=$?
+  done
+  say '"kind":"srun","name":"%s","facts":{"exit":%d}' "$1" "$code"
+}
+
+canary() { # the smallest point on a server that nobody judges: it fails early, and warms caches
+  start "$1" in_head
+  [ "$code" -eq 0 ] || [ "$code" -eq 42 ] || finish "$code"
+}
+
+measure() {
+  start "$@"
+  [ "$code" -le "$worst" ] || worst=$code
+  # What does not start now does not start next time; the rest would only take long to say so.
+  if [ "$stopped" -eq 1 ] || [ "$code" -gt 42 ] || { [ "$code" -gt 0 ] && [ "$code" -lt 33 ]; }; then finish "$worst"; fi
+}
+
+finish() {
+  rm -rf "$work/scratch"
+  say '"kind":"end","name":"job","facts":{"exit":%d}' "$1"
+  echo "$1" >"$work/.done" && mv "$work/.done" "$work/done"
+  if [ -e "$work/follower.lock" ]; then flock -w 45 "$work/follower.lock" true 2>/dev/null; fi
+  exit "$1"
+}
+
+say() { # a format of ours with values that Slurm made
+  local format=$1
+  shift
+  # shellcheck disable=SC2059 # the format is a constant of this script
+  printf "{$format}\n" "$@" >>"$out/events.jsonl"
+}
+
+payload() {
+  base64 -d <<'PAYLOAD'
+cGF5bG9hZCBvZiB0aGlzIGpvYgo=
+PAYLOAD
+}
+
+worst=0 stopped=0 code=0
+main
