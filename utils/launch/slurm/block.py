@@ -16,7 +16,7 @@ from utils.launch.slurm import batch, client, fetch, states
 from utils.launch.slurm.client import SlurmError
 from utils.launch.slurm.names import folder
 from utils.launch.slurm.poll import accounted
-from utils.launch.slurm.receive import Shared, Staged, is_last
+from utils.launch.slurm.receive import Left, Shared, Staged, is_last
 from utils.node import process, record
 
 if TYPE_CHECKING:
@@ -164,7 +164,14 @@ class Block:
             exclude=tuple(exclude),
         )
         self.source = Shared(self.attempt.results) if self.attempt.shared else None
-        self.state, self.begun, self.asked, self.runs_ended, self.ended, self.over_s = None, False, 0, 0, None, None
+        self.state, self.begun, self.asked, self.runs_ended, self.ended, self.over_s = (
+            None,
+            False,
+            0,
+            0,
+            None,
+            None,
+        )
         self.failed_checks, self.told, self.sent, self.unanswered = [], "", False, 0
         self.fetching, self.closed = False, None
         self.looked_s = time.monotonic()
@@ -276,7 +283,7 @@ class Block:
         if self.ended is None:  # the first one, or the one before came too early, or lost its connection
             self.close()
             where = fetch.in_job(state.id)
-            self.source = Staged.start(where, self.attempt.left, self.attempt.results, seen=seen, hold_s=-1)
+            self.source = Staged.start(where, self._left(), self.attempt.results, seen=seen, hold_s=-1)
 
     def _restarted(self, state: JobState) -> None:
         """Slurm itself began the job anew: what came before is kept, and is not judged."""
@@ -290,6 +297,8 @@ class Block:
             self.set_aside("Slurm started the job again")
         self.close()
         self._renew(self.memory.attempt, keep=self.memory)
+        if isinstance(self.source, Shared):
+            self.source.restarts = state.restarts
 
     def _nothing_known(self) -> None:
         """Slurm does not know the name: not yet, not any more, or it was never accepted."""
@@ -331,7 +340,7 @@ class Block:
         if not self.fetching and self._fetch_rest():
             return
         if isinstance(self.source, Staged) and (
-            problem := fetch.problem(self.source, self.attempt.left, self.memory.node)
+            problem := fetch.problem(self.source, self._left(), self.memory.node)
         ):
             self.emit({"kind": "note", "text": problem})
         self.close()
@@ -362,9 +371,12 @@ class Block:
         self.close()
         seen = self.source.seen if isinstance(self.source, Staged) else 0
         where = fetch.on_node(self.attempt.cluster, node)
-        self.source = Staged.start(where, self.attempt.left, self.attempt.results, seen=seen, hold_s=0)
+        self.source = Staged.start(where, self._left(), self.attempt.results, seen=seen, hold_s=0)
         self.fetching = True
         return True
+
+    def _left(self) -> Left:
+        return replace(self.attempt.left, restarts=self.state.restarts if self.state else 0)
 
     def _facts(self) -> failures.Facts:
         results = self.attempt.results

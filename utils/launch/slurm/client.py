@@ -50,7 +50,9 @@ def environment() -> dict[str, str]:
     }
 
 
-def call(command: Sequence[str], text: str = "", limit_s: float = LIMIT_S, env: dict[str, str] | None = None) -> str:
+def call(
+    command: Sequence[str], text: str = "", limit_s: float = LIMIT_S, env: dict[str, str] | None = None
+) -> str:
     """What a command prints.
 
     Raises:
@@ -85,7 +87,11 @@ def call(command: Sequence[str], text: str = "", limit_s: float = LIMIT_S, env: 
 
 def submit(script: str) -> int:
     """`sbatch --parsable`, the script on stdin: the job's number (`JOB` or `JOB;CLUSTER`, sbatch(1))."""
-    env = {name: value for name, value in environment().items() if name in {"PATH", "SLURM_CONF", "SLURM_CLUSTERS"}}
+    env = {
+        name: value
+        for name, value in environment().items()
+        if name in {"PATH", "SLURM_CONF", "SLURM_CLUSTERS"}
+    }
     said = call(["sbatch", "--parsable"], script, env=env).strip()
     number = said.splitlines()[-1].split(";")[0] if said else ""
     if not number.isdecimal():

@@ -43,6 +43,8 @@ class Shared:
     """The nodes write to a folder that this side sees."""
 
     folder: Path
+    restarts: int = 0
+    """How often Slurm started the job again; what an earlier start wrote is not read."""
     over: bool = False
     _position: int = 0
 
@@ -55,6 +57,8 @@ class Shared:
         except OSError:
             return []
         whole = chunk[: chunk.rfind(b"\n") + 1]
+        if self._position == 0 and self.restarts and not _begun(whole, self.restarts):
+            return []
         self._position += len(whole)
         found = [events.from_line(line) for line in whole.decode(errors="replace").splitlines()]
         self.over = self.over or any(is_last(event) for event in found)
@@ -73,6 +77,8 @@ class Left:
     log: str
     """Slurm's own log of it, or an empty text where that is with the results."""
     python: str
+    restarts: int = 0
+    """How often Slurm started the job again."""
 
 
 @dataclass(slots=True)
@@ -99,7 +105,7 @@ class Staged:
     def start(cls, where: list[str], left: Left, folder: Path, *, seen: int, hold_s: float) -> Staged:
         """Run the follower: `where` says on which node (`srun …`), `hold_s` below 0 stays as long as the job runs."""
         code = Path(follow.__file__).read_text()
-        command = [*where, left.python, "-s", "-c", code, left.work, left.log, str(seen), str(hold_s)]
+        command = [*where, left.python, "-s", "-c", code, left.work, left.log, str(seen), str(hold_s), str(left.restarts)]
         handle = subprocess.Popen(
             command,
             env=client.environment(),
@@ -180,6 +186,11 @@ class Staged:
             if stream:
                 with contextlib.suppress(BrokenPipeError):
                     stream.close()
+
+
+def _begun(text: bytes, restarts: int) -> bool:
+    first = events.from_line(text.split(b"\n", 1)[0].decode(errors="replace"))
+    return int(first.get("facts", {}).get("restarts", 0)) >= restarts
 
 
 def is_last(event: Event) -> bool:

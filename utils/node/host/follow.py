@@ -1,6 +1,6 @@
 """Sends a job's spool over stdout, line by line, while the job writes it and afterwards.
 
-Alone in one file, because it is sent as `python3 -c` and so needs nothing on the node: `… SPOOL LOG LINES HOLD_S`. Each line
+Alone in one file, because it is sent as `python3 -c` and so needs nothing on the node: `… SPOOL LOG LINES HOLD_S RESTARTS`. Each line
 is JSON, either {"event": …} or {"file": name, "sha256": …, "data": zlib, base64}. Files of a point come before the event
 that tells of the point. The last line is {"end": true}; the receiver answers `ok` on stdin once it has everything on
 disk, and only then is the spool removed.
@@ -36,6 +36,14 @@ class Spool:
         self.skip = seen
         self.sent: dict[Path, tuple[int, int]] = {}
         self.position = 0
+
+    def begun(self, restarts: int) -> bool:
+        """Whether this is the spool of the job's last start; until that one begins, what an earlier start left lies here."""
+        try:
+            with (self.results / "events.jsonl").open("rb") as file:
+                return int(json.loads(file.readline())["facts"]["restarts"]) >= restarts
+        except (OSError, ValueError, KeyError, TypeError):
+            return restarts == 0
 
     def over(self) -> bool:
         """Whether the job wrote its last word."""
@@ -94,14 +102,14 @@ def out(content: dict[str, object]) -> None:
     sys.stdout.flush()
 
 
-def main(folder: str, log: str, seen: str, hold_s: str) -> int:
+def main(folder: str, log: str, seen: str, hold_s: str, restarts: str) -> int:
     """Follow to the end; without news for `hold_s` from a job that does not run any more, stop."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(
             number, signal.SIG_IGN
         )  # a cancelled job ends this step too: what it still writes is wanted
     spool = Spool(Path(folder), int(seen))
-    if not spool.results.is_dir():
+    if not (spool.results.is_dir() and spool.begun(int(restarts))):
         if Path(log).is_file() and float(hold_s) >= 0:
             spool.send(Path(log), "slurm.log")
             Path(log).unlink()

@@ -112,7 +112,9 @@ def test_a_template_cannot_use_a_name_that_nobody_gives() -> None:
 def test_options_that_the_harness_needs_cannot_be_overruled() -> None:
     """A cluster file may add options, not take these."""
     attempt = next(iter(attempts().values()))
-    slurm = (attempt.cluster.slurm or Slurm()).model_copy(update={"options": {"requeue": "", "account": "perf"}})
+    slurm = (attempt.cluster.slurm or Slurm()).model_copy(
+        update={"options": {"requeue": "", "account": "perf"}}
+    )
     with pytest.raises(HarnessError, match="slurm.options must not set requeue"):
         batch.options(replace(attempt, cluster=attempt.cluster.model_copy(update={"slurm": slurm})))
     slurm = slurm.model_copy(update={"options": {"account": "perf", "exclusive": ""}})
@@ -145,7 +147,15 @@ def test_the_payload_has_the_same_bytes_every_time() -> None:
     with tarfile.open(fileobj=io.BytesIO(first.content)) as tar:
         names_in = tar.getnames()
         job = json.loads(tar.extractfile("run-1-head.json").read())  # type: ignore[union-attr]  # it is a file
-    assert {name.split("/")[0] for name in names_in} == {"matrix", "utils", "tree", "host.json", "canary.json", "run-0-head.json", "run-1-head.json"}
+    assert {name.split("/")[0] for name in names_in} == {
+        "matrix",
+        "utils",
+        "tree",
+        "host.json",
+        "canary.json",
+        "run-0-head.json",
+        "run-1-head.json",
+    }
     assert {name.split("/")[1] for name in names_in if name.startswith("utils/")} == {"__init__.py", "node"}
     assert job["runs"] == [{"index": 1, "arm": "head"}]
     assert len(first.text()) < 200_000

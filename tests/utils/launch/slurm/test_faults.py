@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import stat
+import time
 from pathlib import Path
 
 import pytest
 
 from matrix.errors import Exit
 from tests.slurm.site import Site
+
+
+pytestmark = pytest.mark.slurm
 
 
 def node_of_the_job(site: Site) -> tuple[str, str]:
@@ -81,16 +85,34 @@ def test_a_drained_node_lets_its_job_end(site: Site) -> None:
 
 @pytest.mark.parametrize("storage", ["shared", "staged"])
 def test_a_time_limit_keeps_what_was_measured_and_is_not_tried_again(site: Site, storage: str) -> None:
-    """TIMEOUT is nobody's infrastructure."""
+    """The job's time is up between or in runs."""
     launcher = site.start(storage, "--runs", "30")
     site.wait_for_record(storage)
     job, _ = node_of_the_job(site)
     site.slurm.call("scontrol", "update", f"jobid={job}", "EndTime=now")
     text, _ = launcher.communicate(timeout=90)
     assert launcher.returncode == Exit.JOB_TIMEOUT, text
-    assert "timeout: the job ran into its time limit" in text
-    assert site.every_job() == {job: "TIMEOUT"}
+    assert "timeout: the job" in text
+    assert list(site.every_job()) == [job]
     assert site.statuses(storage)[0] == "measured"
+    assert site.left_on_nodes() == []
+
+
+@pytest.mark.parametrize("storage", ["shared", "staged"])
+def test_slurms_own_timeout_is_not_infra(site: Site, storage: str) -> None:
+    """A server that is never ready takes all of the job's time."""
+    site.cluster(storage, {"ready_s: 5": "ready_s: 500"})
+    site.recipe("never-ready")
+    launcher = site.start(storage)
+    job, node = node_of_the_job(site)
+    spool = site.slurm.node_path(node, Path("/tmp"))  # noqa: S108 - the node's own
+    site.wait(lambda: [*site.out(storage).rglob("canary.started"), *spool.rglob("canary.started")])
+    site.slurm.call("scontrol", "update", f"jobid={job}", "EndTime=now")
+    text, _ = launcher.communicate(timeout=90)
+    assert launcher.returncode == Exit.JOB_TIMEOUT, text
+    assert "timeout: the job ran into its time limit" in text
+    assert "Slurm says TIMEOUT" in text
+    assert site.every_job() == {job: "TIMEOUT"}
     assert site.left_on_nodes() == []
 
 
@@ -131,14 +153,14 @@ def test_a_full_disk_on_a_node_is_the_nodes_fault(site: Site) -> None:
 
 def test_a_controller_that_is_away_for_a_while_costs_nothing(site: Site) -> None:
     """Jobs live on, and so does the launcher."""
-    launcher = site.start("shared")
-    site.wait(lambda: "RUNNING" in site.jobs().values())
-    site.slurm.stop_controller()
+    launcher = site.start("shared", "--runs", "2")
     site.wait_for_record("shared")
+    site.slurm.stop_controller()
+    time.sleep(4)
     site.slurm.start_controller()
     text, _ = launcher.communicate(timeout=60)
     assert launcher.returncode == 0, text
-    assert site.statuses("shared") == ["measured"] * 2
+    assert site.statuses("shared") == ["measured"] * 4
 
 
 def test_slurm_starting_the_job_again_runs_the_block_anew(site: Site) -> None:

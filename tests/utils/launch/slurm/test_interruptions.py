@@ -10,6 +10,7 @@ import pytest
 from matrix.errors import Exit
 from tests.slurm.site import Site, end
 
+pytestmark = pytest.mark.slurm
 STORAGES = pytest.mark.parametrize("storage", ["shared", "staged"])
 
 

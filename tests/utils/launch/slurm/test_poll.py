@@ -16,7 +16,14 @@ from utils.launch.slurm.quarantine import Quarantine
 
 def row(number: int, state: str = "RUNNING", name: str = "servematrix/r/0/h/run/job/0", **more: str) -> str:
     """A line of squeue, cut to its columns."""
-    cells = {"JobID": str(number), "State": state, "exit_code": "0", "RestartCnt": "0", "NodeList": "mi0", "Reason": "None"}
+    cells = {
+        "JobID": str(number),
+        "State": state,
+        "exit_code": "0",
+        "RestartCnt": "0",
+        "NodeList": "mi0",
+        "Reason": "None",
+    }
     cells |= {"Name": name} | more
     return "".join(cells[column][:width].ljust(width) for column, width in states.COLUMNS)
 
@@ -44,7 +51,9 @@ def test_rows_of_sacct() -> None:
     assert (found.state, found.exit_code, found.node, found.name) == ("CANCELLED", "0:15", "mi1", "a/b|c")
 
 
-@pytest.mark.parametrize("state", ["COMPLETED", "FAILED", "NODE_FAIL", "PREEMPTED", "TIMEOUT", "OUT_OF_MEMORY", "BOOT_FAIL"])
+@pytest.mark.parametrize(
+    "state", ["COMPLETED", "FAILED", "NODE_FAIL", "PREEMPTED", "TIMEOUT", "OUT_OF_MEMORY", "BOOT_FAIL"]
+)
 def test_ends(state: str) -> None:
     """Whatever neither waits nor runs is over."""
     (found,) = states.from_squeue(row(1, state))

@@ -114,7 +114,9 @@ def test_a_spool_that_is_not_there(tmp_path: Path) -> None:
 
 def sent(name: str, content: bytes, sha256: str | None = None) -> bytes:
     data = base64.b64encode(zlib.compress(content)).decode()
-    return json.dumps({"file": name, "sha256": sha256 or hashlib.sha256(content).hexdigest(), "data": data}).encode()
+    return json.dumps(
+        {"file": name, "sha256": sha256 or hashlib.sha256(content).hexdigest(), "data": data}
+    ).encode()
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/x", "a/../../x", "", "a\0b"])
@@ -139,7 +141,28 @@ def test_a_content_that_is_not_as_announced_is_refused(tmp_path: Path) -> None:
     source.handle.wait()
 
 
-def test_a_large_log_is_cut_at_its_front(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_an_earlier_start_of_the_job_left_is_not_read(tmp_path: Path) -> None:
+    """Slurm started it again; until it has begun, its spool is another's."""
+    folder = spool(tmp_path)
+    say(folder, kind="begin", facts={"restarts": 0})
+    (folder / "done").write_text("143")
+    left = Left(str(folder), "", sys.executable, restarts=1)
+    early = Staged.start([], left, tmp_path / "here", seen=0, hold_s=-1)
+    assert read_to_end(early) == []
+    assert early.missing
+    shared = Shared(folder / "results", restarts=1)
+    assert shared.read() == []
+    (folder / "results/events.jsonl").unlink()
+    (folder / "done").unlink()
+    say(folder, kind="begin", facts={"restarts": 1})
+    assert [event["kind"] for event in shared.read()] == ["begin"]
+    late = Staged.start([], left, tmp_path / "here", seen=0, hold_s=0)
+    assert read_to_end(late) == ["begin"]
+
+
+def test_a_large_log_is_cut_at_its_front(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Its end is what tells why."""
     monkeypatch.setattr(follow, "LARGEST", 10)
     folder = spool(tmp_path)

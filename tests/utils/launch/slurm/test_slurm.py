@@ -6,6 +6,7 @@ import pytest
 
 from tests.slurm.site import Site
 
+pytestmark = pytest.mark.slurm
 STORAGES = pytest.mark.parametrize("storage", ["shared", "staged"])
 
 

@@ -25,7 +25,10 @@ AMD_STATIC = {
     "limit": {"max_power": {"value": 750, "unit": "W"}, "socket_power": {"value": 700, "unit": "W"}},
     "driver": {"name": "amdgpu", "version": "6.10.5"},
 }
-AMD_METRIC = {"gpu": 0, "clock": {"gfx_0": {"clk": {"value": 132, "unit": "MHz"}, "max_clk": {"value": 2100, "unit": "MHz"}}}}
+AMD_METRIC = {
+    "gpu": 0,
+    "clock": {"gfx_0": {"clk": {"value": 132, "unit": "MHz"}, "max_clk": {"value": 2100, "unit": "MHz"}}},
+}
 
 
 def host(tmp_path: Path, **changes: Any) -> dict[str, Any]:
@@ -64,7 +67,9 @@ def test_it_runs_on_a_bare_python_and_writes_what_it_found(tmp_path: Path) -> No
     assert all(json.loads(line)["facts"]["passed"] for line in done.stdout.splitlines())
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "utils/node/host").glob("*.py")) + [ROOT / "utils/node/preflight.py"])
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "utils/node/host").glob("*.py")) + [ROOT / "utils/node/preflight.py"]
+)
 def test_its_syntax_is_that_of_python_3_9(path: Path) -> None:
     """Nodes of long-lived distributions have no newer one; annotations are text there."""
     tree = ast.parse(path.read_text(), feature_version=(3, 9))
@@ -82,7 +87,10 @@ def test_each_thing_that_is_wrong_has_a_cause_in_one_line(tmp_path: Path) -> Non
         ({"folders": {"spool": str(tmp_path / "a-file/x")}}, "(paths.spool): Not a directory"),
         ({"folders": {"squash": "/proc/x"}}, "/proc/x (paths.squash)"),
         ({"models": str(tmp_path / "models")}, "(paths.models); is the node's disk mounted?"),
-        ({"devices": ["/dev/nosuch"]}, "/dev/nosuch is missing, empty or closed to this user (container.devices)"),
+        (
+            {"devices": ["/dev/nosuch"]},
+            "/dev/nosuch is missing, empty or closed to this user (container.devices)",
+        ),
         ({"devices": [str(tmp_path / "empty")]}, "missing, empty or closed"),
         ({"kind": "rocm"}, "0 GPUs where 8 are wanted"),
     ]
@@ -132,7 +140,9 @@ def test_a_runtime_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for name, text in (("enroot", "echo 4.1.2"), ("srun", "echo --container-name")):
         write(tmp_path / name, f"#!/bin/sh\n{text}\n")
         (tmp_path / name).chmod(0o755)
-    assert failed(host(tmp_path, runtime="pyxis")) == ["pyxis is missing on this node: srun knows no --container-image"]
+    assert failed(host(tmp_path, runtime="pyxis")) == [
+        "pyxis is missing on this node: srun knows no --container-image"
+    ]
     write(tmp_path / "srun", "#!/bin/sh\necho '      --container-image=...  [pyxis] the image'\n")
     assert failed(host(tmp_path, runtime="pyxis")) == []
     assert ready.runtime_version("pyxis") == "enroot 4.1.2, pyxis"
@@ -142,7 +152,10 @@ def kfd(root: Path, count: int) -> Path:
     """A KFD topology as the kernel lays it out: two CPUs, then GPUs."""
     for number in range(2 + count):
         units = 0 if number < 2 else 1216
-        write(root / f"topology/nodes/{number}/properties", f"cpu_cores_count 96\nsimd_count {units}\nmem_banks_count 1\n")
+        write(
+            root / f"topology/nodes/{number}/properties",
+            f"cpu_cores_count 96\nsimd_count {units}\nmem_banks_count 1\n",
+        )
     return root
 
 
@@ -200,7 +213,9 @@ def test_facts_of_nvidia_smi() -> None:
     assert gpus.nvidia("") == {}
 
 
-def test_a_power_cap_or_clock_that_differs_is_no_node_for_us(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_power_cap_or_clock_that_differs_is_no_node_for_us(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """And where no tool tells, nothing is held against the node."""
     monkeypatch.setattr(gpus, "facts", lambda _: {"power_cap_w": 550, "clock_mhz": 2100})
     asked = host(tmp_path, power_cap_w=750, clock_mhz=2100)
@@ -231,10 +246,15 @@ def test_an_image_is_imported_once(tmp_path: Path) -> None:
     assert ensure(tmp_path) == first
     assert imports(tmp_path) == 1
     assert first["sha256"] == image.digest(tmp_path / "source")
-    assert sorted(path.name for path in (tmp_path / "squash").iterdir() if "lock" not in path.name) == ["app.sqsh", "app.sqsh.json"]
+    assert sorted(path.name for path in (tmp_path / "squash").iterdir() if "lock" not in path.name) == [
+        "app.sqsh",
+        "app.sqsh.json",
+    ]
 
 
-def test_flipped_bits_are_found_and_the_image_is_imported_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_flipped_bits_are_found_and_the_image_is_imported_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Nothing else would tell of them; the way to clear it by hand is named."""
     (tmp_path / "source").write_bytes(b"squash" * 1000)
     ensure(tmp_path)
@@ -266,7 +286,11 @@ def test_an_import_that_fails_leaves_nothing(tmp_path: Path, capsys: pytest.Capt
     broken = ["sh", "-c", 'echo half >"$1"; echo "curl: (7) refused" >&2; exit 7', "sh", image.OUTPUT]
     (tmp_path / "host.json").write_text(json.dumps({"images": [entry(tmp_path, **{"import": broken})]}))
     (tmp_path / "found.json").write_text("{}")
-    assert image.main(str(tmp_path / "host.json"), str(tmp_path / "found.json")) == Exit.IMAGE_FAILED == image.FAILED
+    assert (
+        image.main(str(tmp_path / "host.json"), str(tmp_path / "found.json"))
+        == Exit.IMAGE_FAILED
+        == image.FAILED
+    )
     told = capsys.readouterr()
     assert "curl: (7) refused" in told.err
     assert "org/app:1 could not be imported: curl: (7) refused" in told.out
@@ -278,7 +302,13 @@ def test_an_import_that_fails_leaves_nothing(tmp_path: Path, capsys: pytest.Capt
 
 
 def _ensure(tmp_path: Path) -> None:
-    slow = ["sh", "-c", f'echo x >>{tmp_path}/imports; sleep 0.5; cp {tmp_path}/source "$1"', "sh", image.OUTPUT]
+    slow = [
+        "sh",
+        "-c",
+        f'echo x >>{tmp_path}/imports; sleep 0.5; cp {tmp_path}/source "$1"',
+        "sh",
+        image.OUTPUT,
+    ]
     ensure(tmp_path, **{"import": slow})
 
 

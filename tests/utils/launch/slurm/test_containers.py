@@ -1,0 +1,146 @@
+"""The main job with the REAL vLLM through a real Slurm: without a container, and in charliecloud."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from matrix.errors import Exit
+from tests.slurm.site import Site
+from tests.slurm.vllm_image import image
+from utils.node.host.image import digest
+
+pytestmark = [pytest.mark.real, pytest.mark.slurm]
+TINY = "qwen3moe-tiny-cpu-vllm"
+CLUSTER = """\
+launcher: slurm
+storage: staged
+devices: {{kind: cpu, model: cpu, count: 2}}
+container: {{runtime: charliecloud, mounts: {{{models}: "/mnt:ro"}}}}
+slurm: {{gres: "gpu:8", poll_s: 0.5}}
+paths: {{spool: /tmp/sm-$UID, squash: /var/tmp/{name}-squash, archives: {archives}}}
+env: {{HF_HUB_OFFLINE: "1", VLLM_CPU_KVCACHE_SPACE: "1", VLLM_NO_USAGE_STATS: "1"}}
+limits: {{ready_s: 300, client_s: 600, estimate_start_s: 60, estimate_request_s: 0.5, estimate_tok_per_s: 2000}}
+"""
+RECIPE = "extends: qwen3moe-tiny-cpu-vllm\nimage: archive:{name}\ncluster: boxed\n"
+
+
+def records(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(path.read_bytes()) for path in sorted((out / "jobs").rglob("record.json"))]
+
+
+def server(site: Site) -> int:
+    """The process of `vllm serve`, seen from outside of the node's namespace."""
+    found: list[int] = []
+
+    def look() -> bool:
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                words = path.read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if b"serve" in words and any(b"vllm" in word for word in words[:3]) and b"ch-run" not in words:
+                found.append(int(path.parent.name))
+        return bool(found)
+
+    site.wait(look, limit_s=120)
+    return found[0]
+
+
+def test_the_tiny_recipe_through_slurm_without_a_container(site: Site) -> None:
+    """The recipe's own cluster, only where it runs differs: the same key, gates and fields as from the local launcher."""
+    out = site.base / "nfs" / "real"
+    done = site.call("run", TINY, "--launcher", "slurm", "--out", str(out))
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = records(out)
+    assert [one["status"] for one in found] == ["measured"] * 6
+    assert {len(one["gates"]) for one in found} == {16}
+    planned = json.loads(site.call("plan", TINY, "--format", "json").stdout)
+    assert {one["point"]: one["key"] for one in found} == {
+        point["id"]: point["key"] for job in planned["jobs"] for point in job["points"]
+    }
+    assert found[0]["observed"]["reusable"]
+    assert site.left_on_nodes() == []
+
+
+def test_the_tiny_recipe_in_charliecloud(site: Site) -> None:
+    """A container without home, with an explicit environment, models read-only, images out of sight, hashed before use."""
+    made = image()
+    models = site.base / "nfs" / "models"
+    models.mkdir(exist_ok=True)
+    name = f"sm{os.getpid()}"
+    cluster = CLUSTER.format(models=models, archives=made.parent, name=name)
+    site.add("recipes/clusters/boxed.yaml", cluster)
+    site.add("recipes/boxed.yaml", RECIPE.format(name=made.name))
+    squash = Path(f"/var/tmp/{name}-squash")  # noqa: S108 - outside of the nodes' private /tmp
+    out = site.base / "login" / "boxed"
+    try:
+        launcher = site.start_command("run", "boxed/128x64-tp1-c1", "boxed/256x64-tp1-c4", "--out", str(out))
+        process = server(site)
+        environment = dict(
+            part.split("=", 1)
+            for part in Path(f"/proc/{process}/environ").read_text().split("\0")
+            if "=" in part
+        )
+        mounts = Path(f"/proc/{process}/mountinfo").read_text()
+        text, _ = launcher.communicate(timeout=400)
+        assert launcher.returncode == 0, text
+        found = records(out)
+        assert [one["status"] for one in found] == ["measured"] * 2
+        assert {one["squash_sha256"] for one in found} == {digest(made)}
+        assert found[0]["node"]["runtime"].startswith("charliecloud 0.")
+        assert found[0]["observed"]["parts"]["observed"]["squash_sha256"] == digest(made)
+        assert not found[0]["observed"]["reusable"]
+        assert not [
+            variable for variable in environment if variable.startswith(("SLURM", "GITHUB", "PIP", "SSH"))
+        ]
+        assert environment["HOME"].startswith("/workspace/scratch")
+        points = {line.split()[4]: line.split()[5] for line in mounts.splitlines()}
+        assert points["/mnt"].startswith("ro")
+        assert points["/workspace/payload"].startswith("ro")
+        assert points["/workspace"].startswith("rw")
+        assert not any(
+            str(Path.home()) in line or str(squash) in line.split()[3:5] for line in mounts.splitlines()
+        )
+        assert site.left_on_nodes() == []
+        _flipped_bits_and_a_damaged_image(site, squash / f"archive+{made.name}.sqsh", out)
+    finally:
+        for path in squash.glob(".*"):
+            path.unlink()
+        for path in squash.glob("*"):
+            path.unlink()
+        squash.rmdir()
+
+
+def _flipped_bits_and_a_damaged_image(site: Site, path: Path, out: Path) -> None:
+    """A file that changed since its import is imported anew; nothing else would tell."""
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        byte = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte[0] ^ 1]))
+    started = time.monotonic()
+    done = site.call("run", "boxed/128x64-tp1-c1", "--out", f"{out}-2", "--budget", "1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "is not what was imported (its sha256 differs" in done.stdout
+    assert time.monotonic() - started < 300
+
+
+def test_an_archive_that_is_not_there(site: Site) -> None:
+    """It is the recipe's fault, shown with the file's name, and not tried again."""
+    name = f"sm{os.getpid()}"
+    site.add("recipes/clusters/boxed.yaml", CLUSTER.format(models=site.base, archives="/nosuch", name=name))
+    site.add("recipes/boxed.yaml", RECIPE.format(name="gone.sqsh"))
+    out = site.base / "login" / "gone"
+    done = site.call("run", "boxed/128x64-tp1-c1", "--out", str(out))
+    assert done.returncode == Exit.IMAGE_FAILED, done.stdout
+    assert "benchmark: the image's archive is not there" in done.stdout
+    assert "/nosuch/gone.sqsh" in done.stdout
+    for path in [*Path(f"/var/tmp/{name}-squash").glob(".*")]:  # noqa: S108 - as above
+        path.unlink()
+    Path(f"/var/tmp/{name}-squash").rmdir()  # noqa: S108
