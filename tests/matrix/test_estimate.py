@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from matrix import estimate, select
 from matrix import cluster as clusters
+from matrix import estimate, select
 from matrix.errors import Exit, HarnessError
 from matrix.plan import Plan
 from matrix.source import Folder
@@ -60,7 +60,7 @@ def test_a_job_is_split_where_it_would_be_too_long() -> None:
 
 def test_a_point_that_is_too_long_alone_is_refused() -> None:
     """With what to change."""
-    with pytest.raises(HarnessError, match="alone may take .* fewer --runs") as caught:
+    with pytest.raises(HarnessError, match=r"alone may take .* fewer --runs") as caught:
         shipped("minimaxm3-fp8-mi300x-vllm", runs=4, limit=10800)
     assert caught.value.exit_code is Exit.OVER_BUDGET
 

@@ -162,7 +162,8 @@ class Site:
         for launcher in self.started:
             if launcher.poll() is None:
                 launcher.kill()
-            launcher.communicate()
+            if launcher.stdout and not launcher.stdout.closed:
+                launcher.communicate()
         self.started.clear()
 
     def records(self, storage: str) -> list[dict[str, Any]]:

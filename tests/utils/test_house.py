@@ -41,7 +41,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", BREAKS)
 def test_a_break_is_found(copy: Path, name: str) -> None:
     """Each linter fails on a file that is wrong for it."""
-    command = dict(steps(quick=True, rest=[]))[name]
+    command = dict(steps(quick=True, slurm=False, rest=[]))[name]
     file, text = BREAKS[name]
     old = (copy / file).read_text()
     (copy / file).write_text(old + text)
@@ -57,9 +57,15 @@ def test_a_break_is_found(copy: Path, name: str) -> None:
 
 def test_quick_leaves_out_only_the_real_vllm() -> None:
     """Everything else is always run."""
-    assert [name for name, _ in steps(quick=True, rest=[])] == [*BREAKS, "pytest"]
-    assert dict(steps(quick=True, rest=["-x"]))["pytest"] == ["-m", "pytest", "-m", "not real", "-x"]
-    assert dict(steps(quick=False, rest=[]))["pytest"] == ["-m", "pytest"]
+    assert [name for name, _ in steps(quick=True, slurm=False, rest=[])] == [*BREAKS, "pytest"]
+    assert dict(steps(quick=True, slurm=False, rest=["-x"]))["pytest"] == [
+        *("-m", "pytest", "-m", "not real and not slurm", "-x")
+    ]
+    everything = dict(steps(quick=False, slurm=False, rest=[]))
+    # every test is in one of the two: (real or not slurm) or (slurm and not real)
+    assert everything["pytest"] == ["-m", "pytest", "-m", "real or not slurm"]
+    assert everything["pytest on Slurm"][2:4] == ["-m", "slurm and not real"]
+    assert list(dict(steps(quick=False, slurm=True, rest=[]))) == ["pytest on Slurm"]
 
 
 def test_the_linter_reads_every_file() -> None:

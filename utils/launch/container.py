@@ -18,6 +18,7 @@ ARCHIVE = "archive:"
 """`image: archive:NAME` is a squashfs file below the cluster's paths.archives, for images that no registry serves."""
 
 
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PAYLOAD = "payload"
 """Folder of a job with our code; the working directory of its programs, so that they find it without a PYTHONPATH."""
 
@@ -75,8 +76,8 @@ def squash_name(image: str) -> str:
 
 
 def srun(cluster: Cluster, env: dict[str, str]) -> list[str]:
-    """One task of the allocation. `--export` with names alone sets these and Slurm's own, and nothing else (srun(1))."""
-    line = ["srun", "--ntasks=1"]
+    """One task of the allocation, also where Slurm has not noticed yet that the one before has ended (`--overlap`). `--export` with names alone sets these and Slurm's own, and nothing else (srun(1))."""
+    line = ["srun", "--ntasks=1", "--overlap"]
     if cluster.slurm and cluster.slurm.cpus_per_task:
         line.append(
             f"--cpus-per-task={cluster.slurm.cpus_per_task}"
@@ -184,7 +185,7 @@ class Charliecloud(Squash):
                 folder = shlex.quote(mount.source)
                 steps.append(f"mount --bind {folder} {folder}")
                 steps.append(f"mount -o remount,bind,ro {folder}")
-        inside = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"} | env
+        inside = {"PATH": PATH} | env
         line = [
             "exec",
             "ch-run",
@@ -208,4 +209,4 @@ class Charliecloud(Squash):
         ]
         steps.append(" ".join(words))
         namespace = ["unshare", "--user", "--map-root-user", "--mount"]
-        return [*srun(self.cluster, env), *namespace, "sh", "-ec", "\n".join(steps), "sh"]
+        return [*srun(self.cluster, {"PATH": PATH} | env), *namespace, "sh", "-ec", "\n".join(steps), "sh"]

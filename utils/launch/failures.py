@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import re
 import signal as signals
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from matrix.errors import Exit
 
@@ -53,6 +53,7 @@ LINES = (
     Row(r"failed to create user namespace", Kind.INFRA, "user namespaces are forbidden", node=True),
     Row(r"(unshare failed|can.t init user\+mount namespaces): Operation not permitted", Kind.INFRA, "user namespaces are forbidden", node=True),
     # images and registries
+    Row(r"^servematrix: (No such file or directory|Permission denied): ", Kind.BENCHMARK, "the image's archive is not there"),
     Row(r"fuse: failed to open /dev/fuse|squashfuse: Permission denied|too many FUSE errors", Kind.INFRA, "the node cannot mount squashfs files (fuse)", node=True),
     Row(r"returned error code: (401|403)\b", Kind.BENCHMARK, "the registry wants credentials for the image"),
     Row(r"returned error(?: code)?: 404\b|manifest unknown", Kind.BENCHMARK, "the registry has no such image"),
@@ -64,7 +65,6 @@ LINES = (
     Row(r"Write (on output file )?failed because No space left", Kind.INFRA, "a disk of the node is full", node=True),
     Row(r"Invalid image format|Read on filesystem failed|File system corruption|read_block: failed|Failed to mount: .*sqsh|can.t open SquashFS", Kind.INFRA, "the imported image is damaged, or the node cannot read it", node=True),
     Row(r"No such file or directory: .*\.sqsh|can.t (stat|read): .*\.sqsh: No such file", Kind.INFRA, "the imported image is gone", node=True),
-    Row(r"^servematrix: (No such file or directory|Permission denied): ", Kind.BENCHMARK, "the image's archive is not there"),
     Row(r"enroot-switchroot: failed to execute", Kind.INFRA, "the container's files are incomplete", node=True),
     # disks and mounts
     Row(r"can.t mkdir: .*: Read-only file system", Kind.BENCHMARK, "the image has no folder for a mount: add it, or set container.workdir"),
@@ -174,6 +174,9 @@ def classify(facts: Facts) -> Verdict:
         return _by_row(row, f"Slurm says {facts.state} {facts.reason}".strip())
     if ended is not None and facts.started and facts.runs_ended:
         return _by_code(ended, facts)
+    if ended is Exit.IMAGE_FAILED:
+        found = _by_line(facts.lines) or Verdict(Kind.BENCHMARK, ended.meaning, ended)
+        return found if found.kind is Kind.INFRA else replace(found, exit_code=ended)
     return _by_signs(facts) or _without_signs(facts, ended)
 
 
@@ -245,8 +248,6 @@ def _by_code(code: Exit, facts: Facts) -> Verdict:
         return Verdict(Kind.SERVER, code.meaning, code)
     if code is Exit.CANCELLED:
         return _by_line(facts.lines) or Verdict(Kind.CANCELLED, "somebody cancelled the job", code)
-    if code is Exit.IMAGE_FAILED:
-        return _by_line(facts.lines) or Verdict(Kind.BENCHMARK, code.meaning, code)
     if code in {Exit.OK, Exit.GATE_FAILED}:
         return Verdict(None, "", code)
     return Verdict(Kind.BENCHMARK, code.meaning, code)

@@ -21,6 +21,8 @@ from utils.node.spec import Arm, Provenance
 
 SCHEMA = 1
 FILE = "record.json"
+BROKEN = "broken.json"
+"""Marks a folder whose records are of a block that broke off: kept raw, and never judged."""
 VALUES_NEEDED = {"p50": 5, "p90": 29, "p99": 299, "p999": 2995}
 """Values that a one-sided 95 % bound of a percentile needs: the smallest n with q^n <= 5 %."""
 

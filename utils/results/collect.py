@@ -13,10 +13,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-BROKEN = "broken.json"
-"""Marks a folder whose records are of a block that broke off: kept raw, and never judged."""
-
-
 def collect(folders: Iterable[Path]) -> list[record.Record]:
     """Every record below the folders, by point, then run.
 
@@ -25,7 +21,7 @@ def collect(folders: Iterable[Path]) -> list[record.Record]:
     """
     found = []
     for folder in folders:
-        broken = {mark.parent for mark in folder.rglob(BROKEN)}
+        broken = {mark.parent for mark in folder.rglob(record.BROKEN)}
         below = [path for path in folder.rglob(record.FILE) if broken.isdisjoint(path.parents)]
         paths = sorted(below) if folder.is_dir() else [folder]
         if not paths:

@@ -43,6 +43,7 @@ main() {
 in_head() {
   srun \
     --ntasks=1 \
+    --overlap \
     --cpus-per-task=256 \
     --export=TMPDIR=/workspace/scratch,HOME=/workspace/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1 \
     --container-image=/raid/servematrix/squash/vllm+vllm-openai-rocm+v0.32.0.sqsh \
@@ -65,7 +66,7 @@ begin() {
     echo "servematrix: $work or $out cannot be made on $(hostname)" >&2
     exit 23
   fi
-  say '"kind":"begin","name":"%s","facts":{"slurm":%d,"restarts":%d}' \
+  say '"kind":"begin","name":"%s","facts":{"attempt":0,"slurm":%d,"restarts":%d}' \
     "${SLURMD_NODENAME:-}" "${SLURM_JOB_ID:-0}" "${SLURM_RESTART_COUNT:-0}"
   { mkdir -p "$XDG_RUNTIME_DIR" && chmod 0700 "$XDG_RUNTIME_DIR"; } || finish 20
   payload | tar -xz -C "$work/payload" 2>"$out/payload.log" || finish 23

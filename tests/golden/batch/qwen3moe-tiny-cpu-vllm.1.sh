@@ -36,7 +36,8 @@ main() {
 in_head() {
   srun \
     --ntasks=1 \
-    --export=TMPDIR=/tmp/servematrix-1000/f13862f62ac3/scratch,HOME=/tmp/servematrix-1000/f13862f62ac3/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1,PATH=/usr/local/bin:/usr/bin:/bin \
+    --overlap \
+    --export=TMPDIR=/tmp/servematrix-1000/f13862f62ac3/scratch,HOME=/tmp/servematrix-1000/f13862f62ac3/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1,PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     --chdir=/tmp/servematrix-1000/f13862f62ac3/payload \
     "$@"
 }
@@ -48,13 +49,14 @@ begin() {
   fi
   rm -rf "$work"
   if [ -s "$out/events.jsonl" ]; then # Slurm started this job again: what broke off is kept, and is not judged
-    mv "$out" /home/perf/results/golden/broken/qwen3moe-tiny-cpu-vllm.tp1.0".r${SLURM_RESTART_COUNT:-0}" || exit 23
+    mkdir -p /home/perf/results/golden/broken/qwen3moe-tiny-cpu-vllm.tp1.0 && mv "$out" /home/perf/results/golden/broken/qwen3moe-tiny-cpu-vllm.tp1.0"/start-${SLURM_RESTART_COUNT:-0}" || exit 23
+    echo '{"why": "Slurm started the job again"}' >/home/perf/results/golden/broken/qwen3moe-tiny-cpu-vllm.tp1.0/broken.json
   fi
   if ! { mkdir -p "$work/payload" "$work/scratch" "$work/results" "$work/image" "$out" && : >>"$out/events.jsonl"; }; then
     echo "servematrix: $work or $out cannot be made on $(hostname)" >&2
     exit 23
   fi
-  say '"kind":"begin","name":"%s","facts":{"slurm":%d,"restarts":%d}' \
+  say '"kind":"begin","name":"%s","facts":{"attempt":0,"slurm":%d,"restarts":%d}' \
     "${SLURMD_NODENAME:-}" "${SLURM_JOB_ID:-0}" "${SLURM_RESTART_COUNT:-0}"
   payload | tar -xz -C "$work/payload" 2>"$out/payload.log" || finish 23
 }

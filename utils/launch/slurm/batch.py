@@ -161,7 +161,7 @@ def host_file(attempt: Attempt) -> bytes:
     folders = {name: on_node(getattr(cluster.paths, name)) for name in ("spool", "squash", "runtime")}
     folders = {name: folder for name, folder in folders.items() if folder} | {
         "out": attempt.out,
-        "tmp": "/tmp",
+        "tmp": "/tmp",  # noqa: S108 - asked whether it has room
     }
     content = {
         "runtime": cluster.container.runtime,
@@ -248,7 +248,7 @@ def render(attempt: Attempt, packed: Payload) -> str:
     scratch = attempt.inside("scratch")
     env = {"TMPDIR": scratch, "HOME": scratch, "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
     if cluster.container.runtime == "none":
-        env["PATH"] = "/usr/local/bin:/usr/bin:/bin"
+        env["PATH"] = container.PATH
     outside_env = {"TMPDIR": f"{attempt.work}/scratch"}
     if cluster.container.runtime == "pyxis":
         outside_env["ENROOT_TEMP_PATH"] = f"{attempt.work}/scratch"

@@ -33,7 +33,7 @@ class Identity:
     @property
     def prefix(self) -> str:
         """What the names of all jobs of a run begin with."""
-        return "/".join((PREFIX, self.repository, self.pull, self.head, self.run, ""))
+        return f"{PREFIX}/{self.repository}/{self.pull}/{self.head}/{self.run}/"
 
 
 def identity(root: Path, commit: str, out: Path) -> Identity:

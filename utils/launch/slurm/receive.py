@@ -105,7 +105,18 @@ class Staged:
     def start(cls, where: list[str], left: Left, folder: Path, *, seen: int, hold_s: float) -> Staged:
         """Run the follower: `where` says on which node (`srun …`), `hold_s` below 0 stays as long as the job runs."""
         code = Path(follow.__file__).read_text()
-        command = [*where, left.python, "-s", "-c", code, left.work, left.log, str(seen), str(hold_s), str(left.restarts)]
+        command = [
+            *where,
+            left.python,
+            "-s",
+            "-c",
+            code,
+            left.work,
+            left.log,
+            str(seen),
+            str(hold_s),
+            str(left.restarts),
+        ]
         handle = subprocess.Popen(
             command,
             env=client.environment(),

@@ -89,7 +89,7 @@ def _state(number: str, cells: dict[str, str]) -> JobState:
 
 
 def _exit_code(text: str) -> str:
-    """squeue tells the wait status, such as 768 for 3:0."""
+    """Squeue tells the wait status, such as 768 for 3:0."""
     return f"{int(text) >> 8}:{int(text) & 127}" if text.isdecimal() else text
 
 

@@ -19,8 +19,11 @@ import signal
 import sys
 import time
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 POLL_S = 0.1
 ANSWER_S = 30.0

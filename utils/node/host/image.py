@@ -14,12 +14,14 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from utils.node.host.ready import emit, write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FAILED = 24
 """Exit code, the same as IMAGE_FAILED's."""

@@ -7,15 +7,18 @@ import errno
 import json
 import os
 import shutil
+import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from utils.node import preflight
 from utils.node.host import gpus
 from utils.node.preflight import Check
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 NOT_FIT = 20
 """Exit code, the same as PREFLIGHT_FAILED's."""
@@ -130,8 +133,11 @@ def runtime_version(runtime: str) -> str:
 
 
 def _charliecloud() -> str:
-    os.environ.setdefault("USER", "servematrix")  # ch-run refuses to start without it
-    return gpus.tool("ch-run", "--version").strip() or "of unknown version"
+    environment = {**os.environ, "USER": "servematrix"}  # ch-run refuses to start without it
+    said = subprocess.run(
+        ["ch-run", "--version"], capture_output=True, text=True, check=False, env=environment
+    )
+    return (said.stdout + said.stderr).strip()  # it tells its version on stderr
 
 
 def _read(path: str) -> str:

@@ -85,7 +85,8 @@ def test_shellcheck_finds_nothing_in_any_script() -> None:
 
 def test_values_are_quoted() -> None:
     """What a cluster file or a path says never becomes shell."""
-    nasty = "/tmp/$(touch /tmp/servematrix-owned)'\";`id` x"
+    owned = Path("/var/tmp/servematrix-owned")  # noqa: S108 - never made, unless quoting fails
+    nasty = f"/raid/$(touch {owned})'\";`id` x"
     attempt = next(iter(attempts().values()))
     paths = attempt.cluster.paths.model_copy(update={"spool": nasty, "squash": nasty, "runtime": nasty})
     cluster = attempt.cluster.model_copy(update={"paths": paths})
@@ -96,7 +97,7 @@ def test_values_are_quoted() -> None:
         ["bash", "-c", f'{assignment}; printf %s "$work"'], capture_output=True, text=True, check=True
     ).stdout
     assert shown == f"{nasty}/{attempt.folder}"
-    assert not Path("/tmp/servematrix-owned").exists()
+    assert not owned.exists()
 
 
 def test_a_template_cannot_use_a_name_that_nobody_gives() -> None:
@@ -115,7 +116,7 @@ def test_options_that_the_harness_needs_cannot_be_overruled() -> None:
     slurm = (attempt.cluster.slurm or Slurm()).model_copy(
         update={"options": {"requeue": "", "account": "perf"}}
     )
-    with pytest.raises(HarnessError, match="slurm.options must not set requeue"):
+    with pytest.raises(HarnessError, match=r"slurm.options must not set requeue"):
         batch.options(replace(attempt, cluster=attempt.cluster.model_copy(update={"slurm": slurm})))
     slurm = slurm.model_copy(update={"options": {"account": "perf", "exclusive": ""}})
     lines = batch.options(replace(attempt, cluster=attempt.cluster.model_copy(update={"slurm": slurm})))

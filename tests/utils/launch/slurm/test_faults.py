@@ -11,7 +11,6 @@ import pytest
 from matrix.errors import Exit
 from tests.slurm.site import Site
 
-
 pytestmark = pytest.mark.slurm
 
 
@@ -59,8 +58,9 @@ def test_a_node_set_down_and_all_others_too_ends_after_three_tries(site: Site) -
     assert second == other(site, node)
     site.slurm.call("scontrol", "update", f"nodename={second}", "state=down", "reason=test")
     text, _ = launcher.communicate(timeout=60)
-    assert launcher.returncode == Exit.SLURM_FAILED, text
+    assert launcher.returncode == Exit.INFRA_FAILED, text
     assert "quarantine: ./servematrix nodes" in text
+    assert list(site.every_job().values()).count("NODE_FAIL") == 2  # Slurm keeps what it refused as FAILED
 
 
 def test_a_prolog_that_fails_is_the_nodes_fault(site: Site) -> None:
@@ -153,14 +153,14 @@ def test_a_full_disk_on_a_node_is_the_nodes_fault(site: Site) -> None:
 
 def test_a_controller_that_is_away_for_a_while_costs_nothing(site: Site) -> None:
     """Jobs live on, and so does the launcher."""
-    launcher = site.start("shared", "--runs", "2")
+    launcher = site.start("shared")
     site.wait_for_record("shared")
     site.slurm.stop_controller()
     time.sleep(4)
     site.slurm.start_controller()
     text, _ = launcher.communicate(timeout=60)
     assert launcher.returncode == 0, text
-    assert site.statuses("shared") == ["measured"] * 4
+    assert site.statuses("shared") == ["measured"] * 2
 
 
 def test_slurm_starting_the_job_again_runs_the_block_anew(site: Site) -> None:

@@ -40,7 +40,7 @@ def start(tmp_path: Path, folder: Path, *, seen: int = 0, hold_s: float = -1) ->
 
 
 def read_to_end(source: Staged) -> list[str]:
-    kinds = []
+    kinds: list[str] = []
     end = time.monotonic() + 20
     while not source.over and time.monotonic() < end:
         kinds += [event["kind"] for event in source.read()]

@@ -55,12 +55,18 @@ def failed(questions: dict[str, Any]) -> list[str]:
 def test_it_runs_on_a_bare_python_and_writes_what_it_found(tmp_path: Path) -> None:
     """Without site-packages; what is imported is the standard library and each other."""
     (tmp_path / "host.json").write_text(json.dumps(host(tmp_path)))
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from utils.node.host import ready, image; "
+        "sys.exit(ready.main(*sys.argv[2:]) or image.main(*sys.argv[2:]))"
+    )
+    files = [str(tmp_path / "host.json"), str(tmp_path / "found.json")]
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", "import sys; sys.path.insert(0, sys.argv[1]); "
-         "from utils.node.host import ready, image; sys.exit(ready.main(*sys.argv[2:]) or image.main(*sys.argv[2:]))",
-         str(ROOT), str(tmp_path / "host.json"), str(tmp_path / "found.json")],
-        capture_output=True, text=True, check=False, env={"SLURM_JOB_ID": "7", "SLURM_CLUSTER_NAME": "c", "SLURMD_NODENAME": "mi0"},
-    )  # fmt: skip
+        [sys.executable, "-I", "-S", "-c", code, str(ROOT), *files],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"SLURM_JOB_ID": "7", "SLURM_CLUSTER_NAME": "c", "SLURMD_NODENAME": "mi0"},
+    )
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "found.json").read_text())
     assert found == {"allocation": "slurm-c-7-0", "node": {"name": "mi0", "runtime": "none"}, "images": {}}
@@ -68,7 +74,7 @@ def test_it_runs_on_a_bare_python_and_writes_what_it_found(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "path", sorted((ROOT / "utils/node/host").glob("*.py")) + [ROOT / "utils/node/preflight.py"]
+    "path", [*sorted((ROOT / "utils/node/host").glob("*.py")), ROOT / "utils/node/preflight.py"]
 )
 def test_its_syntax_is_that_of_python_3_9(path: Path) -> None:
     """Nodes of long-lived distributions have no newer one; annotations are text there."""
@@ -83,7 +89,7 @@ def test_each_thing_that_is_wrong_has_a_cause_in_one_line(tmp_path: Path) -> Non
     """With the place in the cluster file to look at."""
     (tmp_path / "a-file").touch()
     (tmp_path / "empty").mkdir()
-    cases = [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"folders": {"spool": str(tmp_path / "a-file/x")}}, "(paths.spool): Not a directory"),
         ({"folders": {"squash": "/proc/x"}}, "/proc/x (paths.squash)"),
         ({"models": str(tmp_path / "models")}, "(paths.models); is the node's disk mounted?"),
@@ -133,7 +139,7 @@ def test_user_namespaces_that_are_used_up() -> None:
 
 
 def test_a_runtime_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """enroot there and pyxis not is told apart."""
+    """Enroot there and pyxis not is told apart."""
     monkeypatch.setenv("PATH", str(tmp_path))
     assert failed(host(tmp_path, runtime="charliecloud")) == ["ch-run is missing on this node (charliecloud)"]
     assert failed(host(tmp_path, runtime="pyxis")) == ["enroot is missing on this node"]

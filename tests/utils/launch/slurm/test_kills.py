@@ -1,0 +1,38 @@
+"""The launcher is killed with SIGKILL at random moments, once or more, and started again: nothing lost, nothing doubled, nothing left."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import subprocess
+
+import pytest
+
+from tests.slurm.site import Site
+
+pytestmark = pytest.mark.slurm
+SEEDS = 50
+LONGEST_S = 4.5
+"""About as long as the job of one point takes from the command to its end."""
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_a_launcher_killed_at_random_moments(site: Site, seed: int) -> None:
+    """One job in all, one record, no file on a node, no job in the queue."""
+    draw = random.Random(seed)  # noqa: S311 - moments, not secrets
+    storage = draw.choice(["shared", "staged"])
+    point = f"{storage}/32x16-tp1-c1"
+    arguments = ["run", point, "--environment", str(site.environment), "--out", str(site.out(storage))]
+    for _ in range(draw.choice([1, 1, 2])):
+        launcher = site.start_command(*arguments)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            launcher.wait(draw.uniform(0.2, LONGEST_S))
+        launcher.kill()
+        launcher.communicate()
+    done = site.call(*arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert site.statuses(storage) == ["measured"]
+    site.wait(lambda: not site.jobs())
+    assert list(site.every_job().values()) == ["COMPLETED"], done.stdout
+    assert not (site.out(storage) / "broken").exists()
+    site.wait(lambda: site.left_on_nodes() == [], limit_s=15)

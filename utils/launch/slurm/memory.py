@@ -1,0 +1,77 @@
+"""What a launcher that comes after a killed one needs to know, kept below `launch/` of the results folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from matrix.schema import Value
+from utils.node import record
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Memory(Value):
+    """Of one job."""
+
+    attempt: int = 0
+    tries: int = 0
+    """Infra failures of this call so far."""
+    slurm: int | None = None
+    """Number of the attempt's job, once Slurm has told it."""
+    node: str = ""
+    done: bool = False
+    kind: str | None = None
+    """Class of the failure that it ended with."""
+    exit: int = 0
+    broken_nodes: list[str] = []
+
+    def after(self, *, tries: int, broken_nodes: list[str]) -> Memory:
+        """Of the next attempt."""
+        return Memory(attempt=self.attempt + 1, tries=tries, broken_nodes=broken_nodes)
+
+
+@dataclass(frozen=True, slots=True)
+class Notebook:
+    """A job's files below `launch/`, and where broken blocks go."""
+
+    out: Path
+    job: str
+
+    @property
+    def file(self) -> Path:
+        """The memory."""
+        return self.out / "launch" / f"{self.job}.json"
+
+    def beside(self, attempt: int, suffix: str) -> Path:
+        """Another file of an attempt."""
+        return self.file.with_name(f"{self.job}.{attempt}.{suffix}")
+
+    def read(self) -> Memory | None:
+        """What was kept; None before anything was."""
+        try:
+            return Memory.model_validate(json.loads(self.file.read_bytes()))
+        except FileNotFoundError:
+            return None
+
+    def write(self, memory: Memory) -> None:
+        """Keep it, whole or not at all."""
+        record.write_whole(self.file, memory.model_dump_json(indent=1).encode())
+
+    def set_aside(self, results: Path, attempt: int, why: str) -> None:
+        """Keep what a broken block left, marked, where nothing judges it."""
+        if not results.exists():
+            return
+        base = self.out / "broken" / f"{self.job}.{attempt}"
+        target, number = base, 1
+        while target.exists():
+            target, number = base.with_name(f"{base.name}-{number}"), number + 1
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(results, target)
+        log = results.parent / f"{results.name}.slurm.log"
+        if log.exists():
+            shutil.move(log, target / "slurm.log")
+        record.write_whole(target / record.BROKEN, json.dumps({"why": why}).encode())

@@ -1,0 +1,253 @@
+"""Follows one attempt at a job: what its results say, what Slurm says, and when both have said their last word."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from matrix.errors import Exit
+from utils.launch import failures
+from utils.launch.slurm import client, fetch
+from utils.launch.slurm.client import SlurmError
+from utils.launch.slurm.poll import accounted
+from utils.launch.slurm.receive import Left, Shared, Staged, is_last
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from utils.launch.slurm.batch import Attempt
+    from utils.launch.slurm.receive import Source
+    from utils.launch.slurm.states import JobState
+    from utils.node.events import Event
+
+LOST_S = 60.0
+"""How long Slurm may say nothing of a job, and its results nothing new, before it counts as ended."""
+SETTLE_S = 30.0
+"""How long after the end of one side, results or Slurm, the other's last word is waited for."""
+CLOSE_S = 2.0
+"""The same where nothing is on its way any more: a shared file system may show a file a little late."""
+OUR_LOGS = ("payload.log", "preflight.log", "image.log")
+
+
+@dataclass(slots=True)
+class Tracking:
+    """An attempt whose job was submitted, by this launcher or by one before."""
+
+    attempt: Attempt
+    emit: Callable[[Event], None]
+    found: Callable[[int, str], None]
+    """Told the job's number and node when they become known."""
+    set_aside: Callable[[str], None]
+    """Keeps what came of a start that broke off; told why."""
+    every_s: float
+    """Of the poll."""
+    slurm: int | None = None
+    node: str = ""
+    payload: Path | None = None
+    """Sent by sbcast once the job runs, where it was too large for the script."""
+    source: Source | None = None
+    state: JobState | None = None
+    ended: int | None = None
+    """The exit code in the batch script's last word."""
+    begun: bool = False
+    asked: int = 0
+    """Container starts that were begun."""
+    runs_ended: int = 0
+    """Those whose node program said its own last word."""
+    failed_checks: list[str] = field(default_factory=list)
+    told: str = ""
+    news_s: float = field(default_factory=time.monotonic)
+    """When anything was last heard of the job."""
+    over_s: float | None = None
+    """When the first of results and Slurm said that it is over."""
+    fetching: bool = False
+    """A small job brings what the ended one left on its node."""
+    closed: client.Node | None = None
+    """The node, if Slurm lets nothing run there."""
+
+    def __post_init__(self) -> None:
+        if self.attempt.shared:
+            self.source = Shared(self.attempt.results)
+
+    def close(self) -> None:
+        """Let go of what is open; the job is left as it is."""
+        if self.source:
+            self.source.close()
+
+    def read(self) -> None:
+        """Pass on what is new in the results."""
+        for event in self.source.read() if self.source else []:
+            self.news_s = time.monotonic()
+            self._take(event)
+            if event["kind"] not in {"begin", "srun", "check"} and not is_last(event):
+                self.emit(event)
+
+    def _take(self, event: Event) -> None:
+        facts = event.get("facts", {})
+        if event["kind"] == "begin":
+            self.begun = True
+            self._is(int(facts.get("slurm", 0)), str(event.get("name", "")))
+            self.emit({"kind": "note", "text": f"runs on {self.node} as Slurm job {self.slurm}"})
+        elif event["kind"] == "srun" and "exit" not in facts:
+            self.asked += 1
+        elif event["kind"] == "check" and not facts.get("passed"):
+            self.failed_checks.append(str(event.get("text", "")))
+        elif is_last(event):
+            self.ended = int(facts.get("exit", Exit.BUG))
+        elif event["kind"] == "end":
+            self.runs_ended += 1
+
+    def _is(self, slurm: int, node: str) -> None:
+        if (slurm, node) != (self.slurm, self.node):
+            self.slurm, self.node = slurm, node
+            self.found(slurm, node)
+
+    def says(self, mine: Sequence[JobState]) -> bool:
+        """Take in what a poll from after the submission says of jobs of this name; False if there is no such job at all."""
+        if not mine:
+            return self._nothing()
+        chosen = next((one for one in mine if one.id == self.slurm), mine[0])
+        if twice := [one.id for one in mine if one.id != chosen.id and not one.over]:
+            client.cancel(jobs=twice)  # sbatch was asked again although the first time came through
+        if self.state and chosen.restarts > self.state.restarts:
+            self._restarted(chosen)
+        self.state, self.news_s = chosen, time.monotonic()
+        self._is(chosen.id, chosen.node or self.node)
+        if chosen.waiting:
+            self._waits(chosen)
+        elif chosen.state == "RUNNING":
+            self._runs(chosen)
+        return True
+
+    def _waits(self, state: JobState) -> None:
+        said = f"waits: {state.state} {state.reason}".strip()
+        if said != self.told:
+            self.told = said
+            self.emit({"kind": "note", "text": f"Slurm job {state.id} {said}"})
+        if state.reason in failures.HELD:
+            client.cancel(jobs=[state.id])
+            self.over_s = time.monotonic() - SETTLE_S
+
+    def _runs(self, state: JobState) -> None:
+        if self.payload:
+            client.sbcast(state.id, str(self.payload), self.attempt.sbcast)
+            self.payload = None
+        following = isinstance(self.source, Staged) and not self.source.over
+        if not (self.attempt.shared or following or self.ended is not None):
+            self._follow(fetch.in_job(state.id), hold_s=-1)  # the first, or one came too early or was cut off
+
+    def _follow(self, where: list[str], *, hold_s: float) -> None:
+        seen = self.source.seen if isinstance(self.source, Staged) else 0
+        self.close()
+        self.source = Staged.start(where, self.left, self.attempt.results, seen=seen, hold_s=hold_s)
+
+    def _restarted(self, state: JobState) -> None:
+        """Slurm itself began the job anew; everything said so far was of its earlier start."""
+        self.emit(
+            {
+                "kind": "note",
+                "text": f"Slurm started the job again ({state.restarts}); what broke off is kept aside",
+            }
+        )
+        self.close()
+        if not self.attempt.shared:  # where results are shared, the batch script has done so
+            self.set_aside("Slurm started the job again")
+        self.source = Shared(self.attempt.results, state.restarts) if self.attempt.shared else None
+        self.begun, self.asked, self.runs_ended, self.ended, self.over_s = False, 0, 0, None, None
+        self.failed_checks, self.told = [], ""
+
+    def _nothing(self) -> bool:
+        """Slurm does not know the name: not yet, not any more, or it was never accepted. An empty answer is no end."""
+        silent_s = time.monotonic() - self.news_s
+        if silent_s < 3 * self.every_s:
+            return True
+        if self.slurm is None:
+            return False
+        if self.over_s is None and (silent_s > LOST_S or ((known := accounted(self.slurm)) and known.over)):
+            self.state = known if silent_s <= LOST_S else self.state
+            self.over_s = time.monotonic() - (SETTLE_S if silent_s > LOST_S else 0)
+        return True
+
+    def finished(self) -> bool:
+        """Both sides have said their last word, or one of them will not any more."""
+        now = time.monotonic()
+        arriving = isinstance(self.source, Staged) and not self.source.over
+        if self.fetching:
+            return not arriving
+        last = self.ended is not None and not arriving
+        if last and self.ended in (Exit.OK, Exit.GATE_FAILED):
+            return True
+        slurm_over = self.state is not None and self.state.over
+        if last and slurm_over:
+            return True
+        if (last or slurm_over) and self.over_s is None:
+            self.over_s = now
+        wait = CLOSE_S if slurm_over and not arriving else SETTLE_S
+        return self.over_s is not None and now - self.over_s > wait
+
+    def fetches(self) -> bool:
+        """Whether a small job now brings what is still on the node; where results are shared, it only cleans up."""
+        if self.fetching or not self.node or (isinstance(self.source, Staged) and self.source.complete):
+            return False
+        if self.attempt.shared and self.ended is not None:
+            return False
+        self.closed = _closed(self.node)
+        if self.closed:
+            text = f"{self.node} is {self.closed.state}: what the job left there stays there ({self.attempt.work})"
+            self.emit({"kind": "note", "text": text})
+            return False
+        self._follow(fetch.on_node(self.attempt.cluster, self.node), hold_s=0)
+        self.fetching = True
+        return True
+
+    @property
+    def left(self) -> Left:
+        """What the job has on its node."""
+        return replace(self.attempt.left, restarts=self.state.restarts if self.state else 0)
+
+    @property
+    def problem(self) -> str:
+        """Why not everything came from the node."""
+        return fetch.problem(self.source, self.left, self.node) if isinstance(self.source, Staged) else ""
+
+    def facts(self, *, cancelled_by_us: bool) -> failures.Facts:
+        """Everything that a verdict on the attempt needs."""
+        results, state = self.attempt.results, self.state
+        logs = [
+            results.parent / f"{results.name}.slurm.log",
+            results / "slurm.log",
+            *sorted(results.glob("*.srun.log")),
+        ]
+        logs += [results / name for name in OUR_LOGS]
+        started = len(list(results.glob("*.started")))
+        return failures.Facts(
+            state=state.state if state else "",
+            exit_code=state.exit_code if state else "",
+            reason=state.reason if state else "",
+            node=self.node,
+            node_reason=self.closed.reason if self.closed else "",
+            begun=self.begun,
+            ended=self.ended,
+            asked=self.asked > 0,
+            runs_ended=self.runs_ended >= self.asked,
+            started=self.asked > 0 and started >= self.asked,
+            preflight=tuple(self.failed_checks),
+            lines=tuple(line for path in logs for line in _lines(path)),
+            cancelled_by_us=cancelled_by_us,
+        )
+
+
+def _closed(name: str) -> client.Node | None:
+    try:
+        return next((node for node in client.nodes() if node.name == name and not node.up), None)
+    except SlurmError:
+        return None
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(errors="replace").splitlines()[-200:]
+    except OSError:
+        return []
