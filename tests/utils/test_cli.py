@@ -126,9 +126,9 @@ def test_a_run_on_a_terminal_shows_a_bar(tree: Path, fake_environment: Path, tmp
     assert b"Means of whole runs" in shown
 
 
-def test_a_cluster_without_a_launcher_says_so(cli: Cli) -> None:
+def test_a_launcher_that_does_not_fit_the_cluster_says_so(cli: Cli) -> None:
     """Its commands can be shown all the same."""
-    done = cli("run", "minimaxm3-fp8-mi300x-vllm/1k1k-tp8-c1")
+    done = cli("run", "minimaxm3-fp8-mi300x-vllm/1k1k-tp8-c1", "--launcher", "local")
     assert done.returncode == Exit.LAUNCHER_MISSING
     assert "--print-script" in done.stderr
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shlex
@@ -72,7 +73,8 @@ def for_cluster(cluster: Cluster) -> Runtime:
 
 def squash_name(image: str) -> str:
     """The file that an image is imported to."""
-    return "".join(letter if letter.isalnum() or letter in ".-" else "+" for letter in image) + ".sqsh"
+    readable = "".join(letter if letter.isalnum() or letter in ".-" else "+" for letter in image)
+    return f"{readable}.{hashlib.sha256(image.encode()).hexdigest()[:8]}.sqsh"  # two references never share a file
 
 
 def srun(cluster: Cluster, env: dict[str, str]) -> list[str]:

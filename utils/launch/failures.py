@@ -58,7 +58,7 @@ LINES = (
     Row(r"returned error code: (401|403)\b", Kind.BENCHMARK, "the registry wants credentials for the image"),
     Row(r"returned error(?: code)?: 404\b|manifest unknown", Kind.BENCHMARK, "the registry has no such image"),
     Row(r"returned error(?: code)?: (429|5\d\d)\b", Kind.INFRA, "the registry was busy or broken"),
-    Row(r"curl: \((6|7|28|35|60)\)", Kind.INFRA, "the registry could not be reached", node=True),
+    Row(r"curl: \((6|7|28|35|60)\)", Kind.INFRA, "the registry could not be reached"),
     Row(r"curl: \(18\)|pigz: skipping: .* corrupted", Kind.INFRA, "the image did not arrive whole"),
     Row(r"zstd: error \d+ : Write error|tar: .*: Wrote only", Kind.INFRA, "a disk of the node is full", node=True),
     Row(r"zstd: error|Read error \(39\)|premature end", Kind.INFRA, "a cached layer of the image is damaged", node=True),

@@ -62,7 +62,7 @@ def cancellation_seen() -> None:
 @contextmanager
 def uninterrupted() -> Iterator[None]:
     """Hold signals back while a finished measurement is written; they are delivered afterwards."""
-    held = {signal.SIGINT, signal.SIGTERM, signal.SIGALRM}
+    held = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, held)
     try:
         yield

@@ -46,7 +46,7 @@ in_head() {
     --overlap \
     --cpus-per-task=256 \
     --export=TMPDIR=/workspace/scratch,HOME=/workspace/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1 \
-    --container-image=/raid/servematrix/squash/vllm+vllm-openai-rocm+v0.32.0.sqsh \
+    --container-image=/raid/servematrix/squash/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh \
     --container-mounts=/raid/servematrix/spool-1000/474c69a77f37:/workspace,/raid/servematrix/spool-1000/474c69a77f37/payload:/workspace/payload:ro,/raid/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
     --container-workdir=/workspace/payload \
     --no-container-mount-home \

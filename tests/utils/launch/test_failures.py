@@ -48,10 +48,9 @@ STARTED = {
     ): "scancel scancel-graceful-program scancel-program-ignores-term scancel-full scancel-container",
 }
 IMPORT = {
-    NODE: "registry-refused dns registry-plain-http registry-self-signed registry-transfer-timeout "
-    "registry-connect-timeout registry-stalled-layer registry-network-unreachable import-output-full import-temp-full "
-    "import-cache-full cached-layer-truncated",
-    PASSING: "registry-429 registry-500 registry-502 registry-503 registry-504 registry-layer-503 "
+    NODE: "import-output-full import-temp-full import-cache-full cached-layer-truncated",
+    PASSING: "registry-refused dns registry-plain-http registry-self-signed registry-transfer-timeout "
+    "registry-connect-timeout registry-stalled-layer registry-network-unreachable registry-429 registry-500 registry-502 registry-503 registry-504 registry-layer-503 "
     "registry-layer-cut-off registry-layer-corrupt",
     (Kind.BENCHMARK, False): "registry-401 registry-403 registry-404 registry-token-401 registry-tag-unknown "
     "registry-digest-unknown registry-layer-404 registry-html-answer registry-empty-manifest import-bad-reference",

@@ -211,7 +211,7 @@ def test_a_full_disk_keeps_whole_records(
     )
     path.write_text(json.dumps(spec))
     env = environment() | {"OUT": str(out), "KEEP": str(keep)}
-    hungry = script.replace('"$@"', '("$@" & pid=$!; while ! ls "$OUT"/jobs/*/run-*/*c1/record.json >/dev/null 2>&1; do sleep 0.02; done; '
+    hungry = script.replace('"$@"', '("$@" & pid=$!; while ! ls "$OUT"/run-*/*c1/record.json >/dev/null 2>&1; do sleep 0.02; done; '
                             'head -c 999999999 /dev/zero > "$OUT/rest2" 2>/dev/null; wait $pid)')  # fmt: skip
     done = subprocess.run(
         [*small, hungry, "sh", *command], env=env, capture_output=True, text=True, check=False, timeout=60

@@ -47,13 +47,15 @@ class Block:
     cancelled: bool = False
     submitted_s: float = 0.0
     """Wall clock: a poll from before tells nothing about the job."""
+    heard_s: float = 0.0
+    """When the answer was asked for that was taken in last (wall clock)."""
     unanswered: int = 0
     """How often sbatch gave no answer."""
 
     @property
     def name(self) -> str:
-        """Slurm's name of the current attempt."""
-        return self.identity.job(self.attempt.job.id, self.memory.attempt)
+        """Slurm's name of the current attempt: as it was submitted, for a commit made since must not hide the job."""
+        return self.memory.name or self.identity.job(self.attempt.job.id, self.memory.attempt)
 
     @property
     def notes(self) -> Notebook:
@@ -90,12 +92,16 @@ class Block:
         if track is None:
             raise AssertionError
         track.read()
-        if self.poll.asked_s >= self.submitted_s:
+        if self.poll.answered_s > max(self.submitted_s, self.heard_s):
+            self.heard_s = self.poll.answered_s
             try:
                 known = track.says(states.by_name(self.poll.jobs, self.name))
             except SlurmError as error:  # asked again at the next poll
                 self.tell(str(error))
                 known = True
+            if not known and self.cancelled:
+                self._done(Verdict(Kind.CANCELLED, "cancelled before Slurm took the job", Exit.CANCELLED))
+                return
             if not known:
                 self._submit()
                 return
@@ -165,9 +171,9 @@ class Block:
             self.track.payload = self.notes.beside(self.memory.attempt, "tar.gz")
             record.write_whole(self.track.payload, packed.content)
         self.attempt.results.parent.mkdir(parents=True, exist_ok=True)
-        self.notes.write(
-            self.memory
-        )  # before sbatch: whoever comes after must know that there may be a job of this name
+        self.memory = self.memory.model_copy(update={"name": self.name})
+        # Before sbatch: whoever comes after must know that there may be a job of this name.
+        self.notes.write(self.memory)
         self.submitted_s = time.time()
         try:
             with process.uninterrupted():  # a job that was accepted and not noted would be an orphan
@@ -201,6 +207,13 @@ class Block:
             self.tell(track.problem)
         track.close()
         verdict = classify(track.facts(cancelled_by_us=self.cancelled))
+        wanted = len(self.attempt.runs) * len(self.attempt.job.points)
+        there = len(list(self.attempt.results.glob(f"run-*/*/{record.FILE}")))
+        if verdict.kind is None and there < wanted:
+            cause = f"the job ended well, and {wanted - there} of {wanted} records are not here"
+            verdict = Verdict(
+                Kind.BENCHMARK, cause, Exit.JOB_FAILED, (track.problem,) if track.problem else ()
+            )
         record.write_whole(self.notes.beside(self.memory.attempt, "verdict.json"), self._as_json(verdict))
         if verdict.kind is Kind.INFRA and not self.cancelled:
             self._infra(verdict)

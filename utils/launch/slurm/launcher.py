@@ -17,8 +17,9 @@ from utils.launch import script
 from utils.launch.slurm import batch, client, names
 from utils.launch.slurm.block import Block
 from utils.launch.slurm.client import SlurmError
-from utils.launch.slurm.poll import Poll, state_folder
+from utils.launch.slurm.poll import Poll, squeue, state_folder
 from utils.launch.slurm.quarantine import Quarantine
+from utils.launch.slurm.states import from_squeue
 from utils.node import process
 from utils.node.record import write_whole
 
@@ -129,7 +130,7 @@ class _Session:
         while more():
             poll.refresh()
             for block in blocks:
-                if not block.done:
+                if block.track and not block.done:
                     block.step()
                 if block.done and self.front == block.attempt.job.id:
                     self.front = ""
@@ -153,6 +154,8 @@ class _Session:
             signal.signal(number, signal.SIG_IGN)
         self.emit({"kind": "note", "text": "cancelling; what was measured is being fetched"})
         for block in blocks:
+            if not block.track:  # it was not submitted yet
+                continue
             try:
                 block.cancel()
             except SlurmError as error:
@@ -163,9 +166,13 @@ class _Session:
                     }
                 )
         end = time.monotonic() + CANCEL_S
-        self._follow(blocks, poll, lambda: any(not block.done for block in blocks) and time.monotonic() < end)
+        self._follow(
+            blocks,
+            poll,
+            lambda: any(block.track and not block.done for block in blocks) and time.monotonic() < end,
+        )
         for block in blocks:
-            if not block.done:
+            if block.track and not block.done:
                 text = f"job {block.memory.slurm} has not ended yet; later: ./servematrix cancel {self.order.out}"
                 self.emit({"kind": "error", "text": text})
 
@@ -260,11 +267,11 @@ def print_nothing(event: Event) -> None:
 
 def cancel(prefix: str, part: str = "") -> list[int]:
     """End every job whose name begins so, and has the part in it; their numbers."""
-    poll = Poll(state_folder(), 0.0)
-    poll.refresh()
-    if poll.failure:
-        raise HarnessError(Exit.SLURM_FAILED, poll.failure)
-    found = [job.id for job in poll.jobs if job.name.startswith(prefix) and part in job.name and not job.over]
+    try:
+        jobs = from_squeue(squeue())
+    except SlurmError as error:
+        raise HarnessError(Exit.SLURM_FAILED, str(error)) from error
+    found = [job.id for job in jobs if job.name.startswith(prefix) and part in job.name and not job.over]
     try:
         client.cancel(jobs=found)
     except SlurmError as error:

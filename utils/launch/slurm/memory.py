@@ -18,6 +18,8 @@ class Memory(Value):
     """Of one job."""
 
     attempt: int = 0
+    name: str = ""
+    """Slurm's name of the attempt, as it was submitted: a commit made since must not hide the job."""
     tries: int = 0
     """Infra failures of this call so far."""
     slurm: int | None = None

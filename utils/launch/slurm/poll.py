@@ -35,7 +35,8 @@ def state_folder() -> Path:
     return base / "servematrix" / (digest(which, 8) if which else "default")
 
 
-def _squeue() -> str:
+def squeue() -> str:
+    """Ask now, whatever the cache holds: for a person's command, not for a loop."""
     return client.call(["squeue", "--me", "--states=all", "--noheader", f"--Format={FORMAT}"])
 
 
@@ -45,9 +46,11 @@ class Poll:
 
     folder: Path
     every_s: float
-    query: Callable[[], str] = _squeue
+    query: Callable[[], str] = squeue
     asked_s: float = 0.0
     """When the answer that `jobs` holds was asked for (wall clock, seconds)."""
+    answered_s: float = 0.0
+    """The same of the last query that was answered: a controller that is away says nothing about jobs."""
     jobs: list[JobState] = field(default_factory=list)
     failure: str = ""
     """Why the last query had no answer; empty when it had."""
@@ -69,28 +72,33 @@ class Poll:
             if self.asked_s > after_s and 0 <= age < self.every_s:
                 return newer
             self._ask()
-            return self._read() or newer
+            return True
 
     def _ask(self) -> None:
         """One query; a failed one is remembered too, so that nobody hammers a controller that is down."""
         asked = time.time()
+        self.asked_s = asked  # kept here too, where the cache cannot be written
         try:
-            found, failure = from_squeue(self.query()), ""
+            self.jobs, self.failure = from_squeue(self.query()), ""
+            self.answered_s = asked
         except SlurmError as error:
-            found, failure = self.jobs, str(error)
-        rows = [one.model_dump() for one in found]
-        self._write({"asked_s": asked, "failure": failure, "jobs": rows})
+            self.failure = str(error)
+        rows = [one.model_dump() for one in self.jobs]
+        times = {"asked_s": asked, "answered_s": self.answered_s}
+        self._write({**times, "failure": self.failure, "jobs": rows})
 
     def _read(self) -> bool:
         try:
             content = json.loads((self.folder / "poll.json").read_bytes())
             jobs = [JobState.model_validate(row) for row in content["jobs"]]
             asked, failure = float(content["asked_s"]), str(content["failure"])
+            answered = float(content["answered_s"])
         except (OSError, ValueError, KeyError, TypeError):
             return False  # none yet, or of another version
-        newer = asked != self.asked_s
-        self.asked_s, self.jobs, self.failure = asked, jobs, failure
-        return newer
+        if asked <= self.asked_s:
+            return False
+        self.asked_s, self.answered_s, self.jobs, self.failure = asked, answered, jobs, failure
+        return True
 
     def _write(self, content: object) -> None:
         private = self.folder / f".poll.{os.getpid()}"

@@ -12,7 +12,7 @@ import subprocess
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from utils.launch.slurm import client
 from utils.node import events, process, record
@@ -148,10 +148,12 @@ class Staged:
 
     def _take(self, line: bytes) -> list[Event]:
         try:
-            content = json.loads(line)
-        except ValueError:
-            self.errors.append(line.decode(errors="replace")[:300])
+            return self._understand(json.loads(line))
+        except (ValueError, KeyError, TypeError, AttributeError, zlib.error):
+            self.errors.append(f"not a line of the follower: {line.decode(errors='replace')[:300]}")
             return []
+
+    def _understand(self, content: dict[str, Any]) -> list[Event]:
         if "event" in content:
             self.seen += 1
             return [events.from_line(str(content["event"]))]

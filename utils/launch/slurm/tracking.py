@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from utils.launch.slurm.states import JobState
     from utils.node.events import Event
 
-LOST_S = 60.0
+LOST_S = 600.0
 """How long Slurm may say nothing of a job, and its results nothing new, before it counts as ended."""
 SETTLE_S = 30.0
 """How long after the end of one side, results or Slurm, the other's last word is waited for."""
@@ -58,6 +58,9 @@ class Tracking:
     """Those whose node program said its own last word."""
     failed_checks: list[str] = field(default_factory=list)
     told: str = ""
+    follow_s: float = 0.0
+    """Before that moment no other follower is started (monotonic)."""
+    follow_wait_s: float = 0.25
     news_s: float = field(default_factory=time.monotonic)
     """When anything was last heard of the job."""
     over_s: float | None = None
@@ -135,7 +138,12 @@ class Tracking:
             client.sbcast(state.id, str(self.payload), self.attempt.sbcast)
             self.payload = None
         following = isinstance(self.source, Staged) and not self.source.over
-        if not (self.attempt.shared or following or self.ended is not None):
+        if (
+            not (self.attempt.shared or following or self.ended is not None)
+            and time.monotonic() > self.follow_s
+        ):
+            self.follow_wait_s = min(60.0, 2 * self.follow_wait_s)
+            self.follow_s = time.monotonic() + self.follow_wait_s
             self._follow(fetch.in_job(state.id), hold_s=-1)  # the first, or one came too early or was cut off
 
     def _follow(self, where: list[str], *, hold_s: float) -> None:
@@ -165,9 +173,13 @@ class Tracking:
             return True
         if self.slurm is None:
             return False
-        if self.over_s is None and (silent_s > LOST_S or ((known := accounted(self.slurm)) and known.over)):
-            self.state = known if silent_s <= LOST_S else self.state
-            self.over_s = time.monotonic() - (SETTLE_S if silent_s > LOST_S else 0)
+        if self.over_s is None and (known := accounted(self.slurm)) and known.over:
+            self.state, self.over_s = known, time.monotonic()
+        elif self.over_s is None and silent_s > LOST_S:
+            client.cancel(
+                names=[self.attempt.name]
+            )  # nothing may be left running that nobody follows any more
+            self.over_s = time.monotonic() - SETTLE_S
         return True
 
     def finished(self) -> bool:
@@ -189,7 +201,10 @@ class Tracking:
 
     def fetches(self) -> bool:
         """Whether a small job now brings what is still on the node; where results are shared, it only cleans up."""
-        if self.fetching or not self.node or (isinstance(self.source, Staged) and self.source.complete):
+        if self.fetching:
+            self._read_kept()
+            return False
+        if not self.node or (isinstance(self.source, Staged) and self.source.complete):
             return False
         if self.attempt.shared and self.ended is not None:
             return False
@@ -201,6 +216,13 @@ class Tracking:
         self._follow(fetch.on_node(self.attempt.cluster, self.node), hold_s=0)
         self.fetching = True
         return True
+
+    def _read_kept(self) -> None:
+        """A launcher before this one may have brought everything, and was killed before it could note so."""
+        kept = self.attempt.results / "events.jsonl"
+        if isinstance(self.source, Staged) and self.source.missing and self.ended is None and kept.exists():
+            self.source = Shared(self.attempt.results)
+            self.read()
 
     @property
     def left(self) -> Left:

@@ -14,6 +14,7 @@ import pytest
 from matrix.errors import Exit
 from tests.slurm.site import Site, end
 from tests.slurm.vllm_image import image
+from utils.launch.container import squash_name
 from utils.node.host.image import digest
 
 pytestmark = [pytest.mark.real, pytest.mark.slurm]
@@ -110,7 +111,7 @@ def test_the_tiny_recipe_in_charliecloud(site: Site) -> None:
             str(Path.home()) in line or str(squash) in line.split()[3:5] for line in mounts.splitlines()
         )
         assert site.left_on_nodes() == []
-        _flipped_bits_and_a_damaged_image(site, squash / f"archive+{made.name}.sqsh", out)
+        _flipped_bits_and_a_damaged_image(site, squash / squash_name(f"archive:{made.name}"), out)
     finally:
         for path in squash.glob(".*"):
             path.unlink()
