@@ -22,6 +22,7 @@ from utils.node import process
 
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "munged")
 READY_S = 20.0
+CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
 CONF = """\
 ClusterName=servematrix
@@ -134,7 +135,13 @@ class Cluster:
 
     def power_on(self, name: str) -> None:
         """Start a node's slurmd."""
-        inside = [f"mkdir -p {path}; mount --bind {self._own(name, path)} {path}" for path in self.private]
+        inside = []
+        for path in self.private:
+            own = self._own(name, path)
+            if CHECKOUT.is_relative_to(path):  # the tests' own Python must stay in sight
+                seen = own / CHECKOUT.relative_to(path)
+                inside.append(f"mkdir -p {seen}; mount --bind {CHECKOUT} {seen}")
+            inside.append(f"mkdir -p {path}; mount --rbind {own} {path}")
         for path in self.private:
             self._own(name, path).mkdir(parents=True, exist_ok=True)
             self._own(name, path).chmod(0o1777)

@@ -101,7 +101,8 @@ class Site:
         shutil.rmtree(self.base / "bin", ignore_errors=True)
         for node in self.slurm.names:
             for path in self.slurm.node_path(node, Path("/tmp")).iterdir():  # noqa: S108 - the node's own
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                if path.name not in ROOT.parts:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def out(self, storage: str) -> Path:
         """A results folder of this test: where nodes see it, or where they do not."""
