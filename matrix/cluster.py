@@ -137,7 +137,10 @@ class Cluster(Strict):
             raise ValueError("launcher local wants `container: {runtime: none}`")
         if self.container.runtime != "none" and not self.paths.squash:
             raise ValueError("a container runtime wants `paths: {squash: DIR}`, where images are imported to")
-        for source in self.container.mounts:
+        for source, target in self.container.mounts.items():
+            has_models = self.paths.models and f"{self.paths.models}/".startswith(f"{source.rstrip('/')}/")
+            if has_models and not target.endswith(":ro"):
+                raise ValueError(f"the mount {source} has the models in it; make it read-only: {target}:ro")
             if self.paths.squash and f"{self.paths.squash}/".startswith(f"{source.rstrip('/')}/"):
                 raise ValueError(
                     f"paths.squash lies below the mount {source}; servers must not reach the images"

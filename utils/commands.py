@@ -130,8 +130,7 @@ def run(arguments: Namespace) -> Exit:
     if not arguments.out and (unfinished := launcher.unfinished(order, ROOT / "results")):
         sys.stdout.write(f"going on with {unfinished}, which a launcher before this one left unfinished\n")
         order = replace(order, out=unfinished)
-    launcher.claim(order)
-    return _launch(launcher, order)
+    return _launch(launcher, launcher.claim(order))
 
 
 def _new_folder(made: Plan) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from pathlib import Path
@@ -12,12 +13,14 @@ from matrix.errors import Exit, HarnessError
 from matrix.source import Folder
 from utils import provenance, show
 from utils.environments import ROOT
-from utils.launch.slurm import batch, client, fetch, names
+from utils.launch.slurm import batch, claim, client, fetch, names
 from utils.launch.slurm.client import SlurmError
 from utils.launch.slurm.launcher import cancel as cancel_jobs
 from utils.launch.slurm.launcher import with_slurm
-from utils.launch.slurm.poll import Poll, accounted, state_folder
+from utils.launch.slurm.memory import Notebook
+from utils.launch.slurm.poll import accounted, squeue, state_folder
 from utils.launch.slurm.quarantine import Quarantine
+from utils.launch.slurm.states import from_squeue
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -64,19 +67,26 @@ def nodes(arguments: Namespace) -> Exit:
 
 def cancel(arguments: Namespace) -> Exit:
     """End jobs by the names that a run gave them."""
-    commit = provenance.find(ROOT).tree_commit
     if arguments.folders:
-        found = [names.identity(ROOT, commit, Path(folder)) for folder in arguments.folders]
-        endings = [f"/{one.run}/" for one in found]
+        wanted = {name for folder in arguments.folders for name in _submitted(Path(folder))}
+        ended = cancel_jobs(lambda job: job.name in wanted)
     else:
-        endings = [""]
-    whose = names.identity(ROOT, commit, ROOT)
-    prefix = f"{names.PREFIX}/{whose.repository}/"
-    ended = [job for ending in endings for job in cancel_jobs(prefix, ending)]
+        whose = names.identity(ROOT, provenance.find(ROOT).tree_commit, ROOT)
+        ended = cancel_jobs(lambda job: job.name.startswith(f"{names.PREFIX}/{whose.repository}/"))
     sys.stdout.writelines(f"cancelled: {job}\n" for job in ended)
     if not ended:
         sys.stdout.write("no job is left\n")
     return Exit.OK
+
+
+def _submitted(folder: Path) -> list[str]:
+    """Names under which a run's launchers handed jobs to Slurm."""
+    if not (folder / "launch").is_dir():
+        raise HarnessError(
+            Exit.USAGE, f"{folder}: no launcher wrote there; name the folder of a run on Slurm"
+        )
+    files = [path for path in (folder / "launch").glob("*.json") if path.name != "plan.json"]
+    return [str(json.loads(path.read_bytes()).get("name", "")) for path in files]
 
 
 def fetch_job(job: int, folder: Path, node: str | None, cluster: str | None) -> None:
@@ -85,9 +95,11 @@ def fetch_job(job: int, folder: Path, node: str | None, cluster: str | None) -> 
     Raises:
         HarnessError: where Slurm does not know the job, or its node cannot be reached.
     """
-    poll = Poll(state_folder(), 0.0)
-    poll.refresh()
-    state = next((one for one in poll.jobs if one.id == job), None) or accounted(job)
+    try:
+        known = from_squeue(squeue())
+    except SlurmError as error:
+        raise HarnessError(Exit.SLURM_FAILED, str(error)) from error
+    state = next((one for one in known if one.id == job), None) or accounted(job)
     if state is None or not (node or state.node):
         raise HarnessError(
             Exit.SLURM_FAILED,
@@ -100,13 +112,20 @@ def fetch_job(job: int, folder: Path, node: str | None, cluster: str | None) -> 
         )
     if not state.name.startswith(f"{names.PREFIX}/"):
         raise HarnessError(Exit.USAGE, f"job {job} is {state.name!r}, which servematrix did not start")
-    *_, job_id, _ = state.name.split("/")
+    *_, job_id, attempt = state.name.split("/")
+    if not claim.is_free(folder):
+        raise HarnessError(Exit.OUT_IN_USE, f"a launcher is at work on {folder}, and fetches by itself")
     chosen = _cluster(cluster)
     left = batch.left(chosen, names.folder(state.name))
-    events, problem = fetch.spool(chosen, node or state.node, left, folder / "jobs" / job_id)
+    notes = Notebook(folder, job_id)
+    to, newer = notes.place(int(attempt))
+    events, problem = fetch.spool(chosen, node or state.node, left, to)
+    if newer and to.exists():
+        notes.mark(to, f"of attempt {attempt}; attempt {newer} came after it")
+        sys.stdout.write(f"job {job} was attempt {attempt}, after which there was another: {to}\n")
     if problem:
         raise HarnessError(Exit.SLURM_FAILED, problem)
-    if not events and not (folder / "jobs" / job_id).exists():
+    if not events and not to.exists():
         sys.stdout.write(f"job {job} left nothing on {node or state.node}\n")
 
 

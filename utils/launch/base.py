@@ -33,11 +33,11 @@ class Order:
 class Launcher(Protocol):
     """Carries jobs to where they run."""
 
-    def claim(self, order: Order) -> None:
-        """Take the results folder for this run alone.
+    def claim(self, order: Order) -> Order:
+        """Take the results folder for this run alone; the order as it will be run, which may be one that was begun there.
 
         Raises:
-            HarnessError: OUT_IN_USE if another run is in it.
+            HarnessError: OUT_IN_USE if another run is in it, USAGE if it cannot be written.
         """
 
     def unfinished(self, order: Order, below: Path) -> Path | None:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import shlex
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -77,13 +78,22 @@ def squash_name(image: str) -> str:
     return f"{readable}.{hashlib.sha256(image.encode()).hexdigest()[:8]}.sqsh"  # two references never share a file
 
 
+def _enroot_uri(image: str) -> str:
+    """A reference as enroot wants it: `#` behind the registry (NVIDIA/enroot doc/cmd/import.md)."""
+    first, slash, rest = image.partition("/")
+    if slash and ("." in first or ":" in first or first == "localhost"):
+        image = f"{first}#{rest}"
+    return f"docker://{image}"
+
+
 def srun(cluster: Cluster, env: dict[str, str]) -> list[str]:
-    """One task of the allocation, also where Slurm has not noticed yet that the one before has ended (`--overlap`). `--export` with names alone sets these and Slurm's own, and nothing else (srun(1))."""
+    """One task of the allocation, also where Slurm has not noticed yet that the one before has ended (`--overlap`).
+
+    `--export` with a list sets what it names and Slurm's own variables, and nothing else (srun(1)).
+    """
     line = ["srun", "--ntasks=1", "--overlap"]
-    if cluster.slurm and cluster.slurm.cpus_per_task:
-        line.append(
-            f"--cpus-per-task={cluster.slurm.cpus_per_task}"
-        )  # not inherited from sbatch since Slurm 22.05
+    if cluster.slurm and cluster.slurm.cpus_per_task:  # not inherited from sbatch since Slurm 22.05
+        line.append(f"--cpus-per-task={cluster.slurm.cpus_per_task}")
     if not env:
         return line
     return [*line, "--export=" + ",".join(f"{name}={value}" for name, value in env.items())]
@@ -110,7 +120,7 @@ class Host:
         return [*srun(self.cluster, env), f"--chdir={work}/{PAYLOAD}"]
 
 
-class Squash:
+class Squash(ABC):
     """What the runtimes that start squashfs files share."""
 
     cluster: Cluster
@@ -121,9 +131,9 @@ class Squash:
 
     def entry(self, image: str) -> dict[str, Any]:
         """Copy an archive, else ask a registry."""
-        made: dict[str, Any] = {"image": image, "path": self.image_path(image), "archive": "", "import": []}
+        made = {"image": image, "path": self.image_path(image), "archive": "", "import": [], "digest": []}
         if not image.startswith(ARCHIVE):
-            return made | {"import": self.importer(image)}
+            return made | {"import": self.importer(image), "digest": self.asker(image)}
         name = image.removeprefix(ARCHIVE)
         if not re.fullmatch(r"\w[\w.+-]*", name) or not self.cluster.paths.archives:
             raise HarnessError(
@@ -132,9 +142,13 @@ class Squash:
             )
         return made | {"archive": f"{on_node(self.cluster.paths.archives)}/{name}"}
 
+    @abstractmethod
     def importer(self, image: str) -> list[str]:
         """The command that writes the squashfs to OUTPUT."""
-        raise NotImplementedError
+
+    @abstractmethod
+    def asker(self, image: str) -> list[str]:
+        """The command that prints the digest behind a reference; empty where none can, or none is needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +158,12 @@ class Pyxis(Squash):
     cluster: Cluster
 
     def importer(self, image: str) -> list[str]:
-        """`enroot import`, whose references separate a registry by `#`."""
-        first, slash, rest = image.partition("/")
-        if slash and ("." in first or ":" in first or first == "localhost"):
-            image = f"{first}#{rest}"
-        return ["enroot", "import", "--output", OUTPUT, f"docker://{image}"]
+        """`enroot import`."""
+        return ["enroot", "import", "--output", OUTPUT, _enroot_uri(image)]
+
+    def asker(self, image: str) -> list[str]:
+        """`enroot digest` (since enroot 3.5), unless the reference is a digest itself."""
+        return [] if "@sha256:" in image else ["enroot", "digest", _enroot_uri(image)]
 
     def enter(self, image: str, mounts: list[Mount], work: str, env: dict[str, str]) -> list[str]:
         """Home stays outside; what is exported is set inside unless the image sets it itself."""
@@ -178,6 +193,11 @@ class Charliecloud(Squash):
         """`ch-image pull` and `ch-convert`, in one command because the importer runs one."""
         script = 'ch-image pull "$1" servematrix-import && ch-convert -o squash servematrix-import "$2"'
         return ["sh", "-ec", script, "sh", image, OUTPUT]
+
+    def asker(self, image: str) -> list[str]:
+        """ch-image tells no digest."""
+        del image
+        return []
 
     def enter(self, image: str, mounts: list[Mount], work: str, env: dict[str, str]) -> list[str]:
         """ch-run cannot bind read-only, so an outer user namespace makes such mounts first; its own then inherits them."""

@@ -33,21 +33,26 @@ class Row:
     """Whether the node is unfit for the next job too."""
     ends: bool = False
     """Slurm itself ended the job for it, so that its word CANCELLED does not mean a person."""
+    alone: bool = False
+    """Evidence against this node even if another one shows the same; else two nodes with one cause clear each other."""
+    same_node: bool = False
+    """The node may be asked again at once."""
 
 
 LINES = (
     # Slurm
     Row(r"DUE TO TIME LIMIT", Kind.TIMEOUT, "the job ran into its time limit"),
-    Row(r"DUE TO NODE FAILURE", Kind.INFRA, "the node failed", node=True, ends=True),
-    Row(r"DUE TO PREEMPTION", Kind.INFRA, "a job of higher priority took the node", ends=True),
+    Row(r"DUE TO NODE FAILURE", Kind.INFRA, "the node failed", node=True, ends=True, alone=True),
+    Row(r"DUE TO PREEMPTION", Kind.INFRA, "a job of higher priority took the node", ends=True, same_node=True),
     Row(r"exceeded memory limit|Out Of Memory|oom[-_ ]kill", Kind.SERVER, "the job used more memory than it has"),
     Row(r"Prolog failure on node|Job prolog failed", Kind.INFRA, "the node's prolog failed", node=True, ends=True),
     Row(r"unrecognized option '--container-", Kind.INFRA, "pyxis is not installed on the node", node=True),
     Row(r"execve\((2)?\): .*: (No such file|Permission denied)", Kind.BENCHMARK, "the image lacks the program"),
-    Row(r"Node failure on \S", Kind.INFRA, "the node failed", node=True),
+    Row(r"Node failure on \S", Kind.INFRA, "the node failed", node=True, alone=True),
     Row(r"Unable to create step for job .*already completing", Kind.TIMEOUT, "the job's time was up before its next run"),
     Row(r"Communication connection failure|Zero Bytes were transmitted", Kind.INFRA, "the node did not answer", node=True),
     Row(r"could not open stdout file|IO setup failed", Kind.INFRA, "the node could not write the job's output", node=True),
+    Row(r"^servematrix: the payload did not come", Kind.INFRA, "the job's files did not reach the node in time"),
     # user namespaces
     Row(r"(failed to create user namespace|unshare failed|can.t init user\+mount namespaces): No space left", Kind.INFRA, "user namespaces are used up", node=True),
     Row(r"failed to create user namespace", Kind.INFRA, "user namespaces are forbidden", node=True),
@@ -74,7 +79,7 @@ LINES = (
     Row(r"Input/output error|Structure needs cleaning", Kind.INFRA, "a disk of the node fails", node=True),
     Row(r"Stale file handle|Transport endpoint is not connected", Kind.INFRA, "a file system of the node is gone", node=True),
     Row(r"source path does not exist|enroot-mount: failed to mount|can.t bind: source not found|mount point does not exist", Kind.INFRA, "a folder to mount is missing on the node", node=True),
-    Row(r"mkdir: cannot create directory .*Permission denied", Kind.INFRA, "the runtime's folder cannot be made (paths.runtime)", node=True),
+    Row(r"mkdir: cannot create directory .*Permission denied", Kind.INFRA, "a folder of the cluster file cannot be made on the node", node=True),
     Row(r"Command not found: nvidia-container-cli", Kind.INFRA, "NVIDIA_VISIBLE_DEVICES is set on a node without NVIDIA's tools", node=True),
     Row(r"This account is currently not available", Kind.INFRA, "the user has no login shell on the node", node=True),
     # general, last
@@ -83,11 +88,11 @@ LINES = (
 """The first row that matches decides, so what is more specific stands first."""
 
 STATES = {
-    "NODE_FAIL": Row("", Kind.INFRA, "Slurm lost the node", node=True),
-    "BOOT_FAIL": Row("", Kind.INFRA, "the node did not boot", node=True),
+    "NODE_FAIL": Row("", Kind.INFRA, "Slurm lost the node", node=True, alone=True),
+    "BOOT_FAIL": Row("", Kind.INFRA, "the node did not boot", node=True, alone=True),
     "LAUNCH_FAILED": Row("", Kind.INFRA, "the node could not start the job", node=True),
     "RECONFIG_FAIL": Row("", Kind.INFRA, "the node could not be configured", node=True),
-    "PREEMPTED": Row("", Kind.INFRA, "a job of higher priority took the node"),
+    "PREEMPTED": Row("", Kind.INFRA, "a job of higher priority took the node", same_node=True),
     "REVOKED": Row("", Kind.INFRA, "another cluster of the federation took the job"),
     "TIMEOUT": Row("", Kind.TIMEOUT, "the job ran into its time limit"),
     "DEADLINE": Row("", Kind.TIMEOUT, "the job ran into its deadline"),
@@ -140,6 +145,12 @@ class Facts:
     """At least one container start was asked for."""
     preflight: tuple[str, ...] = ()
     """Causes of failed checks outside the container."""
+    node_at_fault: bool = True
+    """At least one of them was of the node, not of what nodes share."""
+    shared: bool = False
+    """Results are written where all nodes write."""
+    inside: tuple[str, ...] = ()
+    """The last lines that the last run wrote inside its container: shown, never classified by, for they are the guest's."""
     lines: tuple[str, ...] = ()
     """Of slurm.log, *.srun.log, image.log."""
     cancelled_by_us: bool = False
@@ -155,10 +166,12 @@ class Verdict:
     exit_code: Exit
     evidence: tuple[str, ...] = field(default=())
     node: bool = False
+    alone: bool = False
+    same_node: bool = False
 
 
 _SERVER = {Exit.SERVER_EXITED, Exit.SERVER_NOT_READY, Exit.SERVER_UNHEALTHY, Exit.SERVER_DIED}
-_INFRA = {Exit.PREFLIGHT_FAILED, Exit.PORT_TAKEN, Exit.STORAGE_FULL}
+_INFRA = {Exit.PREFLIGHT_FAILED, Exit.PORT_TAKEN, Exit.STORAGE_FULL, Exit.INFRA_FAILED}
 _CODES = {int(code): code for code in Exit}
 
 
@@ -169,7 +182,9 @@ def classify(facts: Facts) -> Verdict:
     if facts.cancelled_by_us and not well:
         return Verdict(Kind.CANCELLED, "cancelled by this command", Exit.CANCELLED)
     if facts.preflight:
-        return Verdict(Kind.INFRA, facts.preflight[0], Exit.PREFLIGHT_FAILED, facts.preflight, node=True)
+        return Verdict(
+            Kind.INFRA, facts.preflight[0], Exit.PREFLIGHT_FAILED, facts.preflight, node=facts.node_at_fault
+        )
     if not well and (row := STATES.get(facts.state)):
         return _by_row(row, f"Slurm says {facts.state} {facts.reason}".strip())
     if ended is not None and facts.started and facts.runs_ended:
@@ -208,11 +223,11 @@ def _without_signs(facts: Facts, ended: Exit | None) -> Verdict:
         return _by_code(ended, facts)
     signal = _signal(facts.ended or 0)
     if signal:
-        return Verdict(Kind.BENCHMARK, f"a run was ended by {signal}", Exit.JOB_FAILED, facts.lines[-3:])
+        told = (*facts.lines[-3:], *facts.inside)
+        return Verdict(Kind.BENCHMARK, f"a run was ended by {signal}", Exit.JOB_FAILED, told)
     said = f"Slurm says {facts.state or 'nothing any more'} {facts.exit_code} {facts.reason}".strip()
-    return Verdict(
-        Kind.BENCHMARK, "the job ended, and nothing tells why", Exit.JOB_FAILED, (said, *facts.lines[-3:])
-    )
+    told = (said, *facts.lines[-3:], *facts.inside)
+    return Verdict(Kind.BENCHMARK, "the job ended, and nothing tells why", Exit.JOB_FAILED, told)
 
 
 def _signal(code: int) -> str:
@@ -228,7 +243,9 @@ def _by_row(row: Row, evidence: str) -> Verdict:
         Kind.SERVER: Exit.SERVER_DIED,
         Kind.CANCELLED: Exit.CANCELLED,
     }.get(row.kind, Exit.JOB_FAILED)
-    return Verdict(row.kind, row.cause, code, (evidence,), node=row.node)
+    return Verdict(
+        row.kind, row.cause, code, (evidence,), node=row.node, alone=row.alone, same_node=row.same_node
+    )
 
 
 def _by_line(lines: tuple[str, ...], rows: tuple[Row, ...] = LINES) -> Verdict | None:
@@ -239,11 +256,19 @@ def _by_line(lines: tuple[str, ...], rows: tuple[Row, ...] = LINES) -> Verdict |
     return None
 
 
+def _infra_by_code(code: Exit, facts: Facts) -> Verdict:
+    """A line may tell more; a full disk that all nodes write to, and a job that did not get its files, are no node's fault."""
+    found = _by_line(facts.lines)
+    if code is Exit.INFRA_FAILED:
+        return found or Verdict(Kind.INFRA, "the job's files did not reach the node whole", code)
+    of_node = not (code is Exit.STORAGE_FULL and facts.shared)
+    return Verdict(Kind.INFRA, code.meaning, code, found.evidence if found else (), node=of_node)
+
+
 def _by_code(code: Exit, facts: Facts) -> Verdict:
     """The node program's own word, which its records explain."""
     if code in _INFRA:
-        found = _by_line(facts.lines)
-        return Verdict(Kind.INFRA, code.meaning, code, found.evidence if found else (), node=True)
+        return _infra_by_code(code, facts)
     if code in _SERVER:
         return Verdict(Kind.SERVER, code.meaning, code)
     if code is Exit.CANCELLED:

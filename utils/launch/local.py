@@ -30,9 +30,10 @@ END_S = 40.0
 class Local:
     """The launcher of the `local` cluster."""
 
-    def claim(self, order: Order) -> None:
+    def claim(self, order: Order) -> Order:
         """A folder holds one run."""
         base.claim(order.out)
+        return order
 
     def unfinished(self, order: Order, below: Path) -> Path | None:
         """What was killed here left nothing running, so that there is nothing to go on with."""

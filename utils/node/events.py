@@ -11,7 +11,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Kind = Literal[
-    "job", "run", "phase", "progress", "done", "point", "note", "error", "end", "begin", "srun", "check"
+    "job",
+    "run",
+    "phase",
+    "progress",
+    "done",
+    "point",
+    "note",
+    "error",
+    "end",
+    "begin",
+    "payload",
+    "srun",
+    "check",
 ]
 
 
@@ -28,6 +40,8 @@ class Event(TypedDict, total=False):
     total: int
     seconds: float
     facts: dict[str, Any]
+    token: str
+    """Marks what a batch script says outside of the container."""
 
 
 if TYPE_CHECKING:

@@ -21,6 +21,8 @@ class Check:
     passed: bool
     cause: str
     """In one line: what was found, and what would mend it."""
+    of_node: bool = True
+    """Another node may have another answer."""
 
 
 def disk(folder: Path, least: int = DISK_LEAST_BYTES) -> Check:

@@ -295,7 +295,10 @@ def read(path: Path) -> Record:
         HarnessError: RECORD_UNREADABLE, with the place where it stops being a record.
     """
     try:
-        return Record.model_validate(json.loads(path.read_bytes()))
+        with os.fdopen(
+            os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb"
+        ) as file:  # a guest may have left a link
+            return Record.model_validate(json.loads(file.read()))
     except OSError as error:
         raise HarnessError(Exit.RECORD_UNREADABLE, f"{path}: {error.strerror}") from error
     except json.JSONDecodeError as error:

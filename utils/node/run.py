@@ -71,8 +71,8 @@ class _Run:
     def execute(self) -> Exit:
         """Start, measure every point, stop; whatever happens, each point has a record or a reason."""
         points = self.spec.job.points
-        self.folder = self.job_folder / f"run-{self.run.index}-{self.run.arm}"
-        self.folder.mkdir(parents=True)
+        self.folder = Path(self.spec.run_folder or self.job_folder / f"run-{self.run.index}-{self.run.arm}")
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.emit(
             {
                 "kind": "run",
@@ -121,23 +121,39 @@ class _Run:
         with self.phases.phase("preflight"):
             self._preflight(model)
         server_cores, client_cores = preflight.split_cores(cluster.client_cores)
-        port = cluster.port or free_port()
         env = self._environment()
-        argv = command.serve(spec.job.serve, model, port)
         with self.phases.phase("server"):
-            self.server = Server.start(
-                [*spec.vllm, *argv], env, server_cores, port=port, log=self.folder / "server.log", model=model
-            )
             self.client = Client(spec.python, env, client_cores, self.folder / "client.log")
-            self.server.wait_healthy(
-                cluster.limits.ready_s, lambda age: self.emit({"kind": "progress", "seconds": age})
-            )
+            self.server = self._serve(model, env, server_cores)
         with self.phases.phase("first completion"):
             self.server.complete_once(FIRST_COMPLETION_S)
             self.recorder.server_is(self.server.version(), self.server.port, self.server.started_s)
             special = self.server.special_tokens()
-        speculative = any(arg.startswith("--speculative-config") for arg in argv)
+        speculative = any(arg.startswith("--speculative-config") for arg in spec.job.serve.argv)
         return Bench(self.server, self.client, special, speculative, cluster.limits.client_s, self.emit)
+
+    def _serve(self, model: str, env: dict[str, str], cores: list[int]) -> Server:
+        """A server that is healthy. A free port may be taken by another program until the server binds it: then another one."""
+        wanted = self.spec.cluster.port
+        for tries_left in (0,) if wanted else (2, 1, 0):
+            port = wanted or free_port()
+            argv = command.serve(self.spec.job.serve, model, port)
+            log = self.folder / "server.log"
+            server = Server.start([*self.spec.vllm, *argv], env, cores, port=port, log=log, model=model)
+            self.server = server
+            try:
+                server.wait_healthy(
+                    self.spec.cluster.limits.ready_s,
+                    lambda age: self.emit({"kind": "progress", "seconds": age}),
+                )
+            except RunFailed as error:
+                if error.exit_code is not Exit.PORT_TAKEN or not tries_left:
+                    raise
+                server.stop()
+                self.emit({"kind": "note", "text": f"port {port} was taken meanwhile; another one is tried"})
+            else:
+                break
+        return server
 
     def _stop(self) -> None:
         if self.server is None:
@@ -150,7 +166,7 @@ class _Run:
     def _preflight(self, model: str) -> None:
         cluster = self.spec.cluster
         checks = [
-            preflight.disk(Path(self.spec.out)),
+            preflight.disk(self.folder),
             preflight.model(model),
             preflight.port(cluster.port),
             preflight.program(self.spec.vllm[0]),

@@ -53,6 +53,8 @@ class NodeJob(Value):
     """Names the allocation: runs are compared only within one."""
     out: str
     """The job's folder, where results go."""
+    run_folder: str = ""
+    """The run's own folder, where a container has it mounted by itself; empty means: below `out`."""
     tree: str
     """The tree's root, for a model that it carries."""
     vllm: list[str]

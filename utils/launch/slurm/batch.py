@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import posixpath
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,8 +29,11 @@ SCHEDULED = frozenset(
 )
 """Options of sbatch that the harness itself needs."""
 CANARY = "canary"
+BOX = "box"
+"""What a run may write to besides its results; made anew for each."""
 REST_BYTES = 20_000
 """Room for the script around its payload."""
+TMP = "/tmp"  # noqa: S108 - of the node; asked whether it has room, and files in it have names made from a hash
 HOLD_S = 45
 SBCAST_S = 300
 
@@ -47,6 +51,8 @@ class Attempt:
     folder: str
     """Below the spool."""
     number: int
+    token: str = ""
+    """What the batch script says carries it; a container, which never sees it, cannot speak in the script's name."""
     exclude: tuple[str, ...] = ()
     """Nodes in quarantine."""
     vllm: str = "vllm"
@@ -87,18 +93,36 @@ class Attempt:
     @property
     def sbcast(self) -> str:
         """Where a payload goes that is too large for the script."""
-        return f"/tmp/servematrix-{self.folder}.tar.gz"  # noqa: S108 - on the node, and its hash is compared
+        return f"{TMP}/servematrix-{self.folder}.tar.gz"
+
+    @property
+    def contained(self) -> bool:
+        """Whether runs are in containers, which see what is mounted and nothing else."""
+        return self.cluster.container.runtime != "none"
 
     def inside(self, part: str) -> str:
-        """A part of the job's folder as programs of a run see it."""
-        if self.cluster.container.runtime != "none":
+        """A part of the job's folder (`payload`, `scratch`, `agreed`) as programs of a run see it."""
+        if self.contained:
             return posixpath.join(self.cluster.container.workdir, part)
-        return self.out if part == "results" else posixpath.join(self.work, part)
+        outside = {
+            "payload": f"{self.work}/{PAYLOAD}",
+            "scratch": f"{self.work}/{BOX}/scratch",
+            "agreed": self.out,
+        }
+        return outside[part]
+
+    def run_folder(self, name: str) -> str:
+        """Where a run leaves what it finds, as its own programs see it."""
+        return (
+            posixpath.join(self.cluster.container.workdir, "results")
+            if self.contained
+            else f"{self.out}/{name}"
+        )
 
 
 def log_on_node(folder: str) -> str:
     """Slurm writes it before the job's own folder can be there."""
-    return f"/tmp/servematrix-{folder}.log"  # noqa: S108 - on the node, under a name made from a hash
+    return f"{TMP}/servematrix-{folder}.log"
 
 
 def left(cluster: Cluster, folder: str, *, shared: bool = False) -> Left:
@@ -110,7 +134,7 @@ def left(cluster: Cluster, folder: str, *, shared: bool = False) -> Left:
 def node_jobs(attempt: Attempt, provenance: Provenance) -> dict[str, NodeJob]:
     """The file of each container start by name: first the canary, then the runs."""
     job = attempt.job
-    environment = "image" if attempt.cluster.container.runtime != "none" else "locked"
+    environment = "image" if attempt.contained else "locked"
     if attempt.order.environment:
         environment = "given"
     smallest = min(job.points, key=lambda point: (point.concurrency * (point.isl + point.osl), point.id))
@@ -120,8 +144,8 @@ def node_jobs(attempt: Attempt, provenance: Provenance) -> dict[str, NodeJob]:
             "cluster": attempt.cluster,
             "runs": [],
             "allocation": attempt.name,
-            "out": attempt.inside("results"),
-            "tree": attempt.inside(f"{PAYLOAD}/tree"),
+            "out": attempt.inside("agreed"),
+            "tree": f"{attempt.inside(PAYLOAD)}/tree",
             "vllm": [attempt.vllm],
             "python": attempt.python,
             "environment": environment,
@@ -139,7 +163,10 @@ def node_jobs(attempt: Attempt, provenance: Provenance) -> dict[str, NodeJob]:
             }
         )
     }
-    return found | {run_name(run): common.model_copy(update={"runs": [run]}) for run in attempt.runs}
+    for run in attempt.runs:
+        name = run_name(run)
+        found[name] = common.model_copy(update={"runs": [run], "run_folder": attempt.run_folder(name)})
+    return found
 
 
 def run_name(run: Run) -> str:
@@ -149,7 +176,7 @@ def run_name(run: Run) -> str:
 
 def images(attempt: Attempt) -> list[str]:
     """What is to be imported before the first run: both arms' images, each once."""
-    if attempt.cluster.container.runtime == "none":
+    if not attempt.contained:
         return []
     return sorted({point.image for point in attempt.job.points})
 
@@ -159,13 +186,12 @@ def host_file(attempt: Attempt) -> bytes:
     cluster = attempt.cluster
     runtime = container.for_cluster(cluster)
     folders = {name: on_node(getattr(cluster.paths, name)) for name in ("spool", "squash", "runtime")}
-    folders = {name: folder for name, folder in folders.items() if folder} | {
-        "out": attempt.out,
-        "tmp": "/tmp",  # noqa: S108 - asked whether it has room
-    }
+    folders = {name: folder for name, folder in folders.items() if folder}
+    folders["tmp"] = TMP
     content = {
         "runtime": cluster.container.runtime,
         "folders": folders,
+        "shared": attempt.out if attempt.shared else "",
         "models": on_node(cluster.paths.models),
         "devices": cluster.container.devices,
         "kind": cluster.devices.kind,
@@ -178,16 +204,37 @@ def host_file(attempt: Attempt) -> bytes:
     return json.dumps(content, indent=1).encode()
 
 
-def mounts(attempt: Attempt) -> list[Mount]:
-    """What the container sees: the job's own folder, its code and the models read-only; no home, no images."""
-    inside = attempt.cluster.container.workdir
+def mounts(attempt: Attempt, name: str) -> list[Mount]:
+    """What the container of a run sees: its own folders, its code and the models read-only; no home, no images.
+
+    Nothing that it can write is read outside by a name that it could turn into a link, and no other run's results are
+    among it. `agreed` alone is common to the runs of a job: how many requests each point has.
+    """
     made = [
-        Mount(attempt.work, inside),
-        Mount(f"{attempt.work}/{PAYLOAD}", f"{inside}/{PAYLOAD}", read_only=True),
+        Mount(f"{attempt.work}/{BOX}", attempt.cluster.container.workdir),
+        Mount(f"{attempt.work}/{PAYLOAD}", attempt.inside(PAYLOAD), read_only=True),
+        Mount(f"{attempt.work}/agreed", attempt.inside("agreed")),
+        Mount(f"{attempt.out}/{name}", attempt.run_folder(name)),
     ]
-    if attempt.shared:
-        made.append(Mount(attempt.out, f"{inside}/results"))
     return made + container.cluster_mounts(attempt.cluster)
+
+
+def check_paths(attempt: Attempt) -> None:
+    """Paths go through `#SBATCH` lines and lists of mounts, which know no quoting.
+
+    Raises:
+        HarnessError: USAGE for one with a blank, a comma, a colon or a percent sign in it.
+    """
+    paths = [("paths.spool", attempt.work), ("container.workdir", attempt.cluster.container.workdir)]
+    paths += [("--out", str(attempt.order.out))] if attempt.shared else []
+    for mount in container.cluster_mounts(attempt.cluster):
+        paths += [("container.mounts", mount.source), ("container.mounts", mount.target)]
+    for name, path in paths:
+        if odd := sorted(set(re.findall(r"[^\w/.+@=~-]", path, re.ASCII))):
+            raise HarnessError(
+                Exit.USAGE,
+                f"{path!r} ({name}) has {' '.join(map(repr, odd))} in it, which Slurm cannot be given in a path; use another",
+            )
 
 
 def options(attempt: Attempt) -> list[str]:
@@ -246,12 +293,13 @@ def render(attempt: Attempt, packed: Payload) -> str:
         raise AssertionError
     runtime = container.for_cluster(cluster)
     scratch = attempt.inside("scratch")
+    starts = [CANARY, *map(run_name, attempt.runs)]
     env = {"TMPDIR": scratch, "HOME": scratch, "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
-    if cluster.container.runtime == "none":
+    if not attempt.contained:
         env["PATH"] = container.PATH
-    outside_env = {"TMPDIR": f"{attempt.work}/scratch"}
+    outside_env = {"TMPDIR": f"{attempt.work}/outside"}
     if cluster.container.runtime == "pyxis":
-        outside_env["ENROOT_TEMP_PATH"] = f"{attempt.work}/scratch"
+        outside_env["ENROOT_TEMP_PATH"] = f"{attempt.work}/outside"
         outside_env["ENROOT_CACHE_PATH"] = f"{on_node(cluster.paths.squash)}/layers"
     if cluster.paths.runtime:
         outside_env["XDG_RUNTIME_DIR"] = on_node(cluster.paths.runtime)
@@ -260,8 +308,10 @@ def render(attempt: Attempt, packed: Payload) -> str:
         "attempt": attempt.number,
         "job": attempt.job,
         "options": options(attempt),
-        "runs": [{"name": run_name(run), "arm": run.arm} for run in attempt.runs],
+        "token": attempt.token,
+        "runs": [run_name(run) for run in attempt.runs],
         "canary": CANARY,
+        "box": BOX,
         "images": images(attempt),
         "work": attempt.work,
         "out": attempt.out,
@@ -269,16 +319,18 @@ def render(attempt: Attempt, packed: Payload) -> str:
         "shared": attempt.shared,
         "runtime_dir": bool(cluster.paths.runtime),
         "outside_env": outside_env,
-        "enter": {arm: runtime.enter(image, mounts(attempt), attempt.work, env) for arm in attempt.job.arms},
+        "enter": {name: runtime.enter(image, mounts(attempt, name), attempt.work, env) for name in starts},
         "python": slurm.python,
         "host": f"{attempt.work}/{PAYLOAD}/host.json",
+        "contained": attempt.contained,
         "inside": {
-            "results": attempt.inside("results"),
+            "results": attempt.run_folder("") if attempt.contained else "",
             "payload": attempt.inside(PAYLOAD),
             "python": attempt.python,
         },
         "codes": {
             "storage": int(Exit.STORAGE_FULL),
+            "infra": int(Exit.INFRA_FAILED),
             "preflight": int(Exit.PREFLIGHT_FAILED),
             "gate": int(Exit.GATE_FAILED),
             "died": int(Exit.SERVER_DIED),

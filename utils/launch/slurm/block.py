@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -76,9 +77,7 @@ class Block:
             self.memory = known
             self.tell("was finished before; it is not run again")
         elif known.done:
-            self._again(
-                known, known.after(tries=0, broken_nodes=[]), f"ended before with a failure ({known.kind})"
-            )
+            self._again(known, known.anew(), f"ended before with a failure ({known.kind})")
         else:
             self._prepare(known)
             if known.slurm is None and self._results_are_of_another_attempt():
@@ -139,13 +138,13 @@ class Block:
 
     def _prepare(self, memory: Memory) -> None:
         self.memory, self.unanswered = memory, 0
-        exclude = sorted({entry.node for entry in self.quarantine.entries()} | set(memory.broken_nodes))
         self.attempt = replace(
             self.attempt,
             name=self.name,
             number=memory.attempt,
             folder=folder(self.name),
-            exclude=tuple(exclude),
+            token=memory.token,
+            exclude=self._excluded(memory),
         )
         payload = self.notes.beside(memory.attempt, "tar.gz")
         self.track = Tracking(
@@ -158,6 +157,19 @@ class Block:
             node=memory.node,
             payload=payload if payload.exists() else None,
         )
+
+    def _excluded(self, memory: Memory) -> tuple[str, ...]:
+        """Nodes in quarantine and those that were tried; only names that Slurm knows, and it keeps the tried if no others are left."""
+        bad = {entry.node for entry in self.quarantine.entries()}
+        if not bad and not memory.tried:
+            return ()
+        try:
+            known = {node.name for node in client.nodes()}
+        except SlurmError:
+            return tuple(sorted(bad))
+        bad &= known
+        with_tried = bad | (known & set(memory.tried))
+        return tuple(sorted(with_tried if known - with_tried else bad))
 
     def _found(self, slurm: int, node: str) -> None:
         self.memory = self.memory.model_copy(update={"slurm": slurm, "node": node})
@@ -189,8 +201,8 @@ class Block:
             self.tell(f"{error}; looking whether the job was accepted all the same")
 
     def _refused(self, error: SlurmError) -> str:
-        if self.attempt.exclude and "not available" in error.message:
-            return f"{error}; {', '.join(self.attempt.exclude)} are in quarantine: ./servematrix nodes"
+        if self.attempt.exclude and re.search(r"not available|Invalid node name", error.message):
+            return f"{error}; {', '.join(self.attempt.exclude)} are kept out, see the quarantine: ./servematrix nodes"
         return str(error)
 
     def _results_are_of_another_attempt(self) -> bool:
@@ -222,19 +234,31 @@ class Block:
 
     def _infra(self, verdict: Verdict) -> None:
         """Keep the node out where it was the node, and try elsewhere, up to `TRIES` in all."""
-        old, nodes = self.memory, self.memory.broken_nodes
-        if verdict.node and old.node:
-            self.quarantine.add(old.node, verdict.cause, list(verdict.evidence), self.name)
-            nodes = [*nodes, old.node]
-            self.tell(f"{old.node} is in quarantine for a day: {verdict.cause} (./servematrix nodes)")
+        old = self.memory
+        blamed = self._blame(verdict, old) if verdict.node and old.node else old.blamed
         if old.tries + 1 >= TRIES:
             self._done(verdict)
             return
+        tried = [*old.tried, old.node] if old.node and not verdict.same_node else old.tried
         self.tell(f"infra: {verdict.cause}; try {old.tries + 2} of {TRIES}, on another node")
         try:
-            self._again(old, old.after(tries=old.tries + 1, broken_nodes=nodes), f"infra: {verdict.cause}")
+            self._again(old, old.next_try(tried, blamed), f"infra: {verdict.cause}")
         except HarnessError as error:  # no node is left; what the machine did stays the reason
             self._done(replace(verdict, evidence=(*verdict.evidence, str(error))))
+
+    def _blame(self, verdict: Verdict, old: Memory) -> dict[str, str]:
+        """Put the node into quarantine, unless another one failed for the same cause: then it is neither of them."""
+        before = old.blamed.get(verdict.cause)
+        if before is not None and before != old.node and not verdict.alone:
+            self.quarantine.clear([before])
+            self.tell(
+                f"{verdict.cause}: the same on {before} and {old.node}, so that the nodes are not blamed; "
+                "does the cluster file say what they have?"
+            )
+            return old.blamed
+        self.quarantine.add(old.node, verdict.cause, list(verdict.evidence), self.name)
+        self.tell(f"{old.node} is in quarantine for a day: {verdict.cause} (./servematrix nodes)")
+        return {**old.blamed, verdict.cause: old.node}
 
     def _done(self, verdict: Verdict) -> None:
         code = verdict.exit_code if verdict.kind is not Kind.INFRA else Exit.INFRA_FAILED

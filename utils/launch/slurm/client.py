@@ -114,6 +114,14 @@ def nodes() -> list[Node]:
     return list({node.name: node for node in found}.values())
 
 
-def sbcast(job: int, source: str, target: str) -> None:
-    """Send a file to a running job's nodes, from where this runs (sbcast(1))."""
-    call(["sbcast", "--force", f"--jobid={job}", source, target], limit_s=300)
+def sbcast(job: int, source: str, target: str) -> subprocess.Popen[bytes]:
+    """Begin to send a file to a running job's nodes, from where this runs (sbcast(1))."""
+    return subprocess.Popen(
+        ["sbcast", "--force", f"--jobid={job}", source, target],
+        env=environment(),
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
+import os
 import signal
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,22 +12,22 @@ from matrix.cluster import Slurm as Asked
 from matrix.errors import Exit, HarnessError
 from utils import environments, provenance
 from utils.launch import script
-from utils.launch.slurm import batch, client, names
+from utils.launch.slurm import batch, claim, client, names
 from utils.launch.slurm.block import Block
 from utils.launch.slurm.client import SlurmError
 from utils.launch.slurm.poll import Poll, squeue, state_folder
 from utils.launch.slurm.quarantine import Quarantine
 from utils.launch.slurm.states import from_squeue
 from utils.node import process
-from utils.node.record import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from matrix.cluster import Cluster
     from matrix.plan import Job
     from utils.launch.base import Order
+    from utils.launch.slurm.states import JobState
     from utils.node.events import Event
 
 LOOP_S = 0.1
@@ -42,20 +40,17 @@ SILENT_S = 120.0
 class Slurm:
     """Jobs by sbatch, wherever their nodes are."""
 
-    def claim(self, order: Order) -> None:
-        """The lock is taken when it runs; a folder of another run is refused there."""
+    def __init__(self) -> None:
+        self.held: claim.Claim | None = None
+
+    def claim(self, order: Order) -> Order:
+        """Hold the folder; what a launcher before this one began there goes on as it was planned."""
+        self.held = claim.take(order)
+        return self.held.order
 
     def unfinished(self, order: Order, below: Path) -> Path | None:
-        """The newest folder of the same plan with a job that is not done, and with no launcher at work on it."""
-        wanted = _wanted(order)
-        for plan in sorted(below.glob("*/launch/plan.json"), reverse=True):
-            if (
-                json.loads(plan.read_bytes()) == wanted
-                and not _finished(plan.parent)
-                and not _in_use(plan.parent)
-            ):
-                return plan.parent.parent
-        return None
+        """What a killed launcher left, and nobody works on."""
+        return claim.unfinished(order, below)
 
     def script(self, order: Order, job: Job) -> str:
         """The commands of a job, for a person."""
@@ -67,8 +62,13 @@ class Slurm:
 
     def run(self, order: Order, emit: Callable[[Event], None]) -> Exit:
         """Submit or find again every job, follow them to their ends; the outcome is the largest exit code."""
-        with _alone(order), _told_of_the_end():
+        if self.held is None:
+            raise RuntimeError("run() without claim()")
+        try:
+            _be_told_of_the_end()
             return _Session(order, emit).run()
+        finally:
+            self.held.release()
 
 
 @dataclass(slots=True)
@@ -82,6 +82,8 @@ class _Session:
         cluster = with_slurm(next(iter(self.order.clusters.values())))
         poll = Poll(state_folder(), cluster.slurm.poll_s if cluster.slurm else Asked().poll_s)
         blocks = [self._block(job, poll) for job in self.order.plan.jobs]
+        for block in blocks:
+            batch.check_paths(block.attempt)
         try:
             for block in blocks:
                 block.begin()
@@ -97,7 +99,8 @@ class _Session:
 
     def preview(self, job: Job) -> str:
         block = self._block(job, Poll(state_folder(), 1))
-        attempt = replace(block.attempt, name=block.name, folder=names.folder(block.name))
+        batch.check_paths(block.attempt)
+        attempt = replace(block.attempt, name=block.name, folder=names.folder(block.name), token="0" * 16)
         return batch.render(attempt, batch.pack(attempt, block.root, block.provenance))
 
     def _block(self, job: Job, poll: Poll) -> Block:
@@ -195,7 +198,7 @@ def with_slurm(cluster: Cluster) -> Cluster:
 
 
 def _programs(order: Order, cluster: Cluster, job: Job, emit: Callable[[Event], None]) -> tuple[str, str]:
-    """VLLM and its Python where the job runs: the image's, else an environment that nodes see under the same path."""
+    """The commands `vllm` and `python` where the job runs: the image's, else an environment that nodes see under the same path."""
     if cluster.container.runtime != "none":
         return "vllm", "python3"
     found = environments.given_or_made(
@@ -204,60 +207,15 @@ def _programs(order: Order, cluster: Cluster, job: Job, emit: Callable[[Event], 
     return str(found.program("vllm")), str(found.python)
 
 
-def _wanted(order: Order) -> dict[str, object]:
-    """What makes two runs the same, so that the second may go on with the first."""
-    keys = {point.id: point.key for job in order.plan.jobs for point in job.points}
-    return {"jobs": [job.id for job in order.plan.jobs], "keys": keys, "runs": len(order.runs)}
-
-
-def _finished(folder: Path) -> bool:
-    files = [
-        path for path in folder.glob("*.json") if path.name != "plan.json" and ".verdict." not in path.name
-    ]
-    wanted = json.loads((folder / "plan.json").read_bytes())["jobs"]
-    return len(files) == len(wanted) and all(json.loads(path.read_bytes())["done"] for path in files)
-
-
-def _in_use(folder: Path) -> bool:
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
-
-
-@contextmanager
-def _alone(order: Order) -> Iterator[None]:
-    """One launcher a results folder; one that comes after a killed one goes on with the same plan only."""
-    folder = order.out / "launch"
-    if (order.out / "jobs").exists() and not folder.exists():
-        raise HarnessError(
-            Exit.OUT_IN_USE, f"{order.out} already holds a run; give another --out, or take that folder away"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise HarnessError(Exit.OUT_IN_USE, f"another launcher is at work on {order.out}") from error
-        plan = folder / "plan.json"
-        if plan.exists() and json.loads(plan.read_bytes()) != _wanted(order):
-            raise HarnessError(
-                Exit.OUT_IN_USE,
-                f"{order.out} holds a run of other points; give another --out, or take that folder away",
-            )
-        write_whole(plan, json.dumps(_wanted(order)).encode())
-        yield
-
-
-@contextmanager
-def _told_of_the_end() -> Iterator[None]:
+def _be_told_of_the_end() -> None:
     """A shell around us that dies, or a terminal that closes, ends us like a signal; `nohup` says that it shall not."""
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
-        process.die_with_parent(signal.SIGTERM)
-    yield
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        return
+    signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
+    parent = os.getppid()
+    process.die_with_parent(signal.SIGTERM)
+    if os.getppid() != parent:  # it died before the kernel was asked
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def print_nothing(event: Event) -> None:
@@ -265,14 +223,10 @@ def print_nothing(event: Event) -> None:
     del event
 
 
-def cancel(prefix: str, part: str = "") -> list[int]:
-    """End every job whose name begins so, and has the part in it; their numbers."""
+def cancel(mine: Callable[[JobState], bool]) -> list[int]:
+    """End every job that is wanted gone; their numbers."""
     try:
-        jobs = from_squeue(squeue())
-    except SlurmError as error:
-        raise HarnessError(Exit.SLURM_FAILED, str(error)) from error
-    found = [job.id for job in jobs if job.name.startswith(prefix) and part in job.name and not job.over]
-    try:
+        found = [job.id for job in from_squeue(squeue()) if mine(job) and not job.over]
         client.cancel(jobs=found)
     except SlurmError as error:
         raise HarnessError(Exit.SLURM_FAILED, str(error)) from error

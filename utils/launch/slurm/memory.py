@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import secrets
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from pydantic import Field
 
 from matrix.schema import Value
 from utils.node import record
@@ -20,6 +23,8 @@ class Memory(Value):
     attempt: int = 0
     name: str = ""
     """Slurm's name of the attempt, as it was submitted: a commit made since must not hide the job."""
+    token: str = Field(default_factory=lambda: secrets.token_hex(8))
+    """What the attempt's batch script says carries it."""
     tries: int = 0
     """Infra failures of this call so far."""
     slurm: int | None = None
@@ -29,11 +34,18 @@ class Memory(Value):
     kind: str | None = None
     """Class of the failure that it ended with."""
     exit: int = 0
-    broken_nodes: list[str] = []
+    tried: list[str] = []
+    """Nodes on which it failed in this call."""
+    blamed: dict[str, str] = {}
+    """Cause -> the node that was put into quarantine for it."""
 
-    def after(self, *, tries: int, broken_nodes: list[str]) -> Memory:
-        """Of the next attempt."""
-        return Memory(attempt=self.attempt + 1, tries=tries, broken_nodes=broken_nodes)
+    def anew(self) -> Memory:
+        """Of the first attempt of another call."""
+        return Memory(attempt=self.attempt + 1)
+
+    def next_try(self, tried: list[str], blamed: dict[str, str]) -> Memory:
+        """Of the next attempt after an infra failure."""
+        return Memory(attempt=self.attempt + 1, tries=self.tries + 1, tried=tried, blamed=blamed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +79,28 @@ class Notebook:
         """Keep what a broken block left, marked, where nothing judges it."""
         if not results.exists():
             return
-        base = self.out / "broken" / f"{self.job}.{attempt}"
-        target, number = base, 1
-        while target.exists():
-            target, number = base.with_name(f"{base.name}-{number}"), number + 1
+        target = self._aside(attempt)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(results, target)
         log = results.parent / f"{results.name}.slurm.log"
         if log.exists():
             shutil.move(log, target / "slurm.log")
-        record.write_whole(target / record.BROKEN, json.dumps({"why": why}).encode())
+        self.mark(target, why)
+
+    def place(self, attempt: int) -> tuple[Path, int]:
+        """Where the results of an attempt belong now, and the attempt that came after it; 0 where none did."""
+        known = self.read()
+        if known is None or known.attempt <= attempt:
+            return self.out / "jobs" / self.job, 0
+        return self._aside(attempt), known.attempt
+
+    def mark(self, folder: Path, why: str) -> None:
+        """Say that nothing judges what lies in a folder."""
+        record.write_whole(folder / record.BROKEN, json.dumps({"why": why}).encode())
+
+    def _aside(self, attempt: int) -> Path:
+        base = self.out / "broken" / f"{self.job}.{attempt}"
+        target, number = base, 1
+        while target.exists():
+            target, number = base.with_name(f"{base.name}-{number}"), number + 1
+        return target

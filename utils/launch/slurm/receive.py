@@ -28,9 +28,6 @@ LARGEST = 300_000_000
 class Source(Protocol):
     """New events of a job, with the files they tell of in place."""
 
-    over: bool
-    """Nothing more will come."""
-
     def read(self) -> list[Event]:
         """What is new, without waiting."""
 
@@ -45,7 +42,6 @@ class Shared:
     folder: Path
     restarts: int = 0
     """How often Slurm started the job again; what an earlier start wrote is not read."""
-    over: bool = False
     _position: int = 0
 
     def read(self) -> list[Event]:
@@ -60,9 +56,7 @@ class Shared:
         if self._position == 0 and self.restarts and not _begun(whole, self.restarts):
             return []
         self._position += len(whole)
-        found = [events.from_line(line) for line in whole.decode(errors="replace").splitlines()]
-        self.over = self.over or any(is_last(event) for event in found)
-        return found
+        return [events.from_line(line) for line in whole.decode(errors="replace").split("\n") if line]
 
     def close(self) -> None:
         """Nothing is held open."""

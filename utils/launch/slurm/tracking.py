@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -12,8 +13,10 @@ from utils.launch.slurm import client, fetch
 from utils.launch.slurm.client import SlurmError
 from utils.launch.slurm.poll import accounted
 from utils.launch.slurm.receive import Left, Shared, Staged, is_last
+from utils.node import process
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
@@ -28,7 +31,11 @@ SETTLE_S = 30.0
 """How long after the end of one side, results or Slurm, the other's last word is waited for."""
 CLOSE_S = 2.0
 """The same where nothing is on its way any more: a shared file system may show a file a little late."""
+LOG_BYTES = 1_000_000
+"""Of a log's end that are looked at."""
 OUR_LOGS = ("payload.log", "preflight.log", "image.log")
+OURS = frozenset({"begin", "payload", "srun", "check"})
+"""What only the batch script and what it starts outside of containers may say."""
 
 
 @dataclass(slots=True)
@@ -57,6 +64,11 @@ class Tracking:
     runs_ended: int = 0
     """Those whose node program said its own last word."""
     failed_checks: list[str] = field(default_factory=list)
+    node_at_fault: bool = False
+    """One of them was of the node, not of what all nodes share."""
+    wanted: bool = False
+    """The job waits for its payload."""
+    sending: subprocess.Popen[bytes] | None = None
     told: str = ""
     follow_s: float = 0.0
     """Before that moment no other follower is started (monotonic)."""
@@ -78,14 +90,33 @@ class Tracking:
         """Let go of what is open; the job is left as it is."""
         if self.source:
             self.source.close()
+        if self.sending:
+            process.stop(self.sending, grace_s=3)
+            self.sending = None
 
     def read(self) -> None:
         """Pass on what is new in the results."""
         for event in self.source.read() if self.source else []:
             self.news_s = time.monotonic()
+            ours = event["kind"] in OURS or is_last(event)
+            if ours and event.get("token") != self.attempt.token:
+                text = f"something in the container said {event['kind']!r}, which is the batch script's to say; it is not heard"
+                self.emit({"kind": "note", "text": text})
+                continue
             self._take(event)
-            if event["kind"] not in {"begin", "srun", "check"} and not is_last(event):
+            if not ours:
                 self.emit(event)
+        if self.wanted and self.payload:
+            self._send(self.payload)
+
+    def _send(self, payload: Path) -> None:
+        """Send the payload from here, where sbcast reads; nothing waits for it."""
+        if self.sending is None and self.slurm:
+            self.sending = client.sbcast(self.slurm, str(payload), self.attempt.sbcast)
+        elif self.sending and self.sending.poll():  # the job waits for it, and it did not get there
+            said = self.sending.communicate()[1].decode(errors="replace").strip()
+            self.emit({"kind": "note", "text": f"sbcast: {said}; sent again"})
+            self.sending = None
 
     def _take(self, event: Event) -> None:
         facts = event.get("facts", {})
@@ -93,10 +124,13 @@ class Tracking:
             self.begun = True
             self._is(int(facts.get("slurm", 0)), str(event.get("name", "")))
             self.emit({"kind": "note", "text": f"runs on {self.node} as Slurm job {self.slurm}"})
+        elif event["kind"] == "payload":
+            self.wanted = bool(facts.get("wanted"))
         elif event["kind"] == "srun" and "exit" not in facts:
             self.asked += 1
         elif event["kind"] == "check" and not facts.get("passed"):
             self.failed_checks.append(str(event.get("text", "")))
+            self.node_at_fault = self.node_at_fault or facts.get("of_node", True)
         elif is_last(event):
             self.ended = int(facts.get("exit", Exit.BUG))
         elif event["kind"] == "end":
@@ -134,9 +168,6 @@ class Tracking:
             self.over_s = time.monotonic() - SETTLE_S
 
     def _runs(self, state: JobState) -> None:
-        if self.payload:
-            client.sbcast(state.id, str(self.payload), self.attempt.sbcast)
-            self.payload = None
         following = isinstance(self.source, Staged) and not self.source.over
         if (
             not (self.attempt.shared or following or self.ended is not None)
@@ -164,7 +195,7 @@ class Tracking:
             self.set_aside("Slurm started the job again")
         self.source = Shared(self.attempt.results, state.restarts) if self.attempt.shared else None
         self.begun, self.asked, self.runs_ended, self.ended, self.over_s = False, 0, 0, None, None
-        self.failed_checks, self.told = [], ""
+        self.failed_checks, self.node_at_fault, self.wanted, self.told = [], False, False, ""
 
     def _nothing(self) -> bool:
         """Slurm does not know the name: not yet, not any more, or it was never accepted. An empty answer is no end."""
@@ -243,7 +274,7 @@ class Tracking:
             *sorted(results.glob("*.srun.log")),
         ]
         logs += [results / name for name in OUR_LOGS]
-        started = len(list(results.glob("*.started")))
+        started = sorted(results.glob("*/started"), key=lambda path: path.lstat().st_mtime)
         return failures.Facts(
             state=state.state if state else "",
             exit_code=state.exit_code if state else "",
@@ -254,8 +285,11 @@ class Tracking:
             ended=self.ended,
             asked=self.asked > 0,
             runs_ended=self.runs_ended >= self.asked,
-            started=self.asked > 0 and started >= self.asked,
+            started=self.asked > 0 and len(started) >= self.asked,
             preflight=tuple(self.failed_checks),
+            node_at_fault=self.node_at_fault,
+            shared=self.attempt.shared,
+            inside=tuple(_lines(started[-1].with_name("stderr.log"))[-3:]) if started else (),
             lines=tuple(line for path in logs for line in _lines(path)),
             cancelled_by_us=cancelled_by_us,
         )
@@ -269,7 +303,11 @@ def _closed(name: str) -> client.Node | None:
 
 
 def _lines(path: Path) -> list[str]:
+    """The last lines of a log; none of one that is a link, which a container may have put there."""
     try:
-        return path.read_text(errors="replace").splitlines()[-200:]
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return []
+    with os.fdopen(handle, "rb") as file:
+        file.seek(max(0, os.fstat(handle).st_size - LOG_BYTES))
+        return file.read(LOG_BYTES).decode(errors="replace").splitlines()[-200:]

@@ -16,11 +16,12 @@ import os
 import select
 import shutil
 import signal
+import stat
 import sys
 import time
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +30,8 @@ POLL_S = 0.1
 ANSWER_S = 30.0
 LARGEST = 256_000_000
 """Bytes of a file that is still sent; a log beyond it is cut at its front."""
+POINT_DEPTH = 2
+"""Folders between the results and a point's files: its run's and its own."""
 
 
 class Spool:
@@ -37,7 +40,7 @@ class Spool:
     def __init__(self, folder: Path, seen: int) -> None:
         self.folder, self.results = folder, folder / "results"
         self.skip = seen
-        self.sent: dict[Path, tuple[int, int]] = {}
+        self.sent: dict[str, tuple[int, int]] = {}
         self.position = 0
 
     def begun(self, restarts: int) -> bool:
@@ -62,27 +65,34 @@ class Spool:
             return
         whole = chunk[: chunk.rfind(b"\n") + 1]
         self.position += len(whole)
-        yield from whole.splitlines()
+        yield from whole.split(b"\n")[:-1]
 
-    def files(self, pattern: str) -> Iterator[Path]:
-        """Files that are new or have changed since they were sent."""
-        for path in sorted(self.results.rglob(pattern)):
-            if path.is_symlink() or not path.is_file() or path.name.startswith("."):
+    def send_new(self, *, points_only: bool = False) -> None:
+        """Send files that are new or have changed since they were sent.
+
+        A container writes below here, so that a name may be a link to anything: folders are walked by their
+        descriptors (os.fwalk), and only regular files are opened, never through a link.
+        """
+        for folder, below, names, handle in os.fwalk(self.results):
+            below.sort()
+            depth = len(Path(folder).relative_to(self.results).parts)
+            if points_only and depth < POINT_DEPTH:
                 continue
-            state = (path.stat().st_size, path.stat().st_mtime_ns)
-            if self.sent.get(path) != state:
-                self.sent[path] = state
-                yield path
+            for name in sorted(names):
+                if not name.startswith("."):
+                    self._send_new(os.path.join(folder, name), name, handle)  # noqa: PTH118 - a text is all it is used for
 
-    def send(self, path: Path, name: str = "") -> None:
-        """One file."""
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            file.seek(max(0, size - LARGEST))
-            content = file.read()
-        name = name or str(path.relative_to(self.results))
-        data = base64.b64encode(zlib.compress(content)).decode()
-        out({"file": name, "sha256": hashlib.sha256(content).hexdigest(), "data": data})
+    def _send_new(self, path: str, name: str, folder: int) -> None:
+        try:
+            file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+        except OSError:
+            return
+        with os.fdopen(file, "rb") as opened:
+            found = os.fstat(file)
+            state = (found.st_size, found.st_mtime_ns)
+            if stat.S_ISREG(found.st_mode) and self.sent.get(path) != state:
+                self.sent[path] = state
+                send(opened, os.path.relpath(path, self.results))
 
     def pass_on(self) -> bool:
         """Send what is new; whether anything was."""
@@ -93,10 +103,26 @@ class Spool:
                 self.skip -= 1
                 continue
             if b'"point"' in line:  # its files are whole by now
-                for path in self.files("*/*/*"):
-                    self.send(path)
+                self.send_new(points_only=True)
             out({"event": line.decode(errors="replace")})
         return some
+
+
+def send(file: IO[bytes], name: str) -> None:
+    """One file, as far as it may be sent."""
+    file.seek(max(0, os.fstat(file.fileno()).st_size - LARGEST))
+    content = file.read(LARGEST)
+    data = base64.b64encode(zlib.compress(content)).decode()
+    out({"file": name, "sha256": hashlib.sha256(content).hexdigest(), "data": data})
+
+
+def send_log(log: Path) -> bool:
+    """What Slurm itself wrote about the job, if it is there."""
+    if not log.is_file():
+        return False
+    with log.open("rb") as file:
+        send(file, "slurm.log")
+    return True
 
 
 def out(content: dict[str, object]) -> None:
@@ -113,8 +139,7 @@ def main(folder: str, log: str, seen: str, hold_s: str, restarts: str) -> int:
         )  # a cancelled job ends this step too: what it still writes is wanted
     spool = Spool(Path(folder), int(seen))
     if not (spool.results.is_dir() and spool.begun(int(restarts))):
-        if Path(log).is_file() and float(hold_s) >= 0:
-            spool.send(Path(log), "slurm.log")
+        if float(hold_s) >= 0 and send_log(Path(log)):
             Path(log).unlink()
         out({"missing": folder})
         return 3
@@ -128,10 +153,8 @@ def main(folder: str, log: str, seen: str, hold_s: str, restarts: str) -> int:
         elif over or (float(hold_s) >= 0 and time.monotonic() - news > float(hold_s)):
             break
         time.sleep(POLL_S)
-    for path in spool.files("*"):
-        spool.send(path)
-    if Path(log).is_file():
-        spool.send(Path(log), "slurm.log")
+    spool.send_new()
+    send_log(Path(log))
     out({"end": over})
     if (
         (over or float(hold_s) >= 0)

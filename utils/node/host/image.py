@@ -6,15 +6,16 @@ hash taken at import is kept beside each file and compared by every job that use
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +29,12 @@ FAILED = 24
 OUTPUT = "@OUTPUT@"
 """Stands for the private file in an import command."""
 UNUSED_DAYS = 30.0
+ASK_S = 60
+"""A registry that says nothing for so long is not waited for."""
 
 Entry = dict[str, Any]
-"""Of HOST.json: image (as the recipe names it), path (where it belongs), import (a command) or archive (a file to copy)."""
+"""Of HOST.json: image (as the recipe names it), path (where it belongs), import (a command) or archive (a file to copy),
+digest (a command that asks the registry what the reference stands for today; empty where nothing can be asked)."""
 
 
 class ImportFailedError(Exception):
@@ -52,22 +56,60 @@ def ensure(entry: Entry) -> dict[str, Any]:
         ):  # its importer is gone, else we would not hold the lock
             emit(kind="note", text=f"removed {dead}: an import was killed while it wrote")
             dead.unlink()
-        if path.exists() and _intact(path, note):
+        source = _source(entry)
+        if path.exists() and _intact(path, note, source):
             os.utime(note)
         else:
-            _import(entry, path, note)
+            _import(entry, path, note, source)
         known = json.loads(note.read_text())
     return {"sha256": known["sha256"], "bytes": known["bytes"]}
 
 
-def _intact(path: Path, note: Path) -> bool:
-    """Whether a file is still what was imported; says what is wrong with it, and that it is made anew."""
+def _source(entry: Entry) -> str:
+    """What an image would be made from now: the digest behind its reference, or an archive's size and time; empty if unknown."""
+    if entry["archive"]:
+        with contextlib.suppress(OSError):
+            found = Path(entry["archive"]).stat()
+            return f"{found.st_size} bytes of {found.st_mtime_ns}"
+        return ""
+    if not entry["digest"]:
+        return ""
     try:
-        known = str(json.loads(note.read_text())["sha256"])
-    except (OSError, ValueError, KeyError):
+        done = subprocess.run(
+            entry["digest"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=ASK_S,
+        )
+        said, told = (
+            done.stdout.strip(),
+            (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1],
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        said, told = "", str(error)
+    if not re.fullmatch(r"sha256:[0-9a-f]{64}", said):
+        emit(kind="note", text=f"the registry does not say what {entry['image']} is today ({told})")
+        return ""
+    return said
+
+
+def _intact(path: Path, note: Path, source: str) -> bool:
+    """Whether a file is still what was imported, and that still what is wanted; says what is wrong, and that it is made anew."""
+    try:
+        content = json.loads(note.read_text())
+        known, made_from = str(content["sha256"]), str(content["source"])
+    except (OSError, ValueError, KeyError, TypeError):
         emit(
             kind="note",
             text=f"{path} has no hash beside it, so that nobody knows what it is; it is imported anew",
+        )
+        return False
+    if source and source != made_from:
+        emit(
+            kind="note",
+            text=f"{path} was made from {made_from or 'nobody knows what'}, now it is {source}; it is imported anew",
         )
         return False
     emit(kind="phase", name="image", text=f"hash of {path.name}")
@@ -83,7 +125,7 @@ def _intact(path: Path, note: Path) -> bool:
     return same
 
 
-def _import(entry: Entry, path: Path, note: Path) -> None:
+def _import(entry: Entry, path: Path, note: Path, source: str) -> None:
     private = path.with_name(f".{path.name}.{os.getpid()}.part")
     emit(kind="phase", name="image", text=f"import of {entry['image']}")
     start = time.monotonic()
@@ -98,16 +140,29 @@ def _import(entry: Entry, path: Path, note: Path) -> None:
             sys.stderr.write(done.stderr)
             if done.returncode:
                 lines = [line for line in done.stderr.splitlines() if line.strip()]
+                _name_damaged_layers(done.stderr)
                 raise ImportFailedError(lines[-1] if lines else f"{command[0]} ended with {done.returncode}")
         with private.open("rb") as file:
             os.fsync(file.fileno())
-        facts = {"image": entry["image"], "sha256": digest(private), "bytes": private.stat().st_size}
+        facts = {
+            "image": entry["image"],
+            "source": source,
+            "sha256": digest(private),
+            "bytes": private.stat().st_size,
+        }
         write(note, facts | {"imported": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())})
         private.replace(path)
     finally:
         if private.exists():
             private.unlink()
         emit(kind="done", name="image", seconds=time.monotonic() - start)
+
+
+def _name_damaged_layers(said: str) -> None:
+    """A layer that is damaged in the importer's cache stays so: the next import fails as this one did."""
+    layers = os.environ.get("ENROOT_CACHE_PATH", "")
+    if layers and re.search(r"zstd: error|Read error \(39\)|premature end", said):
+        emit(kind="note", text=f"a cached layer is damaged; to clear them all on this node: rm -r {layers}")
 
 
 def digest(path: Path) -> str:
@@ -133,7 +188,7 @@ def unused(folder: Path, now: float) -> list[str]:
     return lines
 
 
-@contextmanager
+@contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     with path.with_name(f".{path.name}.lock").open("w") as file:
         try:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 NOT_FIT = 20
 """Exit code, the same as PREFLIGHT_FAILED's."""
-OLDEST_PYTHON = (3, 9)
 _CLONE_NEWUSER = 0x10000000
 _SWITCHES = {
     "/proc/sys/user/max_user_namespaces": "0",
@@ -32,19 +31,15 @@ _SWITCHES = {
 """What can forbid user namespaces, and at which value."""
 
 Host = dict[str, Any]
-"""HOST.json: runtime, folders (name -> path), devices, kind, gpus, power_cap_w, clock_mhz, port, model."""
+"""HOST.json: runtime, folders (name -> path), shared (a folder that all nodes write to), devices, kind, gpus, power_cap_w, clock_mhz, port, model."""
 
 
 def checks(host: Host) -> Iterator[Check]:
     """Every question, cheapest first."""
-    version = sys.version_info[:2]
-    yield Check(
-        "python",
-        version >= OLDEST_PYTHON,
-        f"the node's python3 is {version[0]}.{version[1]}; name a newer one as slurm.python in the cluster file",
-    )
     for name, folder in host["folders"].items():
         yield _folder(name, Path(folder))
+    if host["shared"]:
+        yield _folder("--out", Path(host["shared"]), of_node=False)
     if host["models"]:
         there = Path(host["models"]).is_dir()
         yield Check(
@@ -81,8 +76,9 @@ def _gpu_checks(host: Host) -> Iterator[Check]:
             yield Check(name, found[name] == host[name], cause)
 
 
-def _folder(name: str, folder: Path) -> Check:
+def _folder(name: str, folder: Path, *, of_node: bool = True) -> Check:
     """A folder that can be made and written, with room in it."""
+    where = f"paths.{name}" if of_node else name
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         probe = folder / f".servematrix-{os.getpid()}"
@@ -90,8 +86,8 @@ def _folder(name: str, folder: Path) -> Check:
         probe.unlink()
         found = preflight.disk(folder)
     except OSError as error:
-        return Check("disk", passed=False, cause=f"{folder} (paths.{name}): {error.strerror}")
-    return Check("disk", found.passed, found.cause.split(";")[0] + f" (paths.{name}); free some")
+        return Check("disk", passed=False, cause=f"{folder} ({where}): {error.strerror}", of_node=of_node)
+    return Check("disk", found.passed, found.cause.split(";")[0] + f" ({where}); free some", of_node)
 
 
 def _device(path: Path) -> Check:
@@ -169,8 +165,9 @@ def write(path: Path, content: dict[str, Any]) -> None:
 
 
 def emit(**event: object) -> None:
-    """One line for the launcher, in the shape of utils.node.events."""
-    sys.stdout.write(json.dumps({"at_s": round(time.monotonic(), 6), **event}) + "\n")
+    """One line for the launcher, in the shape of utils.node.events; the token says that it is not from a container."""
+    ours = {"at_s": round(time.monotonic(), 6), "token": os.environ.get("SERVEMATRIX_TOKEN", "")}
+    sys.stdout.write(json.dumps({**ours, **event}) + "\n")
     sys.stdout.flush()
 
 
@@ -179,7 +176,12 @@ def main(host_file: str, found_file: str) -> int:
     host = json.loads(Path(host_file).read_text())
     failed: Check | None = None
     for check in checks(host):
-        emit(kind="check", name=check.name, text=check.cause, facts={"passed": check.passed})
+        emit(
+            kind="check",
+            name=check.name,
+            text=check.cause,
+            facts={"passed": check.passed, "of_node": check.of_node},
+        )
         if not check.passed:
             failed = failed or check
     write(Path(found_file), found(host))

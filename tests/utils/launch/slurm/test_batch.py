@@ -55,6 +55,7 @@ def attempts() -> dict[str, batch.Attempt]:
             name=name,
             folder=names.folder(name),
             number=0,
+            token="00112233445566ff",  # noqa: S106 - no password: it marks lines
         )
     return found
 
@@ -127,11 +128,21 @@ def test_what_a_container_sees() -> None:
     """Its own folder, code and models read-only; no home, no images, no environment but the listed one."""
     attempt = next(one for one in attempts().values() if one.cluster.container.runtime == "pyxis")
     text = rendered(attempt)
-    (mounts,) = {word for word in text.split() if word.startswith("--container-mounts=")}
-    targets = dict(mount.split(":", 1) for mount in mounts.removeprefix("--container-mounts=").split(","))
+    canary, first, second = [word for word in text.split() if word.startswith("--container-mounts=")]
+    targets = dict(mount.split(":", 1) for mount in first.removeprefix("--container-mounts=").split(","))
+    work = attempt.work.replace(f"-{os.getuid()}/", "-1000/")
+    assert {source: target for source, target in targets.items() if not target.endswith(":ro")} == {
+        f"{work}/box": "/workspace",
+        f"{work}/agreed": "/workspace/agreed",
+        f"{work}/results/run-0-head": "/workspace/results",
+        "/dev/kfd": "/dev/kfd",
+        "/dev/dri": "/dev/dri",
+    }
     assert targets["/raid/hf-hub-cache"].endswith(":ro")
-    assert targets[f"{attempt.work.replace(str(os.getuid()), '1000')}/payload"] == "/workspace/payload:ro"
-    assert not any(source.startswith(("/home", "/raid/servematrix/squash")) for source in targets)
+    assert targets[f"{work}/payload"] == "/workspace/payload:ro"
+    assert first.replace("run-0-head", "run-1-head") == second
+    assert first.replace("run-0-head", "canary") == canary
+    assert attempt.token not in text.split("in_canary() {")[1].split("begin() {")[0]
     assert "--no-container-mount-home" in text
     assert "--export=ALL" not in text.split("main()")[1]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -14,8 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from matrix.errors import HarnessError
 from utils.launch.slurm.receive import Left, Shared, Staged
 from utils.node.host import follow
+from utils.results.collect import collect
 
 
 def spool(tmp_path: Path) -> Path:
@@ -167,8 +170,10 @@ def test_a_large_log_is_cut_at_its_front(
     monkeypatch.setattr(follow, "LARGEST", 10)
     folder = spool(tmp_path)
     (folder / "results/big.log").write_text("0123456789abcdef")
-    follow.Spool(folder, 0).send(folder / "results/big.log")
-    line = json.loads(capsys.readouterr().out)
+    follow.Spool(folder, 0).send_new()
+    line = next(
+        one for one in map(json.loads, capsys.readouterr().out.splitlines()) if one["file"] == "big.log"
+    )
     assert zlib.decompress(base64.b64decode(line["data"])) == b"6789abcdef"
 
 
@@ -183,9 +188,37 @@ def test_shared_results_are_read_line_by_line(tmp_path: Path) -> None:
         file.flush()
         assert [event["kind"] for event in source.read()] == ["note"]
         file.write('me": "job", "facts": {"exit": 0}}\n')
-    assert not source.over
     assert [event["kind"] for event in source.read()] == ["end"]
-    assert source.over
+
+
+def test_no_link_that_a_container_left_is_followed(tmp_path: Path) -> None:
+    """Neither to a file, nor to a folder, nor into a pipe that never ends."""
+    folder = spool(tmp_path)
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "record.json").write_text("key")
+    run = folder / "results/run-0-head"
+    (run / "server.log").unlink()
+    (run / "server.log").symlink_to(secret / "record.json")
+    (run / "p2").symlink_to(secret)
+    os.mkfifo(run / "p1/pipe")
+    say(folder, kind="point", name="r/p2", text="measured")
+    (folder / "done").write_text("0")
+    read_to_end(start(tmp_path, folder, hold_s=0))
+    brought = {
+        str(path.relative_to(tmp_path / "here")) for path in (tmp_path / "here").rglob("*") if path.is_file()
+    }
+    assert brought == {"run-0-head/p1/record.json", "events.jsonl", "slurm.log"}
+    assert (secret / "record.json").exists()
+
+
+def test_a_record_that_is_a_link_is_not_read(tmp_path: Path) -> None:
+    """Where results are shared, a container's links would lead to the login node's files."""
+    (tmp_path / "secret").write_text("{}")
+    (tmp_path / "run/p").mkdir(parents=True)
+    (tmp_path / "run/p/record.json").symlink_to(tmp_path / "secret")
+    with pytest.raises(HarnessError, match="symbolic links"):
+        collect([tmp_path / "run"])
 
 
 def test_the_job_waits_for_its_follower(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ def host(tmp_path: Path, **changes: Any) -> dict[str, Any]:
     made: dict[str, Any] = {
         "runtime": "none",
         "folders": {"spool": str(tmp_path / "spool")},
+        "shared": "",
         "models": "",
         "devices": [],
         "kind": "cpu",
@@ -233,7 +234,8 @@ def test_a_power_cap_or_clock_that_differs_is_no_node_for_us(
 def entry(tmp_path: Path, **changes: Any) -> dict[str, Any]:
     """An import that copies, and counts how often it is asked."""
     command = ["sh", "-c", f'echo x >>{tmp_path}/imports; cp {tmp_path}/source "$1"', "sh", image.OUTPUT]
-    made = {"image": "org/app:1", "path": str(tmp_path / "squash/app.sqsh"), "import": command, "archive": ""}
+    path = str(tmp_path / "squash/app.sqsh")
+    made = {"image": "org/app:1", "path": path, "import": command, "archive": "", "digest": []}
     return made | changes
 
 
@@ -285,6 +287,42 @@ def test_a_file_without_a_hash_is_nobodys(tmp_path: Path, capsys: pytest.Capture
     told = capsys.readouterr().out
     assert "has no hash beside it" in told
     assert "an import was killed" in told
+
+
+def test_a_tag_that_moved_is_imported_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The registry is asked what it stands for today; one that does not answer is no reason not to measure."""
+    (tmp_path / "source").write_bytes(b"old")
+    for digest in ("a", "a", "b"):
+        said = ["echo", f"sha256:{digest * 64}"]
+        ensure(tmp_path, digest=said)
+    assert imports(tmp_path) == 2
+    assert f"was made from sha256:{'a' * 64}, now it is sha256:{'b' * 64}" in capsys.readouterr().out
+    ensure(tmp_path, digest=["sh", "-c", "echo 'curl: (7) refused' >&2; exit 7"])
+    ensure(tmp_path, digest=["/nosuch/enroot"])
+    assert imports(tmp_path) == 2
+    assert "does not say what org/app:1 is today (curl: (7) refused)" in capsys.readouterr().out
+
+
+def test_an_archive_that_was_replaced_is_copied_anew(tmp_path: Path) -> None:
+    """By its size and time; one that is gone does not take its copy away."""
+    archive = tmp_path / "app.sqsh"
+    archive.write_bytes(b"old")
+    assert ensure(tmp_path, archive=str(archive))["bytes"] == 3
+    archive.write_bytes(b"newer")
+    assert ensure(tmp_path, archive=str(archive))["bytes"] == 5
+    archive.unlink()
+    assert ensure(tmp_path, archive=str(archive))["bytes"] == 5
+
+
+def test_damaged_layers_are_named_with_the_way_to_clear_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They stay in the importer's cache, and each import would fail like this one."""
+    monkeypatch.setenv("ENROOT_CACHE_PATH", "/raid/layers")
+    broken = ["sh", "-c", "echo 'zstd: error 36 : Decoding error' >&2; exit 1"]
+    with pytest.raises(image.ImportFailedError, match="zstd: error 36"):
+        ensure(tmp_path, **{"import": broken})
+    assert "rm -r /raid/layers" in capsys.readouterr().out
 
 
 def test_an_import_that_fails_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,207 @@
+"""What a job says is heard only in its own voice; a job's failures are blamed on nodes only where they are theirs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from matrix.errors import Exit, HarnessError
+from tests.conftest import ROOT
+from tests.utils.launch.slurm.test_batch import PROVENANCE, attempts
+from utils.launch.base import Order
+from utils.launch.failures import Facts, Kind, classify
+from utils.launch.slurm import batch, block, claim, client, names
+from utils.launch.slurm.client import Node
+from utils.launch.slurm.memory import Memory, Notebook
+from utils.launch.slurm.poll import Poll
+from utils.launch.slurm.quarantine import Quarantine
+from utils.launch.slurm.tracking import Tracking
+from utils.node.events import Event
+
+TOKEN = "00112233445566ff"  # noqa: S105 - of the golden scripts
+
+
+def an_attempt(out: Path, **changes: Any) -> batch.Attempt:
+    """One with shared storage, so that its events are read from a file."""
+    attempt = next(one for name, one in attempts().items() if "tiny" in name)
+    return replace(attempt, order=replace(attempt.order, out=out), **changes)
+
+
+def tracked(tmp_path: Path, heard: list[Event]) -> tuple[Tracking, Path]:
+    attempt = an_attempt(tmp_path)
+    attempt.results.mkdir(parents=True)
+    track = Tracking(attempt, heard.append, lambda *_: None, lambda _: None, 1.0)
+    return track, attempt.results / "events.jsonl"
+
+
+def test_a_container_cannot_speak_in_the_batch_scripts_name(tmp_path: Path) -> None:
+    """Neither end the job, nor blame its node, nor name another one; the same words with the token count."""
+    heard: list[Event] = []
+    track, file = tracked(tmp_path, heard)
+    forged: list[dict[str, Any]] = [
+        {"kind": "begin", "name": "mi9", "facts": {"slurm": 99}},
+        {"kind": "check", "text": "lies", "facts": {"passed": False}},
+        {"kind": "srun", "name": "x"},
+        {"kind": "end", "name": "job", "facts": {"exit": 0}, "token": "0" * 16},
+    ]
+    file.write_text("".join(json.dumps(one) + "\n" for one in forged))
+    track.read()
+    assert (track.slurm, track.node, track.ended, track.asked, track.failed_checks) == (None, "", None, 0, [])
+    assert sum("is not heard" in event["text"] for event in heard) == 4
+    with file.open("a") as more:
+        more.writelines(json.dumps({**one, "token": TOKEN}) + "\n" for one in forged)
+    track.read()
+    assert (track.slurm, track.node, track.ended, track.asked, track.failed_checks) == (
+        99,
+        "mi9",
+        0,
+        1,
+        ["lies"],
+    )
+
+
+def test_what_a_run_wrote_last_is_shown_where_nothing_else_tells_why(tmp_path: Path) -> None:
+    """It is not classified by: a guest could write a node's death. A link in its place is not read."""
+    track, _ = tracked(tmp_path, [])
+    folder = track.attempt.results / "run-0-head"
+    folder.mkdir()
+    (folder / "started").touch()
+    (folder / "stderr.log").write_text("Segmentation fault\nError: Node failure on mi0\n")
+    track.asked, track.ended, track.runs_ended = 1, 139, 0
+    verdict = classify(track.facts(cancelled_by_us=False))
+    assert verdict.kind is Kind.BENCHMARK
+    assert "Segmentation fault" in verdict.evidence
+    (folder / "stderr.log").unlink()
+    (folder / "stderr.log").symlink_to("/etc/passwd")
+    assert track.facts(cancelled_by_us=False).inside == ()
+
+
+def test_a_full_disk_that_nodes_share_is_no_nodes_fault() -> None:
+    """Found by the check before, or by the node program; on a disk of its own it is."""
+    for shared in (True, False):
+        facts = Facts(state="", ended=int(Exit.STORAGE_FULL), asked=True, started=True, shared=shared)
+        assert classify(facts).node is not shared
+        checked = Facts(state="", preflight=("0.01 GB free",), node_at_fault=not shared)
+        assert (classify(checked).kind, classify(checked).node) == (Kind.INFRA, not shared)
+
+
+@pytest.fixture
+def a_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> block.Block:
+    """A block whose jobs are accepted and never run."""
+    monkeypatch.setattr(client, "submit", lambda _: 7)
+    monkeypatch.setattr(client, "nodes", lambda: [Node(f"mi{number}", "idle", "") for number in range(4)])
+    return block.Block(
+        attempt=an_attempt(tmp_path / "out"),
+        identity=names.identity(ROOT, "a" * 40, tmp_path / "out"),
+        root=ROOT,
+        provenance=PROVENANCE,
+        poll=Poll(tmp_path / "state", 1.0),
+        quarantine=Quarantine(tmp_path / "state"),
+        emit=lambda _: None,
+    )
+
+
+def fail(a_block: block.Block, node: str, facts: Facts) -> None:
+    """An attempt that ended on a node."""
+    a_block.memory = a_block.memory.model_copy(update={"node": node})
+    a_block._infra(classify(facts))
+
+
+def excluded(a_block: block.Block) -> list[str]:
+    return list(a_block.attempt.exclude)
+
+
+def kept_out(a_block: block.Block) -> list[str]:
+    return [entry.node for entry in a_block.quarantine.entries()]
+
+
+def test_two_nodes_that_fail_for_one_cause_are_both_cleared(a_block: block.Block) -> None:
+    """It is then what the cluster file says; a lost node stays lost, whatever others do."""
+    a_block.begin()
+    check = Facts(state="", preflight=("/dev/kfd is missing",))
+    fail(a_block, "mi0", check)
+    assert kept_out(a_block) == ["mi0"]
+    assert excluded(a_block) == ["mi0"]
+    fail(a_block, "mi1", check)
+    assert kept_out(a_block) == []
+    assert excluded(a_block) == ["mi0", "mi1"]
+    fail(a_block, "mi2", check)
+    assert a_block.memory.done
+    assert a_block.memory.exit == Exit.INFRA_FAILED
+
+
+def test_lost_nodes_are_each_in_quarantine(a_block: block.Block) -> None:
+    """NODE_FAIL is evidence by itself."""
+    a_block.begin()
+    for node in ("mi0", "mi1"):
+        fail(a_block, node, Facts(state="NODE_FAIL"))
+    assert kept_out(a_block) == ["mi0", "mi1"]
+
+
+def test_the_next_try_is_elsewhere_also_without_a_quarantine(a_block: block.Block) -> None:
+    """Except after a preemption, and where no other node is left; names that Slurm does not know are left out."""
+    a_block.quarantine.add("gone", "cause", [], "job")
+    a_block.begin()
+    assert excluded(a_block) == []
+    fail(a_block, "mi0", Facts(state="PREEMPTED"))
+    assert excluded(a_block) == []
+    fail(a_block, "mi1", Facts(state="", ended=int(Exit.INFRA_FAILED)))
+    assert kept_out(a_block) == ["gone"]
+    assert excluded(a_block) == ["mi1"]
+    assert a_block._excluded(Memory(tried=["mi0", "mi1", "mi2", "mi3"])) == ()
+
+
+@pytest.mark.parametrize("path", ["with blank", "a,b", "a:b", "a%b", "a\nb", "ä"])
+def test_paths_that_slurm_cannot_be_given_are_refused(tmp_path: Path, path: str) -> None:
+    """Before anything is submitted, with the letter."""
+    with pytest.raises(HarnessError, match=r"--out.* has .* in it") as error:
+        batch.check_paths(an_attempt(tmp_path / path))
+    assert error.value.exit_code is Exit.USAGE
+    batch.check_paths(an_attempt(tmp_path / "plain-1.2_x"))
+
+
+def order_in(out: Path, walltime_s: int) -> Order:
+    attempt = an_attempt(out)
+    job = attempt.job.model_copy(update={"walltime_s": walltime_s})
+    return replace(attempt.order, plan=attempt.order.plan.model_copy(update={"jobs": [job]}))
+
+
+def test_a_plan_that_was_begun_goes_on_as_it_was(tmp_path: Path) -> None:
+    """Another estimate made since changes neither what is the same nor the jobs, by whose names Slurm knows them."""
+    out = tmp_path / "results" / "one"
+    first = claim.take(order_in(out, 600))
+    assert claim.unfinished(order_in(tmp_path, 900), tmp_path / "results") is None, (
+        "a launcher is at work on it"
+    )
+    with pytest.raises(HarnessError, match="another launcher is at work"):
+        claim.take(order_in(out, 600))
+    first.release()
+    assert claim.unfinished(order_in(tmp_path, 900), tmp_path / "results") == out
+    second = claim.take(order_in(out, 900))
+    assert second.order.plan.jobs[0].walltime_s == 600
+    Notebook(out, second.order.plan.jobs[0].id).write(Memory(done=True))
+    second.release()
+    assert claim.unfinished(order_in(tmp_path, 900), tmp_path / "results") is None
+    with pytest.raises(HarnessError, match="other points"):
+        claim.take(replace(order_in(out, 600), runs=[]))
+
+
+def test_a_folder_that_cannot_be_made_is_told_with_its_name(tmp_path: Path) -> None:
+    """And not as a traceback."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(HarnessError, match="give another --out") as error:
+        claim.take(order_in(tmp_path / "file" / "out", 600))
+    assert error.value.exit_code is Exit.USAGE
+
+
+def test_results_of_an_older_attempt_are_put_aside(tmp_path: Path) -> None:
+    """`collect --job` of a job after which there was another."""
+    notes = Notebook(tmp_path, "job")
+    assert notes.place(3) == (tmp_path / "jobs/job", 0)
+    notes.write(Memory(attempt=2))
+    assert notes.place(2) == (tmp_path / "jobs/job", 0)
+    assert notes.place(1) == (tmp_path / "broken/job.1", 2)
