@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -77,10 +78,11 @@ class Site:
         """The harness and its recipes, on the login node."""
         return self.base / "checkout"
 
-    def recipe(self, fault: str = "") -> None:
-        """Both recipes, with what the fake server shall do wrong."""
+    def recipe(self, fault: str = "", more: str = "") -> None:
+        """Both recipes, with what the fake server shall do wrong, and more workloads."""
         for name in ("shared", "staged"):
-            (self.checkout / f"recipes/{name}.yaml").write_text(RECIPE.format(cluster=name, fault=fault))
+            text = RECIPE.format(cluster=name, fault=fault) + more
+            (self.checkout / f"recipes/{name}.yaml").write_text(text + "\n")
 
     def cluster(self, name: str, changes: dict[str, str] | None = None) -> None:
         """Change texts of a cluster file."""
@@ -137,15 +139,15 @@ class Site:
         """`run` of both points of a recipe."""
         return self.call(*self._run(storage), *more, env=env)
 
-    def start(self, storage: str, *more: str) -> subprocess.Popen[str]:
+    def start(self, storage: str, *more: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
         """The same in the background; `stop` ends it if the test does not."""
-        return self.start_command(*self._run(storage), *more)
+        return self.start_command(*self._run(storage), *more, env=env)
 
-    def start_command(self, *arguments: str) -> subprocess.Popen[str]:
+    def start_command(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
         """Any command in the background."""
         launcher = subprocess.Popen(
             self.command(*arguments),
-            env=self.env,
+            env=self.env | (env or {}),
             cwd="/",
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -257,3 +259,11 @@ def end(process: subprocess.Popen[str], number: signal.Signals) -> tuple[int, st
     os.kill(process.pid, number)
     text, _ = process.communicate(timeout=90)
     return process.returncode, text
+
+
+def wrapper(site: Site, name: str, script: str) -> None:
+    """A command of Slurm's that behaves as one has been seen to."""
+    path = site.base / "bin" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)

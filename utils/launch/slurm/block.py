@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 TRIES = 3
 """At a job whose machine fails: the first and two more."""
+NOBODY = ""
+"""Blamed for a cause that several nodes showed."""
 
 
 @dataclass(slots=True)
@@ -249,13 +251,15 @@ class Block:
     def _blame(self, verdict: Verdict, old: Memory) -> dict[str, str]:
         """Put the node into quarantine, unless another one failed for the same cause: then it is neither of them."""
         before = old.blamed.get(verdict.cause)
+        if before == NOBODY:
+            return old.blamed
         if before is not None and before != old.node and not verdict.alone:
             self.quarantine.clear([before])
             self.tell(
                 f"{verdict.cause}: the same on {before} and {old.node}, so that the nodes are not blamed; "
                 "does the cluster file say what they have?"
             )
-            return old.blamed
+            return {**old.blamed, verdict.cause: NOBODY}
         self.quarantine.add(old.node, verdict.cause, list(verdict.evidence), self.name)
         self.tell(f"{old.node} is in quarantine for a day: {verdict.cause} (./servematrix nodes)")
         return {**old.blamed, verdict.cause: old.node}

@@ -37,7 +37,7 @@ class Memory(Value):
     tried: list[str] = []
     """Nodes on which it failed in this call."""
     blamed: dict[str, str] = {}
-    """Cause -> the node that was put into quarantine for it."""
+    """Cause -> the node that was put into quarantine for it; empty once another one showed the same."""
 
     def anew(self) -> Memory:
         """Of the first attempt of another call."""

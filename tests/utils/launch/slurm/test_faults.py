@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import stat
 import time
 from pathlib import Path
 
 import pytest
 
 from matrix.errors import Exit
-from tests.slurm.site import Site
+from tests.slurm.site import Site, wrapper
 
 pytestmark = pytest.mark.slurm
 
@@ -106,7 +105,7 @@ def test_slurms_own_timeout_is_not_infra(site: Site, storage: str) -> None:
     launcher = site.start(storage)
     job, node = node_of_the_job(site)
     spool = site.slurm.node_path(node, Path("/tmp"))  # noqa: S108 - the node's own
-    site.wait(lambda: [*site.out(storage).rglob("canary.started"), *spool.rglob("canary.started")])
+    site.wait(lambda: [*site.out(storage).rglob("canary/started"), *spool.rglob("canary/started")])
     site.slurm.call("scontrol", "update", f"jobid={job}", "EndTime=now")
     text, _ = launcher.communicate(timeout=90)
     assert launcher.returncode == Exit.JOB_TIMEOUT, text
@@ -209,6 +208,64 @@ def test_a_payload_too_large_for_the_script_goes_by_sbcast(site: Site) -> None:
     assert site.left_on_nodes() == []
 
 
+def test_a_payload_is_sent_again_until_it_is_there_and_not_after(site: Site) -> None:
+    """An sbcast that fails once; then a launcher that attaches, and must not leave a second copy on the node."""
+    site.cluster("staged", {"poll_s: 0.3": "poll_s: 0.3, script_bytes: 21000"})
+    tried = site.base / f"tried-{site.number}"
+    real = site.slurm.which("sbcast")
+    wrapper(
+        site,
+        "sbcast",
+        f'echo x >>{tried}; [ "$(wc -l <{tried})" -gt 1 ] || {{ echo "sbcast: error: refused" >&2; exit 1; }}; exec {real} "$@"',
+    )
+    launcher = site.start("staged", "--runs", "2", env={"PATH": f"{site.base}/bin:{site.env['PATH']}"})
+    site.wait_for_record("staged")
+    launcher.kill()
+    text, _ = launcher.communicate()
+    assert "sbcast: error: refused; sent again" in text
+    done = site.run("staged", "--runs", "2", env={"PATH": f"{site.base}/bin:{site.env['PATH']}"})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert tried.read_text() == "x\n" * 2
+    assert site.left_on_nodes() == []
+
+
+def test_a_python_that_no_node_has_is_no_nodes_fault(site: Site) -> None:
+    """Told in one line; after the second node with the same cause none is in quarantine."""
+    site.cluster("shared", {"poll_s: 0.3": "poll_s: 0.3, python: /nosuch/python3"})
+    done = site.run("shared")
+    assert done.returncode == Exit.INFRA_FAILED, done.stdout
+    assert "infra: slurm.python of the cluster file is missing on this node" in done.stdout
+    assert "so that the nodes are not blamed" in done.stdout
+    assert "no node is in quarantine" in site.call("nodes").stdout
+
+
+def test_the_same_job_submitted_twice_leaves_what_the_first_one_brought(site: Site) -> None:
+    """Where results are shared: the second finds that all is over."""
+    assert site.run("shared").returncode == 0
+    before = {path: path.stat().st_mtime_ns for path in site.out("shared").rglob("record.json")}
+    (script,) = (site.out("shared") / "launch").glob("*.0.sh")
+    site.slurm.call("sbatch", "--wait", str(script))
+    assert {path: path.stat().st_mtime_ns for path in site.out("shared").rglob("record.json")} == before
+    assert not (site.out("shared") / "broken").exists()
+
+
+def test_a_refused_second_job_ends_the_first(site: Site) -> None:
+    """One of several that cannot be submitted: nothing goes on that nobody waits for."""
+    site.recipe(more="- {isl: 32, osl: 16, search: [{tp: 2, concurrency: 1}]}")
+    real = site.slurm.which("sbatch")
+    count = site.base / f"count-{site.number}"
+    wrapper(
+        site,
+        "sbatch",
+        f'echo x >>{count}; [ "$(wc -l <{count})" -eq 1 ] || {{ echo "sbatch: error: QOS limit" >&2; exit 1; }}; exec {real} "$@"',
+    )
+    done = site.run("shared", env={"PATH": f"{site.base}/bin:{site.env['PATH']}"})
+    assert done.returncode == Exit.SLURM_FAILED, done.stdout
+    assert "QOS limit" in done.stderr
+    site.wait(lambda: not site.jobs())
+    assert list(site.every_job().values()) == ["CANCELLED"]
+
+
 def test_a_job_that_slurm_refuses_says_why(site: Site) -> None:
     """Slurm's own words, and nothing is left."""
     site.cluster("shared", {"partition: compute": "partition: gone"})
@@ -216,11 +273,3 @@ def test_a_job_that_slurm_refuses_says_why(site: Site) -> None:
     assert done.returncode == Exit.SLURM_FAILED
     assert "invalid partition" in done.stderr
     assert site.every_job() == {}
-
-
-def wrapper(site: Site, name: str, script: str) -> None:
-    """A command of Slurm's that behaves as one has been seen to."""
-    path = site.base / "bin" / name
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)

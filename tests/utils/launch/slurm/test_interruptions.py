@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 
 import pytest
 
 from matrix.errors import Exit
-from tests.slurm.site import Site, end
+from tests.slurm.site import Site, end, wrapper
 
 pytestmark = pytest.mark.slurm
 STORAGES = pytest.mark.parametrize("storage", ["shared", "staged"])
@@ -72,7 +73,7 @@ def test_a_launcher_after_a_killed_one_attaches(site: Site, storage: str) -> Non
     launcher.kill()
     launcher.wait()
     (job,) = site.jobs()
-    done = site.run(storage, "--runs", "2")
+    done = site.run(storage, "--runs", "2", env={"GITHUB_RUN_ID": "2"})  # its jobs would have other names
     assert done.returncode == 0, done.stdout + done.stderr
     assert "taken up again" in done.stdout
     assert site.every_job() == {job: "COMPLETED"}
@@ -91,6 +92,33 @@ def test_what_ended_while_nobody_looked_is_brought_home(site: Site, storage: str
     done = site.run(storage)
     assert done.returncode == 0, done.stdout + done.stderr
     assert site.statuses(storage) == ["measured"] * 2
+    assert site.left_on_nodes() == []
+
+
+def test_a_launcher_killed_between_the_last_file_and_its_own_note(site: Site) -> None:
+    """The spool is gone, everything is here, and only the launcher's memory says that the job is not done."""
+    assert site.run("staged").returncode == 0
+    (memory,) = (path for path in (site.out("staged") / "launch").glob("*.json") if path.name.count(".") == 3)
+    memory.write_text(json.dumps({**json.loads(memory.read_bytes()), "done": False}))
+    done = site.run("staged")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(site.every_job()) == 1
+    assert site.statuses("staged") == ["measured"] * 2
+
+
+def test_nothing_is_submitted_after_a_cancellation(site: Site) -> None:
+    """A signal while the second of two jobs is being handed over."""
+    site.recipe(more="- {isl: 32, osl: 16, search: [{tp: 2, concurrency: 1}]}")
+    real = site.slurm.which("sbatch")
+    count = site.base / f"count-{site.number}"
+    wrapper(site, "sbatch", f'echo x >>{count}; [ "$(wc -l <{count})" -eq 1 ] || sleep 2; exec {real} "$@"')
+    launcher = site.start("staged", "--runs", "9", env={"PATH": f"{site.base}/bin:{site.env['PATH']}"})
+    site.wait(lambda: count.exists() and len(count.read_text()) > 2)
+    code, text = end(launcher, signal.SIGTERM)
+    assert code == Exit.CANCELLED, text
+    site.wait(lambda: not site.jobs())
+    assert len(site.every_job()) <= 2
+    assert set(site.every_job().values()) == {"CANCELLED"}
     assert site.left_on_nodes() == []
 
 
@@ -138,9 +166,10 @@ def test_cancel_ends_what_a_killed_launcher_left(site: Site) -> None:
     launcher.kill()
     launcher.wait()
     elsewhere = site.call("cancel", str(site.base / "nfs" / "elsewhere"))
-    assert "no job is left" in elsewhere.stdout
+    assert elsewhere.returncode == Exit.USAGE
+    assert "no launcher wrote there" in elsewhere.stderr
     assert len(site.jobs()) == 1
-    done = site.call("cancel", str(site.out("shared")))
+    done = site.call("cancel", str(site.out("shared")), env={"GITHUB_RUN_ID": "of another workflow run"})
     assert done.returncode == 0, done.stderr
     assert "cancelled: " in done.stdout
     site.wait(lambda: not site.jobs())
@@ -160,6 +189,12 @@ def test_collect_fetches_what_a_dead_launcher_left(site: Site) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count(" measured ") == 2
     assert site.left_on_nodes() == []
+    taken = f"{site.out('staged')}-taken"
+    site.start("staged", "--runs", "9", "--out", taken)
+    site.wait(site.jobs)
+    busy = site.call("collect", taken, "--job", job, "--cluster", "staged")
+    assert busy.returncode == Exit.OUT_IN_USE
+    assert "is at work on" in busy.stderr
     again = site.call("collect", str(folder), "--job", "999999", "--cluster", "staged")
     assert again.returncode == Exit.SLURM_FAILED
     assert "forgotten" in again.stderr

@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 from tests.utils.launch.slurm.test_batch import PROVENANCE, attempts
 from utils.launch.base import Order
 from utils.launch.failures import Facts, Kind, classify
-from utils.launch.slurm import batch, block, claim, client, names
+from utils.launch.slurm import batch, block, claim, client, names, tracking
 from utils.launch.slurm.client import Node
 from utils.launch.slurm.memory import Memory, Notebook
 from utils.launch.slurm.poll import Poll
@@ -78,6 +78,32 @@ def test_what_a_run_wrote_last_is_shown_where_nothing_else_tells_why(tmp_path: P
     (folder / "stderr.log").unlink()
     (folder / "stderr.log").symlink_to("/etc/passwd")
     assert track.facts(cancelled_by_us=False).inside == ()
+
+
+def test_a_job_that_slurm_and_its_results_say_nothing_of_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a while; before that an empty answer is no end, and what is ended then is ended by its name."""
+    ended: list[str] = []
+    monkeypatch.setattr(client, "cancel", lambda **what: ended.extend(what["names"]))
+    monkeypatch.setattr(tracking, "accounted", lambda _: None)
+    track, _ = tracked(tmp_path, [])
+    track.slurm = 7
+    track.news_s -= tracking.LOST_S - 60
+    assert track.says([])
+    assert not track.finished()
+    track.news_s -= 120
+    assert track.says([])
+    assert ended == [track.attempt.name]
+    assert track.finished()
+    assert classify(track.facts(cancelled_by_us=False)).cause == "the job ended, and nothing tells why"
+
+
+def test_a_payload_that_came_too_late_is_no_nodes_fault() -> None:
+    """But worth another try."""
+    line = "servematrix: the payload did not come within 300 s"
+    verdict = classify(Facts(state="", ended=int(Exit.INFRA_FAILED), lines=(line,)))
+    assert (verdict.kind, verdict.node, verdict.evidence) == (Kind.INFRA, False, (line,))
 
 
 def test_a_full_disk_that_nodes_share_is_no_nodes_fault() -> None:
@@ -153,6 +179,21 @@ def test_the_next_try_is_elsewhere_also_without_a_quarantine(a_block: block.Bloc
     assert kept_out(a_block) == ["gone"]
     assert excluded(a_block) == ["mi1"]
     assert a_block._excluded(Memory(tried=["mi0", "mi1", "mi2", "mi3"])) == ()
+
+
+def test_a_good_end_without_all_records_is_no_good_end(a_block: block.Block) -> None:
+    """What the batch script says is held against what is here."""
+    a_block.begin()
+    track = a_block.track
+    assert track
+    track.ended = 0
+    (a_block.attempt.results / "run-0-head" / "p").mkdir(parents=True)
+    (a_block.attempt.results / "run-0-head" / "p" / "record.json").touch()
+    a_block._end(track)
+    wanted = len(a_block.attempt.job.points) * 2
+    assert a_block.memory.exit == Exit.JOB_FAILED
+    failure = json.loads((a_block.attempt.results / "failure.json").read_bytes())
+    assert failure["cause"] == f"the job ended well, and {wanted - 1} of {wanted} records are not here"
 
 
 @pytest.mark.parametrize("path", ["with blank", "a,b", "a:b", "a%b", "a\nb", "ä"])
