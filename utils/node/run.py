@@ -181,8 +181,13 @@ class _Run:
         """The server's and the client's environment: an explicit list, nothing else of the caller's."""
         home = self.scratch / f"run-{self.run.index}"
         home.mkdir()
-        paths = [str(Path(self.spec.vllm[0]).parent), os.environ.get("PATH", "/usr/bin:/bin")]
-        base = {"PATH": ":".join(paths), "HOME": str(home), "TMPDIR": str(self.scratch), "LANG": "C.UTF-8"}
+        paths = [str(Path(path).parent) for path in self.spec.vllm[:1] if "/" in path]
+        base = {
+            "PATH": ":".join([*paths, os.environ.get("PATH", "/usr/bin:/bin")]),
+            "HOME": str(home),
+            "TMPDIR": str(self.scratch),
+            "LANG": "C.UTF-8",
+        }
         if self.spec.environment == "image":  # what the image sets, such as LD_LIBRARY_PATH, is part of it
             ours = ("SLURM", "ENROOT_", "PYXIS_", "PMI", "SERVEMATRIX_")
             base = {name: value for name, value in os.environ.items() if not name.startswith(ours)} | base

@@ -183,6 +183,23 @@ def test_a_taken_port_is_told_before_anything_starts(
     assert nothing_is_left(out)
 
 
+def test_a_free_port_that_was_taken_meanwhile_is_no_failure(run_node: RunNode) -> None:
+    """Another one is tried, three in all; between its choice and its use it is anybody's."""
+    code, told, out = run_node("port-taken-once")
+    assert code == 0
+    assert any("another one is tried" in event.get("text", "") for event in told)
+    assert {one.status for one in records(out)} == {"measured"}
+    assert nothing_is_left(out)
+
+
+def test_three_ports_that_are_taken_are_a_failure(run_node: RunNode) -> None:
+    """Then it is not chance."""
+    code, told, out = run_node("port-taken")
+    assert code == Exit.PORT_TAKEN
+    assert sum("another one is tried" in event.get("text", "") for event in told) == 2
+    assert nothing_is_left(out)
+
+
 def test_a_missing_model_folder_is_told_before_anything_starts(tree: Path, run_node: RunNode) -> None:
     """A folder of the node that is not there costs no server start."""
     recipe = tree / "recipes/r.yaml"

@@ -73,6 +73,12 @@ def serve(argv: list[str]) -> None:
     if FAULT == "exit-at-start":
         print("ValueError: the fake server cannot start on purpose", flush=True)
         sys.exit(3)
+    if FAULT in {"port-taken-once", "port-taken"}:
+        tries = Path(os.environ["TMPDIR"]) / "fake-tries"
+        if FAULT == "port-taken" or not tries.exists():
+            tries.touch()
+            print("OSError: [Errno 98] Address already in use, on purpose", flush=True)
+            sys.exit(1)
     time.sleep(float(os.environ.get("FAKE_VLLM_START_S", "0.1")))
     port = int(argv[argv.index("--port") + 1])
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
