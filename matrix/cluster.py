@@ -43,7 +43,7 @@ class Container(Strict):
     devices: list[str] = []
     """Device nodes that the container needs."""
     remap_root: bool = False
-    """Be root inside, without being it."""
+    """Be root inside, without being it. With pyxis that undoes read-only mounts, so that it goes with none."""
     writable: bool = False
     """Allow writes to the image's own folders, which are gone afterwards."""
     entrypoint: bool = False
@@ -137,6 +137,12 @@ class Cluster(Strict):
             raise ValueError("launcher local wants `container: {runtime: none}`")
         if self.container.runtime != "none" and not self.paths.squash:
             raise ValueError("a container runtime wants `paths: {squash: DIR}`, where images are imported to")
+        read_only = [target for target in self.container.mounts.values() if target.endswith(":ro")]
+        if self.container.runtime == "pyxis" and self.container.remap_root and read_only:
+            raise ValueError(
+                f"with remap_root a server is root in its container, and undoes the read-only mount {read_only[0]}; "
+                "set remap_root: false"
+            )
         for source, target in self.container.mounts.items():
             has_models = self.paths.models and f"{self.paths.models}/".startswith(f"{source.rstrip('/')}/")
             if has_models and not target.endswith(":ro"):

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from utils.node.events import Event
 
 PLAIN_PROGRESS_EVERY_S = 30.0
+LF, NEXT = "\n", "\n  | "
+"""What stands before the second and further lines of a text."""
 _UNPRINTABLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -75,7 +77,7 @@ class Plain:
             self.end_run()
             self.error(text)
         elif kind == "note":
-            self.line(f"note: {text.replace(chr(10), chr(10) + '  ')}")
+            self.line(f"note: {text}")
         elif kind == "end":
             self.end_run()
 
@@ -92,7 +94,7 @@ class Plain:
 
     def error(self, text: str) -> None:
         """Something that a person must read."""
-        self.line(f"error: {text.replace(chr(10), chr(10) + '  ')}")
+        self.line(f"error: {text}")
 
     def progress(self, event: Event) -> None:
         """Tell now and then that a long phase is alive."""
@@ -116,15 +118,15 @@ class Plain:
         if event.get("facts", {}).get("begins"):
             self.point = f"{short} "
             return
-        self.line(f"  {measured_line(short, event)}")
+        self.line(f"  {clean(measured_line(short, event))}")
         for failed in event.get("facts", {}).get("failed", []):
-            self.line("    " + clean(failed).replace("\n", "\n    "))
+            self.line("    " + clean(failed))
         self.point = ""
 
     def line(self, text: str) -> None:
-        """Write a line after the time."""
+        """Write a line after the time; further lines get a mark, for Actions reads commands at the beginning of one."""
         seconds = int(self.now() - self.start)
-        self.stream.write(f"{seconds // 60:02}:{seconds % 60:02} {text}\n")
+        self.stream.write(f"{seconds // 60:02}:{seconds % 60:02} {text.replace(LF, NEXT)}\n")
         self.stream.flush()
 
 
@@ -200,7 +202,9 @@ class Terminal(Plain):
 
     def error(self, text: str) -> None:
         """In red."""
-        self.console.print(f"error: {text}", style="bold red", markup=False, highlight=False)
+        self.console.print(
+            f"error: {text.replace(LF, NEXT)}", style="bold red", markup=False, highlight=False
+        )
 
     def line(self, text: str) -> None:
         """Above the live line; results in green, what is wrong in red."""
@@ -208,5 +212,5 @@ class Terminal(Plain):
             "green" if " measured " in text else "red" if " failed" in text or " invalid" in text else None
         )
         seconds = int(self.now() - self.start)
-        stamped = f"{seconds // 60:02}:{seconds % 60:02} {text}"
+        stamped = f"{seconds // 60:02}:{seconds % 60:02} {text.replace(LF, NEXT)}"
         self.console.print(stamped, style=style, markup=False, highlight=False, soft_wrap=True)

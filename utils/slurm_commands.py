@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -116,8 +117,9 @@ def fetch_job(job: int, folder: Path, node: str | None, cluster: str | None) -> 
     if not claim.is_free(folder):
         raise HarnessError(Exit.OUT_IN_USE, f"a launcher is at work on {folder}, and fetches by itself")
     chosen = _cluster(cluster)
-    left = batch.left(chosen, names.folder(state.name))
     notes = Notebook(folder, job_id)
+    known_token = (memory := notes.read()) and memory.name == state.name and memory.token
+    left = replace(batch.left(chosen, names.folder(state.name)), token=known_token or "")
     to, newer = notes.place(int(attempt))
     events, problem = fetch.spool(chosen, node or state.node, left, to)
     if newer and to.exists():

@@ -10,7 +10,7 @@ set -eu
 #   export XDG_RUNTIME_DIR="/tmp/enroot-runtime-$UID"; mkdir -p -m 0700 "$XDG_RUNTIME_DIR"
 #   mkdir -p /tmp/servematrix-by-hand/payload
 #   [ -e /raid/servematrix/squash-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh ] || enroot import --output /raid/servematrix/squash-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh docker://vllm/vllm-openai-rocm:v0.32.0
-#   srun --ntasks=1 --overlap --cpus-per-task=256 --container-image=/raid/servematrix/squash-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh --container-mounts=/tmp/servematrix-by-hand:/workspace,/raid/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri --container-workdir=/workspace/payload --no-container-mount-home --container-writable --container-remap-root --no-container-entrypoint --pty bash
+#   srun --ntasks=1 --overlap --cpus-per-task=256 --container-image=/raid/servematrix/squash-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh --container-mounts=/tmp/servematrix-by-hand:/workspace,/raid/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri --container-workdir=/workspace/payload --no-container-mount-home --container-writable --no-container-remap-root --no-container-entrypoint --pty bash
 
 export HF_HUB_CACHE=/mnt/hf_hub_cache
 export VLLM_ENGINE_READY_TIMEOUT_S=3600

@@ -8,7 +8,7 @@ import re
 import shlex
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from matrix.errors import Exit, HarnessError
 from utils.node.host.image import OUTPUT
@@ -124,6 +124,8 @@ class Squash(ABC):
     """What the runtimes that start squashfs files share."""
 
     cluster: Cluster
+    reads_fstab: ClassVar[bool] = False
+    """Whether the runtime mounts what the image's own /etc/fstab says, which may be any folder of the node."""
 
     def image_path(self, image: str) -> str:
         """Below paths.squash, under a name made from the reference."""
@@ -131,7 +133,14 @@ class Squash(ABC):
 
     def entry(self, image: str) -> dict[str, Any]:
         """Copy an archive, else ask a registry."""
-        made = {"image": image, "path": self.image_path(image), "archive": "", "import": [], "digest": []}
+        made: dict[str, Any] = {
+            "image": image,
+            "path": self.image_path(image),
+            "archive": "",
+            "import": [],
+            "digest": [],
+        }
+        made["mounts_by_itself"] = self.reads_fstab
         if not image.startswith(ARCHIVE):
             return made | {"import": self.importer(image), "digest": self.asker(image)}
         name = image.removeprefix(ARCHIVE)
@@ -156,6 +165,7 @@ class Pyxis(Squash):
     """enroot by Slurm's plugin pyxis (NVIDIA/pyxis README, "Usage"; NVIDIA/enroot doc/cmd/import.md)."""
 
     cluster: Cluster
+    reads_fstab: ClassVar[bool] = True
 
     def importer(self, image: str) -> list[str]:
         """`enroot import`."""
@@ -191,8 +201,9 @@ class Charliecloud(Squash):
 
     def importer(self, image: str) -> list[str]:
         """`ch-image pull` and `ch-convert`, in one command because the importer runs one."""
-        script = 'ch-image pull "$1" servematrix-import && ch-convert -o squash servematrix-import "$2"'
-        return ["sh", "-ec", script, "sh", image, OUTPUT]
+        name = f"servematrix-{squash_name(image).rsplit('.', 2)[1]}"  # two imports at once have two names
+        script = 'ch-image pull "$1" "$3" && ch-convert -o squash "$3" "$2" && ch-image delete "$3"'
+        return ["sh", "-ec", script, "sh", image, OUTPUT, name]
 
     def asker(self, image: str) -> list[str]:
         """ch-image tells no digest."""

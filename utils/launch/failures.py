@@ -153,6 +153,10 @@ class Facts:
     """The last lines that the last run wrote inside its container: shown, never classified by, for they are the guest's."""
     lines: tuple[str, ...] = ()
     """Of slurm.log, *.srun.log, image.log."""
+    slurm_lines: tuple[str, ...] = ()
+    """Those that Slurm alone can have written; a guest's first words may stand among the others."""
+    all_here: bool = True
+    """Everything that the job left has arrived."""
     cancelled_by_us: bool = False
 
 
@@ -177,6 +181,17 @@ _CODES = {int(code): code for code in Exit}
 
 def classify(facts: Facts) -> Verdict:
     """What an attempt's end means."""
+    found = _classify(facts)
+    if (
+        found.alone
+        and facts.state not in STATES
+        and not set(found.evidence) & {line.strip()[:300] for line in facts.slurm_lines}
+    ):
+        return replace(found, alone=False)
+    return found
+
+
+def _classify(facts: Facts) -> Verdict:
     ended = _CODES.get(facts.ended) if facts.ended is not None else None
     well = ended in {Exit.OK, Exit.GATE_FAILED} and facts.runs_ended
     if facts.cancelled_by_us and not well:
@@ -214,7 +229,7 @@ def _by_signs(facts: Facts) -> Verdict | None:
 
 def _without_signs(facts: Facts, ended: Exit | None) -> Verdict:
     """The sentinel alone tells whether the container came up; without any evidence it is the benchmark's."""
-    if facts.asked and not facts.started and facts.ended:
+    if facts.asked and not facts.started and facts.ended and facts.all_here:
         evidence = (
             f"the first thing inside the container never ran (no sentinel), and srun ended with {facts.ended}"
         )
@@ -267,12 +282,13 @@ def _infra_by_code(code: Exit, facts: Facts) -> Verdict:
 
 def _by_code(code: Exit, facts: Facts) -> Verdict:
     """The node program's own word, which its records explain."""
-    if code in _INFRA:
+    if code in _INFRA and not (code is Exit.PREFLIGHT_FAILED and facts.started):
         return _infra_by_code(code, facts)
     if code in _SERVER:
         return Verdict(Kind.SERVER, code.meaning, code)
     if code is Exit.CANCELLED:
-        return _by_line(facts.lines) or Verdict(Kind.CANCELLED, "somebody cancelled the job", code)
+        rows = tuple(row for row in LINES if row.ends or row.kind is Kind.TIMEOUT)
+        return _by_line(facts.lines, rows) or Verdict(Kind.CANCELLED, "somebody cancelled the job", code)
     if code in {Exit.OK, Exit.GATE_FAILED}:
         return Verdict(None, "", code)
     return Verdict(Kind.BENCHMARK, code.meaning, code)

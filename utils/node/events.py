@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +45,12 @@ class Event(TypedDict, total=False):
     """Marks what a batch script says outside of the container."""
 
 
+LONGEST = 10_000
+"""Letters of a line that is no event."""
+HEADLINE = ("tput", "ttft_s", "tpot_s", "e2el_s")
+"""Facts of a point that was measured: all of them, or none."""
+_REQUIRED = {"run": ("name",), "phase": ("name",), "done": ("name", "seconds"), "point": ("name",)}
+
 if TYPE_CHECKING:
     Emit = Callable[[Event], None]
 
@@ -58,11 +65,41 @@ def to_stdout(event: Event) -> None:
 
 
 def from_line(line: str) -> Event:
-    """Read a line back; anything else that a node prints becomes a note."""
+    """Read a line back; anything else that a node prints becomes a note.
+
+    A container may print what it likes: an event that does not have the shape that its readers rely on is a note too.
+    """
     try:
         event = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         event = None
-    if isinstance(event, dict) and "kind" in event:
-        return event  # type: ignore[return-value]  # the node is our own code
-    return {"kind": "note", "text": line.rstrip()}
+    if isinstance(event, dict) and _fits(event):
+        return event  # type: ignore[return-value]  # it was checked
+    return {"kind": "note", "text": line.rstrip()[:LONGEST]}
+
+
+def _fits(event: dict[str, Any]) -> bool:
+    kind, name, facts = event.get("kind"), event.get("name", ""), event.get("facts", {})
+    if not isinstance(kind, str) or kind not in get_args(Kind) or not isinstance(facts, dict):
+        return False
+    if not all(isinstance(event.get(key, ""), str) for key in ("name", "text", "token")):
+        return False
+    if not all(_is_number(event.get(key, 0)) for key in ("at_s", "done", "total", "seconds")):
+        return False
+    if not all(key in event for key in _REQUIRED.get(kind, ())) or ("total" in event) != ("done" in event):
+        return False
+    if kind != "point":
+        return "\n" not in name
+    figures = [facts[key] for key in HEADLINE if key in facts]
+    failed = facts.get("failed", [])
+    return (
+        re.fullmatch(r"[\w.+-]+/[\w.+-]+", name) is not None
+        and len(figures) in (0, len(HEADLINE))
+        and all(map(_is_number, figures))
+        and isinstance(failed, list)
+        and all(isinstance(one, str) for one in failed)
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float))

@@ -295,9 +295,11 @@ def read(path: Path) -> Record:
         HarnessError: RECORD_UNREADABLE, with the place where it stops being a record.
     """
     try:
-        with os.fdopen(
-            os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb"
-        ) as file:  # a guest may have left a link
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+            if not stat.S_ISREG(
+                os.fstat(file.fileno()).st_mode
+            ):  # a guest may have left anything, links and pipes too
+                raise HarnessError(Exit.RECORD_UNREADABLE, f"{path}: not a file")
             return Record.model_validate(json.loads(file.read()))
     except OSError as error:
         raise HarnessError(Exit.RECORD_UNREADABLE, f"{path}: {error.strerror}") from error

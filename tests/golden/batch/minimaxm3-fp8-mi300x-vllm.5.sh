@@ -49,11 +49,11 @@ in_canary() {
     --cpus-per-task=256 \
     --export=TMPDIR=/workspace/scratch,HOME=/workspace/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1 \
     --container-image=/raid/servematrix/squash-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh \
-    --container-mounts=/raid/servematrix/spool-1000/b1c9c2ba9232/box:/workspace,/raid/servematrix/spool-1000/b1c9c2ba9232/payload:/workspace/payload:ro,/raid/servematrix/spool-1000/b1c9c2ba9232/agreed:/workspace/agreed,/raid/servematrix/spool-1000/b1c9c2ba9232/results/canary:/workspace/results,/raid/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
+    --container-mounts=/raid/servematrix/spool-1000/b1c9c2ba9232/box/canary:/workspace,/raid/servematrix/spool-1000/b1c9c2ba9232/agreed:/workspace/agreed,/raid/servematrix/spool-1000/b1c9c2ba9232/results/canary:/workspace/results,/raid/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
     --container-workdir=/workspace/payload \
     --no-container-mount-home \
     --container-writable \
-    --container-remap-root \
+    --no-container-remap-root \
     --no-container-entrypoint \
     "$@"
 }
@@ -66,11 +66,11 @@ in_run_0_head() {
     --cpus-per-task=256 \
     --export=TMPDIR=/workspace/scratch,HOME=/workspace/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1 \
     --container-image=/raid/servematrix/squash-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh \
-    --container-mounts=/raid/servematrix/spool-1000/b1c9c2ba9232/box:/workspace,/raid/servematrix/spool-1000/b1c9c2ba9232/payload:/workspace/payload:ro,/raid/servematrix/spool-1000/b1c9c2ba9232/agreed:/workspace/agreed,/raid/servematrix/spool-1000/b1c9c2ba9232/results/run-0-head:/workspace/results,/raid/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
+    --container-mounts=/raid/servematrix/spool-1000/b1c9c2ba9232/box/run-0-head:/workspace,/raid/servematrix/spool-1000/b1c9c2ba9232/agreed:/workspace/agreed,/raid/servematrix/spool-1000/b1c9c2ba9232/results/run-0-head:/workspace/results,/raid/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
     --container-workdir=/workspace/payload \
     --no-container-mount-home \
     --container-writable \
-    --container-remap-root \
+    --no-container-remap-root \
     --no-container-entrypoint \
     "$@"
 }
@@ -83,21 +83,22 @@ in_run_1_head() {
     --cpus-per-task=256 \
     --export=TMPDIR=/workspace/scratch,HOME=/workspace/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1 \
     --container-image=/raid/servematrix/squash-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh \
-    --container-mounts=/raid/servematrix/spool-1000/b1c9c2ba9232/box:/workspace,/raid/servematrix/spool-1000/b1c9c2ba9232/payload:/workspace/payload:ro,/raid/servematrix/spool-1000/b1c9c2ba9232/agreed:/workspace/agreed,/raid/servematrix/spool-1000/b1c9c2ba9232/results/run-1-head:/workspace/results,/raid/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
+    --container-mounts=/raid/servematrix/spool-1000/b1c9c2ba9232/box/run-1-head:/workspace,/raid/servematrix/spool-1000/b1c9c2ba9232/agreed:/workspace/agreed,/raid/servematrix/spool-1000/b1c9c2ba9232/results/run-1-head:/workspace/results,/raid/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
     --container-workdir=/workspace/payload \
     --no-container-mount-home \
     --container-writable \
-    --container-remap-root \
+    --no-container-remap-root \
     --no-container-entrypoint \
     "$@"
 }
 
 begin() {
   if [ -e "$done" ] && [ "${SLURM_RESTART_COUNT:-0}" -eq 0 ]; then # the same job, submitted twice: what the first one left is what is wanted
-    exit "$(cat "$done")"
+    read -r code mark <"$done"
+    [ "$mark" != "$token" ] || exit "$code"
   fi
-  rm -rf "$work"
-  if ! { mkdir -p "$work/"{payload,outside,agreed,image} "$out" && : >>"$out/events.jsonl"; }; then
+  clear_away "$work"
+  if ! { mkdir -p "$work/"{payload,outside,agreed,image,scratch} "$out" && : >>"$out/events.jsonl"; }; then
     echo "servematrix: $work or $out cannot be made on $(hostname)" >&2
     exit 23
   fi
@@ -117,9 +118,9 @@ outside() { # a name, and a module of ours that runs outside the container
 }
 
 start() { # a run's name
-  # Folders that no run before could have touched: nothing in them leads elsewhere.
-  rm -rf "$work/box"
-  mkdir -p "$work/box/"{payload,scratch,agreed,results} "$out/$1" || finish 23
+  # Folders that no run before could have touched: nothing in them leads elsewhere, and the code is as it was sent.
+  mkdir -p "$work/box/$1/"{scratch,agreed,results} "$out/$1" || finish 23
+  cp -R "$work/payload" "$work/box/$1/payload" || finish 23
   say '"kind":"srun","name":"%s"' "$1"
   # The first thing inside says that it is there; what is said inside and what is said outside are different evidence.
   # shellcheck disable=SC2016 # the inner shell expands this
@@ -135,6 +136,7 @@ start() { # a run's name
   done
   [ "$(tail -c 1 "$out/events.jsonl" | wc -l)" -eq 1 ] || echo >>"$out/events.jsonl" # what was being said is no part of the next line
   say '"kind":"srun","name":"%s","facts":{"exit":%d}' "$1" "$code"
+  clear_away "$work/box/$1"
 }
 
 canary() { # the smallest point on a server that nobody judges: it fails early, and warms caches
@@ -150,11 +152,16 @@ measure() {
 }
 
 finish() {
-  rm -rf "$work/box" "$work/outside" "$work/agreed" "$work/image"
+  clear_away "$work/box" "$work/outside" "$work/agreed" "$work/image" "$work/scratch"
   say '"kind":"end","name":"job","facts":{"exit":%d}' "$1"
-  echo "$1" >"$done.part" && mv "$done.part" "$done"
+  echo "$1 $token" >"$done.part" && mv "$done.part" "$done"
   if [ -e "$work/follower.lock" ]; then flock -w 45 "$work/follower.lock" true 2>/dev/null; fi
   exit "$1"
+}
+
+clear_away() { # also folders that a run closed behind itself
+  chmod -R u+rwX "$@" 2>/dev/null
+  rm -rf "$@"
 }
 
 say() { # a format of ours with values that Slurm made
@@ -170,5 +177,5 @@ cGF5bG9hZCBvZiB0aGlzIGpvYgo=
 PAYLOAD
 }
 
-worst=0 stopped=0 code=0
+worst=0 stopped=0 code=0 mark=''
 main

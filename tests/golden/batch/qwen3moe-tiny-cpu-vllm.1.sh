@@ -39,7 +39,7 @@ in_canary() {
   srun \
     --ntasks=1 \
     --overlap \
-    --export=TMPDIR=/tmp/servematrix-1000/f13862f62ac3/box/scratch,HOME=/tmp/servematrix-1000/f13862f62ac3/box/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1,PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    --export=TMPDIR=/tmp/servematrix-1000/f13862f62ac3/scratch,HOME=/tmp/servematrix-1000/f13862f62ac3/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1,PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     --chdir=/tmp/servematrix-1000/f13862f62ac3/payload \
     "$@"
 }
@@ -49,7 +49,7 @@ in_run_0_head() {
   srun \
     --ntasks=1 \
     --overlap \
-    --export=TMPDIR=/tmp/servematrix-1000/f13862f62ac3/box/scratch,HOME=/tmp/servematrix-1000/f13862f62ac3/box/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1,PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    --export=TMPDIR=/tmp/servematrix-1000/f13862f62ac3/scratch,HOME=/tmp/servematrix-1000/f13862f62ac3/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1,PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     --chdir=/tmp/servematrix-1000/f13862f62ac3/payload \
     "$@"
 }
@@ -59,21 +59,22 @@ in_run_1_head() {
   srun \
     --ntasks=1 \
     --overlap \
-    --export=TMPDIR=/tmp/servematrix-1000/f13862f62ac3/box/scratch,HOME=/tmp/servematrix-1000/f13862f62ac3/box/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1,PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    --export=TMPDIR=/tmp/servematrix-1000/f13862f62ac3/scratch,HOME=/tmp/servematrix-1000/f13862f62ac3/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1,PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     --chdir=/tmp/servematrix-1000/f13862f62ac3/payload \
     "$@"
 }
 
 begin() {
   if [ -e "$done" ] && [ "${SLURM_RESTART_COUNT:-0}" -eq 0 ]; then # the same job, submitted twice: what the first one left is what is wanted
-    exit "$(cat "$done")"
+    read -r code mark <"$done"
+    [ "$mark" != "$token" ] || exit "$code"
   fi
-  rm -rf "$work"
+  clear_away "$work"
   if [ -s "$out/events.jsonl" ]; then # Slurm started this job again: what broke off is kept, and is not judged
     mkdir -p /home/perf/results/golden/broken/qwen3moe-tiny-cpu-vllm.tp1.0 && mv "$out" /home/perf/results/golden/broken/qwen3moe-tiny-cpu-vllm.tp1.0"/start-${SLURM_RESTART_COUNT:-0}" || exit 23
     echo '{"why": "Slurm started the job again"}' >/home/perf/results/golden/broken/qwen3moe-tiny-cpu-vllm.tp1.0/broken.json
   fi
-  if ! { mkdir -p "$work/"{payload,outside,agreed,image} "$out" && : >>"$out/events.jsonl"; }; then
+  if ! { mkdir -p "$work/"{payload,outside,agreed,image,scratch} "$out" && : >>"$out/events.jsonl"; }; then
     echo "servematrix: $work or $out cannot be made on $(hostname)" >&2
     exit 23
   fi
@@ -92,9 +93,7 @@ outside() { # a name, and a module of ours that runs outside the container
 }
 
 start() { # a run's name
-  # Folders that no run before could have touched: nothing in them leads elsewhere.
-  rm -rf "$work/box"
-  mkdir -p "$work/box/"{payload,scratch,agreed,results} "$out/$1" || finish 23
+  mkdir -p "$out/$1" || finish 23
   say '"kind":"srun","name":"%s"' "$1"
   # The first thing inside says that it is there; what is said inside and what is said outside are different evidence.
   # shellcheck disable=SC2016 # the inner shell expands this
@@ -125,10 +124,15 @@ measure() {
 }
 
 finish() {
-  cd / && rm -rf "$work"
+  cd / && clear_away "$work"
   say '"kind":"end","name":"job","facts":{"exit":%d}' "$1"
-  echo "$1" >"$done.part" && mv "$done.part" "$done"
+  echo "$1 $token" >"$done.part" && mv "$done.part" "$done"
   exit "$1"
+}
+
+clear_away() { # also folders that a run closed behind itself
+  chmod -R u+rwX "$@" 2>/dev/null
+  rm -rf "$@"
 }
 
 say() { # a format of ours with values that Slurm made
@@ -144,5 +148,5 @@ cGF5bG9hZCBvZiB0aGlzIGpvYgo=
 PAYLOAD
 }
 
-worst=0 stopped=0 code=0
+worst=0 stopped=0 code=0 mark=''
 main

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -163,7 +164,10 @@ def test_srun_says_0_after_a_node_failure() -> None:
         (Exit.SERVER_DIED, Kind.SERVER),
         (Exit.CLIENT_FAILED, Kind.BENCHMARK),
         (Exit.MODEL_MISSING, Kind.BENCHMARK),
-        (Exit.PREFLIGHT_FAILED, Kind.INFRA),
+        (
+            Exit.PREFLIGHT_FAILED,
+            Kind.BENCHMARK,
+        ),  # inside: the image lacks vLLM, or the cluster file asks too many cores
         (Exit.PORT_TAKEN, Kind.INFRA),
         (Exit.STORAGE_FULL, Kind.INFRA),
         (Exit.BUG, Kind.BENCHMARK),
@@ -173,6 +177,30 @@ def test_the_node_programs_own_word(code: Exit, kind: Kind | None) -> None:
     """It knows best, once it has started."""
     found = classify(Facts(state="FAILED", begun=True, asked=True, started=True, ended=int(code)))
     assert (found.kind, found.exit_code) == (kind, code)
+
+
+def test_a_guests_words_do_not_hold_against_a_node_alone() -> None:
+    """What stands in srun's log may be the image's own shell; in Slurm's own log, or with its state, it is evidence."""
+    line = "error: *** JOB 7 ON mi0 CANCELLED DUE TO NODE FAILURE ***"
+    known = Facts(state="FAILED", begun=True, asked=True, ended=1, runs_ended=False, lines=(line,))
+    assert (classify(known).kind, classify(known).alone) == (Kind.INFRA, False)
+    assert classify(replace(known, slurm_lines=(line,))).alone
+    assert classify(Facts(state="NODE_FAIL")).alone
+
+
+def test_a_scancel_is_no_infra_for_a_hiccup_before_it() -> None:
+    """A registry that answered the second time left its line in a log."""
+    known = Facts(
+        state="CANCELLED", begun=True, asked=True, started=True, ended=130, lines=("curl: (28) Timeout",)
+    )
+    assert classify(known).kind is Kind.CANCELLED
+
+
+def test_a_sentinel_that_did_not_arrive_is_no_proof() -> None:
+    """Only where everything is here does its absence tell."""
+    known = Facts(state="FAILED", begun=True, asked=True, ended=30, all_here=False)
+    assert classify(known).kind is Kind.SERVER
+    assert classify(replace(known, all_here=True)).cause == "the container never started"
 
 
 def test_without_evidence_it_is_the_benchmarks() -> None:

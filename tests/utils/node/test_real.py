@@ -71,7 +71,10 @@ def test_two_runs_of_a_point_sent_the_same_prompts(measured: Path) -> None:
         assert one.load
         assert other.load
         assert (one.load.seed, one.load.requests) == (other.load.seed, other.load.requests)
-        assert one.counts == other.counts
+        assert one.counts
+        assert other.counts
+        sent = ("requests", "completed", "input_tokens", "output_tokens")  # a busy machine merges chunks
+        assert [getattr(one.counts, name) for name in sent] == [getattr(other.counts, name) for name in sent]
         assert one.observed
         assert other.observed
         assert one.observed.key == other.observed.key

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
@@ -30,7 +30,7 @@ SCHEDULED = frozenset(
 """Options of sbatch that the harness itself needs."""
 CANARY = "canary"
 BOX = "box"
-"""What a run may write to besides its results; made anew for each."""
+"""Each run's own folders: its scratch, and its copy of the payload, for root in a container can undo a read-only mount."""
 REST_BYTES = 20_000
 """Room for the script around its payload."""
 TMP = "/tmp"  # noqa: S108 - of the node; asked whether it has room, and files in it have names made from a hash
@@ -88,7 +88,7 @@ class Attempt:
     @property
     def left(self) -> Left:
         """What the job has on its node."""
-        return left(self.cluster, self.folder, shared=self.shared)
+        return replace(left(self.cluster, self.folder, shared=self.shared), token=self.token)
 
     @property
     def sbcast(self) -> str:
@@ -106,7 +106,7 @@ class Attempt:
             return posixpath.join(self.cluster.container.workdir, part)
         outside = {
             "payload": f"{self.work}/{PAYLOAD}",
-            "scratch": f"{self.work}/{BOX}/scratch",
+            "scratch": f"{self.work}/scratch",
             "agreed": self.out,
         }
         return outside[part]
@@ -205,14 +205,13 @@ def host_file(attempt: Attempt) -> bytes:
 
 
 def mounts(attempt: Attempt, name: str) -> list[Mount]:
-    """What the container of a run sees: its own folders, its code and the models read-only; no home, no images.
+    """What the container of a run sees: its own folders, and the models read-only; no home, no images.
 
     Nothing that it can write is read outside by a name that it could turn into a link, and no other run's results are
     among it. `agreed` alone is common to the runs of a job: how many requests each point has.
     """
     made = [
-        Mount(f"{attempt.work}/{BOX}", attempt.cluster.container.workdir),
-        Mount(f"{attempt.work}/{PAYLOAD}", attempt.inside(PAYLOAD), read_only=True),
+        Mount(f"{attempt.work}/{BOX}/{name}", attempt.cluster.container.workdir),
         Mount(f"{attempt.work}/agreed", attempt.inside("agreed")),
         Mount(f"{attempt.out}/{name}", attempt.run_folder(name)),
     ]

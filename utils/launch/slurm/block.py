@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 TRIES = 3
 """At a job whose machine fails: the first and two more."""
-NOBODY = ""
-"""Blamed for a cause that several nodes showed."""
+UNANSWERED_S = 90.0
+"""So long after an sbatch without an answer Slurm may still take the job; longer than Slurm's own MessageTimeout retries."""
 
 
 @dataclass(slots=True)
@@ -100,8 +100,11 @@ class Block:
             except SlurmError as error:  # asked again at the next poll
                 self.tell(str(error))
                 known = True
+            if self.cancelled:
+                self._cancel_again()
             if not known and self.cancelled:
-                self._done(Verdict(Kind.CANCELLED, "cancelled before Slurm took the job", Exit.CANCELLED))
+                if not self.unanswered or time.time() - self.submitted_s > UNANSWERED_S:
+                    self._done(Verdict(Kind.CANCELLED, "cancelled before Slurm took the job", Exit.CANCELLED))
                 return
             if not known:
                 self._submit()
@@ -117,6 +120,18 @@ class Block:
         self.cancelled = True
         if not self.done:
             client.cancel(names=[self.name])
+
+    def _cancel_again(self) -> None:
+        """A job that Slurm accepted late, or did not hear about, is still there."""
+        left = [
+            one.id
+            for one in states.by_name(self.poll.jobs, self.name)
+            if not one.over and one.state != "COMPLETING"
+        ]
+        try:
+            client.cancel(jobs=left)
+        except SlurmError as error:
+            self.tell(str(error))
 
     def close(self) -> None:
         """Let go of what is open; the job is left as it is."""
@@ -166,7 +181,8 @@ class Block:
         if not bad and not memory.tried:
             return ()
         try:
-            known = {node.name for node in client.nodes()}
+            slurm = self.attempt.cluster.slurm
+            known = {node.name for node in client.nodes(slurm.partition if slurm else "")}
         except SlurmError:
             return tuple(sorted(bad))
         bad &= known
@@ -201,6 +217,9 @@ class Block:
             if not error.unanswered or self.unanswered >= TRIES:
                 raise HarnessError(Exit.SLURM_FAILED, self._refused(error)) from error
             self.tell(f"{error}; looking whether the job was accepted all the same")
+        finally:
+            if self.track:
+                self.track.news_s = time.monotonic()
 
     def _refused(self, error: SlurmError) -> str:
         if self.attempt.exclude and re.search(r"not available|Invalid node name", error.message):
@@ -237,32 +256,30 @@ class Block:
     def _infra(self, verdict: Verdict) -> None:
         """Keep the node out where it was the node, and try elsewhere, up to `TRIES` in all."""
         old = self.memory
-        blamed = self._blame(verdict, old) if verdict.node and old.node else old.blamed
+        if verdict.node and old.node:
+            self._blame(verdict, old.node)
         if old.tries + 1 >= TRIES:
             self._done(verdict)
             return
         tried = [*old.tried, old.node] if old.node and not verdict.same_node else old.tried
         self.tell(f"infra: {verdict.cause}; try {old.tries + 2} of {TRIES}, on another node")
         try:
-            self._again(old, old.next_try(tried, blamed), f"infra: {verdict.cause}")
+            self._again(old, old.next_try(tried), f"infra: {verdict.cause}")
         except HarnessError as error:  # no node is left; what the machine did stays the reason
             self._done(replace(verdict, evidence=(*verdict.evidence, str(error))))
 
-    def _blame(self, verdict: Verdict, old: Memory) -> dict[str, str]:
+    def _blame(self, verdict: Verdict, node: str) -> None:
         """Put the node into quarantine, unless another one failed for the same cause: then it is neither of them."""
-        before = old.blamed.get(verdict.cause)
-        if before == NOBODY:
-            return old.blamed
-        if before is not None and before != old.node and not verdict.alone:
-            self.quarantine.clear([before])
+        shared = self.quarantine.blame(
+            node, verdict.cause, list(verdict.evidence), self.name, alone=verdict.alone
+        )
+        if shared:
             self.tell(
-                f"{verdict.cause}: the same on {before} and {old.node}, so that the nodes are not blamed; "
+                f"{verdict.cause}: the same on {' and '.join(shared)}, so that the nodes are not blamed; "
                 "does the cluster file say what they have?"
             )
-            return {**old.blamed, verdict.cause: NOBODY}
-        self.quarantine.add(old.node, verdict.cause, list(verdict.evidence), self.name)
-        self.tell(f"{old.node} is in quarantine for a day: {verdict.cause} (./servematrix nodes)")
-        return {**old.blamed, verdict.cause: old.node}
+        else:
+            self.tell(f"{node} is in quarantine for a day: {verdict.cause} (./servematrix nodes)")
 
     def _done(self, verdict: Verdict) -> None:
         code = verdict.exit_code if verdict.kind is not Kind.INFRA else Exit.INFRA_FAILED
@@ -271,7 +288,7 @@ class Block:
         if verdict.kind:
             self.attempt.results.mkdir(parents=True, exist_ok=True)
             record.write_whole(self.attempt.results / "failure.json", self._as_json(verdict))
-            lines = "".join(f"\n  | {line}" for line in verdict.evidence)
+            lines = "".join(f"\n{line}" for line in verdict.evidence)
             where = f" (job {self.memory.slurm} on {self.memory.node or 'no node'})"
             self.emit({"kind": "error", "text": f"{verdict.kind.value}: {verdict.cause}{where}{lines}"})
         self.notes.write(self.memory)

@@ -107,9 +107,10 @@ def cancel(*, jobs: Sequence[int] = (), names: Sequence[str] = ()) -> None:
         call(["scancel", "--me", f"--name={name}"])
 
 
-def nodes() -> list[Node]:
-    """Every node once, with the reason that Slurm or an administrator gave for its state."""
-    lines = call(["sinfo", "--noheader", "--Node", "--format=%N|%T|%E"]).splitlines()
+def nodes(partition: str = "") -> list[Node]:
+    """Every node (of a partition) once, with the reason that Slurm or an administrator gave for its state."""
+    of = [f"--partition={partition}"] if partition else []
+    lines = call(["sinfo", "--noheader", "--Node", "--format=%N|%T|%E", *of]).splitlines()
     found = [Node(*line.split("|", 2)) for line in lines if line.count("|") >= 2]  # noqa: PLR2004 - three fields
     return list({node.name: node for node in found}.values())
 

@@ -36,7 +36,14 @@ def in_job(job: int) -> list[str]:
 
 def on_node(cluster: Cluster, node: str) -> list[str]:
     """A job of its own on a node, without GPUs, that does not wait long for its turn."""
-    line = ["srun", f"--nodelist={node}", "--nodes=1", "--ntasks=1", "--time=5", f"--immediate={LIMIT_S:.0f}"]
+    line = [
+        "srun",
+        f"--nodelist={node}",
+        "--nodes=1",
+        "--ntasks=1",
+        "--time=30",
+        f"--immediate={LIMIT_S:.0f}",
+    ]
     line += ["--job-name=servematrix-fetch", "--quiet", "--chdir=/", EXPORT]
     slurm = cluster.slurm
     if slurm and slurm.partition:
@@ -68,10 +75,12 @@ def problem(source: Staged, left: Left, node: str) -> str:
 def spool(cluster: Cluster, node: str, left: Left, to: Path) -> tuple[list[Event], str]:
     """Bring the content of a spool now: its events, and what went wrong."""
     source = Staged.start(on_node(cluster, node), left, to, seen=0, hold_s=0)
-    end = time.monotonic() + 2 * LIMIT_S
+    end, received = time.monotonic() + 2 * LIMIT_S, 0
     events: list[Event] = []
     while not source.over and time.monotonic() < end:
         events += source.read()
+        if source.received > received:  # as long as something comes
+            end, received = time.monotonic() + 2 * LIMIT_S, source.received
         time.sleep(0.05)
     events += source.read()
     told = problem(source, left, node)

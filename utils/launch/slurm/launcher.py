@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from utils.node.events import Event
 
 LOOP_S = 0.1
-CANCEL_S = 60.0
-"""How long a cancelled run may take to bring home what it has; above Slurm's default KillWait of 30 s."""
+CANCEL_S = 120.0
+"""How long a cancelled run may take to bring home what it has; above Slurm's default KillWait of 30 s and UNANSWERED_S."""
 SILENT_S = 120.0
 """After so long without an answer of the controller, that is told."""
 

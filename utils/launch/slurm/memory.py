@@ -36,16 +36,14 @@ class Memory(Value):
     exit: int = 0
     tried: list[str] = []
     """Nodes on which it failed in this call."""
-    blamed: dict[str, str] = {}
-    """Cause -> the node that was put into quarantine for it; empty once another one showed the same."""
 
     def anew(self) -> Memory:
         """Of the first attempt of another call."""
         return Memory(attempt=self.attempt + 1)
 
-    def next_try(self, tried: list[str], blamed: dict[str, str]) -> Memory:
+    def next_try(self, tried: list[str]) -> Memory:
         """Of the next attempt after an infra failure."""
-        return Memory(attempt=self.attempt + 1, tries=self.tries + 1, tried=tried, blamed=blamed)
+        return Memory(attempt=self.attempt + 1, tries=self.tries + 1, tried=tried)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +75,15 @@ class Notebook:
 
     def set_aside(self, results: Path, attempt: int, why: str) -> None:
         """Keep what a broken block left, marked, where nothing judges it."""
-        if not results.exists():
+        log = results.parent / f"{results.name}.slurm.log"
+        if not results.exists() and not log.exists():
             return
         target = self._aside(attempt)
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(results, target)
-        log = results.parent / f"{results.name}.slurm.log"
+        if results.exists():
+            shutil.move(results, target)
+        else:
+            target.mkdir()
         if log.exists():
             shutil.move(log, target / "slurm.log")
         self.mark(target, why)

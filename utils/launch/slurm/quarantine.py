@@ -51,39 +51,66 @@ class Quarantine:
         Raises:
             HarnessError: RECORD_UNREADABLE if the file was damaged.
         """
+        return self._read(now)[0]
+
+    def _read(self, now: float | None = None) -> tuple[list[Entry], dict[str, float]]:
+        """Nodes, and causes that several nodes showed with the moment until which that is remembered."""
         try:
-            rows = json.loads(self.file.read_bytes())["nodes"]
-            found = [Entry.model_validate(row) for row in rows]
+            content = json.loads(self.file.read_bytes())
+            found = [Entry.model_validate(row) for row in content["nodes"]]
+            shared = {str(cause): float(until) for cause, until in content.get("shared", {}).items()}
         except FileNotFoundError:
-            return []
+            return [], {}
         except (ValueError, KeyError, TypeError, ValidationError) as error:
             raise HarnessError(
                 Exit.RECORD_UNREADABLE,
                 f"{self.file}: not a quarantine file ({error}); remove it to forget its nodes",
             ) from error
         moment = time.time() if now is None else now
-        return [entry for entry in found if entry.until_unix_s > moment]
+        kept = {cause: until for cause, until in shared.items() if until > moment}
+        return [entry for entry in found if entry.until_unix_s > moment], kept
 
-    def add(self, node: str, cause: str, evidence: list[str], job: str) -> Entry:
-        """Keep a node out; a second failure starts its day anew."""
+    def blame(
+        self, node: str, cause: str, evidence: list[str], job: str, *, alone: bool = False
+    ) -> list[str]:
+        """Keep a node out; a second failure starts its day anew.
+
+        Args:
+            node: that failed.
+            cause: why, in words.
+            evidence: the lines that show it.
+            job: Slurm's name of the job that showed it.
+            alone: it counts against this node even if another one shows the same.
+
+        Returns:
+            Nodes that showed the same, whichever launcher saw it: none of them is kept out for it then, nor any other
+            one for a day.
+        """
         now = time.time()
-        entry = Entry(
-            node=node, cause=cause, evidence=evidence, job=job, since_unix_s=now, until_unix_s=now + EXPIRES_S
-        )
+        times = {"since_unix_s": now, "until_unix_s": now + EXPIRES_S}
+        entry = Entry(node=node, cause=cause, evidence=evidence, job=job, **times)
         with self._locked():
-            self._write([*(one for one in self.entries() if one.node != node), entry])
-        return entry
+            entries, shared = self._read()
+            others = [one.node for one in entries if one.cause == cause and one.node != node]
+            if not alone and (others or cause in shared):
+                self._write(
+                    [one for one in entries if one.cause != cause], {**shared, cause: now + EXPIRES_S}
+                )
+                return [*(others or ["other nodes"]), node]
+            self._write([*(one for one in entries if one.node != node), entry], shared)
+        return []
 
     def clear(self, nodes: list[str] | None) -> list[str]:
         """Forget nodes, or all of them; those that were there."""
         with self._locked():
-            before = self.entries()
+            before, shared = self._read()
             gone = [one.node for one in before if nodes is None or one.node in nodes]
-            self._write([one for one in before if one.node not in gone])
+            self._write([one for one in before if one.node not in gone], {} if nodes is None else shared)
         return gone
 
-    def _write(self, entries: list[Entry]) -> None:
-        content = {"nodes": [entry.model_dump() for entry in sorted(entries, key=lambda one: one.node)]}
+    def _write(self, entries: list[Entry], shared: dict[str, float]) -> None:
+        rows = [entry.model_dump() for entry in sorted(entries, key=lambda one: one.node)]
+        content = {"nodes": rows, "shared": shared}
         write_whole(self.file, json.dumps(content, indent=1).encode())
 
     @contextmanager

@@ -12,9 +12,11 @@ import subprocess
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
+from matrix.errors import Exit, HarnessError
 from utils.launch.slurm import client
+from utils.launch.slurm.names import digest
 from utils.node import events, process, record
 from utils.node.host import follow
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 LARGEST = 300_000_000
 """Bytes of one file that a node may send."""
+AT_ONCE = 8_000_000
+"""Bytes that one look takes in, more or less."""
 
 
 class Source(Protocol):
@@ -73,6 +77,8 @@ class Left:
     python: str
     restarts: int = 0
     """How often Slurm started the job again."""
+    token: str = ""
+    """Of the attempt; a spool of another one under the same name is not this job's. Empty where it is not known."""
 
 
 @dataclass(slots=True)
@@ -93,7 +99,10 @@ class Staged:
     """What did not arrive as it was sent."""
     said: list[str] = field(default_factory=list)
     """What srun and the follower wrote to stderr."""
-    _rest: bytes = b""
+    received: int = 0
+    """Bytes so far."""
+    _rest: list[bytes] = field(default_factory=list)
+    """Pieces of a line that is not whole yet."""
 
     @classmethod
     def start(cls, where: list[str], left: Left, folder: Path, *, seen: int, hold_s: float) -> Staged:
@@ -110,6 +119,7 @@ class Staged:
             str(seen),
             str(hold_s),
             str(left.restarts),
+            digest(left.token, 16) if left.token else "",
         ]
         handle = subprocess.Popen(
             command,
@@ -131,21 +141,30 @@ class Staged:
         """What came since; files go to disk before the events that tell of them are returned."""
         found: list[Event] = []
         ended = self.handle.poll() is not None
-        lines = (self._rest + self._all(self.handle.stdout)).split(b"\n")
-        self._rest = lines.pop()
+        chunk = self._new(self.handle.stdout)
+        self.received += len(chunk)
+        *lines, rest = chunk.split(b"\n")
+        if lines:
+            lines[0] = b"".join([*self._rest, lines[0]])
+            self._rest.clear()
+        self._rest.append(rest)
         for line in lines:
             found += self._take(line)
-        self.said += self._all(self.handle.stderr).decode(errors="replace").splitlines()
-        if ended:
+        self.said += self._new(self.handle.stderr).decode(errors="replace").splitlines()
+        if ended and len(chunk) < AT_ONCE:
             self.over = True
         return found
 
     def _take(self, line: bytes) -> list[Event]:
         try:
             return self._understand(json.loads(line))
-        except (ValueError, KeyError, TypeError, AttributeError, zlib.error):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, zlib.error):
             self.errors.append(f"not a line of the follower: {line.decode(errors='replace')[:300]}")
-            return []
+        except HarnessError as error:
+            if error.exit_code is Exit.STORAGE_FULL:
+                raise
+            self.errors.append(str(error))  # such as a name that is a file here and a folder there
+        return []
 
     def _understand(self, content: dict[str, Any]) -> list[Event]:
         if "event" in content:
@@ -180,11 +199,13 @@ class Staged:
         record.write_whole(self.folder / path, content)
 
     @staticmethod
-    def _all(stream: object) -> bytes:
-        found = b""
-        while stream and (chunk := stream.read(1 << 20)):  # type: ignore[attr-defined]  # a raw pipe, set not to block
-            found += chunk
-        return found
+    def _new(stream: IO[bytes] | None) -> bytes:
+        """What waits in a raw pipe that was set not to block; not more than is good for the other jobs."""
+        found, size = [], 0
+        while stream and size < AT_ONCE and (chunk := stream.read(1 << 20)):
+            found.append(chunk)
+            size += len(chunk)
+        return b"".join(found)
 
     def close(self) -> None:
         """End the follower, which leaves the spool as it is."""

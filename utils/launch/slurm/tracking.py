@@ -69,6 +69,9 @@ class Tracking:
     wanted: bool = False
     """The job waits for its payload."""
     sending: subprocess.Popen[bytes] | None = None
+    send_s: float = 0.0
+    """Before that moment the payload is not sent again (monotonic)."""
+    send_wait_s: float = 1.0
     told: str = ""
     follow_s: float = 0.0
     """Before that moment no other follower is started (monotonic)."""
@@ -111,12 +114,14 @@ class Tracking:
 
     def _send(self, payload: Path) -> None:
         """Send the payload from here, where sbcast reads; nothing waits for it."""
-        if self.sending is None and self.slurm:
+        now = time.monotonic()
+        if self.sending is None and self.slurm and now > self.send_s:
             self.sending = client.sbcast(self.slurm, str(payload), self.attempt.sbcast)
-        elif self.sending and self.sending.poll():  # the job waits for it, and it did not get there
+        elif self.sending and self.sending.poll() is not None:  # the job waits for it still
             said = self.sending.communicate()[1].decode(errors="replace").strip()
-            self.emit({"kind": "note", "text": f"sbcast: {said}; sent again"})
-            self.sending = None
+            if self.sending.returncode:
+                self.emit({"kind": "note", "text": f"sbcast: {said}; sent again"})
+            self.sending, self.send_s, self.send_wait_s = None, now + self.send_wait_s, 2 * self.send_wait_s
 
     def _take(self, event: Event) -> None:
         facts = event.get("facts", {})
@@ -268,12 +273,9 @@ class Tracking:
     def facts(self, *, cancelled_by_us: bool) -> failures.Facts:
         """Everything that a verdict on the attempt needs."""
         results, state = self.attempt.results, self.state
-        logs = [
-            results.parent / f"{results.name}.slurm.log",
-            results / "slurm.log",
-            *sorted(results.glob("*.srun.log")),
-        ]
-        logs += [results / name for name in OUR_LOGS]
+        slurm_logs = [results.parent / f"{results.name}.slurm.log", results / "slurm.log"]
+        logs = [*sorted(results.glob("*.srun.log")), *(results / name for name in OUR_LOGS)]
+        by_slurm = tuple(line for path in slurm_logs for line in _lines(path))
         started = sorted(results.glob("*/started"), key=lambda path: path.lstat().st_mtime)
         return failures.Facts(
             state=state.state if state else "",
@@ -290,7 +292,9 @@ class Tracking:
             node_at_fault=self.node_at_fault,
             shared=self.attempt.shared,
             inside=tuple(_lines(started[-1].with_name("stderr.log"))[-3:]) if started else (),
-            lines=tuple(line for path in logs for line in _lines(path)),
+            all_here=self.attempt.shared or (isinstance(self.source, Staged) and self.source.complete),
+            slurm_lines=by_slurm,
+            lines=by_slurm + tuple(line for path in logs for line in _lines(path)),
             cancelled_by_us=cancelled_by_us,
         )
 
@@ -308,6 +312,9 @@ def _lines(path: Path) -> list[str]:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return []
-    with os.fdopen(handle, "rb") as file:
-        file.seek(max(0, os.fstat(handle).st_size - LOG_BYTES))
-        return file.read(LOG_BYTES).decode(errors="replace").splitlines()[-200:]
+    try:
+        with os.fdopen(handle, "rb") as file:
+            file.seek(max(0, os.fstat(handle).st_size - LOG_BYTES))
+            return (file.read(LOG_BYTES) or b"").decode(errors="replace").splitlines()[-200:]
+    except (OSError, ValueError):  # no file at all
+        return []

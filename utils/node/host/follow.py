@@ -1,6 +1,6 @@
 """Sends a job's spool over stdout, line by line, while the job writes it and afterwards.
 
-Alone in one file, because it is sent as `python3 -c` and so needs nothing on the node: `… SPOOL LOG LINES HOLD_S RESTARTS`. Each line
+Alone in one file, because it is sent as `python3 -c` and so needs nothing on the node: `… SPOOL LOG LINES HOLD_S RESTARTS MARK`. Each line
 is JSON, either {"event": …} or {"file": name, "sha256": …, "data": zlib, base64}. Files of a point come before the event
 that tells of the point. The last line is {"end": true}; the receiver answers `ok` on stdin once it has everything on
 disk, and only then is the spool removed.
@@ -43,13 +43,18 @@ class Spool:
         self.sent: dict[str, tuple[int, int]] = {}
         self.position = 0
 
-    def begun(self, restarts: int) -> bool:
-        """Whether this is the spool of the job's last start; until that one begins, what an earlier start left lies here."""
+    def begun(self, restarts: int, mark: str) -> bool:
+        """Whether this is the spool of the job's last start: what an earlier start or job of the name left may lie here.
+
+        The mark is the beginning of the hash of the job's token, because others on the node can read a command line.
+        """
         try:
             with (self.results / "events.jsonl").open("rb") as file:
-                return int(json.loads(file.readline())["facts"]["restarts"]) >= restarts
-        except (OSError, ValueError, KeyError, TypeError):
-            return restarts == 0
+                first = json.loads(file.readline())
+            token = hashlib.sha256(str(first.get("token", "")).encode()).hexdigest()
+            return int(first["facts"]["restarts"]) >= restarts and token.startswith(mark)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return restarts == 0 and not mark
 
     def over(self) -> bool:
         """Whether the job wrote its last word."""
@@ -131,14 +136,14 @@ def out(content: dict[str, object]) -> None:
     sys.stdout.flush()
 
 
-def main(folder: str, log: str, seen: str, hold_s: str, restarts: str) -> int:
+def main(folder: str, log: str, seen: str, hold_s: str, *start: str) -> int:
     """Follow to the end; without news for `hold_s` from a job that does not run any more, stop."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(
             number, signal.SIG_IGN
         )  # a cancelled job ends this step too: what it still writes is wanted
     spool = Spool(Path(folder), int(seen))
-    if not (spool.results.is_dir() and spool.begun(int(restarts))):
+    if not (spool.results.is_dir() and spool.begun(int(start[0]), start[1])):
         if float(hold_s) >= 0 and send_log(Path(log)):
             Path(log).unlink()
         out({"missing": folder})

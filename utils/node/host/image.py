@@ -142,6 +142,8 @@ def _import(entry: Entry, path: Path, note: Path, source: str) -> None:
                 lines = [line for line in done.stderr.splitlines() if line.strip()]
                 _name_damaged_layers(done.stderr)
                 raise ImportFailedError(lines[-1] if lines else f"{command[0]} ended with {done.returncode}")
+        if entry["mounts_by_itself"]:
+            _refuse_mounts(private)
         with private.open("rb") as file:
             os.fsync(file.fileno())
         facts = {
@@ -156,6 +158,49 @@ def _import(entry: Entry, path: Path, note: Path, source: str) -> None:
         if private.exists():
             private.unlink()
         emit(kind="done", name="image", seconds=time.monotonic() - start)
+
+
+def _refuse_mounts(path: Path) -> None:
+    """Hold an image's /etc/fstab against what may stand there: its own volumes, as `enroot import` writes them.
+
+    The runtime mounts what it says before it closes the container: any folder of the node, if it were let.
+    """
+    for line in _inside(path, "-cat", "etc/fstab").splitlines():
+        words = line.split()
+        if not words or line.lstrip().startswith("#"):
+            continue
+        folder = words[1] if len(words) > 1 else ""
+        own = (
+            re.fullmatch(r"(/[\w.+-]+)+", folder)
+            and words[0] == "${ENROOT_ROOTFS}" + folder
+            and ".." not in folder
+        )
+        listed = (
+            _inside(path, "-ll", *(str(one)[1:] for one in [Path(folder), *Path(folder).parents][:-1]))
+            if own
+            else ""
+        )
+        if not own or re.search(r"^l", listed, re.MULTILINE):
+            raise ImportFailedError(
+                f"the image mounts folders by itself, which is not allowed: {line.strip()[:200]}"
+            )
+
+
+def _inside(path: Path, *question: str) -> str:
+    """What unsquashfs tells of a file in an image; empty where there is none."""
+    try:
+        done = subprocess.run(
+            ["unsquashfs", question[0], str(path), *question[1:]],
+            capture_output=True,
+            text=True,
+            check=False,
+            errors="replace",
+        )
+    except OSError as error:
+        raise ImportFailedError(
+            f"unsquashfs is missing on this node, and the image cannot be looked into ({error.strerror})"
+        ) from error
+    return done.stdout
 
 
 def _name_damaged_layers(said: str) -> None:

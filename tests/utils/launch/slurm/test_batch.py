@@ -132,14 +132,14 @@ def test_what_a_container_sees() -> None:
     targets = dict(mount.split(":", 1) for mount in first.removeprefix("--container-mounts=").split(","))
     work = attempt.work.replace(f"-{os.getuid()}/", "-1000/")
     assert {source: target for source, target in targets.items() if not target.endswith(":ro")} == {
-        f"{work}/box": "/workspace",
+        f"{work}/box/run-0-head": "/workspace",
         f"{work}/agreed": "/workspace/agreed",
         f"{work}/results/run-0-head": "/workspace/results",
         "/dev/kfd": "/dev/kfd",
         "/dev/dri": "/dev/dri",
     }
     assert targets["/raid/hf-hub-cache"].endswith(":ro")
-    assert targets[f"{work}/payload"] == "/workspace/payload:ro"
+    assert f"{work}/payload" not in targets, "a copy for each run lies in its box"
     assert first.replace("run-0-head", "run-1-head") == second
     assert first.replace("run-0-head", "canary") == canary
     assert attempt.token not in text.split("in_canary() {")[1].split("begin() {")[0]

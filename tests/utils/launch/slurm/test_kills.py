@@ -33,6 +33,7 @@ def test_a_launcher_killed_at_random_moments(site: Site, seed: int) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert site.statuses(storage) == ["measured"]
     site.wait(lambda: not site.jobs())
-    assert list(site.every_job().values()) == ["COMPLETED"], done.stdout
+    why = [path.read_text() for path in site.out(storage).rglob("*.verdict.json")]
+    assert list(site.every_job().values()) == ["COMPLETED"], (done.stdout, why)
     assert not (site.out(storage) / "broken").exists()
     site.wait(lambda: site.left_on_nodes() == [], limit_s=15)

@@ -136,8 +136,8 @@ def test_quarantine_expires_is_cleared_and_survives_two_writers(tmp_path: Path) 
     """Entries carry their evidence."""
     quarantine = Quarantine(tmp_path)
     assert quarantine.entries() == []
-    quarantine.add("mi0", "a disk is full", ["No space left on device"], "job")
-    quarantine.add("mi1", "the node failed", ["NODE_FAIL"], "job")
+    quarantine.blame("mi0", "a disk is full", ["No space left on device"], "job")
+    quarantine.blame("mi1", "the node failed", ["NODE_FAIL"], "job")
     assert [entry.node for entry in quarantine.entries()] == ["mi0", "mi1"]
     assert quarantine.entries(now=time.time() + 25 * 3600) == []
     assert quarantine.clear(["mi0", "mi7"]) == ["mi0"]
@@ -154,7 +154,7 @@ def test_quarantine_expires_is_cleared_and_survives_two_writers(tmp_path: Path) 
 
 def _add(folder: Path, number: int) -> None:
     for count in range(20):
-        Quarantine(folder).add(f"n{number}-{count}", "c", [], "job")
+        Quarantine(folder).blame(f"n{number}-{count}", f"c{number}-{count}", [], "job")
 
 
 def test_a_damaged_quarantine_file_says_what_to_do(tmp_path: Path) -> None:

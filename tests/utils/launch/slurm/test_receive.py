@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ import pytest
 from matrix.errors import HarnessError
 from utils.launch.slurm.receive import Left, Shared, Staged
 from utils.node.host import follow
+from utils.node.record import write_whole
 from utils.results.collect import collect
 
 
@@ -99,10 +101,10 @@ def test_nothing_is_removed_before_it_is_on_disk_here(tmp_path: Path) -> None:
     (folder / "done").write_text("0")
     (tmp_path / "here").write_text("a file where the folder should be")
     source = start(tmp_path, folder, hold_s=0)
-    with pytest.raises(Exception, match="could not be written"):
-        read_to_end(source)
-    source.handle.kill()
-    source.close()
+    source.handle.stdin and source.handle.stdin.close()
+    read_to_end(source)
+    assert "could not be written" in source.errors[0]
+    assert not source.complete
     assert (folder / "results/run-0-head/p1/record.json").exists()
 
 
@@ -210,6 +212,60 @@ def test_no_link_that_a_container_left_is_followed(tmp_path: Path) -> None:
     }
     assert brought == {"run-0-head/p1/record.json", "events.jsonl", "slurm.log"}
     assert (secret / "record.json").exists()
+
+
+def test_a_large_file_comes_in_pieces(tmp_path: Path) -> None:
+    """Each look takes in a few megabytes, so that other jobs are followed meanwhile; the time grows with the size, not its square."""
+    folder = spool(tmp_path)
+    content = os.urandom(60_000_000)
+    (folder / "results/run-0-head/large.bin").write_bytes(content)
+    (folder / "done").write_text("0")
+    source = start(tmp_path, folder, hold_s=0)
+    longest = 0.0
+    while not source.over:
+        begin = time.monotonic()
+        source.read()
+        longest = max(longest, time.monotonic() - begin)
+        time.sleep(0.01)
+    source.close()
+    assert (tmp_path / "here/run-0-head/large.bin").read_bytes() == content
+    assert longest < 15
+
+
+NAMES = {"n" * 250: b"", "run-0-head": b"a file where a folder is", "run-0-head/p1/record.json/x": b""}
+
+
+@pytest.mark.parametrize(("name", "content"), NAMES.items(), ids=["long", "folder", "below-a-file"])
+def test_a_name_that_cannot_be_written_is_an_error_of_that_job_alone(
+    tmp_path: Path, name: str, content: bytes
+) -> None:
+    """Not of the launcher, which has others to follow."""
+    write_whole(tmp_path / "here/run-0-head/p1/record.json", b"{}")
+    source = Staged(tmp_path / "here", subprocess.Popen(["true"]))
+    source._take(sent(name, content))
+    assert "could not be written" in source.errors[0]
+    source.handle.wait()
+
+
+def test_a_pipe_in_a_records_place_does_not_hang(tmp_path: Path) -> None:
+    """Nor is it a record."""
+    (tmp_path / "p").mkdir()
+    os.mkfifo(tmp_path / "p/record.json")
+    with pytest.raises(HarnessError, match="not a file"):
+        collect([tmp_path])
+
+
+def test_a_spool_of_an_earlier_job_of_the_name_is_not_read(tmp_path: Path) -> None:
+    """By its token: the job that begins there now has another one."""
+    folder = spool(tmp_path)
+    before, now = "0123", "4567"
+    say(folder, kind="begin", token=before, facts={"restarts": 0})
+    left = Left(str(folder), str(tmp_path / "slurm.log"), sys.executable, token=now)
+    source = Staged.start([], left, tmp_path / "here", seen=0, hold_s=-1)
+    assert read_to_end(source) == []
+    assert source.missing
+    source = Staged.start([], replace(left, token=before), tmp_path / "here", seen=0, hold_s=0)
+    assert read_to_end(source) == ["begin"]
 
 
 def test_a_record_that_is_a_link_is_not_read(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from utils.launch.slurm.client import Node
 from utils.launch.slurm.memory import Memory, Notebook
 from utils.launch.slurm.poll import Poll
 from utils.launch.slurm.quarantine import Quarantine
+from utils.launch.slurm.states import JobState
 from utils.launch.slurm.tracking import Tracking
 from utils.node.events import Event
 
@@ -119,7 +121,7 @@ def test_a_full_disk_that_nodes_share_is_no_nodes_fault() -> None:
 def a_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> block.Block:
     """A block whose jobs are accepted and never run."""
     monkeypatch.setattr(client, "submit", lambda _: 7)
-    monkeypatch.setattr(client, "nodes", lambda: [Node(f"mi{number}", "idle", "") for number in range(4)])
+    monkeypatch.setattr(client, "nodes", lambda _: [Node(f"mi{number}", "idle", "") for number in range(4)])
     return block.Block(
         attempt=an_attempt(tmp_path / "out"),
         identity=names.identity(ROOT, "a" * 40, tmp_path / "out"),
@@ -168,9 +170,18 @@ def test_lost_nodes_are_each_in_quarantine(a_block: block.Block) -> None:
     assert kept_out(a_block) == ["mi0", "mi1"]
 
 
+def test_nodes_clear_each_other_across_jobs_and_launchers(a_block: block.Block) -> None:
+    """Five jobs with one wrong line in the cluster file must not close a cluster for a day; other causes stay."""
+    a_block.quarantine.blame("mi3", "Slurm lost the node", [], "job", alone=True)
+    for node in ("mi0", "mi1", "mi2", "mi3"):
+        a_block._blame(classify(Facts(state="", preflight=("/models is missing",))), node)
+    assert kept_out(a_block) == ["mi3"]
+    assert a_block.quarantine.clear(["mi3"]) == ["mi3"]
+
+
 def test_the_next_try_is_elsewhere_also_without_a_quarantine(a_block: block.Block) -> None:
     """Except after a preemption, and where no other node is left; names that Slurm does not know are left out."""
-    a_block.quarantine.add("gone", "cause", [], "job")
+    a_block.quarantine.blame("gone", "cause", [], "job")
     a_block.begin()
     assert excluded(a_block) == []
     fail(a_block, "mi0", Facts(state="PREEMPTED"))
@@ -179,6 +190,41 @@ def test_the_next_try_is_elsewhere_also_without_a_quarantine(a_block: block.Bloc
     assert kept_out(a_block) == ["gone"]
     assert excluded(a_block) == ["mi1"]
     assert a_block._excluded(Memory(tried=["mi0", "mi1", "mi2", "mi3"])) == ()
+
+
+def test_a_job_that_slurm_took_late_is_cancelled_all_the_same(
+    a_block: block.Block, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An sbatch without an answer, then a signal: the end is not believed before Slurm can no longer take the job."""
+    ended: list[int] = []
+    monkeypatch.setattr(client, "cancel", lambda **what: ended.extend(what.get("jobs", [])))
+
+    def lost(_: str) -> int:
+        raise client.SlurmError("sbatch", "no answer", unanswered=True)
+
+    monkeypatch.setattr(client, "submit", lost)
+    a_block.begin()
+    a_block.cancel()
+    track = a_block.track
+    assert track
+
+    def poll(*states: JobState) -> None:
+        a_block.poll.jobs, a_block.poll.answered_s = list(states), time.time()
+        track.news_s -= 60
+        a_block.step()
+
+    poll()
+    assert not a_block.done
+    running = JobState(
+        id=9, name=a_block.name, state="RUNNING", reason="", exit_code="", node="mi0", restarts=0
+    )
+    poll(running)
+    poll(running)
+    assert ended == [9, 9]
+    a_block.submitted_s -= 2 * block.UNANSWERED_S
+    track.slurm = None
+    poll()
+    assert a_block.memory.kind == "cancelled"
 
 
 def test_a_good_end_without_all_records_is_no_good_end(a_block: block.Block) -> None:

@@ -236,7 +236,7 @@ def entry(tmp_path: Path, **changes: Any) -> dict[str, Any]:
     command = ["sh", "-c", f'echo x >>{tmp_path}/imports; cp {tmp_path}/source "$1"', "sh", image.OUTPUT]
     path = str(tmp_path / "squash/app.sqsh")
     made = {"image": "org/app:1", "path": path, "import": command, "archive": "", "digest": []}
-    return made | changes
+    return made | {"mounts_by_itself": False} | changes
 
 
 def ensure(tmp_path: Path, **changes: Any) -> dict[str, Any]:
@@ -301,6 +301,39 @@ def test_a_tag_that_moved_is_imported_anew(tmp_path: Path, capsys: pytest.Captur
     ensure(tmp_path, digest=["/nosuch/enroot"])
     assert imports(tmp_path) == 2
     assert "does not say what org/app:1 is today (curl: (7) refused)" in capsys.readouterr().out
+
+
+FSTABS = {
+    "": "",
+    "# UNCONFIGURED FSTAB FOR BASE SYSTEM\n": "",
+    "${ENROOT_ROOTFS}/data /data none x-create=dir,bind,rw,nosuid,nodev\n": "",
+    "/home /host none rbind,rw,x-create=dir 0 -1\n": "/home /host",
+    "${ENROOT_ROOTFS}/link /link none bind\n": "/link /link",
+    "${ENROOT_ROOTFS}/link/deep /link/deep none bind\n": "/link/deep",
+    "${ENROOT_ROOTFS}/../x /../x none bind\n": "/../x",
+    "${ENROOT_ROOTFS}/data /elsewhere none bind\n": "/elsewhere",
+}
+
+
+@pytest.mark.parametrize(("fstab", "refused"), FSTABS.items())
+def test_an_image_that_would_mount_folders_of_the_node_is_refused(
+    tmp_path: Path, fstab: str, refused: str
+) -> None:
+    """Enroot mounts what an image's own /etc/fstab says: a way out of the container. Volumes as its import writes them may stand."""
+    root = tmp_path / "root"
+    write(root / "etc/fstab", fstab)
+    (root / "data").mkdir()
+    (root / "link").symlink_to("/home")
+    subprocess.run(
+        ["mksquashfs", str(root), str(tmp_path / "source"), "-quiet"], check=True, stdout=subprocess.DEVNULL
+    )
+    if not refused:
+        assert ensure(tmp_path, mounts_by_itself=True)["sha256"]
+        return
+    with pytest.raises(image.ImportFailedError, match="mounts folders by itself") as error:
+        ensure(tmp_path, mounts_by_itself=True)
+    assert refused in str(error.value)
+    assert not (tmp_path / "squash/app.sqsh").exists()
 
 
 def test_an_archive_that_was_replaced_is_copied_anew(tmp_path: Path) -> None:
