@@ -100,7 +100,7 @@ def test_a_time_limit_keeps_what_was_measured_and_is_not_tried_again(site: Site,
 @pytest.mark.parametrize("storage", ["shared", "staged"])
 def test_slurms_own_timeout_is_not_infra(site: Site, storage: str) -> None:
     """A server that is never ready takes all of the job's time."""
-    site.cluster(storage, {"ready_s: 5": "ready_s: 500"})
+    site.cluster(storage, {"ready_s: 30": "ready_s: 500"})
     site.recipe("never-ready")
     launcher = site.start(storage)
     job, node = node_of_the_job(site)
