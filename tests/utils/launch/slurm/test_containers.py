@@ -105,8 +105,14 @@ def test_the_tiny_recipe_in_charliecloud(site: Site) -> None:
         assert environment["HOME"].startswith("/workspace/scratch")
         points = {line.split()[4]: line.split()[5] for line in mounts.splitlines()}
         assert points["/mnt"].startswith("ro")
-        assert points["/workspace/payload"].startswith("ro")
-        assert points["/workspace"].startswith("rw")
+        assert {one for one in points if one.startswith("/workspace")} == {
+            "/workspace",
+            "/workspace/agreed",
+            "/workspace/results",
+        }
+        roots = {line.split()[4]: line.split()[3] for line in mounts.splitlines()}
+        assert roots["/workspace"].endswith("/box/canary")
+        assert roots["/workspace/results"].endswith("/results/canary")
         assert not any(
             str(Path.home()) in line or str(squash) in line.split()[3:5] for line in mounts.splitlines()
         )
