@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -12,6 +13,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+collect_ignore = (
+    [] if importlib.util.find_spec("triton") else ["kernels"]
+)  # they have an environment and a step of their own
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 

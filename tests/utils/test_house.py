@@ -64,6 +64,9 @@ def test_quick_leaves_out_only_the_real_vllm() -> None:
     everything = dict(steps(quick=False, slurm=False, rest=[]))
     # every test is in one of the two: (real or not slurm) or (slurm and not real)
     assert everything["pytest"] == ["-m", "pytest", "-m", "real or not slurm"]
+    assert everything["pytest on kernels"][-1] == "tests/kernels", (
+        "in its own environment; the others leave that folder out"
+    )
     assert everything["pytest on Slurm"][2:4] == ["-m", "slurm and not real"]
     assert list(dict(steps(quick=False, slurm=True, rest=[]))) == ["pytest on Slurm"]
 

@@ -1,0 +1,98 @@
+"""What stands between and behind the two products: SwiGLU-OAI, and the sum over a token's local routes."""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from .rounding import bf16
+
+
+@triton.jit
+def swiglu(
+    h,
+    out,
+    rows,
+    block_expert,
+    block_rows,
+    blocks,
+    inner,
+    stride_split,
+    alpha,
+    beta,
+    limit,
+    DIRECT: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    SPLIT: tl.constexpr,
+    PDL: tl.constexpr,
+    EMULATE: tl.constexpr,
+):
+    """(up + beta) * gate * sigmoid(alpha * gate) of filled rows, from [rows, 2 * inner] (gate before up) to [rows, inner] in BF16.
+
+    Both halves are rounded to BF16 first, as where a product of its own wrote them.
+    """
+    if PDL:
+        tl.extra.cuda.gdc_launch_dependents()
+        tl.extra.cuda.gdc_wait()
+    block = tl.program_id(1)
+    if DIRECT:
+        if tl.load(block_expert + tl.load(rows + block)) < 0:
+            return
+        filled = 1
+        first = block
+    else:
+        if block >= tl.load(blocks):
+            return
+        filled = tl.load(block_rows + block)
+        first = block * BLOCK_M
+    m = tl.program_id(2) * ROWS + tl.arange(0, ROWS)
+    inside = (m < filled)[:, None]
+    row = (first + m).to(tl.int64)[:, None]
+    i = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
+    gate = tl.zeros((ROWS, COLUMNS), dtype=tl.float32)
+    up = tl.zeros((ROWS, COLUMNS), dtype=tl.float32)
+    for part in tl.static_range(SPLIT):
+        place = h + part * stride_split + row * (2 * inner) + i
+        gate += tl.load(place, mask=inside, other=0.0).to(tl.float32)
+        up += tl.load(place + inner, mask=inside, other=0.0).to(tl.float32)
+    gate = tl.minimum(bf16(gate, EMULATE).to(tl.float32), limit)
+    up = tl.minimum(tl.maximum(bf16(up, EMULATE).to(tl.float32), -limit), limit)
+    value = (up + beta) * gate / (1.0 + tl.exp(-alpha * gate))
+    tl.store(out + row * inner + i, bf16(value, EMULATE), mask=inside)
+
+
+@triton.jit
+def combine(
+    y,
+    topk_ids,
+    expert_map,
+    out,
+    counter,
+    H,
+    stride_split,
+    stride_out,
+    TOP_K: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    SPLIT: tl.constexpr,
+    PDL: tl.constexpr,
+    EMULATE: tl.constexpr,
+):
+    """The sum over a token's local routes, in float32, to BF16; rows of remote routes were never written, nor are they read.
+
+    The layer's last launch counts it: `counter` goes up by one, also where a graph replays it.
+    """
+    if PDL:
+        tl.extra.cuda.gdc_launch_dependents()
+        tl.extra.cuda.gdc_wait()
+    token = tl.program_id(0).to(tl.int64)
+    column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    total = tl.zeros((COLUMNS,), dtype=tl.float32)
+    for j in tl.static_range(TOP_K):
+        if tl.load(expert_map + tl.load(topk_ids + token * TOP_K + j)) >= 0:
+            for part in tl.static_range(SPLIT):
+                total += tl.load(y + part * stride_split + (token * TOP_K + j) * H + column).to(tl.float32)
+    tl.store(out + token * stride_out + column, bf16(total, EMULATE))
+    if (tl.program_id(0) == 0) & (tl.program_id(1) == 0):
+        tl.atomic_add(counter, 1)

@@ -1,0 +1,70 @@
+"""Which rows each local expert computes: routes to remote experts dropped, the others in blocks of one expert each."""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def compact(
+    topk_ids,
+    expert_map,
+    rows,
+    block_expert,
+    block_rows,
+    blocks,
+    routes,
+    chunks,
+    BLOCK_M: tl.constexpr,
+    CHUNK: tl.constexpr,
+    EXPERTS: tl.constexpr,
+    PDL: tl.constexpr,
+):
+    """One program an expert: a counting sort, stable in the order of routes.
+
+    Args:
+        topk_ids: global expert of each route, [routes] int32.
+        expert_map: global expert -> local one, or -1, int32.
+        rows: gets the route of each row, [blocks * BLOCK_M] int32; rows that no route fills keep what they held.
+        block_expert: gets the local expert of each block.
+        block_rows: gets how many rows of each block are filled.
+        blocks: gets the number of blocks that hold work, [1] int32.
+        routes: how many there are.
+        chunks: ceil(routes / CHUNK).
+        BLOCK_M: rows of a block.
+        CHUNK: routes looked at together.
+        EXPERTS: local ones, padded to a power of two.
+        PDL: whether the launch before may still be running (CUDA only).
+    """
+    if PDL:
+        tl.extra.cuda.gdc_launch_dependents()
+        tl.extra.cuda.gdc_wait()
+    mine = tl.program_id(0)
+    expert = tl.arange(0, EXPERTS)
+    count = tl.zeros((EXPERTS,), dtype=tl.int32)
+    for chunk in range(chunks):
+        route = chunk * CHUNK + tl.arange(0, CHUNK)
+        inside = route < routes
+        chosen = tl.load(topk_ids + route, mask=inside, other=0)
+        local = tl.load(expert_map + chosen, mask=inside, other=-1)
+        count += tl.sum((local[:, None] == expert[None, :]).to(tl.int32), axis=0)
+    needed = (count + BLOCK_M - 1) // BLOCK_M
+    first = tl.sum(tl.where(expert < mine, needed, 0), axis=0)
+    own = tl.sum(tl.where(expert == mine, count, 0), axis=0)
+    before = 0
+    for chunk in range(chunks):
+        route = chunk * CHUNK + tl.arange(0, CHUNK)
+        inside = route < routes
+        chosen = tl.load(topk_ids + route, mask=inside, other=0)
+        hit = tl.load(expert_map + chosen, mask=inside, other=-1) == mine
+        rank = before + tl.cumsum(hit.to(tl.int32), axis=0) - 1
+        tl.store(rows + first * BLOCK_M + rank, route, mask=hit)
+        before += tl.sum(hit.to(tl.int32), axis=0)
+    for chunk in range((own + BLOCK_M * CHUNK - 1) // (BLOCK_M * CHUNK)):
+        block = chunk * CHUNK + tl.arange(0, CHUNK)
+        held = tl.minimum(own - block * BLOCK_M, BLOCK_M)
+        tl.store(block_expert + first + block, mine, mask=held > 0)
+        tl.store(block_rows + first + block, held, mask=held > 0)
+    if mine == 0:
+        tl.store(blocks, tl.sum(needed, axis=0))

@@ -1,0 +1,19 @@
+"""Which experts each token chose."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Routing(NamedTuple):
+    """Of one step on one rank."""
+
+    weights: torch.Tensor
+    """The router's, [tokens, top_k] float32."""
+    ids: torch.Tensor
+    """Global experts, [tokens, top_k] int32."""
+    expert_map: torch.Tensor
+    """Global expert -> local one, or -1, int32."""

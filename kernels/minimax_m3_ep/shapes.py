@@ -1,0 +1,37 @@
+"""Sizes of a layer, and what follows from them: bounds of buffers and grids, for every number of tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+GROUP = 32
+"""Values along K that share one E8M0 scale (OCP MX)."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Of one layer on one rank."""
+
+    experts: int
+    """Local ones."""
+    hidden: int
+    intermediate: int
+    top_k: int
+    alpha: float = 1.702
+    """Of SwiGLU-OAI."""
+    beta: float = 1.0
+    limit: float = 7.0
+    """Gate is clamped from above, up from both sides."""
+
+    def routes(self, tokens: int) -> int:
+        """Chosen experts of all tokens, remote ones too."""
+        return tokens * self.top_k
+
+    def blocks(self, tokens: int, block_m: int) -> int:
+        """The most blocks of `block_m` rows that any routing can fill: each expert may leave one of its own unfilled."""
+        routes = self.routes(tokens)
+        return min(routes, self.experts + routes // block_m)
+
+
+MINIMAX_M3 = Shape(experts=16, hidden=6144, intermediate=3072, top_k=4)
+"""TP8 with EP8: 16 of 128 experts on each of eight GPUs."""

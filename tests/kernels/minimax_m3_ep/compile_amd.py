@@ -1,0 +1,118 @@
+"""Compiles the kernels for gfx942 with Triton's AMD backend, without such a GPU: one JSON line a kernel on stdout."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from kernels.minimax_m3_ep import tiles
+from kernels.minimax_m3_ep.activation import combine, swiglu
+from kernels.minimax_m3_ep.align import compact
+from kernels.minimax_m3_ep.gemm import grouped
+from kernels.minimax_m3_ep.shapes import GROUP, MINIMAX_M3
+
+TARGET = GPUTarget("hip", "gfx942", 64)
+POINTERS = {
+    "x": "bf16", "scales": "u8", "rows": "i32", "block_expert": "i32", "block_rows": "i32", "blocks": "i32",
+    "topk_weights": "fp32", "topk_ids": "i32", "expert_map": "i32", "counter": "i64", "h": "bf16", "a": "bf16", "y": "bf16",
+    "out": "bf16", "weights": "bf16",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What the compiler says of a kernel."""
+
+    name: str
+    mfma: int
+    """Matrix instructions."""
+    spills: int
+    """Registers in memory, vector and scalar ones."""
+    lds: int
+    """Bytes of local memory."""
+    registers: int
+
+
+def compiled(
+    name: str, kernel: Any, constants: dict[str, Any], warps: int, stages: int, **types: str
+) -> Compiled:
+    """One kernel with its constants."""
+    known = POINTERS | types
+    signature = {
+        parameter: "constexpr"
+        if parameter in constants
+        else f"*{known[parameter]}"
+        if parameter in known
+        else "i32"
+        for parameter in kernel.arg_names
+    }
+    for parameter in ("alpha", "beta", "limit"):
+        if parameter in signature:
+            signature[parameter] = "fp32"
+    aligned = {
+        (i,): [["tt.divisibility", 16]]
+        for i, one in enumerate(signature.values())
+        if one not in {"constexpr", "fp32"}
+    }
+    source = ASTSource(fn=kernel, signature=signature, constexprs=constants, attrs=aligned)
+    built = triton.compile(source, target=TARGET, options={"num_warps": warps, "num_stages": stages})
+    text = built.asm["amdgcn"]
+    found = {key: int(value) for key, value in re.findall(r"\.(\w+_(?:spill_)?count):\s+(\d+)", text)}
+    return Compiled(
+        name,
+        len(re.findall(r"\bv_mfma_", text)),
+        found["vgpr_spill_count"] + found["sgpr_spill_count"],
+        built.metadata.shared,
+        found["vgpr_count"],
+    )
+
+
+def products(variant: str, tile: tiles.Tile) -> list[Compiled]:
+    """Both products of a tile."""
+    found = []
+    for which, gemm in (("first", tile.first), ("second", tile.second)):
+        k = MINIMAX_M3.hidden if which == "first" else MINIMAX_M3.intermediate
+        constants = {
+            "FIRST": which == "first", "DIRECT": tile.direct, "MXFP8": variant == "mxfp8", "WIDE": False, "PTX": False,
+            "SWAP": gemm.swap, "BLOCK_M": tile.block_m, "BLOCK_N": gemm.block_n, "BLOCK_K": gemm.block_k,
+            "STEPS": k // gemm.block_k // gemm.split, "SPLIT": gemm.split, "SCALES": 8 if k // GROUP % 8 == 0 else 4,
+            "STAGES": gemm.stages, "PDL": False, "EMULATE": False,
+        }  # fmt: skip
+        name = f"{variant} {tile.tokens} {which}"
+        weights = "u8" if variant == "mxfp8" else "bf16"
+        out = "bf16" if gemm.split == 1 else "fp32"
+        found.append(compiled(name, grouped, constants, gemm.warps, gemm.stages, weights=weights, out=out))
+    return found
+
+
+def others(variant: str, tile: tiles.Tile) -> list[Compiled]:
+    """The launches between and around."""
+    common = {"PDL": False, "EMULATE": False}
+    name = f"{variant} {tile.tokens}"
+    sort = {"BLOCK_M": tile.block_m, "CHUNK": 1024, "EXPERTS": 16, "PDL": False}
+    act = {
+        "DIRECT": tile.direct,
+        "BLOCK_M": tile.block_m,
+        "ROWS": tile.swiglu_rows,
+        "COLUMNS": tile.swiglu_columns,
+    }
+    add = {"TOP_K": MINIMAX_M3.top_k, "COLUMNS": tile.combine_columns, "SPLIT": tile.second.split}
+    return [
+        compiled(f"{name} compact", compact, sort, 4, 2),
+        compiled(f"{name} swiglu", swiglu, act | common | {"SPLIT": tile.first.split}, 4, 2),
+        compiled(f"{name} combine", combine, add | common, 4, 2),
+    ]
+
+
+if __name__ == "__main__":
+    for variant in tiles.VARIANTS:
+        for tile in tiles.load("gfx942", variant).tiles:
+            for one in [*products(variant, tile), *others(variant, tile)]:
+                sys.stdout.write(json.dumps(one.__dict__) + "\n")

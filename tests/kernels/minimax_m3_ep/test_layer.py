@@ -1,0 +1,98 @@
+"""The kernels against the reference in float64, interpreted on a CPU: every routing, every edge of a block."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from kernels.minimax_m3_ep.layer import Weights
+from tests.kernels.minimax_m3_ep import cases
+from tests.kernels.minimax_m3_ep.cases import TILES, Case, error, make
+
+VARIANTS = ("bf16", "mxfp8")
+
+
+def weights(case: Case, variant: str) -> Weights:
+    return case.bf16 if variant == "bf16" else case.mxfp8
+
+
+def held(case: Case, variant: str, tile: str = "plain") -> None:
+    """The error is that of rounding to BF16 where the kernels round, and the layer counted once."""
+    out, counted = case.run(weights(case, variant), TILES[tile])
+    exact = case.expected()
+    assert error(out, exact) <= 1.1 * error(case.expected(exact=False), exact) + 1e-9
+    assert counted == 1
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("tokens", [1, 15, 16, 17, 33])
+def test_numbers_of_tokens_around_a_block(variant: str, tokens: int) -> None:
+    """One, one less than a block, a block, one more."""
+    held(make(tokens, seed=tokens), variant)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("kind", ["remote", "one", "local", "none-on-some"])
+def test_every_kind_of_routing(variant: str, kind: str) -> None:
+    """All remote, all on one expert, all local, duplicates in a token's top-k with experts that get no row."""
+    held(make(19, kind=kind, seed=7), variant)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("tile", TILES)
+def test_every_tile_computes_the_same(variant: str, tile: str) -> None:
+    """Swapped, split along K, high blocks, a block a route."""
+    held(make(9, seed=3), variant, tile)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_seeds(seed: int) -> None:
+    """Other weights, other routes."""
+    held(make(24, seed=100 + seed), "mxfp8")
+
+
+def test_all_remote_gives_zeros() -> None:
+    """Rows that nobody computes are written all the same."""
+    case = make(5, kind="remote")
+    out, _ = case.run(case.bf16, TILES["plain"])
+    assert torch.equal(out, torch.zeros_like(out))
+
+
+def test_no_token_launches_nothing() -> None:
+    """Nor does it count."""
+    case = make(0)
+    out, counted = case.run(case.bf16, TILES["plain"])
+    assert out.shape == (0, case.shape.hidden)
+    assert counted == 0
+
+
+def test_padded_weights_are_read_by_their_strides() -> None:
+    """What stands behind a row is not the next one."""
+    held(make(17, pad=16), "bf16")
+
+
+def test_both_variants_compute_the_same_products() -> None:
+    """A widened weight is the weight. The interpreter's sums may differ by their order; a GPU's do not (results, `same`)."""
+    case = make(40, seed=11)
+    for tile in TILES.values():
+        assert error(case.run(case.mxfp8, tile)[0], case.run(case.bf16, tile)[0]) < 5e-4
+
+
+def test_a_chunk_is_not_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Routes beyond one chunk of the counting sort go on where it ended."""
+    monkeypatch.setattr("kernels.minimax_m3_ep.layer.CHUNK", 16)
+    held(make(37, kind="local", seed=5), "bf16")
+
+
+def test_blocks_are_bounded_for_every_routing() -> None:
+    """The grid holds the work of any routing, and is no larger than one unfilled block an expert more than needed."""
+    shape = cases.SMALL
+    for tokens in range(70):
+        worst = shape.blocks(tokens, 16)
+        routes = shape.routes(tokens)
+        assert worst >= -(-routes // 16), "all on one expert"
+        most = sum(
+            max(1, -(-(routes - shape.experts + 1) // 16)) if e == 0 else 1 for e in range(shape.experts)
+        )
+        assert worst >= min(routes, most), "one full, one row on each other"
+        assert worst <= routes // 16 + shape.experts
