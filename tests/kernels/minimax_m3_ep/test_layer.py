@@ -72,7 +72,7 @@ def test_padded_weights_are_read_by_their_strides() -> None:
 
 
 def test_both_variants_compute_the_same_products() -> None:
-    """A widened weight is the weight. The interpreter's sums may differ by their order; a GPU's do not (results, `same`)."""
+    """A widened weight is the weight; the interpreter's sums differ by their order."""
     case = make(40, seed=11)
     for tile in TILES.values():
         assert error(case.run(case.mxfp8, tile)[0], case.run(case.bf16, tile)[0]) < 5e-4
