@@ -160,46 +160,54 @@ def _import(entry: Entry, path: Path, note: Path, source: str) -> None:
         emit(kind="done", name="image", seconds=time.monotonic() - start)
 
 
+VOLUME = re.compile(r"\$\{ENROOT_ROOTFS\}(?P<folder>(?:/[\w.+-]+)+) (?P=folder) none [\w,=-]+")
+"""How `enroot import` writes a volume of the image: one of its own folders, bound to itself."""
+
+
 def _refuse_mounts(path: Path) -> None:
-    """Hold an image's /etc/fstab against what may stand there: its own volumes, as `enroot import` writes them.
+    """Hold an image's /etc/fstab against what may stand there: the image's own volumes.
 
     The runtime mounts what it says before it closes the container: any folder of the node, if it were let.
     """
+    if _has_link(path, Path("/etc/fstab")):
+        raise ImportFailedError(
+            "the image mounts folders by itself, which is not allowed: its /etc/fstab is a link"
+        )
+    if " squashfs-root/etc/fstab\n" not in _inside(path, "-ll", "etc/fstab"):
+        return
     for line in _inside(path, "-cat", "etc/fstab").splitlines():
-        words = line.split()
-        if not words or line.lstrip().startswith("#"):
+        volume = VOLUME.fullmatch(line.strip())
+        if not line.strip() or line.lstrip().startswith("#"):
             continue
-        folder = words[1] if len(words) > 1 else ""
-        own = (
-            re.fullmatch(r"(/[\w.+-]+)+", folder)
-            and words[0] == "${ENROOT_ROOTFS}" + folder
-            and ".." not in folder
-        )
-        listed = (
-            _inside(path, "-ll", *(str(one)[1:] for one in [Path(folder), *Path(folder).parents][:-1]))
-            if own
-            else ""
-        )
-        if not own or re.search(r"^l", listed, re.MULTILINE):
+        folder = Path(volume["folder"]) if volume else Path("/..")
+        if ".." in folder.parts or _has_link(path, folder):
             raise ImportFailedError(
                 f"the image mounts folders by itself, which is not allowed: {line.strip()[:200]}"
             )
 
 
+def _has_link(path: Path, wanted: Path) -> bool:
+    """Whether a file of an image, or a folder above it, is a link."""
+    names = [str(one).lstrip("/") for one in [wanted, *wanted.parents][:-1]]
+    listed = _inside(path, "-ll", *names)
+    return any(
+        re.search(rf"^l.* squashfs-root/{re.escape(name)} -> ", listed, re.MULTILINE) for name in names
+    )
+
+
 def _inside(path: Path, *question: str) -> str:
-    """What unsquashfs tells of a file in an image; empty where there is none."""
+    """What unsquashfs tells of files in an image."""
+    command = ["unsquashfs", question[0], str(path), *question[1:]]
     try:
-        done = subprocess.run(
-            ["unsquashfs", question[0], str(path), *question[1:]],
-            capture_output=True,
-            text=True,
-            check=False,
-            errors="replace",
-        )
+        done = subprocess.run(command, capture_output=True, text=True, check=False, errors="replace")
     except OSError as error:
         raise ImportFailedError(
-            f"unsquashfs is missing on this node, and the image cannot be looked into ({error.strerror})"
+            f"unsquashfs is missing on this node ({error.strerror}), and looks into images"
         ) from error
+    if done.returncode:
+        raise ImportFailedError(
+            f"the image cannot be looked into: {(done.stderr.strip().splitlines() or ['?'])[-1]}"
+        )
     return done.stdout
 
 

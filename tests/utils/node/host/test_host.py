@@ -312,7 +312,27 @@ FSTABS = {
     "${ENROOT_ROOTFS}/link/deep /link/deep none bind\n": "/link/deep",
     "${ENROOT_ROOTFS}/../x /../x none bind\n": "/../x",
     "${ENROOT_ROOTFS}/data /elsewhere none bind\n": "/elsewhere",
+    "${ENROOT_ROOTFS}/data /data none bind,$(id)\n": "$(id)",
+    "${ENROOT_ROOTFS}/data /data none bind 0 0 /home /host none rbind\n": "/home /host",
 }
+
+
+@pytest.mark.parametrize("which", ["etc/fstab", "etc"])
+def test_an_fstab_behind_a_link_is_refused(tmp_path: Path, which: str) -> None:
+    """What enroot would read is not what a look at the file shows; nor is a file that is no image at all let through."""
+    root = tmp_path / "root"
+    write(root / "opt/etc/fstab", "/home /host none rbind\n")
+    (root / which).parent.mkdir(exist_ok=True)
+    (root / which).symlink_to("../opt/etc/fstab" if which.endswith("fstab") else "opt/etc")
+    subprocess.run(
+        ["mksquashfs", str(root), str(tmp_path / "source"), "-quiet"], check=True, stdout=subprocess.DEVNULL
+    )
+    with pytest.raises(image.ImportFailedError, match="is a link"):
+        ensure(tmp_path, mounts_by_itself=True)
+    (tmp_path / "source").write_bytes(b"no image")
+    with pytest.raises(image.ImportFailedError, match="cannot be looked into"):
+        ensure(tmp_path, mounts_by_itself=True)
+    assert not (tmp_path / "squash/app.sqsh").exists()
 
 
 @pytest.mark.parametrize(("fstab", "refused"), FSTABS.items())
