@@ -34,7 +34,7 @@ class Row:
     ends: bool = False
     """Slurm itself ended the job for it, so that its word CANCELLED does not mean a person."""
     alone: bool = False
-    """Evidence against this node even if another one shows the same; else two nodes with one cause clear each other."""
+    """Evidence against this node whatever others show; else many nodes with one cause clear each other (quarantine)."""
     same_node: bool = False
     """The node may be asked again at once."""
 

@@ -264,14 +264,18 @@ class Block:
         tried = [*old.tried, old.node] if old.node and not verdict.same_node else old.tried
         self.tell(f"infra: {verdict.cause}; try {old.tries + 2} of {TRIES}, on another node")
         try:
-            self._again(old, old.next_try(tried), f"infra: {verdict.cause}")
+            self._again(old, old.next_try(tried, verdict.cause), f"infra: {verdict.cause}")
         except HarnessError as error:  # no node is left; what the machine did stays the reason
             self._done(replace(verdict, evidence=(*verdict.evidence, str(error))))
 
     def _blame(self, verdict: Verdict, node: str) -> None:
-        """Put the node into quarantine, unless another one failed for the same cause: then it is neither of them."""
+        """Put the node into quarantine, unless so many failed for the same cause that it is none of them."""
         shared = self.quarantine.blame(
-            node, verdict.cause, list(verdict.evidence), self.name, alone=verdict.alone
+            node,
+            verdict.cause,
+            list(verdict.evidence),
+            self.name,
+            clears_at=0 if verdict.alone else self._too_many(verdict.cause),
         )
         if shared:
             self.tell(
@@ -280,6 +284,17 @@ class Block:
             )
         else:
             self.tell(f"{node} is in quarantine for a day: {verdict.cause} (./servematrix nodes)")
+
+    def _too_many(self, cause: str) -> int:
+        """Nodes that are not all broken: half of the cluster; and any two once this job found the same on each of its tries."""
+        if self.memory.causes.count(cause) + 1 >= TRIES:
+            return 2
+        try:
+            slurm = self.attempt.cluster.slurm
+            known = len(client.nodes(slurm.partition if slurm else ""))
+        except SlurmError:
+            return TRIES
+        return max(2, -(-known // 2))
 
     def _done(self, verdict: Verdict) -> None:
         code = verdict.exit_code if verdict.kind is not Kind.INFRA else Exit.INFRA_FAILED

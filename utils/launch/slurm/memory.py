@@ -36,14 +36,18 @@ class Memory(Value):
     exit: int = 0
     tried: list[str] = []
     """Nodes on which it failed in this call."""
+    causes: list[str] = []
+    """Of the infra failures of this call."""
 
     def anew(self) -> Memory:
         """Of the first attempt of another call."""
         return Memory(attempt=self.attempt + 1)
 
-    def next_try(self, tried: list[str]) -> Memory:
+    def next_try(self, tried: list[str], cause: str) -> Memory:
         """Of the next attempt after an infra failure."""
-        return Memory(attempt=self.attempt + 1, tries=self.tries + 1, tried=tried)
+        return Memory(
+            attempt=self.attempt + 1, tries=self.tries + 1, tried=tried, causes=[*self.causes, cause]
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,9 +70,7 @@ class Quarantine:
         kept = {cause: until for cause, until in shared.items() if until > moment}
         return [entry for entry in found if entry.until_unix_s > moment], kept
 
-    def blame(
-        self, node: str, cause: str, evidence: list[str], job: str, *, alone: bool = False
-    ) -> list[str]:
+    def blame(self, node: str, cause: str, evidence: list[str], job: str, *, clears_at: int = 0) -> list[str]:
         """Keep a node out; a second failure starts its day anew.
 
         Args:
@@ -80,11 +78,10 @@ class Quarantine:
             cause: why, in words.
             evidence: the lines that show it.
             job: Slurm's name of the job that showed it.
-            alone: it counts against this node even if another one shows the same.
+            clears_at: so many nodes with one cause are too many to be all broken; 0 for a cause that is evidence alone.
 
         Returns:
-            Nodes that showed the same, whichever launcher saw it: none of them is kept out for it then, nor any other
-            one for a day.
+            Those nodes, whichever launcher saw them fail: none of them is kept out for it then, nor any other one for a day.
         """
         now = time.time()
         times = {"since_unix_s": now, "until_unix_s": now + EXPIRES_S}
@@ -92,7 +89,7 @@ class Quarantine:
         with self._locked():
             entries, shared = self._read()
             others = [one.node for one in entries if one.cause == cause and one.node != node]
-            if not alone and (others or cause in shared):
+            if clears_at and (len(others) + 1 >= clears_at or cause in shared):
                 self._write(
                     [one for one in entries if one.cause != cause], {**shared, cause: now + EXPIRES_S}
                 )

@@ -170,9 +170,23 @@ def test_lost_nodes_are_each_in_quarantine(a_block: block.Block) -> None:
     assert kept_out(a_block) == ["mi0", "mi1"]
 
 
+def test_two_bad_nodes_of_many_are_two_bad_nodes(
+    a_block: block.Block, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nodes without user namespaces come and go; but a job that finds one cause on each of its three tries has found no node's."""
+    monkeypatch.setattr(client, "nodes", lambda _: [Node(f"mi{number}", "idle", "") for number in range(20)])
+    a_block.begin()
+    check = Facts(state="", preflight=("a user namespace cannot be made",))
+    fail(a_block, "mi0", check)
+    fail(a_block, "mi1", check)
+    assert kept_out(a_block) == ["mi0", "mi1"]
+    fail(a_block, "mi2", check)
+    assert kept_out(a_block) == []
+
+
 def test_nodes_clear_each_other_across_jobs_and_launchers(a_block: block.Block) -> None:
     """Five jobs with one wrong line in the cluster file must not close a cluster for a day; other causes stay."""
-    a_block.quarantine.blame("mi3", "Slurm lost the node", [], "job", alone=True)
+    a_block.quarantine.blame("mi3", "Slurm lost the node", [], "job")
     for node in ("mi0", "mi1", "mi2", "mi3"):
         a_block._blame(classify(Facts(state="", preflight=("/models is missing",))), node)
     assert kept_out(a_block) == ["mi3"]
