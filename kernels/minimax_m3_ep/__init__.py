@@ -6,3 +6,8 @@ One layer is five launches: compact the local routes into blocks of one expert (
 
 Variants: `compact-bf16` on weights that were widened at load, `mxfp8` on the checkpoint's own bytes (`widen`).
 """
+
+from __future__ import annotations
+
+VARIANTS = ("compact-bf16", "mxfp8")
+"""What a recipe may ask for: a literal, because a plan reads it without running any of this."""

@@ -8,7 +8,7 @@ import triton.language as tl
 from .rounding import bf16
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["block_expert", "block_rows", "blocks"])  # they vary with the step
 def swiglu(
     h,
     out,
@@ -63,7 +63,7 @@ def swiglu(
     tl.store(out + row * inner + i, bf16(value, EMULATE), mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["counter"])  # it varies with the step
 def combine(
     y,
     topk_ids,

@@ -6,7 +6,9 @@ import triton
 import triton.language as tl
 
 
-@triton.jit
+@triton.jit(
+    do_not_specialize=["rows", "block_expert", "block_rows", "blocks", "routes", "chunks"]
+)  # they vary with the step, and each variation would be compiled
 def compact(
     topk_ids,
     expert_map,

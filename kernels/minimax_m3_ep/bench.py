@@ -22,7 +22,7 @@ import torch
 import triton
 import triton.language as tl
 
-from . import bench_cases, layer, reference, tiles
+from . import VARIANTS, bench_cases, layer, reference, tiles
 from .shapes import MINIMAX_M3
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--tokens", type=int, nargs="+", default=TOKENS, help="how many a step has")
-    parser.add_argument("--variants", nargs="+", default=tiles.VARIANTS, choices=tiles.VARIANTS)
+    parser.add_argument("--variants", nargs="+", default=VARIANTS, choices=VARIANTS)
     parser.add_argument("--arch", default="sm90", help="whose tiles: a file of tiles/")
     parser.add_argument("--out", type=Path, help="where the JSON goes")
     arguments = parser.parse_args()

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 
 from . import reference
-from .layer import Weights
 from .routing import Routing
 from .shapes import GROUP, Shape
+from .weights import Weights
 
 GLOBAL_EXPERTS = 128
 SETS = 6

@@ -9,7 +9,9 @@ from .rounding import bf16
 from .widen import widen
 
 
-@triton.jit
+@triton.jit(
+    do_not_specialize=["block_expert", "block_rows", "blocks"]
+)  # they vary with the step, and each variation would be compiled
 def grouped(
     x,
     weights,

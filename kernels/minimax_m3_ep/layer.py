@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,53 +10,15 @@ import triton
 from .activation import combine, swiglu
 from .align import compact
 from .gemm import grouped
-from .shapes import GROUP, Shape
-from .widen import LARGEST_NARROW
+from .weights import together_of
 
 if TYPE_CHECKING:
     from .routing import Routing
     from .tiles import Gemm, Tile
+    from .weights import Weights
 
 CHUNK = 1024
 """Routes that `compact` looks at together."""
-
-
-@dataclass(frozen=True)
-class Weights:
-    """Of the local experts."""
-
-    shape: Shape
-    w1: torch.Tensor
-    """[experts, 2 * intermediate, hidden]: BF16, or E4M3 bytes."""
-    w2: torch.Tensor
-    """[experts, hidden, intermediate]."""
-    s1: torch.Tensor | None = None
-    """E8M0 bytes of w1 as `pack_scales` lays them; None for BF16."""
-    s2: torch.Tensor | None = None
-    wide: bool = False
-    """Some scale is so large that widening takes two multiplications."""
-
-    @classmethod
-    def compressed(
-        cls, shape: Shape, w1: torch.Tensor, s1: torch.Tensor, w2: torch.Tensor, s2: torch.Tensor
-    ) -> Weights:
-        """From a checkpoint's bytes and its scales [experts, N, K / 32]; the bytes stay where they are."""
-        wide = bool(max(int(s1.max()), int(s2.max())) > LARGEST_NARROW)
-        return cls(shape, w1.view(torch.uint8), w2.view(torch.uint8), pack_scales(s1), pack_scales(s2), wide)
-
-
-def pack_scales(scales: torch.Tensor) -> torch.Tensor:
-    """[experts, N, K / 32] to [experts, K / 256, N, 8], so that what a tile needs of them lies together."""
-    experts, n, groups = scales.shape
-    together = together_of(groups * GROUP)
-    packed = scales.view(torch.uint8).reshape(experts, n, groups // together, together)
-    return packed.transpose(1, 2).contiguous()
-
-
-def together_of(k: int) -> int:
-    """How many scale bytes of a row lie together."""
-    groups = k // GROUP
-    return next(size for size in (8, 4, 2, 1) if groups % size == 0)
 
 
 def forward(
@@ -103,6 +64,9 @@ def forward(
     else:
         table = torch.empty(height + 2 * blocks + 1, dtype=torch.int32, device=device)
         rows, block_expert, block_rows, count = table.split([height, blocks, blocks, 1])
+        chunk = min(
+            CHUNK, max(16, triton.next_power_of_2(tile.tokens * shape.top_k))
+        )  # the tile's, not the step's: one compilation a tile
         compact[(shape.experts,)](
             topk_ids,
             expert_map,
@@ -111,9 +75,9 @@ def forward(
             block_rows,
             count,
             routes,
-            triton.cdiv(routes, CHUNK),
+            triton.cdiv(routes, chunk),
             BLOCK_M=tile.block_m,
-            CHUNK=min(CHUNK, max(16, triton.next_power_of_2(routes))),
+            CHUNK=chunk,
             EXPERTS=triton.next_power_of_2(shape.experts),
             PDL=pdl,
             num_warps=4,

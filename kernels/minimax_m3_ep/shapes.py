@@ -35,3 +35,6 @@ class Shape:
 
 MINIMAX_M3 = Shape(experts=16, hidden=6144, intermediate=3072, top_k=4)
 """TP8 with EP8: 16 of 128 experts on each of eight GPUs."""
+
+TINY = Shape(experts=4, hidden=128, intermediate=64, top_k=2)
+"""Of the tiny model that shows the whole path on a CPU, TP2 with EP2: 4 of 8 experts on each of two ranks."""

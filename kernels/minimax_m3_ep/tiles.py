@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent / "tiles"
-VARIANTS = ("compact-bf16", "mxfp8")
+UNBOUNDED = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Tile:
     """Of a layer, for up to `tokens` tokens."""
 
     tokens: int
+    """`UNBOUNDED` where the file says null."""
     block_m: int
     first: Gemm
     second: Gemm
@@ -53,7 +54,7 @@ class Tiles:
     """By rising number of tokens."""
 
     def of(self, tokens: int) -> Tile:
-        """The tile for a number of tokens; the last one has no bound of its own.
+        """The tile for a number of tokens.
 
         Raises:
             ValueError: for more tokens than the file knows.
@@ -86,4 +87,5 @@ def load(arch: str, variant: str) -> Tiles:
 
 
 def _tile(row: dict[str, Any]) -> Tile:
+    row = row | {"tokens": UNBOUNDED if row["tokens"] is None else row["tokens"]}
     return Tile(**{**row, "first": Gemm(**row["first"]), "second": Gemm(**row["second"])})

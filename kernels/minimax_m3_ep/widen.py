@@ -14,9 +14,6 @@ import triton.language as tl
 
 from .rounding import bf16
 
-LARGEST_NARROW = 134
-"""The largest scale byte for which one multiplication does."""
-
 
 @triton.jit
 def factors(scales, WIDE: tl.constexpr):

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 
 from kernels.minimax_m3_ep import layer, reference
-from kernels.minimax_m3_ep.layer import Weights
 from kernels.minimax_m3_ep.routing import Routing
 from kernels.minimax_m3_ep.shapes import GROUP, Shape
 from kernels.minimax_m3_ep.tiles import Gemm, Tile
+from kernels.minimax_m3_ep.weights import Weights
 
 SMALL = Shape(experts=4, hidden=64, intermediate=128, top_k=4)
 GLOBAL = 16

@@ -12,7 +12,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from kernels.minimax_m3_ep import tiles
+from kernels.minimax_m3_ep import VARIANTS, tiles
 from kernels.minimax_m3_ep.activation import combine, swiglu
 from kernels.minimax_m3_ep.align import compact
 from kernels.minimax_m3_ep.gemm import grouped
@@ -112,7 +112,7 @@ def others(variant: str, tile: tiles.Tile) -> list[Compiled]:
 
 
 if __name__ == "__main__":
-    for variant in tiles.VARIANTS:
+    for variant in VARIANTS:
         for tile in tiles.load("gfx942", variant).tiles:
             for one in [*products(variant, tile), *others(variant, tile)]:
                 sys.stdout.write(json.dumps(one.__dict__) + "\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kernels.minimax_m3_ep.layer import Weights
+from kernels.minimax_m3_ep.weights import Weights
 from tests.kernels.minimax_m3_ep import cases
 from tests.kernels.minimax_m3_ep.cases import TILES, Case, error, make
 

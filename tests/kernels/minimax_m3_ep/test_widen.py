@@ -8,7 +8,8 @@ import triton
 import triton.language as tl
 
 from kernels.minimax_m3_ep import reference
-from kernels.minimax_m3_ep.widen import LARGEST_NARROW, widen
+from kernels.minimax_m3_ep.weights import LARGEST_NARROW
+from kernels.minimax_m3_ep.widen import widen
 
 
 @triton.jit

@@ -1,0 +1,64 @@
+"""A step on a GPU: which tile it takes, and that none of them is compiled in the midst of a load."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from . import layer, tiles
+from .routing import Routing
+
+if TYPE_CHECKING:
+    from .weights import Weights
+
+LARGE = 512
+"""Tokens with which a tile without bound is compiled."""
+
+
+def compute(
+    arch: str,
+    variant: str,
+    weights: Weights,
+    x: torch.Tensor,
+    routing: Routing,
+    *,
+    out: torch.Tensor,
+    counter: torch.Tensor,
+) -> None:
+    """A layer's local routes into `out`.
+
+    Args:
+        arch: whose tiles, such as gfx942.
+        variant: whose tiles.
+        weights: of the local experts.
+        x: [tokens, hidden] BF16.
+        routing: of the tokens.
+        out: [tokens, hidden] BF16.
+        counter: [1] int64, goes up by one.
+    """
+    on_nvidia = arch.startswith("sm")
+    tile = tiles.load(arch, variant).of(x.shape[0])
+    layer.forward(x, weights, routing, out, counter=counter, tile=tile, pdl=on_nvidia, ptx=on_nvidia)
+
+
+_warm: set[tuple[str, str, bool]] = set()
+
+
+def warm(arch: str, variant: str, weights: Weights, expert_map: torch.Tensor) -> None:
+    """Compile every tile, once a process and form of weights."""
+    form = (arch, variant, weights.wide)
+    if form in _warm:
+        return
+    _warm.add(form)
+    shape, device = weights.shape, expert_map.device
+    counter = torch.zeros(1, dtype=torch.int64, device=device)
+    for tile in tiles.load(arch, variant).tiles:
+        tokens = min(tile.tokens, LARGE)
+        x = torch.zeros(tokens, shape.hidden, dtype=torch.bfloat16, device=device)
+        routing = Routing(
+            torch.zeros(tokens, shape.top_k, device=device),
+            torch.zeros(tokens, shape.top_k, dtype=torch.int32, device=device),
+            expert_map,
+        )
+        compute(arch, variant, weights, x, routing, out=torch.empty_like(x), counter=counter)
