@@ -36,6 +36,7 @@ class Cell:
     flags: dict[str, str | bool]
     env: dict[str, str]
     kernel: dict[str, str] | None
+    vehicle: dict[str, str] | None
     parts: key.Parts
     place: Place
     key: str = field(default="")
@@ -81,6 +82,7 @@ class _Expansion:
         self.cluster = self._cluster()
         self.common = self._common_parts()
         self.kernel = self._kernel()
+        self.vehicle = self.common["vehicle"] = self._vehicle()
         self.used_when: set[int] = set()
         self.kernel_used = False
 
@@ -171,9 +173,26 @@ class _Expansion:
             hint = did_you_mean(wanted.name, known) or "this tree has none in kernels/"
             self.report(("kernel", "name"), f"no kernel {wanted.name!r}; {hint}")
             return None
+        variants = tree.variants(self.tree.kernels, wanted.name)
+        if variants and wanted.variant not in variants:
+            at = ("kernel", "variant") if wanted.variant else ("kernel",)
+            self.report(
+                at, f"{wanted.name} has no variant {wanted.variant!r}; name one of {', '.join(variants)}"
+            )
         arch = self.cluster.devices.arch if self.cluster else ""
         found = {"name": wanted.name, "variant": wanted.variant, "expect": wanted.expect}
         return found | {"files": tree.kernel_digest(self.tree.kernels, wanted.name, arch)}
+
+    def _vehicle(self) -> dict[str, str] | None:
+        wanted = self.recipe.vehicle
+        if wanted is None:
+            return None
+        known = tree.vehicles(self.tree.kernels)
+        if wanted not in known:
+            hint = did_you_mean(wanted, known) or "this tree has none in kernels/vehicles/"
+            self.report(("vehicle",), f"no vehicle {wanted!r}; {hint}")
+            return None
+        return {"name": wanted, "files": tree.kernel_digest(self.tree.kernels, f"vehicles/{wanted}", "")}
 
     def _cell(self, workload: Workload, search: Search, concurrency: int, place: Place) -> Cell | None:
         if self.cluster is None:
@@ -215,6 +234,7 @@ class _Expansion:
             flags=texts,
             env=kept_env,
             kernel=kernel,
+            vehicle=self.vehicle,
             parts=parts,
             place=place,
             key=key.key(parts),

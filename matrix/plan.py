@@ -29,6 +29,14 @@ class KernelChoice(Value):
     """Hash of the shipped files."""
 
 
+class Vehicle(Value):
+    """The test vehicle that a recipe's server loads."""
+
+    name: str
+    files: str
+    """Hash of the shipped files."""
+
+
 class Point(Value):
     """One cell of the matrix."""
 
@@ -50,6 +58,7 @@ class Point(Value):
     max_model_len: int
     chat_template: bool
     kernel: KernelChoice | None
+    vehicle: Vehicle | None = None
     protocol: Protocol
     parts: dict[str, Any]
     why: str
@@ -174,6 +183,7 @@ def _point(recipe: str, one: Selected) -> Point:
         max_model_len=cell.max_model_len,
         chat_template=cell.recipe.client.chat_template,
         kernel=KernelChoice(**cell.kernel) if cell.kernel else None,
+        vehicle=Vehicle(**cell.vehicle) if cell.vehicle else None,
         protocol=cell.recipe.protocol,
         parts=cell.parts,
         why=one.why,

@@ -136,7 +136,7 @@ class Kernel(Strict):
     name: str
     """A folder of `kernels/`, with dashes for underscores."""
     variant: str = ""
-    """One of the kernel's own."""
+    """One of those that the kernel's `__init__.py` names."""
     when: Where = Where()
     """Which points ask for it; all, unless set."""
     expect: Literal["taken", "fallback"] = "taken"
@@ -237,6 +237,8 @@ class Recipe(Strict):
     """The load client."""
     kernel: Kernel | None = None
     """A patched kernel."""
+    vehicle: str | None = None
+    """A test vehicle of `kernels/vehicles/`, that makes a model serve where vLLM cannot; its figures are no claim."""
     protocol: Protocol = Protocol()
     """How long and how much a point is loaded."""
     max_model_len: int | None = Field(None, alias="max-model-len", ge=1)

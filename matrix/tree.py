@@ -6,6 +6,7 @@ harness, because those decide where and as what the job runs.
 
 from __future__ import annotations
 
+import ast
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -87,17 +88,44 @@ def kernels(source: Source) -> list[str]:
     return [match[1].replace("_", "-") for match in found if match]
 
 
-def _is_shipped(path: str, arch: str) -> bool:
-    """Python without tests, this GPU's tiles; and what has no ending, for it may be a link to a folder of code."""
-    if path.startswith("tests/"):
-        return False
+def package(name: str) -> str:
+    """The folder of a kernel or a vehicle below `kernels/`: `vehicles/x-y` for `vehicles/x_y`."""
+    return f"kernels/{name.replace('-', '_')}"
+
+
+def vehicles(source: Source) -> list[str]:
+    """The test vehicles of a tree."""
+    folder = "kernels/vehicles"
+    found = [re.fullmatch(rf"{folder}/([a-z0-9_]+)/__init__\.py", path) for path in source.files(folder)]
+    return [match[1].replace("_", "-") for match in found if match]
+
+
+def variants(source: Source, name: str) -> tuple[str, ...]:
+    """What a kernel's `__init__.py` names as its VARIANTS, a tuple of texts; none where it names none."""
+    text = source.read(f"{package(name)}/__init__.py")
+    try:
+        for line in ast.parse(text).body:
+            if isinstance(line, ast.Assign) and [ast.unparse(one) for one in line.targets] == ["VARIANTS"]:
+                return tuple(map(str, ast.literal_eval(line.value)))
+    except (SyntaxError, ValueError):
+        return ()
+    return ()
+
+
+def is_shipped(path: str, arch: str) -> bool:
+    """Whether a file of a kernel's folder goes to the node: Python without tests and benchmarks, this GPU's tiles.
+
+    What has no ending counts too, for it may be a link to a folder of code.
+    """
     name = path.rsplit("/", 1)[-1]
+    if path.startswith("tests/") or re.match(r"bench(_.*)?\.py", name):
+        return False
     return name.endswith(".py") or (bool(arch) and path == f"tiles/{arch}.json") or "." not in name
 
 
 @lru_cache(maxsize=256)
 def kernel_digest(source: Source, name: str, arch: str) -> str:
-    """Hash of what a kernel ships for one GPU: its Python files without tests, and that GPU's tiles."""
-    folder = f"kernels/{name.replace('-', '_')}"
-    shipped = [path for path in source.files(folder) if _is_shipped(path.removeprefix(f"{folder}/"), arch)]
-    return key.files_digest({path.removeprefix(f"{folder}/"): source.read(path) for path in shipped})
+    """Hash of what a kernel ships for one GPU."""
+    folder = f"{package(name)}/"
+    inside = [path.removeprefix(folder) for path in source.files(folder.rstrip("/"))]
+    return key.files_digest({path: source.read(folder + path) for path in inside if is_shipped(path, arch)})

@@ -156,9 +156,11 @@ def _show_results(out: Path) -> None:
 
     try:
         records = collect([out])
-    except HarnessError:
+    except HarnessError as error:
         records = []
-        sys.stdout.write(f"nothing was measured; logs: {out}\n")
+        found = next(out.rglob("record.json"), None)
+        why = log.clean(f"what was measured cannot be shown: {error}") if found else "nothing was measured"
+        sys.stdout.write(f"{why}; logs: {out}\n")
     if records:
         rows = [show.result_row(one) for one in records]
         show.table(sys.stdout, "Means of whole runs", show.RESULT_COLUMNS, rows)

@@ -63,6 +63,8 @@ class Patched:
         )  # again: with LoRA, vLLM constructs without having asked
         self.layout = None if isinstance(found, str) else found
         self.row = MARKER.join(torch.device(moe_config.device), None if self.layout else str(found))
+        if self.layout is not None:
+            MARKER.about["bound"] = self.layout.tokens
         self.compressed: Weights | None = None
         """Once `keep_compressed` has them."""
         self.is_warm = False

@@ -134,13 +134,19 @@ def test_differences_are_none_exactly_for_equal_keys(
 
 def test_keys_of_the_shipped_recipes_are_those_of_the_golden_file() -> None:
     """A change here starts sweeps: it must be meant. Written by `python -m tests.matrix.test_key`."""
-    assert shipped() == json.loads(GOLDEN.read_text())
+    assert lasting() == json.loads(GOLDEN.read_text())
 
 
 def shipped() -> dict[str, str]:
     return {
         point.id: point.key for job in select.chosen(Tree.of(Folder(ROOT)), []).jobs for point in job.points
     }
+
+
+def lasting() -> dict[str, str]:
+    """Without the points of a kernel, whose keys are new with every change of it."""
+    jobs = select.chosen(Tree.of(Folder(ROOT)), []).jobs
+    return {point.id: point.key for job in jobs for point in job.points if point.kernel is None}
 
 
 def other_python() -> str:
@@ -242,4 +248,4 @@ def test_mounts_of_a_container_change_no_key(tree: Path) -> None:
 
 
 if __name__ == "__main__":
-    GOLDEN.write_text(json.dumps(shipped(), indent=1) + "\n")
+    GOLDEN.write_text(json.dumps(lasting(), indent=1) + "\n")

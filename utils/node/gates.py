@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from utils.node import marker
 from utils.node.record import Gate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from utils.node.record import Counters, Load, Telemetry
+    from matrix.plan import KernelChoice
+    from utils.node.record import Counters, Load, Marker, Telemetry
     from utils.node.requests_raw import RawLoad
 
 CLIENT_SHARE_MOST = 0.6
@@ -58,6 +60,12 @@ class Evidence:
     server_alive: bool
     log_of_load: str
     """The server's log between the load's start and end."""
+    kernel: KernelChoice | None = None
+    """What the point asks for."""
+    workers: int = 1
+    """Of the server."""
+    marker: tuple[Marker, ...] = ()
+    """What the kernel's workers counted over the load."""
 
 
 def requests_complete(e: Evidence) -> Gate:
@@ -237,6 +245,13 @@ def jit(e: Evidence) -> Gate:
     return _gate("jit", found is None, f"found {found[0][:120]!r}" if found else "no compilation")
 
 
+def kernel_path(e: Evidence) -> Gate:
+    """The kernel's own counts, from inside of the executed path, are what the point expects."""
+    if e.kernel is None:
+        return _gate("kernel_path", True, "no kernel is asked for")  # noqa: FBT003
+    return _gate("kernel_path", *marker.judge(e.kernel, e.workers, list(e.marker)))
+
+
 GATES: tuple[Callable[[Evidence], Gate], ...] = (
     requests_complete,
     output_lengths,
@@ -254,6 +269,7 @@ GATES: tuple[Callable[[Evidence], Gate], ...] = (
     server_alive,
     server_log,
     jit,
+    kernel_path,
 )
 
 

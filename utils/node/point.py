@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from matrix.errors import Exit
 from matrix.protocol import lengths, seed
-from utils.node import command, gates, load, load_result, record, stats
+from utils.node import command, gates, load, load_result, marker, record, stats
 from utils.node.failure import RunFailed, decisive_lines
 from utils.node.server import difference
 from utils.node.telemetry import Sampler
@@ -67,6 +67,8 @@ class Bench:
     speculative: bool
     client_limit_s: float
     emit: Emit
+    marker: Path | None = None
+    """The folder where a kernel's workers are asked what they counted."""
 
 
 def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int | None) -> Measured:
@@ -90,11 +92,13 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
     call = command.measured(point, server.model, server.port, str(folder), rate_per_s=rate, count=count)
     age = time.monotonic() - server.started_s
     sampler = Sampler(server.handle.pid)
+    counted_before = _marked(bench, point, "before")
     before, log_from = server.counters(), server.log_size()
     with phases.phase("load", f"{call.requests} requests at {point.concurrency}"):
         raw, ended = _call(bench, call, folder, sampler)
     with phases.phase("gates"):
         counters = difference(_settled(server, before, raw.completed), before)
+        marked = marker.over(counted_before, _marked(bench, point, "after"))
         asked = _asked(point, call, warmup, rate)
         window = (raw.first_start_s, raw.first_start_s + raw.duration_s)
         drawn = load_result.drawn_lengths(
@@ -112,6 +116,9 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
             call_s=(ended.started_s, ended.ended_s),
             server_alive=server.alive,
             log_of_load=server.text(log_from),
+            kernel=point.kernel,
+            workers=marker.workers(point),
+            marker=tuple(marked),
         )
         answers = gates.judge(evidence)
     fields = {
@@ -122,6 +129,7 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
         "steady": stats.steady(raw, point.concurrency, point.devices),
         "counters": counters,
         "telemetry": evidence.telemetry,
+        "marker": marked,
         "gates": answers,
         "server_age_s": age,
         "files": _raw_files(raw, folder),
@@ -165,6 +173,13 @@ def _call(bench: Bench, call: load.Call, folder: Path, sampler: Sampler | None) 
     raw = load_result.parse(result.read_bytes(), call.result_name)
     result.unlink()
     return raw, ended
+
+
+def _marked(bench: Bench, point: Point, when: str) -> list[record.Marker]:
+    """What the kernel's workers counted so far; nothing where no kernel is asked for."""
+    if point.kernel is None or bench.marker is None:
+        return []
+    return marker.ask(bench.marker, f"{when}-{point.id.split('/')[1]}", marker.workers(point))
 
 
 def _settled(server: Server, before: record.Counters, completed: int) -> record.Counters:

@@ -105,6 +105,45 @@ class Gate(Value):
     """What was measured and the bound, in words and figures."""
 
 
+class Layers(Value):
+    """What a kernel makes of a worker's layers when they are loaded."""
+
+    gated: int = 0
+    """Those that take its path where a step allows it."""
+    refused: dict[str, int] = {}
+    """The others, by reason."""
+
+
+class Marker(Value):
+    """What one worker counted on each path of a patched kernel: steps by number of tokens."""
+
+    worker: int
+    kernel: str = ""
+    variant: str = ""
+    vllm: str = ""
+    bound: int | None = None
+    """The most tokens of a step that the kernel takes."""
+    layers: Layers = Layers()
+    taken: dict[int, int] = {}
+    fallback: dict[int, int] = {}
+    error: str | None = None
+
+    def since(self, before: Marker | None) -> Marker:
+        """What was counted after an earlier answer of the same worker."""
+        if before is None:
+            return self.model_copy(update={"error": self.error or "it did not answer before the load"})
+        counts = {
+            path: {
+                tokens: n - earlier.get(tokens, 0) for tokens, n in now.items() if n != earlier.get(tokens, 0)
+            }
+            for path, now, earlier in (
+                ("taken", self.taken, before.taken),
+                ("fallback", self.fallback, before.fallback),
+            )
+        }
+        return self.model_copy(update=counts)
+
+
 class Failure(Value):
     """Why a point has no measurement."""
 
@@ -230,6 +269,8 @@ class Record(Value):
     steady: Window | None = None
     counters: Counters | None = None
     telemetry: Telemetry | None = None
+    marker: list[Marker] = []
+    """Of a patched kernel, by worker, over the load."""
     gates: list[Gate] = []
     files: Files | None = None
 

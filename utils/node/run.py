@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
-from utils.node import command, kernel, preflight, process, record
+from utils.node import command, kernel, marker, preflight, process, record
 from utils.node.client import Client
 from utils.node.failure import Cancelled, RunFailed
 from utils.node.point import Bench, Phases, measure
@@ -124,13 +124,19 @@ class _Run:
         env = self._environment()
         with self.phases.phase("server"):
             self.client = Client(spec.python, env, client_cores, self.folder / "client.log")
+            env = kernel.stage(
+                spec.job, spec.tree, cluster.devices.arch, self.scratch / f"run-{self.run.index}", env
+            )
             self.server = self._serve(model, env, server_cores)
         with self.phases.phase("first completion"):
             self.server.complete_once(FIRST_COMPLETION_S)
             self.recorder.server_is(self.server.version(), self.server.port, self.server.started_s)
             special = self.server.special_tokens()
         speculative = any(arg.startswith("--speculative-config") for arg in spec.job.serve.argv)
-        return Bench(self.server, self.client, special, speculative, cluster.limits.client_s, self.emit)
+        asked = Path(env[marker.FOLDER]) if marker.FOLDER in env else None
+        return Bench(
+            self.server, self.client, special, speculative, cluster.limits.client_s, self.emit, asked
+        )
 
     def _serve(self, model: str, env: dict[str, str], cores: list[int]) -> Server:
         """A server that is healthy. A free port may be taken by another program until the server binds it: then another one."""
@@ -197,7 +203,7 @@ class _Run:
             for name, other in self.spec.cluster.env_from.items()
             if other in os.environ
         }
-        return base | self.spec.job.serve.env | taken | kernel.stage(self.spec.job)
+        return base | self.spec.job.serve.env | taken
 
     def _point(self, bench: Bench, point: Point) -> Exit:
         folder = self._point_folder(point)

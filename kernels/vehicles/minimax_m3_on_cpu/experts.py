@@ -62,7 +62,11 @@ class TorchExperts(mk.FusedMoEExpertsModular):  # type: ignore[misc] # vLLM is n
         **__: object,
     ) -> None:
         """Every local expert on its tokens."""
-        limit, alpha, beta = self.activation_config.clamp_limit, self.activation_config.alpha, self.activation_config.beta
+        limit, alpha, beta = (
+            self.activation_config.clamp_limit,
+            self.activation_config.alpha,
+            self.activation_config.beta,
+        )
         local = topk_ids.long() if expert_map is None else expert_map[topk_ids.long()]
         total = torch.zeros(output.shape, dtype=torch.float32)
         for expert in local.unique().tolist():
@@ -72,5 +76,7 @@ class TorchExperts(mk.FusedMoEExpertsModular):  # type: ignore[misc] # vLLM is n
             gate, up = (hidden_states[token] @ w1[expert].T).float().chunk(2, dim=-1)
             gate, up = gate.clamp(max=limit), up.clamp(-limit, limit)
             inner = ((up + beta) * gate * torch.sigmoid(alpha * gate)).to(w2.dtype)
-            total.index_add_(0, token, (inner @ w2[expert].T).float() * topk_weights[token, k].float()[:, None])
+            total.index_add_(
+                0, token, (inner @ w2[expert].T).float() * topk_weights[token, k].float()[:, None]
+            )
         output.copy_(total)

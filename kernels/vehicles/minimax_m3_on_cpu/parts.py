@@ -16,7 +16,9 @@ def gemma_rmsnorm(x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Te
     return _normed(x, weight, eps)
 
 
-def gemma_fused_add_rmsnorm(x: torch.Tensor, residual: torch.Tensor, weight: torch.Tensor, eps: float) -> None:
+def gemma_fused_add_rmsnorm(
+    x: torch.Tensor, residual: torch.Tensor, weight: torch.Tensor, eps: float
+) -> None:
     """Residual becomes x + residual, x its norm, both in place."""
     residual.add_(x)
     x.copy_(_normed(residual, weight, eps))

@@ -43,7 +43,11 @@ def _config() -> None:
 def _preprocessing() -> None:
     """Of pictures, which the text model has none of; its module wants torchvision, which has no build for this torch."""
     module: Any = ModuleType("vllm.models.minimax_m3.common.mm_preprocess")
-    for name in ("MiniMaxM3VLDummyInputsBuilder", "MiniMaxM3VLMultiModalProcessor", "MiniMaxM3VLProcessingInfo"):
+    for name in (
+        "MiniMaxM3VLDummyInputsBuilder",
+        "MiniMaxM3VLMultiModalProcessor",
+        "MiniMaxM3VLProcessingInfo",
+    ):
         setattr(module, name, type(name, (), {}))
     sys.modules[module.__name__] = module
 

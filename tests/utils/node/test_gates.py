@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from matrix.plan import KernelChoice
 from utils.node import gates
 from utils.node.gates import Evidence
 from utils.node.load_result import drawn_lengths
@@ -124,6 +125,10 @@ BREAKS: dict[str, tuple[Callable[[Evidence], Evidence], set[str]]] = {
     "something was compiled": (
         lambda e: replace(e, log_of_load="Triton JIT compile during inference: fn. This causes a latency spike; consider"),
         {"jit"},
+    ),
+    "a kernel was asked for and nobody answered": (
+        lambda e: replace(e, kernel=KernelChoice(name="k", variant="", expect="taken", files="")),
+        {"kernel_path"},
     ),
 }  # fmt: skip
 

@@ -48,7 +48,7 @@ def test_every_gate_holds_on_real_vllm(measured: Path) -> None:
     assert len(found) == 6
     for one in found:
         assert one.status == "measured"
-        assert len(one.gates) == 16
+        assert len(one.gates) == 17
         assert all(gate.passed for gate in one.gates)
         assert one.vllm_version.startswith("0.32.0")
         assert one.whole

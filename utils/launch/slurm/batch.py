@@ -275,7 +275,7 @@ def pack(attempt: Attempt, root: Path, provenance: Provenance) -> Payload:
         for name, one in node_jobs(attempt, provenance).items()
     }
     content = {name: text.encode() for name, text in files.items()} | {"host.json": host_file(attempt)}
-    return payload.make(root, attempt.order.tree, attempt.job, content)
+    return payload.make(root, attempt.order.tree, attempt.job, attempt.cluster.devices.arch, content)
 
 
 def by_sbcast(attempt: Attempt, packed: Payload) -> bool:

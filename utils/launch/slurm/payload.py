@@ -1,4 +1,4 @@
-"""What travels to the node: the harness's node code, the job's files, and models that the tree carries. The same bytes for the same content."""
+"""What travels to the node: the harness's node code, the job's files, and models and kernels of the tree. The same bytes for the same content."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import tarfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from utils.node import kernel
 from utils.node.command import CARRIED
 
 if TYPE_CHECKING:
@@ -37,14 +38,18 @@ class Payload:
         return base64.encodebytes(self.content).decode()
 
 
-def make(root: Path, tree: Path, job: Job, files: Mapping[str, bytes]) -> Payload:
-    """Pack code of the harness (`root`), models of the tree, and the job's own files."""
+def make(root: Path, tree: Path, job: Job, arch: str, files: Mapping[str, bytes]) -> Payload:
+    """Pack code of the harness (`root`), models and kernels of the tree for one GPU, and the job's own files."""
     content = {
         str(path.relative_to(root)): path.read_bytes() for pattern in CODE for path in root.glob(pattern)
     }
     for model in sorted({point.model for point in job.points if point.model.startswith(CARRIED)}):
         found = [path for path in (tree / model).rglob("*") if path.is_file() and not path.is_symlink()]
         content |= {f"tree/{path.relative_to(tree)}": path.read_bytes() for path in found}
+    for package in kernel.packages(job):
+        content |= {
+            f"tree/{path.relative_to(tree)}": path.read_bytes() for path in package.shipped(tree, arch)
+        }
     return pack(content | dict(files))
 
 

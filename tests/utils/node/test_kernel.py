@@ -1,0 +1,191 @@
+"""Staging a kernel for a server, and holding its marker against what a point expects."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from matrix import select
+from matrix.errors import Exit
+from matrix.plan import Job, KernelChoice
+from matrix.source import Folder
+from matrix.tree import Tree
+from tests.conftest import RECIPE, write
+from utils.launch.slurm import payload
+from utils.node import kernel, marker
+from utils.node.failure import RunFailed
+from utils.node.record import Layers, Marker
+
+CHOICE = KernelChoice(name="fast-moe", variant="one", expect="taken", files="x")
+
+
+@pytest.fixture
+def job(tree: Path) -> Job:
+    """A job whose points ask for a kernel and a vehicle."""
+    write(tree / "kernels/fast_moe/__init__.py", 'VARIANTS = ("one", "two")\n')
+    write(tree / "kernels/fast_moe/plugin.py", "def register() -> None:\n    print('registered')\n")
+    for name in ("bench.py", "bench_cases.py", "tests/test_it.py", "README.md", "tiles/gfx950.json"):
+        write(tree / "kernels/fast_moe" / name, "")
+    write(tree / "kernels/fast_moe/tiles/gfx942.json", "{}")
+    write(tree / "kernels/vehicles/on_foot/__init__.py", "")
+    write(tree / "kernels/vehicles/on_foot/plugin.py", "def register() -> None:\n    pass\n")
+    more = "cluster: local\nkernel: {name: fast-moe, variant: one}\nvehicle: on-foot"
+    write(tree / "recipes/r.yaml", RECIPE.replace("cluster: local", more))
+    return select.chosen(Tree.of(Folder(tree)), ["r"]).jobs[0]
+
+
+def below(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_the_server_sees_the_packages_and_nothing_else(job: Job, tree: Path, tmp_path: Path) -> None:
+    """A folder with what is shipped and its metadata, which any Python finds as vLLM's plugins."""
+    env = kernel.stage(job, str(tree), "gfx942", tmp_path, {"PYTHONPATH": "/image", "A": "b"})
+    staged = tmp_path / "kernel"
+    assert env == {
+        "A": "b",
+        "PYTHONPATH": f"{staged}:/image",
+        "SERVEMATRIX_KERNEL_VARIANT": "one",
+        "SERVEMATRIX_KERNEL_MARKER": str(tmp_path / "marker"),
+    }
+    first = job.points[0]
+    assert first.kernel
+    assert first.vehicle
+    assert below(staged) == [
+        f"fast_moe-{first.kernel.files}.dist-info/METADATA",
+        f"fast_moe-{first.kernel.files}.dist-info/entry_points.txt",
+        "fast_moe/__init__.py",
+        "fast_moe/plugin.py",
+        "fast_moe/tiles/gfx942.json",
+        f"on_foot-{first.vehicle.files}.dist-info/METADATA",
+        f"on_foot-{first.vehicle.files}.dist-info/entry_points.txt",
+        "on_foot/__init__.py",
+        "on_foot/plugin.py",
+    ]
+    program = (
+        "from importlib.metadata import entry_points as e\n"
+        "found = sorted(e(group='vllm.general_plugins'), key=lambda one: one.name)\n"
+        "print([one.name for one in found]); [one.load()() for one in found]"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", program],
+        env={"PYTHONPATH": str(staged)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "['fast_moe', 'on_foot']\nregistered\n"
+
+
+def test_files_that_changed_since_the_plan_are_refused(job: Job, tree: Path, tmp_path: Path) -> None:
+    """What is measured is what the key says."""
+    write(tree / "kernels/fast_moe/plugin.py", "raise SystemExit\n")
+    with pytest.raises(RunFailed, match="kernels/fast_moe are not those that were planned") as caught:
+        kernel.stage(job, str(tree), "gfx942", tmp_path, {})
+    assert caught.value.exit_code is Exit.PREFLIGHT_FAILED
+
+
+def test_without_a_kernel_nothing_changes(tree: Path, tmp_path: Path) -> None:
+    """No folder, no environment."""
+    plain = select.chosen(Tree.of(Folder(tree)), ["r"]).jobs[0]
+    assert kernel.stage(plain, str(tree), "gfx942", tmp_path, {"A": "b"}) == {"A": "b"}
+    assert not list(tmp_path.glob("kernel"))
+
+
+def test_it_travels_with_a_job(job: Job, tree: Path, tmp_path: Path) -> None:
+    """A node that has no files of the login node's can stage it from the payload."""
+    packed = payload.make(tree, tree, job, "gfx942", {})
+    node = tmp_path / "node"
+    (node / "scratch").mkdir(parents=True)
+    (node / "p.tar.gz").write_bytes(packed.content)
+    subprocess.run(["tar", "xzf", "p.tar.gz"], cwd=node, check=True)
+    kernel.stage(job, str(node / "tree"), "gfx942", node / "scratch", {})
+    assert below(node / "tree/kernels/fast_moe") == ["__init__.py", "plugin.py", "tiles/gfx942.json"]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (
+            "kernel: {name: fast-moe, variant: three}",
+            "5:26: fast-moe has no variant 'three'; name one of one, two",
+        ),
+        ("kernel: {name: fast-moe}", "5:1: fast-moe has no variant ''; name one of one, two"),
+        ("vehicle: on-fot", "5:1: no vehicle 'on-fot'; did you mean 'on-foot'?"),
+    ],
+)
+def test_what_is_not_there_is_named(job: Job, tree: Path, cli: Any, line: str, words: str) -> None:
+    """With its place and what there is."""
+    assert job
+    write(tree / "recipes/r.yaml", RECIPE.replace("cluster: local", f"cluster: local\n{line}"))
+    done = cli("plan", "--tree", str(tree))
+    assert words in done.stderr
+
+
+def answer(worker: int, **changes: Any) -> Marker:
+    """A worker whose layers take the kernel's path up to 64 tokens."""
+    usual = {"worker": worker, "kernel": "fast-moe", "variant": "one", "bound": 64, "layers": Layers(gated=3)}
+    return Marker(**usual | {"taken": {1: 90, 4: 5}, "fallback": {100: 5}} | changes)
+
+
+REFUSED = {"taken": {}, "fallback": {1: 95, 100: 5}, "layers": Layers(refused={"experts: 4, wanted 8": 3})}
+CASES: dict[str, tuple[str, list[Marker], bool, str]] = {
+    "taken": ("taken", [answer(0), answer(1)], True, "taken in 95 of 100 steps of 1 to 4 tokens on each of 2 workers"),
+    "never taken": ("taken", [answer(0, **REFUSED), answer(1, **REFUSED)], False, "never taken (experts: 4, wanted 8); 100 steps"),
+    "one worker never took it": ("taken", [answer(0), answer(1, taken={})], False, "never taken; 5 steps of 100 tokens fell back"),
+    "a small step fell back": ("taken", [answer(0), answer(1, fallback={64: 1})], False, "1 steps within the bound of 64 tokens fell back"),
+    "a layer never": ("taken", [answer(0), answer(1, layers=Layers(gated=2, refused={"NaN": 1}))], False, "some layers never: NaN"),
+    "a worker is missing": ("taken", [answer(0)], False, "1 of 2 workers answered"),
+    "the same worker twice": ("taken", [answer(0), answer(0)], False, "of 2 workers answered"),
+    "nobody answered": ("fallback", [], False, "0 of 2 workers answered"),
+    "a worker could not tell": ("taken", [answer(0), answer(1, error="boom")], False, "could not tell: boom"),
+    "another kernel": ("taken", [answer(0), answer(1, kernel="slow-moe")], False, "slow-moe in variant 'one' answered"),
+    "another variant": ("fallback", [answer(0), answer(1, variant="two")], False, "not fast-moe in 'one'"),
+    "fallback": ("fallback", [answer(0, **REFUSED), answer(1, **REFUSED)], True, "taken in 0 of 100 steps"),
+    "fallback, but taken": ("fallback", [answer(0, **REFUSED), answer(1)], False, "taken in 95 steps, and `expect: fallback` wants none"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_gate(name: str) -> None:
+    """An EP point that says `never taken` is invalid, and a TP point that says `taken`, too."""
+    expect, found, good, words = CASES[name]
+    passed, said = marker.judge(CHOICE.model_copy(update={"expect": expect}), 2, found)
+    assert (passed, words in said) == (good, True), said
+
+
+def test_counts_over_a_load() -> None:
+    """What was counted before the load does not count, and a worker that was silent then proves nothing."""
+    before = [answer(0, taken={1: 90}, fallback={100: 5})]
+    found = marker.over(before, [answer(0), answer(1)])
+    assert (found[0].taken, found[0].fallback, found[0].error) == ({4: 5}, {}, None)
+    assert found[1].error == "it did not answer before the load"
+
+
+def test_asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers answer one after another; those that do not come are missed, and what is no answer is told."""
+    folder = marker.make(tmp_path)
+    monkeypatch.setattr(marker, "ANSWER_S", 1.0)
+    body = {"schema": 1, "worker": 0, "kernel": "fast-moe", "taken": {"3": 2}}
+
+    def workers() -> None:
+        while not (folder / "request").exists():
+            time.sleep(0.01)
+        (folder / "answer-one-0.json").write_text(json.dumps(body))
+        time.sleep(0.1)
+        (folder / "answer-one-1.json").write_text(json.dumps(body | {"schema": 2, "worker": 1}))
+
+    thread = threading.Thread(target=workers)
+    thread.start()
+    first, second = marker.ask(folder, "one", 2)
+    thread.join()
+    assert first.taken == {3: 2}
+    assert "not an answer of version 1" in str(second.error)
+    assert marker.ask(folder, "two", 2) == []

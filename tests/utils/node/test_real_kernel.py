@@ -1,0 +1,65 @@
+"""The kernel in the REAL vLLM: its own model class, two workers, a real expert map, on a CPU by the test vehicle."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from matrix.errors import Exit
+from tests.conftest import ROOT, Cli
+from utils.node import record
+
+pytestmark = pytest.mark.real
+NAME = "minimaxm3-tiny-cpu-vllm"
+
+
+def one_point(tmp_path: Path, change: tuple[str, str]) -> Path:
+    """A tree with the tiny recipe, changed, and one point of it."""
+    root = tmp_path / "tree"
+    for folder in ("recipes", "kernels", "requirements"):
+        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    recipe = root / f"recipes/{NAME}.yaml"
+    old, new = change
+    text = recipe.read_text().replace("concurrency: 1..4", "concurrency: 2")
+    assert old in text
+    recipe.write_text(text.replace(old, new))
+    return root
+
+
+def measured(cli: Cli, root: Path, out: Path, status: Exit) -> record.Record:
+    done = cli("run", NAME, "--tree", str(root), "--out", str(out))
+    assert done.returncode == status, done.stdout + done.stderr
+    (path,) = out.rglob("record.json")
+    return record.read(path)
+
+
+def path_gate(found: record.Record) -> record.Gate:
+    return next(gate for gate in found.gates if gate.name == "kernel_path")
+
+
+def test_expert_parallel_takes_the_kernels_path(cli: Cli, tmp_path: Path) -> None:
+    """Both workers count decode steps on the kernel's path and long prompts on vLLM's; every other gate holds too."""
+    root = one_point(tmp_path, ("TP2 and EP2", "TP2 and EP2"))
+    found = measured(cli, root, tmp_path / "out", Exit.OK)
+    assert all(gate.passed for gate in found.gates)
+    assert found.counts
+    assert [one.worker for one in found.marker] == [0, 1]
+    for one in found.marker:
+        assert (one.layers.gated, one.layers.refused) == (3, {})
+        assert set(one.taken) <= {1, 2}
+        assert sum(one.taken.values()) >= found.counts.output_tokens / 2 - found.counts.requests
+        assert one.fallback
+        assert min(one.fallback) > 64
+    assert found.marker[0].taken == found.marker[1].taken
+
+
+def test_without_expert_parallelism_a_claim_to_take_it_is_invalid(cli: Cli, tmp_path: Path) -> None:
+    """The plugin is loaded and its classes are asked, which proves nothing: no step is counted on its path."""
+    root = one_point(tmp_path, ("tp: 2, ep: 2", "tp: 2"))
+    found = measured(cli, root, tmp_path / "out", Exit.GATE_FAILED)
+    assert found.status == "invalid"
+    assert not path_gate(found).passed
+    assert path_gate(found).found.startswith("never taken (expert parallelism: False, wanted True); ")
+    assert all(not one.taken and one.fallback for one in found.marker)

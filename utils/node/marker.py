@@ -1,0 +1,117 @@
+"""A kernel's marker: what its workers counted over a load, and whether that is what the point expects.
+
+The kernel's side of it: each worker looks for the file `request` in the folder that SERVEMATRIX_KERNEL_MARKER names, and
+answers with `answer-<the word in it>-<rank>.json`: `worker`, `kernel`, `variant`, `bound` (the most tokens of a step that
+the kernel takes), `layers` (`gated`, and `refused` by reason), and the steps counted so far on each path by number of
+tokens, `taken` and `fallback`; or an `error`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+from utils.node import record
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matrix.plan import KernelChoice, Point
+
+FOLDER = "SERVEMATRIX_KERNEL_MARKER"
+"""Tells a server's workers where they are asked and answer."""
+ANSWER_S = 20.0
+
+
+def make(scratch: Path) -> Path:
+    """The marker's folder of a run."""
+    folder = scratch / "marker"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def workers(point: Point) -> int:
+    """How many processes of a server hold a part of the model."""
+    return point.tp * point.pp * point.dp
+
+
+def ask(folder: Path, word: str, expected: int) -> list[record.Marker]:
+    """What each worker counted so far; fewer answers than expected if some do not come.
+
+    Args:
+        folder: of the run's marker.
+        word: a new one for every question.
+        expected: number of workers.
+    """
+    record.write_whole(folder / "request", f"{word}\n".encode())
+    end = time.monotonic() + ANSWER_S
+    while True:
+        found = sorted(folder.glob(f"answer-{word}-*.json"))
+        if len(found) >= expected or time.monotonic() > end:
+            return [_read(path) for path in found]
+        time.sleep(0.02)
+
+
+def _read(path: Path) -> record.Marker:
+    try:
+        body = json.loads(path.read_bytes())
+        if body.pop("schema") != 1:
+            return record.Marker(worker=-1, error=f"{path.name}: not an answer of version 1")
+        return record.Marker.model_validate(body)
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        return record.Marker(worker=-1, error=f"{path.name}: {error}")
+
+
+def over(before: list[record.Marker], after: list[record.Marker]) -> list[record.Marker]:
+    """What was counted between two questions, by worker."""
+    first = {one.worker: one for one in before}
+    return [one.since(first.get(one.worker)) for one in after]
+
+
+def judge(kernel: KernelChoice, expected: int, found: list[record.Marker]) -> tuple[bool, str]:
+    """Whether the counts are what the point expects, and what they were.
+
+    `taken`: every layer of every worker took the kernel's path, in every step that is not larger than the kernel's bound.
+    `fallback`: no step of any worker took it.
+    """
+    if wrong := _incomplete(kernel, expected, found):
+        return False, wrong
+    least = min(found, key=lambda one: sum(one.taken.values()))
+    taken, fallback = sum(least.taken.values()), sum(least.fallback.values())
+    words = f"taken in {taken} of {taken + fallback} steps{_sizes(least.taken)} on each of {expected} workers"
+    if kernel.expect == "fallback":
+        most = max(sum(one.taken.values()) for one in found)
+        words = f"taken in {most} steps, and `expect: fallback` wants none" if most else words
+        return most == 0, words
+    refused = next((reason for one in found for reason in one.layers.refused), None)
+    missed = {tokens: n for one in found for tokens, n in one.fallback.items() if tokens <= (one.bound or 0)}
+    if taken == 0:
+        why = f" ({refused})" if refused else ""
+        words = f"never taken{why}; {fallback} steps{_sizes(least.fallback)} fell back"
+    elif refused:
+        words += f"; but some layers never: {refused}"
+    elif missed:
+        words += f"; but {sum(missed.values())} steps within the bound{_sizes(missed)} fell back"
+    return taken > 0 and not refused and not missed, words
+
+
+def _incomplete(kernel: KernelChoice, expected: int, found: list[record.Marker]) -> str | None:
+    """Why the answers prove nothing."""
+    if wrong := next((one.error for one in found if one.error), None):
+        return f"a worker could not tell: {wrong}"
+    if len({one.worker for one in found}) != expected:
+        return f"{len(found)} of {expected} workers answered; was the kernel loaded? The server's log says"
+    for one in found:
+        if (one.kernel, one.variant) != (kernel.name, kernel.variant):
+            return (
+                f"{one.kernel} in variant {one.variant!r} answered, not {kernel.name} in {kernel.variant!r}"
+            )
+    return None
+
+
+def _sizes(steps: dict[int, int]) -> str:
+    if not steps:
+        return ""
+    low, high = min(steps), max(steps)
+    return f" of {low} tokens" if low == high else f" of {low} to {high} tokens"
