@@ -1,91 +1,73 @@
-"""Checks and times the kernels on the GPU that is there, and writes what it found.
+"""Checks, times, sweeps and tunes the kernels on the GPU that is there, and writes what it found.
 
     python -m kernels.minimax_m3_ep.bench --out result.json
-    python -m kernels.minimax_m3_ep.bench --tokens 1 64 256 --variants mxfp8
+    python -m kernels.minimax_m3_ep.bench --parts times --tokens 1 64 256 --variants mxfp8
+    python -m kernels.minimax_m3_ep.bench --parts tune --tokens 64 --seconds 120
 
 One layer of MiniMax-M3 with EP8, CUDA-graph replay, medians. The share is of the read bandwidth measured in the same run:
-the bytes of the weights of the experts that a step uses, over that bandwidth, over the time.
+the bytes of the weights of the experts that a step uses, over that bandwidth, over the time. `today` is what vLLM
+does on a gfx942 (`bench_today`). Parts: check, times, sweep (blocks of 16, 32, 64 rows), tune.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import hashlib
 import json
-import statistics
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import triton
-import triton.language as tl
 
-from . import VARIANTS, bench_cases, layer, reference, tiles
+from . import VARIANTS, bench_cases, bench_check, bench_time, bench_today, bench_tune, layer, reference, tiles
 from .shapes import MINIMAX_M3
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from .tiles import Gemm, Tile
 
 TOKENS = (1, 16, 64, 128, 216, 256)
-REPLAYS = 15
+LARGE = 8192
+BF16_LARGE = Tile(tiles.UNBOUNDED, 128, Gemm(256, 64, 8, 3), Gemm(256, 64, 8, 3))
+"""BF16 grouped products for large batches, the best tile of a sweep on an H100: what `mxfp8` is held against there."""
 
 
-@triton.jit
-def _read(source, sink, size, BLOCK: tl.constexpr):  # noqa: ANN001, ANN202, N803 - Triton types them
-    total = tl.zeros((BLOCK,), dtype=tl.float32)
-    for start in range(tl.program_id(0) * BLOCK, size, tl.num_programs(0) * BLOCK):
-        total += tl.load(source + start + tl.arange(0, BLOCK))
-    tl.store(sink + tl.program_id(0), tl.sum(total))
+def tile_of(known: tiles.Tiles, tokens: int) -> Tile:
+    """The shipped tile, or the one for large batches in BF16."""
+    return known.of(tokens) if tokens <= known.tiles[-1].tokens else BF16_LARGE
 
 
-def bandwidth() -> float:
-    """Bytes a second that a kernel reads which does nothing else, over 2 GiB: the best of three medians."""
-    source = torch.randn(2**29, device="cuda")
-    programs = 16 * torch.cuda.get_device_properties(0).multi_processor_count
-    sink = torch.empty(programs, device="cuda")
+def measure(of: bench_cases.Layer, tokens: int, path: str, tile: Tile | None) -> dict[str, Any]:
+    """Error of every routing, what the graph's replays counted, and the time of a step.
 
-    def read() -> None:
-        _read[(programs,)](source, sink, source.numel(), BLOCK=8192, num_warps=8)
-
-    times = [triton.testing.do_bench(read, warmup=20, rep=100, return_mode="median") for _ in range(3)]
-    return source.numel() * 4 / min(times) * 1e3
-
-
-def seconds(run: Callable[[int], None]) -> float:
-    """Median time of a step, from replays of a graph of `bench_cases.SETS` of them."""
-    for index in range(bench_cases.SETS):
-        run(index)
-    torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        for index in range(bench_cases.SETS):
-            run(index)
-    times = []
-    for replay in range(REPLAYS + 3):
-        begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        begin.record()
-        graph.replay()
-        end.record()
-        end.synchronize()
-        if replay >= 3:  # noqa: PLR2004 - the first ones warm up
-            times.append(begin.elapsed_time(end) / bench_cases.SETS / 1e3)
-    return statistics.median(times)
-
-
-def measure(of: bench_cases.Layer, tokens: int, variant: str, tile: tiles.Tile) -> dict[str, Any]:
-    """Error of every routing, what the graph's replays counted, and the time of a step."""
+    Args:
+        of: the layer.
+        tokens: of a step.
+        path: a variant, or `today`.
+        tile: of the variant.
+    """
     steps = bench_cases.steps(of, tokens)
     outs = [torch.full_like(steps.x, float("nan")) for _ in steps.routings]
     counter = torch.zeros(1, dtype=torch.int64, device="cuda")
-    weights = of.of(variant)
+    weights = of.of(path)
 
     def run(index: int) -> None:
-        how = {"counter": counter, "tile": tile, "pdl": True, "ptx": True}
-        layer.forward(steps.x, weights, steps.routings[index], outs[index], **how)
+        if tile is None:
+            bench_today.forward(steps.x, weights, steps.routings[index], outs[index], counter)
+            return
+        layer.forward(
+            steps.x,
+            weights,
+            steps.routings[index],
+            outs[index],
+            counter=counter,
+            tile=tile,
+            pdl=True,
+            ptx=True,
+        )
 
-    took = seconds(run)
+    took = bench_time.seconds(run)
     errors, limits = [], []
     for routing, out in zip(steps.routings, outs, strict=True):
         exact = reference.layer(steps.x, of.bf16.w1, of.bf16.w2, routing, of.shape)
@@ -95,68 +77,146 @@ def measure(of: bench_cases.Layer, tokens: int, variant: str, tile: tiles.Tile) 
         limits.append(float((rounded.double() - exact).norm()) / size)
     return {
         "tokens": tokens,
-        "variant": variant,
+        "path": path,
         "us": took * 1e6,
         "active_experts": steps.active,
         "error": max(errors),
         "error_of_rounding": max(limits),
         "counted": int(counter),
-        "expected_count": bench_cases.SETS * (REPLAYS + 4),
-        "bytes": of.bytes(1, variant) * steps.active,
-        "sha256": [
-            hashlib.sha256(out.cpu().view(torch.int16).numpy().tobytes()).hexdigest()[:16] for out in outs
-        ],
+        "expected_count": bench_time.CALLS,
+        "bytes": of.bytes(1, path) * steps.active,
     }
 
 
+def times(
+    of: bench_cases.Layer, known: dict[str, tiles.Tiles], all_tokens: list[int], reads: float
+) -> list[dict[str, Any]]:
+    """Every path at every number of tokens."""
+    rows = []
+    for tokens in all_tokens:
+        tile_by_path = {path: tile_of(one, tokens) for path, one in known.items()}
+        for path, tile in [*tile_by_path.items(), ("today", None)]:
+            row = measure(of, tokens, path, tile)
+            row["share"] = row["bytes"] / reads / (row["us"] / 1e6)
+            rows.append(row)
+            _say(
+                f"{tokens:>6} tokens  {path:<12} {row['us']:8.1f} us  {100 * row['share']:5.1f} %  error {row['error']:.2e} "
+                f"(rounding {row['error_of_rounding']:.2e})  counted {row['counted']}/{row['expected_count']}"
+            )
+    return rows
+
+
+def sweep(
+    of: bench_cases.Layer, known: dict[str, tiles.Tiles], all_tokens: list[int]
+) -> list[dict[str, Any]]:
+    """Blocks of 16, 32 and 64 rows, as a table."""
+    rows = []
+    _say("microseconds with blocks of    16       32       64 rows")
+    for tokens in all_tokens:
+        for variant, one in known.items():
+            found = bench_tune.heights(of, tokens, variant, tile_of(one, tokens))
+            rows.append({"tokens": tokens, "variant": variant, "us": found})
+            _say(f"{tokens:>6} tokens  {variant:<12} " + " ".join(f"{one:8.1f}" for one in found.values()))
+    return rows
+
+
+def check(of: bench_cases.Layer, known: dict[str, tiles.Tiles]) -> dict[str, Any]:
+    """Every case, those that fail by name."""
+    found = [*bench_check.every_weight(), *bench_check.layers(of, known, BF16_LARGE)]
+    for one in found:
+        if not one.passed:
+            _say(f"WRONG  {one.what}: {one.error:.3e}, at most {one.most:.3e}")
+    failed = [one.what for one in found if not one.passed]
+    worst = max((one.error / one.most for one in found if one.most), default=0.0)
+    _say(
+        f"{len(found) - len(failed)} of {len(found)} cases hold; the worst has {worst:.4f} of the error that is allowed"
+    )
+    return {
+        "cases": len(found),
+        "failed": failed,
+        "worst_of_allowed": worst,
+        "what": [one.what for one in found],
+    }
+
+
+def tune(
+    of: bench_cases.Layer, known: dict[str, tiles.Tiles], all_tokens: list[int], limit_s: float
+) -> list[dict[str, Any]]:
+    """The best tile that was found for each."""
+    rows = []
+    for tokens in all_tokens:
+        for variant, one in known.items():
+            start = tile_of(one, tokens)
+            _say(f"{tokens} tokens, {variant}, from {start}")
+            best, took = bench_tune.tune(of, tokens, variant, start, limit_s=limit_s)
+            rows.append(
+                {"tokens": tokens, "variant": variant, "us": 1e6 * took, "tile": dataclasses.asdict(best)}
+            )
+            _say(f"{tokens:>6} tokens  {variant:<12} {1e6 * took:8.1f} us  {best}")
+    return rows
+
+
 def source_hash() -> str:
-    """Of the kernel's Python files, without tests."""
+    """Of the kernel's Python files, benchmarks left out, and tiles."""
     folder = Path(__file__).parent
     made = hashlib.sha256()
-    for path in sorted(folder.glob("*.py")):
+    shipped = [path for path in folder.glob("*.py") if not path.name.startswith("bench")]
+    for path in sorted([*shipped, *folder.glob("tiles/*.json")]):
         made.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return made.hexdigest()[:16]
 
 
 def main() -> int:
-    """Run, print a table, write JSON."""
+    """Run, print, write JSON."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--tokens", type=int, nargs="+", default=TOKENS, help="how many a step has")
+    parts = ("check", "times", "sweep", "tune")
+    parser.add_argument(
+        "--parts", nargs="+", default=parts[:3], choices=parts, help="what to do; all but tune"
+    )
+    parser.add_argument("--tokens", type=int, nargs="+", default=[*TOKENS, LARGE], help="how many a step has")
     parser.add_argument("--variants", nargs="+", default=VARIANTS, choices=VARIANTS)
     parser.add_argument("--arch", default="sm90", help="whose tiles: a file of tiles/")
+    parser.add_argument(
+        "--seconds", type=float, default=120, help="of tuning, for each number of tokens and variant"
+    )
     parser.add_argument("--out", type=Path, help="where the JSON goes")
     arguments = parser.parse_args()
     of = bench_cases.layer(MINIMAX_M3, "cuda")
-    reads = bandwidth()
-    rows = []
-    for tokens in arguments.tokens:
-        for variant in arguments.variants:
-            row = measure(of, tokens, variant, tiles.load(arguments.arch, variant).of(tokens))
-            row["share"] = row["bytes"] / reads / (row["us"] / 1e6)
-            rows.append(row)
-            sys.stdout.write(
-                f"{tokens:>6} tokens  {variant:<12} {row['us']:8.1f} us  {100 * row['share']:5.1f} %  error {row['error']:.2e} "
-                f"(rounding {row['error_of_rounding']:.2e})  counted {row['counted']}/{row['expected_count']}\n"
-            )
-    found = {
-        "schema": 1,
+    known = {variant: tiles.load(arguments.arch, variant) for variant in arguments.variants}
+    reads = bench_time.bandwidth()
+    small = [tokens for tokens in arguments.tokens if tokens < LARGE]
+    found: dict[str, Any] = {
+        "schema": 2,
         "kernel": source_hash(),
         "card": torch.cuda.get_device_name(0),
         "torch": torch.__version__,
         "triton": triton.__version__,
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "read_gb_per_s": reads / 1e9,
-        "rows": rows,
     }
+    _say(f"{found['card']}, {found['read_gb_per_s']:.0f} GB/s read, kernel {found['kernel']}")
+    if "check" in arguments.parts:
+        found["check"] = check(of, known)
+    if "times" in arguments.parts:
+        found["rows"] = times(of, known, arguments.tokens, reads)
+    if "sweep" in arguments.parts:
+        found["sweep"] = sweep(of, known, small)
+    if "tune" in arguments.parts:
+        found["tuned"] = tune(of, known, arguments.tokens, arguments.seconds)
     if arguments.out:
         arguments.out.write_text(json.dumps(found, indent=1) + "\n")
-    good = all(
+    good = not found.get("check", {}).get("failed") and all(
         row["error"] <= 1.05 * row["error_of_rounding"] and row["counted"] == row["expected_count"]
-        for row in rows
+        for row in found.get("rows", [])
     )
     return 0 if good else 1
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,166 @@
+"""Whether the kernels compute what they should on the GPU that is there: every kind of routing, every edge, every weight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+
+from . import bench_cases, bench_today, layer, reference, tiles
+from .routing import Routing
+from .weights import LARGEST_NARROW, Weights
+from .widen import widen
+
+TOKENS = (0, 1, 15, 16, 17, 216, 255, 256, 257, 4096)
+KINDS = ("random", "all remote", "all on one expert", "all local", "duplicates", "one expert without a row")
+SEEDS = 3
+SLACK = 1.001
+"""How much larger an error may be than that of BF16 grouped products on the same inputs: sums have another order."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One case."""
+
+    what: str
+    error: float
+    most: float
+
+    @property
+    def passed(self) -> bool:
+        """NaN does not."""
+        return self.error <= self.most
+
+
+def routes(kind: str, tokens: int, of: bench_cases.Layer, seed: int) -> Routing:
+    """Of one kind; experts 0 … 15 are local."""
+    drawn = torch.Generator().manual_seed(1000 * seed + tokens)
+    experts, top_k = of.shape.experts, of.shape.top_k
+    ids = torch.rand(tokens, bench_cases.GLOBAL_EXPERTS, generator=drawn).topk(top_k, dim=1).indices
+    if kind == "all remote":
+        ids = torch.randint(experts, bench_cases.GLOBAL_EXPERTS, ids.shape, generator=drawn)
+    elif kind == "all on one expert":
+        ids = torch.full_like(ids, 5)
+    elif kind == "all local":
+        ids = torch.rand(tokens, experts, generator=drawn).topk(top_k, dim=1).indices
+    elif kind == "duplicates":
+        ids = ids[:, :1].expand(-1, top_k)
+        ids = torch.where(torch.arange(top_k) % 2 == 0, ids % experts, ids)
+    elif kind == "one expert without a row":
+        ids = torch.where(ids == 3, 100, ids)  # noqa: PLR2004 - which one does not matter
+    share = torch.rand(tokens, top_k, generator=drawn).cuda()
+    return Routing(share, ids.int().contiguous().cuda(), of.expert_map)
+
+
+def padded(weights: Weights) -> Weights:
+    """The same values in rows that are longer by 128, as ROCm pads them, with poison between."""
+
+    def wider(w: torch.Tensor) -> torch.Tensor:
+        room = torch.full((*w.shape[:2], w.shape[2] + 128), float("nan"), dtype=w.dtype, device=w.device)
+        room[..., : w.shape[2]] = w
+        return room[..., : w.shape[2]]
+
+    return replace(weights, w1=wider(weights.w1), w2=wider(weights.w2))
+
+
+def layers(of: bench_cases.Layer, tiles_of: dict[str, tiles.Tiles], large: tiles.Tile) -> list[Checked]:
+    """Every number of tokens with every kind of routing, both variants, into poisoned outputs."""
+    found = []
+    for tokens in TOKENS:
+        for kind in KINDS:
+            for seed in range(SEEDS if kind == "random" else 1):
+                found += _layer(of, tiles_of, large, tokens, kind, seed)
+    wide = padded(of.bf16)
+    for tokens in (17, 256):
+        routing = routes("random", tokens, of, 9)
+        x, exact, most = _expected(of, tokens, routing)
+        out = _run(x, wide, routing, tiles_of["compact-bf16"].of(tokens))
+        found.append(Checked(f"compact-bf16, {tokens} tokens, padded weights", _error(out, exact), most))
+    return found
+
+
+def _layer(  # noqa: PLR0917 - a case has as many sides
+    of: bench_cases.Layer,
+    tiles_of: dict[str, tiles.Tiles],
+    large: tiles.Tile,
+    tokens: int,
+    kind: str,
+    seed: int,
+) -> list[Checked]:
+    routing = routes(kind, tokens, of, seed)
+    x, exact, most = _expected(of, tokens, routing)
+    found = []
+    for variant, known in tiles_of.items():
+        tile = known.of(tokens) if tokens <= known.tiles[-1].tokens else large
+        out = _run(x, of.of(variant), routing, tile)
+        found.append(Checked(f"{variant}, {tokens} tokens, {kind}, seed {seed}", _error(out, exact), most))
+    return found
+
+
+def _expected(
+    of: bench_cases.Layer, tokens: int, routing: Routing
+) -> tuple[torch.Tensor, torch.Tensor, float]:
+    """Activations, the layer in float64, and the error of BF16 grouped products."""
+    drawn = torch.Generator().manual_seed(tokens)
+    x = (torch.randn(tokens, of.shape.hidden, generator=drawn) * 0.5).bfloat16().cuda()
+    exact = reference.layer(x, of.bf16.w1, of.bf16.w2, routing, of.shape)
+    if tokens == 0:
+        return x, exact, 0.0
+    out = torch.full_like(x, float("nan"))
+    bench_today.forward(x, of.bf16, routing, out, torch.zeros(1, dtype=torch.int64, device="cuda"))
+    return x, exact, SLACK * _error(out, exact)
+
+
+def _run(x: torch.Tensor, weights: Weights, routing: Routing, tile: tiles.Tile) -> torch.Tensor:
+    """By graph replay: captured on other routes, so that nothing of them may be left in it."""
+    out = torch.full_like(x, float("nan"))
+    counter = torch.zeros(1, dtype=torch.int64, device="cuda")
+    used = Routing(torch.zeros_like(routing.weights), torch.zeros_like(routing.ids), routing.expert_map)
+    how: dict[str, Any] = {"counter": counter, "tile": tile, "pdl": True, "ptx": True}
+    layer.forward(x, weights, used, out, **how)
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        layer.forward(x, weights, used, out, **how)
+    used.weights.copy_(routing.weights)
+    used.ids.copy_(routing.ids)
+    out.fill_(float("nan"))
+    counter.zero_()
+    graph.replay()
+    torch.cuda.synchronize()
+    if int(counter) != min(1, x.shape[0]):
+        out.fill_(float("nan"))  # a step that does not count itself is wrong
+    return out
+
+
+def _error(out: torch.Tensor, exact: torch.Tensor) -> float:
+    return float((out.double() - exact).norm()) / (float(exact.norm()) or 1.0)
+
+
+@triton.jit
+def _widened(values, scales, out, WIDE: tl.constexpr, PTX: tl.constexpr):  # noqa: ANN001, ANN202, N803
+    row = tl.program_id(0)
+    k = tl.arange(0, 256)
+    byte = tl.load(scales + row + tl.arange(0, 8)[None, :] * 0)
+    made = widen(tl.load(values + k)[None, :], byte, WIDE, PTX, False)  # noqa: FBT003 - a constant of the kernel
+    tl.store(out + row * 256 + k[None, :], made)
+
+
+def every_weight() -> list[Checked]:
+    """All 65,536 pairs of a value and a scale, as far as each is a number, by both ways of widening, to the last bit."""
+    values = torch.arange(256, device="cuda").to(torch.uint8)
+    numbers = ~((values & 0x7F) == reference.NAN_BYTES[0])
+    found = []
+    for ptx in (True, False):
+        for wide, last in ((False, LARGEST_NARROW), (True, 254)):
+            scales = torch.arange(last + 1, device="cuda").to(torch.uint8)
+            out = torch.zeros(last + 1, 256, dtype=torch.bfloat16, device="cuda")
+            _widened[(last + 1,)](values, scales, out, WIDE=wide, PTX=ptx)
+            wanted = reference.widen(values.expand(last + 1, 256), scales[:, None].expand(-1, 8))
+            wrong = int((out[:, numbers].view(torch.int16) != wanted[:, numbers].view(torch.int16)).sum())
+            what = f"{254 * (last + 1)} pairs widened{', two multiplications' if wide else ''}{', PTX' if ptx else ''}"
+            found.append(Checked(what, wrong, 0))
+    return found
