@@ -20,6 +20,7 @@ def compact(
     chunks,
     BLOCK_M: tl.constexpr,
     CHUNK: tl.constexpr,
+    ONE: tl.constexpr,
     EXPERTS: tl.constexpr,
     PDL: tl.constexpr,
 ):
@@ -36,6 +37,7 @@ def compact(
         chunks: ceil(routes / CHUNK).
         BLOCK_M: rows of a block.
         CHUNK: routes looked at together.
+        ONE: all routes are in one chunk.
         EXPERTS: local ones, padded to a power of two.
         PDL: whether the launch before may still be running (CUDA only).
     """
@@ -43,26 +45,26 @@ def compact(
         tl.extra.cuda.gdc_launch_dependents()
         tl.extra.cuda.gdc_wait()
     mine = tl.program_id(0)
-    expert = tl.arange(0, EXPERTS)
-    count = tl.zeros((EXPERTS,), dtype=tl.int32)
+    expert = tl.arange(0, 2 * EXPERTS)
+    count = tl.zeros((2 * EXPERTS,), dtype=tl.int32)
+    local = tl.full((CHUNK,), -1, dtype=tl.int32)
     for chunk in range(chunks):
-        route = chunk * CHUNK + tl.arange(0, CHUNK)
-        inside = route < routes
-        chosen = tl.load(topk_ids + route, mask=inside, other=0)
-        local = tl.load(expert_map + chosen, mask=inside, other=-1)
-        count += tl.sum((local[:, None] == expert[None, :]).to(tl.int32), axis=0)
+        local = _local(topk_ids, expert_map, chunk * CHUNK + tl.arange(0, CHUNK), routes)
+        count += tl.histogram(tl.where(local < 0, EXPERTS, local), 2 * EXPERTS)
+    count = tl.where(expert < EXPERTS, count, 0)  # the bins above hold remote routes
     needed = (count + BLOCK_M - 1) // BLOCK_M
     first = tl.sum(tl.where(expert < mine, needed, 0), axis=0)
     own = tl.sum(tl.where(expert == mine, count, 0), axis=0)
     before = 0
     for chunk in range(chunks):
         route = chunk * CHUNK + tl.arange(0, CHUNK)
-        inside = route < routes
-        chosen = tl.load(topk_ids + route, mask=inside, other=0)
-        hit = tl.load(expert_map + chosen, mask=inside, other=-1) == mine
-        rank = before + tl.cumsum(hit.to(tl.int32), axis=0) - 1
-        tl.store(rows + first * BLOCK_M + rank, route, mask=hit)
-        before += tl.sum(hit.to(tl.int32), axis=0)
+        if not ONE:  # else it is still there
+            local = _local(topk_ids, expert_map, route, routes)
+        hit = (local == mine).to(tl.int32)
+        rank = before + tl.cumsum(hit, axis=0) - 1
+        tl.store(rows + first * BLOCK_M + rank, route, mask=hit > 0)
+        if not ONE:
+            before += tl.sum(hit, axis=0)
     for chunk in range((own + BLOCK_M * CHUNK - 1) // (BLOCK_M * CHUNK)):
         block = chunk * CHUNK + tl.arange(0, CHUNK)
         held = tl.minimum(own - block * BLOCK_M, BLOCK_M)
@@ -70,3 +72,11 @@ def compact(
         tl.store(block_rows + first + block, held, mask=held > 0)
     if mine == 0:
         tl.store(blocks, tl.sum(needed, axis=0))
+
+
+@triton.jit
+def _local(topk_ids, expert_map, route, routes):
+    """The local expert of each route, -1 where there is none."""
+    inside = route < routes
+    chosen = tl.load(topk_ids + route, mask=inside, other=0)
+    return tl.load(expert_map + chosen, mask=inside, other=-1).to(tl.int32)

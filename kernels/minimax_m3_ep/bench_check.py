@@ -17,7 +17,7 @@ from .widen import widen
 TOKENS = (0, 1, 15, 16, 17, 216, 255, 256, 257, 4096)
 KINDS = ("random", "all remote", "all on one expert", "all local", "duplicates", "one expert without a row")
 SEEDS = 3
-SLACK = 1.001
+SLACK = 1.005
 """How much larger an error may be than that of BF16 grouped products on the same inputs: sums have another order."""
 
 

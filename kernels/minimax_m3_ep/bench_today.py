@@ -107,10 +107,10 @@ def forward(
     h = torch.empty(routes, 2 * shape.intermediate, dtype=torch.bfloat16, device=device)
     a = torch.empty(routes, shape.intermediate, dtype=torch.bfloat16, device=device)
     y = torch.empty(routes, shape.hidden, dtype=torch.bfloat16, device=device)
-    chunk = min(1024, max(16, triton.next_power_of_2(routes)))
+    chunk = min(4096, max(16, triton.next_power_of_2(routes)))
     compact[(shape.experts,)](
         routing.ids, routing.expert_map, rows, block_expert, block_rows, count, routes, triton.cdiv(routes, chunk),
-        BLOCK_M=tile.block_m, CHUNK=chunk, EXPERTS=triton.next_power_of_2(shape.experts), PDL=False,
+        BLOCK_M=tile.block_m, CHUNK=chunk, ONE=chunk >= routes, EXPERTS=triton.next_power_of_2(shape.experts), PDL=False,
     )  # fmt: skip
 
     def product(x: torch.Tensor, w: torch.Tensor, out: torch.Tensor, *, is_first: bool) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .tiles import Gemm, Tile
     from .weights import Weights
 
-CHUNK = 1024
+CHUNK = 4096
 """Routes that `compact` looks at together."""
 
 
@@ -64,9 +64,10 @@ def forward(
     else:
         table = torch.empty(height + 2 * blocks + 1, dtype=torch.int32, device=device)
         rows, block_expert, block_rows, count = table.split([height, blocks, blocks, 1])
-        chunk = min(
-            CHUNK, max(16, triton.next_power_of_2(tile.tokens * shape.top_k))
+        most = triton.next_power_of_2(
+            shape.routes(tile.tokens)
         )  # the tile's, not the step's: one compilation a tile
+        chunk = min(CHUNK, max(16, most))
         compact[(shape.experts,)](
             topk_ids,
             expert_map,
@@ -78,9 +79,10 @@ def forward(
             triton.cdiv(routes, chunk),
             BLOCK_M=tile.block_m,
             CHUNK=chunk,
+            ONE=chunk == most,
             EXPERTS=triton.next_power_of_2(shape.experts),
             PDL=pdl,
-            num_warps=4,
+            num_warps=4 if chunk == most else 16,
             **more,
         )
 

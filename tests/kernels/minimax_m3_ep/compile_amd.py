@@ -96,7 +96,8 @@ def others(variant: str, tile: tiles.Tile) -> list[Compiled]:
     """The launches between and around."""
     common = {"PDL": False, "EMULATE": False}
     name = f"{variant} {tile.tokens}"
-    sort = {"BLOCK_M": tile.block_m, "CHUNK": 1024, "EXPERTS": 16, "PDL": False}
+    one = tile.tokens <= 1024
+    sort = {"BLOCK_M": tile.block_m, "CHUNK": 1024 if one else 4096, "ONE": one, "EXPERTS": 16, "PDL": False}
     act = {
         "DIRECT": tile.direct,
         "BLOCK_M": tile.block_m,
@@ -105,7 +106,7 @@ def others(variant: str, tile: tiles.Tile) -> list[Compiled]:
     }
     add = {"TOP_K": MINIMAX_M3.top_k, "COLUMNS": tile.combine_columns, "SPLIT": tile.second.split}
     return [
-        compiled(f"{name} compact", compact, sort, 4, 2),
+        compiled(f"{name} compact", compact, sort, 4 if one else 16, 2),
         compiled(f"{name} swiglu", swiglu, act | common | {"SPLIT": tile.first.split}, 4, 2),
         compiled(f"{name} combine", combine, add | common, 4, 2),
     ]
