@@ -43,9 +43,10 @@ def swiglu(
         filled = 1
         first = block
     else:
-        if block >= tl.load(blocks):
-            return
+        count = tl.load(blocks)  # both at once
         filled = tl.load(block_rows + block)
+        if block >= count:
+            return
         first = block * BLOCK_M
     m = tl.program_id(2) * ROWS + tl.arange(0, ROWS)
     inside = (m < filled)[:, None]
@@ -88,11 +89,13 @@ def combine(
         tl.extra.cuda.gdc_wait()
     token = tl.program_id(0).to(tl.int64)
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
-    total = tl.zeros((COLUMNS,), dtype=tl.float32)
-    for j in tl.static_range(TOP_K):
-        if tl.load(expert_map + tl.load(topk_ids + token * TOP_K + j)) >= 0:
-            for part in tl.static_range(SPLIT):
-                total += tl.load(y + part * stride_split + (token * TOP_K + j) * H + column).to(tl.float32)
+    route = token * TOP_K + tl.arange(0, TOP_K)
+    is_local = tl.load(expert_map + tl.load(topk_ids + route)) >= 0
+    found = tl.zeros((TOP_K, COLUMNS), dtype=tl.float32)
+    for part in tl.static_range(SPLIT):
+        place = y + part * stride_split + route[:, None] * H + column[None, :]
+        found += tl.load(place, mask=is_local[:, None], other=0.0).to(tl.float32)
+    total = tl.sum(found, axis=0)
     tl.store(out + token * stride_out + column, bf16(total, EMULATE))
     if (tl.program_id(0) == 0) & (tl.program_id(1) == 0):
         tl.atomic_add(counter, 1)

@@ -113,12 +113,15 @@ def sweep(
 ) -> list[dict[str, Any]]:
     """Blocks of 16, 32 and 64 rows, as a table."""
     rows = []
-    _say("microseconds with blocks of    16       32       64 rows")
+    _say("microseconds with blocks of    16       32       64 rows (-: does not fit the card)")
     for tokens in all_tokens:
         for variant, one in known.items():
             found = bench_tune.heights(of, tokens, variant, tile_of(one, tokens))
             rows.append({"tokens": tokens, "variant": variant, "us": found})
-            _say(f"{tokens:>6} tokens  {variant:<12} " + " ".join(f"{one:8.1f}" for one in found.values()))
+            _say(
+                f"{tokens:>6} tokens  {variant:<12} "
+                + " ".join("       -" if one is None else f"{one:8.1f}" for one in found.values())
+            )
     return rows
 
 
@@ -158,12 +161,15 @@ def tune(
     return rows
 
 
+COMPUTING = ("activation", "align", "gemm", "layer", "rounding", "routing", "shapes", "weights", "widen")
+"""The modules that decide what runs on the GPU; the rest of the package decides when."""
+
+
 def source_hash() -> str:
-    """Of the kernel's Python files, benchmarks left out, and tiles."""
+    """Of the computing modules and the tiles: what a result is of."""
     folder = Path(__file__).parent
     made = hashlib.sha256()
-    shipped = [path for path in folder.glob("*.py") if not path.name.startswith("bench")]
-    for path in sorted([*shipped, *folder.glob("tiles/*.json")]):
+    for path in [*(folder / f"{name}.py" for name in COMPUTING), *sorted(folder.glob("tiles/*.json"))]:
         made.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return made.hexdigest()[:16]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from dataclasses import replace
@@ -122,11 +123,11 @@ def tune(
     return best, least
 
 
-def heights(of: bench_cases.Layer, tokens: int, variant: str, tile: Tile) -> dict[int, float]:
-    """Microseconds with blocks of 16, 32 and 64 rows, all else equal."""
+def heights(of: bench_cases.Layer, tokens: int, variant: str, tile: Tile) -> dict[int, float | None]:
+    """Microseconds with blocks of 16, 32 and 64 rows, all else equal; None where the tile does not fit the card."""
     steps = bench_cases.steps(of, tokens)
-    return {
-        height: 1e6
-        * seconds(of, steps, variant, replace(tile, block_m=height, direct=False), bench_time.REPLAYS)
-        for height in (16, 32, 64)
-    }
+    found = {}
+    for height in (16, 32, 64):
+        took = seconds(of, steps, variant, replace(tile, block_m=height, direct=False), bench_time.REPLAYS)
+        found[height] = 1e6 * took if math.isfinite(took) else None
+    return found

@@ -97,12 +97,15 @@ def grouped(
         row = block + m
         route = row
     else:
-        if block >= tl.load(blocks):
-            return
+        count = tl.load(blocks)  # all four at once: none waits for another one
         expert = tl.load(block_expert + block).to(tl.int64)
-        filled = m < tl.load(block_rows + block)
+        held = tl.load(block_rows + block)
         row = block * BLOCK_M + m
-        route = tl.load(rows + row, mask=filled, other=0)
+        route = tl.load(rows + row)
+        if block >= count:
+            return
+        filled = m < held
+        route = tl.where(filled, route, 0)
     source = route // top_k if FIRST else row
     first_k = part * (STEPS * BLOCK_K)
     w = weights + expert * stride_expert + first_k + n.to(tl.int64)[:, None] * stride_n + k[None, :]
@@ -115,7 +118,7 @@ def grouped(
         a = x + first_k + source.to(tl.int64)[:, None] * stride_x + k[None, :]
         total = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
     for _ in tl.range(0, STEPS, num_stages=STAGES):
-        held = tl.load(a, mask=filled[None, :] if SWAP else filled[:, None], other=0.0)
+        part_x = tl.load(a, mask=filled[None, :] if SWAP else filled[:, None], other=0.0)
         weight = tl.load(w)
         if MXFP8:
             byte = tl.load(
@@ -125,8 +128,8 @@ def grouped(
             group += BLOCK_K // 32
         if EMULATE:
             weight = weight.to(tl.float32)
-            held = held.to(tl.float32)
-        total = tl.dot(weight, held, total) if SWAP else tl.dot(held, weight.T, total)
+            part_x = part_x.to(tl.float32)
+        total = tl.dot(weight, part_x, total) if SWAP else tl.dot(part_x, weight.T, total)
         a += BLOCK_K
         w += BLOCK_K
     if not FIRST:

@@ -31,6 +31,14 @@ def test_numbers_of_tokens_around_a_block(variant: str, tokens: int) -> None:
     held(make(tokens, seed=tokens), variant)
 
 
+@pytest.mark.parametrize(
+    ("tokens", "tile"), [(216, "plain"), (255, "high"), (256, "swapped"), (257, "high"), (4096, "high")]
+)
+def test_numbers_of_tokens_of_real_steps(tokens: int, tile: str) -> None:
+    """A full decode step, the bound and its neighbours, a prompt; the sort in one chunk, and in several."""
+    held(make(tokens, seed=tokens), "mxfp8", tile)
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("kind", ["remote", "one", "local", "none-on-some"])
 def test_every_kind_of_routing(variant: str, kind: str) -> None:

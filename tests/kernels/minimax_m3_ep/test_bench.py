@@ -1,0 +1,83 @@
+"""The benchmark's committed results: of this code, whole, and what the docs say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kernels.minimax_m3_ep import bench, bench_check, bench_today, tiles
+
+FOLDER = Path(bench.__file__).parent / "results"
+
+
+@pytest.fixture(scope="module")
+def result() -> dict[str, Any]:
+    """The latest one of an H100."""
+    found: dict[str, Any] = json.loads(max(FOLDER.glob("*h100*.json")).read_text())
+    return found
+
+
+def test_they_are_of_this_code(result: dict[str, Any]) -> None:
+    """A change of what computes wants a new measurement."""
+    assert result["kernel"] == bench.source_hash()
+    assert "H100" in result["card"]
+
+
+def test_every_case_held(result: dict[str, Any]) -> None:
+    """Every number of tokens with every kind of routing, padded weights, every pair of a value and a scale."""
+    assert result["check"]["failed"] == []
+    for tokens in bench_check.TOKENS:
+        for kind in bench_check.KINDS:
+            for variant in ("compact-bf16", "mxfp8"):
+                assert f"{variant}, {tokens} tokens, {kind}, seed 0" in result["check"]["what"]
+    assert sum("pairs widened" in what for what in result["check"]["what"]) == 4
+
+
+def test_every_replay_counted(result: dict[str, Any]) -> None:
+    """The marker's counter goes up in each replay of a captured graph."""
+    assert all(row["counted"] == row["expected_count"] > 0 for row in result["rows"])
+    assert all(row["error"] <= 1.05 * row["error_of_rounding"] for row in result["rows"])
+
+
+def test_docs_show_its_figures(result: dict[str, Any]) -> None:
+    """The table in docs/kernel.md is this file's."""
+    text = (Path(__file__).parents[3] / "docs/kernel.md").read_text()
+    by = {(row["tokens"], row["path"]): row for row in result["rows"]}
+    for tokens in bench.TOKENS:
+        plain, packed, today = (by[tokens, path] for path in ("compact-bf16", "mxfp8", "today"))
+        cells = [
+            str(tokens), f"{plain['us']:.1f}", f"{100 * plain['share']:.1f} %", f"{packed['us']:.1f}",
+            f"{100 * packed['share']:.1f} %", f"{plain['us'] / packed['us']:.2f}x", f"{today['us']:.1f}",
+            f"{today['us'] / plain['us']:.2f}x", f"{today['us'] / packed['us']:.2f}x",
+        ]  # fmt: skip
+        assert f"| {' | '.join(cells)} |" in text
+
+
+def test_todays_tiles_are_vllms_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The path that is reproduced uses what the real vLLM's defaults give on ROCm."""
+    from vllm.model_executor.layers.fused_moe.fused_moe import get_default_config
+
+    from tests.kernels.minimax_m3_ep import fakes
+
+    fakes.on(monkeypatch, "gfx942")
+    for tokens in (1, 16, 32, 33, 64, 65, 96, 97, 128, 129, 256, 512, 513, 2048, 8192):
+        config = get_default_config(tokens, 16, 3072, 6144, 4, None)
+        tile = bench_today.tile_of(tokens, 16)
+        assert config == {
+            "BLOCK_SIZE_M": tile.block_m, "BLOCK_SIZE_N": tile.block_n, "BLOCK_SIZE_K": tile.block_k,
+            "GROUP_SIZE_M": tile.group_m, "SPLIT_K": 1, "num_warps": tile.warps, "num_stages": tile.stages,
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize("arch", ["gfx942", "sm90"])
+def test_every_number_of_tokens_has_a_tile(arch: str) -> None:
+    """Up to the bound for BF16 weights, without one for compressed ones, whose layer has no other path."""
+    for tokens in (1, 16, 256):
+        assert tiles.load(arch, "compact-bf16").of(tokens).block_m == 16
+        assert tiles.load(arch, "mxfp8").of(tokens).block_m == 16
+    assert tiles.load(arch, "mxfp8").of(1_000_000)
+    with pytest.raises(ValueError, match="257 tokens are more than the 256"):
+        tiles.load(arch, "compact-bf16").of(257)
