@@ -55,11 +55,11 @@ def test_a_break_is_found(copy: Path, name: str) -> None:
     assert done.returncode != 0, done.stdout + done.stderr
 
 
-def test_quick_leaves_out_only_the_real_vllm() -> None:
-    """Everything else is always run."""
+def test_quick_leaves_out_what_must_be_installed() -> None:
+    """The real vLLM, Slurm, and the tools of Debian packages; everything else is always run."""
     assert [name for name, _ in steps(quick=True, slurm=False, rest=[])] == [*BREAKS, "pytest"]
     assert dict(steps(quick=True, slurm=False, rest=["-x"]))["pytest"] == [
-        *("-m", "pytest", "-m", "not real and not slurm", "-x")
+        *("-m", "pytest", "-m", "not real and not slurm and not debian", "-x")
     ]
     everything = dict(steps(quick=False, slurm=False, rest=[]))
     # every test is in one of the two: (real or not slurm) or (slurm and not real)

@@ -77,6 +77,7 @@ def test_no_golden_file_is_of_the_past() -> None:
     assert {path.stem for path in GOLDEN.glob("*.sh")} == set(attempts())
 
 
+@pytest.mark.debian
 def test_shellcheck_finds_nothing_in_any_script() -> None:
     """Of every recipe; no rule is switched off but where the script says why."""
     files = sorted(map(str, GOLDEN.glob("*.sh")))

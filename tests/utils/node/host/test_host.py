@@ -317,6 +317,7 @@ FSTABS = {
 }
 
 
+@pytest.mark.debian
 @pytest.mark.parametrize("which", ["etc/fstab", "etc"])
 def test_an_fstab_behind_a_link_is_refused(tmp_path: Path, which: str) -> None:
     """What enroot would read is not what a look at the file shows; nor is a file that is no image at all let through."""
@@ -335,6 +336,7 @@ def test_an_fstab_behind_a_link_is_refused(tmp_path: Path, which: str) -> None:
     assert not (tmp_path / "squash/app.sqsh").exists()
 
 
+@pytest.mark.debian
 @pytest.mark.parametrize(("fstab", "refused"), FSTABS.items())
 def test_an_image_that_would_mount_folders_of_the_node_is_refused(
     tmp_path: Path, fstab: str, refused: str
