@@ -8,12 +8,18 @@ import triton.language as tl
 from .rounding import bf16
 
 
-@triton.jit(do_not_specialize=["block_expert", "block_rows", "blocks"])  # they vary with the step
+@triton.jit
+def swiglu_oai(gate, up, alpha, beta, limit, EMULATE: tl.constexpr):
+    """(up + beta) * gate * sigmoid(alpha * gate), clamped; both are rounded to BF16 first, as where a product of its own wrote them."""
+    gate = tl.minimum(bf16(gate, EMULATE).to(tl.float32), limit)
+    up = tl.minimum(tl.maximum(bf16(up, EMULATE).to(tl.float32), -limit), limit)
+    return (up + beta) * gate / (1.0 + tl.exp(-alpha * gate))
+
+
+@triton.jit(do_not_specialize=["block_rows", "blocks"])  # they vary with the step
 def swiglu(
     h,
     out,
-    rows,
-    block_expert,
     block_rows,
     blocks,
     inner,
@@ -21,7 +27,6 @@ def swiglu(
     alpha,
     beta,
     limit,
-    DIRECT: tl.constexpr,
     BLOCK_M: tl.constexpr,
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
@@ -29,25 +34,18 @@ def swiglu(
     PDL: tl.constexpr,
     EMULATE: tl.constexpr,
 ):
-    """(up + beta) * gate * sigmoid(alpha * gate) of filled rows, from [rows, 2 * inner] (gate before up) to [rows, inner] in BF16.
-
-    Both halves are rounded to BF16 first, as where a product of its own wrote them.
-    """
-    if PDL:
-        tl.extra.cuda.gdc_launch_dependents()
-        tl.extra.cuda.gdc_wait()
+    """SwiGLU of filled rows, from [rows, 2 * inner] (gate before up) to [rows, inner] in BF16."""
     block = tl.program_id(1)
-    if DIRECT:
-        if tl.load(block_expert + tl.load(rows + block)) < 0:
-            return
-        filled = 1
-        first = block
-    else:
-        count = tl.load(blocks)  # both at once
-        filled = tl.load(block_rows + block)
-        if block >= count:
-            return
-        first = block * BLOCK_M
+    if PDL:
+        tl.extra.cuda.gdc_launch_dependents()  # at once: the second product has weights to ask for
+    # both at once; `compact`, which made them, is done: see `gemm`
+    count = tl.load(blocks, cache_modifier=".cg")
+    filled = tl.load(block_rows + block, cache_modifier=".cg")
+    if block >= count:
+        return
+    first = block * BLOCK_M
+    if PDL:
+        tl.extra.cuda.gdc_wait()
     m = tl.program_id(2) * ROWS + tl.arange(0, ROWS)
     inside = (m < filled)[:, None]
     row = (first + m).to(tl.int64)[:, None]
@@ -58,9 +56,7 @@ def swiglu(
         place = h + part * stride_split + row * (2 * inner) + i
         gate += tl.load(place, mask=inside, other=0.0).to(tl.float32)
         up += tl.load(place + inner, mask=inside, other=0.0).to(tl.float32)
-    gate = tl.minimum(bf16(gate, EMULATE).to(tl.float32), limit)
-    up = tl.minimum(tl.maximum(bf16(up, EMULATE).to(tl.float32), -limit), limit)
-    value = (up + beta) * gate / (1.0 + tl.exp(-alpha * gate))
+    value = swiglu_oai(gate, up, alpha, beta, limit, EMULATE)
     tl.store(out + row * inner + i, bf16(value, EMULATE), mask=inside)
 
 
@@ -84,13 +80,14 @@ def combine(
 
     The layer's last launch counts it: `counter` goes up by one, also where a graph replays it.
     """
-    if PDL:
-        tl.extra.cuda.gdc_launch_dependents()
-        tl.extra.cuda.gdc_wait()
     token = tl.program_id(0).to(tl.int64)
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     route = token * TOP_K + tl.arange(0, TOP_K)
-    is_local = tl.load(expert_map + tl.load(topk_ids + route)) >= 0
+    chosen = tl.load(topk_ids + route, cache_modifier=".cg")  # known before the layer began
+    is_local = tl.load(expert_map + chosen) >= 0
+    if PDL:
+        tl.extra.cuda.gdc_wait()
+        tl.extra.cuda.gdc_launch_dependents()
     found = tl.zeros((TOP_K, COLUMNS), dtype=tl.float32)
     for part in tl.static_range(SPLIT):
         place = y + part * stride_split + route[:, None] * H + column[None, :]

@@ -42,8 +42,8 @@ def compact(
         PDL: whether the launch before may still be running (CUDA only).
     """
     if PDL:
-        tl.extra.cuda.gdc_launch_dependents()
         tl.extra.cuda.gdc_wait()
+        tl.extra.cuda.gdc_launch_dependents()
     mine = tl.program_id(0)
     expert = tl.arange(0, 2 * EXPERTS)
     count = tl.zeros((2 * EXPERTS,), dtype=tl.int32)

@@ -40,72 +40,77 @@ def tile_of(known: tiles.Tiles, tokens: int) -> Tile:
     return known.of(tokens) if tokens <= known.tiles[-1].tokens else BF16_LARGE
 
 
-def measure(of: bench_cases.Layer, tokens: int, path: str, tile: Tile | None) -> dict[str, Any]:
-    """Error of every routing, what the graph's replays counted, and the time of a step.
-
-    Args:
-        of: the layer.
-        tokens: of a step.
-        path: a variant, or `today`.
-        tile: of the variant.
-    """
-    steps = bench_cases.steps(of, tokens)
-    outs = [torch.full_like(steps.x, float("nan")) for _ in steps.routings]
-    counter = torch.zeros(1, dtype=torch.int64, device="cuda")
-    weights = of.of(path)
-
-    def run(index: int) -> None:
-        if tile is None:
-            bench_today.forward(steps.x, weights, steps.routings[index], outs[index], counter)
-            return
-        layer.forward(
-            steps.x,
-            weights,
-            steps.routings[index],
-            outs[index],
-            counter=counter,
-            tile=tile,
-            pdl=True,
-            ptx=True,
-        )
-
-    took = bench_time.seconds(run)
-    errors, limits = [], []
-    for routing, out in zip(steps.routings, outs, strict=True):
-        exact = reference.layer(steps.x, of.bf16.w1, of.bf16.w2, routing, of.shape)
-        rounded = reference.layer(steps.x, of.bf16.w1, of.bf16.w2, routing, of.shape, exact=False)
-        size = float(exact.norm()) or 1.0
-        errors.append(float((out.double() - exact).norm()) / size)
-        limits.append(float((rounded.double() - exact).norm()) / size)
-    return {
-        "tokens": tokens,
-        "path": path,
-        "us": took * 1e6,
-        "active_experts": steps.active,
-        "error": max(errors),
-        "error_of_rounding": max(limits),
-        "counted": int(counter),
-        "expected_count": bench_time.CALLS,
-        "bytes": of.bytes(1, path) * steps.active,
-    }
+def sorted_tile_of(known: tiles.Tiles, tokens: int) -> Tile:
+    """The same, but the next one that sorts, where the shipped one does not: only those have blocks of rows."""
+    return next(tile for tile in known.tiles if tile.tokens >= tokens and not tile.direct)
 
 
 def times(
     of: bench_cases.Layer, known: dict[str, tiles.Tiles], all_tokens: list[int], reads: float
 ) -> list[dict[str, Any]]:
-    """Every path at every number of tokens."""
+    """Every path at every number of tokens: its time, its error, and what the graph's replays counted.
+
+    Args:
+        of: the layer.
+        known: tiles of each variant.
+        all_tokens: of a step.
+        reads: bytes a second.
+    """
     rows = []
     for tokens in all_tokens:
+        steps = bench_cases.steps(of, tokens)
         tile_by_path = {path: tile_of(one, tokens) for path, one in known.items()}
-        for path, tile in [*tile_by_path.items(), ("today", None)]:
-            row = measure(of, tokens, path, tile)
-            row["share"] = row["bytes"] / reads / (row["us"] / 1e6)
+        paths = [_Path(of, steps, path, tile) for path, tile in [*tile_by_path.items(), ("today", None)]]
+        for path, took in zip(paths, bench_time.in_turns([path.run for path in paths]), strict=True):
+            row = path.row(tokens, took, reads)
             rows.append(row)
             _say(
-                f"{tokens:>6} tokens  {path:<12} {row['us']:8.1f} us  {100 * row['share']:5.1f} %  error {row['error']:.2e} "
+                f"{tokens:>6} tokens  {path.name:<12} {row['us']:8.1f} us  {100 * row['share']:5.1f} %  error {row['error']:.2e} "
                 f"(rounding {row['error_of_rounding']:.2e})  counted {row['counted']}/{row['expected_count']}"
             )
     return rows
+
+
+class _Path:
+    """One way to compute some steps: a variant with a tile, or what vLLM does today."""
+
+    def __init__(self, of: bench_cases.Layer, steps: bench_cases.Steps, name: str, tile: Tile | None) -> None:
+        self.of, self.steps, self.name, self.tile = of, steps, name, tile
+        self.outs = [torch.full_like(steps.x, float("nan")) for _ in steps.routings]
+        self.counter = torch.zeros(1, dtype=torch.int64, device="cuda")
+
+    def run(self, index: int) -> None:
+        """Compute one of the steps."""
+        x, weights = self.steps.x, self.of.of(self.name)
+        routing, out = self.steps.routings[index], self.outs[index]
+        if self.tile is None:
+            bench_today.forward(x, weights, routing, out, self.counter)
+            return
+        layer.forward(x, weights, routing, out, counter=self.counter, tile=self.tile, pdl=True, ptx=True)
+
+    def row(self, tokens: int, took: float, reads: float) -> dict[str, Any]:
+        """Of a result, after the steps have run; the largest error of them."""
+        errors, limits = [], []
+        for routing, out in zip(self.steps.routings, self.outs, strict=True):
+            inputs = (self.steps.x, self.of.bf16.w1, self.of.bf16.w2, routing, self.of.shape)
+            exact = reference.layer(*inputs)
+            size = float(exact.norm()) or 1.0
+            errors.append(float((out.double() - exact).norm()) / size)
+            rounded = reference.layer(*inputs, exact=False)
+            limits.append(float((rounded.double() - exact).norm()) / size)
+        read = self.of.bytes(1, self.name) * self.steps.active
+        return {
+            "tokens": tokens,
+            "path": self.name,
+            "us": took * 1e6,
+            "active_experts": self.steps.active,
+            "error": max(errors),
+            "error_of_rounding": max(limits),
+            "counted": int(self.counter),
+            "expected_count": bench_time.CALLS,
+            "bytes": read,
+            "share": read / reads / took,
+        }
 
 
 def sweep(
@@ -116,7 +121,7 @@ def sweep(
     _say("microseconds with blocks of    16       32       64 rows (-: does not fit the card)")
     for tokens in all_tokens:
         for variant, one in known.items():
-            found = bench_tune.heights(of, tokens, variant, tile_of(one, tokens))
+            found = bench_tune.heights(of, tokens, variant, sorted_tile_of(one, tokens))
             rows.append({"tokens": tokens, "variant": variant, "us": found})
             _say(
                 f"{tokens:>6} tokens  {variant:<12} "
@@ -161,7 +166,18 @@ def tune(
     return rows
 
 
-COMPUTING = ("activation", "align", "gemm", "layer", "rounding", "routing", "shapes", "weights", "widen")
+COMPUTING = (
+    "activation",
+    "align",
+    "few",
+    "gemm",
+    "layer",
+    "rounding",
+    "routing",
+    "shapes",
+    "weights",
+    "widen",
+)
 """The modules that decide what runs on the GPU; the rest of the package decides when."""
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 import triton
 import triton.language as tl
 
-from . import bench_cases, bench_today, layer, reference, tiles
+from . import bench_cases, bench_today, layer, reference, steps, tiles
 from .routing import Routing
-from .weights import LARGEST_NARROW, Weights
+from .weights import LARGEST_NARROW, Weights, unpack_scales
 from .widen import widen
 
 TOKENS = (0, 1, 15, 16, 17, 216, 255, 256, 257, 4096)
@@ -59,44 +58,68 @@ def padded(weights: Weights) -> Weights:
     """The same values in rows that are longer by 128, as ROCm pads them, with poison between."""
 
     def wider(w: torch.Tensor) -> torch.Tensor:
-        room = torch.full((*w.shape[:2], w.shape[2] + 128), float("nan"), dtype=w.dtype, device=w.device)
+        poison = 255 if w.dtype == torch.uint8 else float("nan")
+        room = torch.full((*w.shape[:2], w.shape[2] + 128), poison, dtype=w.dtype, device=w.device)
         room[..., : w.shape[2]] = w
         return room[..., : w.shape[2]]
 
     return replace(weights, w1=wider(weights.w1), w2=wider(weights.w2))
 
 
+def scaled_widely(of: bench_cases.Layer) -> bench_cases.Layer:
+    """A layer that differs in a few scales, at the bound of one multiplication and above it."""
+
+    def changed(values: torch.Tensor, packed: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        scales = unpack_scales(packed)
+        scales[:, 7, 1], scales[:, 9, 2] = LARGEST_NARROW, LARGEST_NARROW + 6
+        wide = [reference.widen(w, s) for w, s in zip(values, scales, strict=True)]
+        return scales, torch.stack(wide)
+
+    packed = of.mxfp8
+    (s1, w1), (s2, w2) = (
+        changed(values, scales)
+        for values, scales in ((packed.w1, packed.s1), (packed.w2, packed.s2))
+        if scales is not None
+    )
+    compressed = Weights.compressed(of.shape, packed.w1, s1, packed.w2, s2)
+    return replace(of, bf16=Weights(of.shape, w1, w2), mxfp8=compressed)
+
+
 def layers(of: bench_cases.Layer, tiles_of: dict[str, tiles.Tiles], large: tiles.Tile) -> list[Checked]:
     """Every number of tokens with every kind of routing, both variants, into poisoned outputs."""
     found = []
+    for variant, known in tiles_of.items():
+        steps.warm(known.arch, variant, of.of(variant), of.expert_map)  # as a server's first step does
     for tokens in TOKENS:
         for kind in KINDS:
             for seed in range(SEEDS if kind == "random" else 1):
-                found += _layer(of, tiles_of, large, tokens, kind, seed)
-    wide = padded(of.bf16)
-    for tokens in (17, 256):
-        routing = routes("random", tokens, of, 9)
-        x, exact, most = _expected(of, tokens, routing)
-        out = _run(x, wide, routing, tiles_of["compact-bf16"].of(tokens))
-        found.append(Checked(f"compact-bf16, {tokens} tokens, padded weights", _error(out, exact), most))
+                found += _layer(of, tiles_of, large, tokens, (kind, seed))
+    room = replace(of, bf16=padded(of.bf16), mxfp8=padded(of.mxfp8))
+    wide = scaled_widely(of)
+    for tokens in (2, 17, 64, 256):
+        found += _layer(room, tiles_of, large, tokens, ("random", 9), about=", padded weights")
+        found += _layer(wide, tiles_of, large, tokens, ("random", 9), about=", large scales")
     return found
 
 
-def _layer(  # noqa: PLR0917 - a case has as many sides
+def _layer(
     of: bench_cases.Layer,
     tiles_of: dict[str, tiles.Tiles],
     large: tiles.Tile,
     tokens: int,
-    kind: str,
-    seed: int,
+    routes_of: tuple[str, int],
+    *,
+    about: str = "",
 ) -> list[Checked]:
+    kind, seed = routes_of
     routing = routes(kind, tokens, of, seed)
     x, exact, most = _expected(of, tokens, routing)
     found = []
     for variant, known in tiles_of.items():
-        tile = known.of(tokens) if tokens <= known.tiles[-1].tokens else large
-        out = _run(x, of.of(variant), routing, tile)
-        found.append(Checked(f"{variant}, {tokens} tokens, {kind}, seed {seed}", _error(out, exact), most))
+        out = _run(x, of.of(variant), routing, (known, variant, large))
+        found.append(
+            Checked(f"{variant}, {tokens} tokens, {kind}, seed {seed}{about}", _error(out, exact), most)
+        )
     return found
 
 
@@ -114,17 +137,29 @@ def _expected(
     return x, exact, SLACK * _error(out, exact)
 
 
-def _run(x: torch.Tensor, weights: Weights, routing: Routing, tile: tiles.Tile) -> torch.Tensor:
-    """By graph replay: captured on other routes, so that nothing of them may be left in it."""
+def _run(
+    x: torch.Tensor, weights: Weights, routing: Routing, how: tuple[tiles.Tiles, str, tiles.Tile]
+) -> torch.Tensor:
+    """By graph replay: captured on other routes, so that nothing of them may be left in it.
+
+    By `steps`, as a server runs it; above the bound of BF16, where a server takes vLLM's path, with a tile for large batches.
+    """
+    known, variant, large = how
     out = torch.full_like(x, float("nan"))
     counter = torch.zeros(1, dtype=torch.int64, device="cuda")
     used = Routing(torch.zeros_like(routing.weights), torch.zeros_like(routing.ids), routing.expert_map)
-    how: dict[str, Any] = {"counter": counter, "tile": tile, "pdl": True, "ptx": True}
-    layer.forward(x, weights, used, out, **how)
+
+    def run() -> None:
+        if x.shape[0] <= known.tiles[-1].tokens:
+            steps.compute(known.arch, variant, weights, x, used, out=out, counter=counter)
+        else:
+            layer.forward(x, weights, used, out, counter=counter, tile=large, pdl=True, ptx=True)
+
+    run()
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        layer.forward(x, weights, used, out, **how)
+        run()
     used.weights.copy_(routing.weights)
     used.ids.copy_(routing.ids)
     out.fill_(float("nan"))
@@ -150,7 +185,7 @@ def _widened(values, scales, out, WIDE: tl.constexpr, PTX: tl.constexpr):  # noq
 
 
 def every_weight() -> list[Checked]:
-    """All 65,536 pairs of a value and a scale, as far as each is a number, by both ways of widening, to the last bit."""
+    """Every pair of a value and a scale that are numbers (the others are refused at load), by both ways of widening, to the last bit."""
     values = torch.arange(256, device="cuda").to(torch.uint8)
     numbers = ~((values & 0x7F) == reference.NAN_BYTES[0])
     found = []

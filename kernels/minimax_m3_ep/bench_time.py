@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 REPLAYS = 15
 WARM = 3
-CALLS = bench_cases.SETS * (REPLAYS + WARM + 1)
-"""How often `seconds` makes a step run: once each before the graph is captured, then in every replay."""
+ROUNDS = 3
+"""Of `in_turns`."""
+CALLS = ROUNDS * bench_cases.SETS * (REPLAYS + WARM + 1)
+"""How often `in_turns` makes a step run: once each before a graph is captured, then in every replay."""
 
 
 @triton.jit
@@ -60,3 +62,9 @@ def seconds(run: Callable[[int], None], replays: int = REPLAYS) -> float:
         if replay >= WARM:
             times.append(begin.elapsed_time(end) / bench_cases.SETS / 1e3)
     return statistics.median(times)
+
+
+def in_turns(runs: list[Callable[[int], None]]) -> list[float]:
+    """Medians of `seconds` of each, in rounds over all of them, so that the card's drift falls on all alike."""
+    rounds = [[seconds(run) for run in runs] for _ in range(ROUNDS)]
+    return [statistics.median(times) for times in zip(*rounds, strict=True)]

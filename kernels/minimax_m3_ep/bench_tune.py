@@ -27,6 +27,13 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "stages": (2, 3, 4, 5),
     "split": (1, 2, 3, 4),
     "swap": (False, True),
+    "prefetch": (0, 1, 2),
+}
+OF_FEW: dict[str, tuple[Any, ...]] = {
+    "block_n": (4, 8, 16, 32),
+    "block_k": (256, 512, 1024),
+    "warps": (1, 2, 4),
+    "stages": (1, 2, 3, 4),
 }
 LAUNCHES: dict[str, tuple[int, ...]] = {
     "swiglu_rows": (2, 4, 8, 16),
@@ -76,7 +83,7 @@ def fits(tile: Tile, hidden: int, intermediate: int) -> bool:
 
 def neighbours(tile: Tile, *, heights: bool) -> Iterator[Tile]:
     """Tiles that differ in one thing."""
-    for name, values in CHOICES.items():
+    for name, values in (OF_FEW if tile.direct else CHOICES).items():
         for value in values:
             for both in (
                 {"first": tile.first, "second": tile.second},
@@ -86,7 +93,12 @@ def neighbours(tile: Tile, *, heights: bool) -> Iterator[Tile]:
                 changed: dict[str, Gemm] = {
                     which: replace(gemm, **{name: value}) for which, gemm in both.items()
                 }
-                yield replace(tile, **changed)  # type: ignore[arg-type] # only products are changed here
+                if not (tile.fused and changed.get("first", tile.first).split > 1):
+                    yield replace(tile, **changed)  # type: ignore[arg-type] # only products are changed here
+    if tile.direct:
+        return
+    if tile.first.split == 1:
+        yield replace(tile, fused=not tile.fused)
     for name, columns in LAUNCHES.items():
         for value in columns:
             yield replace(tile, **{name: value})  # type: ignore[arg-type] # only figures are changed here
@@ -128,6 +140,6 @@ def heights(of: bench_cases.Layer, tokens: int, variant: str, tile: Tile) -> dic
     steps = bench_cases.steps(of, tokens)
     found = {}
     for height in (16, 32, 64):
-        took = seconds(of, steps, variant, replace(tile, block_m=height, direct=False), bench_time.REPLAYS)
+        took = seconds(of, steps, variant, replace(tile, block_m=height), bench_time.REPLAYS)
         found[height] = 1e6 * took if math.isfinite(took) else None
     return found

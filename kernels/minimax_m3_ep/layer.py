@@ -1,19 +1,21 @@
-"""One layer on a GPU: five launches, or four for a handful of tokens. No host synchronisation, no size that depends on data."""
+"""One layer on a GPU: five launches, or two for a handful of tokens. No host synchronisation, no size that depends on data."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import triton
 
 from .activation import combine, swiglu
 from .align import compact
+from .few import down_sum, gate_up
 from .gemm import grouped
 from .weights import together_of
 
 if TYPE_CHECKING:
     from .routing import Routing
+    from .shapes import Shape
     from .tiles import Gemm, Tile
     from .weights import Weights
 
@@ -46,45 +48,119 @@ def forward(
         ptx: widen with NVIDIA's instructions.
         emulate: for Triton's interpreter.
     """
-    topk_weights, topk_ids, expert_map = routing
-    tokens, shape = x.shape[0], weights.shape
-    if tokens == 0:
+    if x.shape[0] == 0:
         return
-    device = x.device
+    how: dict[str, Any] = {"PDL": pdl, "EMULATE": emulate, **({"launch_pdl": True} if pdl else {})}
+    compute = _few if tile.direct else _sorted
+    compute(x, weights, routing, out, counter=counter, tile=tile, ptx=ptx, how=how)
+
+
+def sort_constants(shape: Shape, tile: Tile) -> dict[str, Any]:
+    """What `compact` is compiled with: by the most tokens of the tile, not by the step's, so that a tile is compiled once."""
+    most = max(16, triton.next_power_of_2(shape.routes(tile.tokens)))
+    chunk = min(CHUNK, most)
+    return {
+        "BLOCK_M": tile.block_m,
+        "CHUNK": chunk,
+        "ONE": chunk == most,
+        "EXPERTS": triton.next_power_of_2(shape.experts),
+        "num_warps": 4 if chunk == most else 16,
+    }
+
+
+def _few(
+    x: torch.Tensor,
+    weights: Weights,
+    routing: Routing,
+    out: torch.Tensor,
+    *,
+    counter: torch.Tensor,
+    tile: Tile,
+    ptx: bool,
+    how: dict[str, Any],
+) -> None:
+    shape, tokens = weights.shape, x.shape[0]
+    a = torch.empty(shape.routes(tokens), shape.intermediate, dtype=torch.bfloat16, device=x.device)
+    about = {"TOP_K": shape.top_k, "MXFP8": weights.s1 is not None, "WIDE": weights.wide, "PTX": ptx, **how}
+
+    def sizes(gemm: Gemm, k: int) -> dict[str, int]:
+        return {
+            "BLOCK_N": gemm.block_n,
+            "BLOCK_K": gemm.block_k,
+            "SCALES": together_of(k),
+            "STAGES": gemm.stages,
+            "num_warps": gemm.warps,
+            "num_stages": gemm.stages,
+        }
+
+    gate_up[(shape.intermediate // tile.first.block_n, shape.routes(tokens))](
+        x,
+        weights.w1,
+        weights.w1 if weights.s1 is None else weights.s1,
+        a,
+        routing.ids,
+        routing.expert_map,
+        shape.intermediate,
+        shape.hidden,
+        x.stride(0),
+        weights.w1.stride(0),
+        weights.w1.stride(1),
+        shape.alpha,
+        shape.beta,
+        shape.limit,
+        **about,
+        **sizes(tile.first, shape.hidden),
+    )
+    down_sum[(shape.hidden // tile.second.block_n, tokens)](
+        a,
+        weights.w2,
+        weights.w2 if weights.s2 is None else weights.s2,
+        out,
+        routing.ids,
+        routing.expert_map,
+        routing.weights,
+        counter,
+        shape.hidden,
+        shape.intermediate,
+        weights.w2.stride(0),
+        weights.w2.stride(1),
+        out.stride(0),
+        **about,
+        **sizes(tile.second, shape.intermediate),
+    )
+
+
+def _sorted(
+    x: torch.Tensor,
+    weights: Weights,
+    routing: Routing,
+    out: torch.Tensor,
+    *,
+    counter: torch.Tensor,
+    tile: Tile,
+    ptx: bool,
+    how: dict[str, Any],
+) -> None:
+    shape, tokens, device = weights.shape, x.shape[0], x.device
     routes = shape.routes(tokens)
-    blocks = routes if tile.direct else shape.blocks(tokens, tile.block_m)
-    height = routes if tile.direct else blocks * tile.block_m
+    blocks = shape.blocks(tokens, tile.block_m)
+    height = blocks * tile.block_m
     first, second = tile.first, tile.second
-    h = _parts(first, height, 2 * shape.intermediate, device)
-    a = torch.empty(height, shape.intermediate, dtype=torch.bfloat16, device=device)
-    y = _parts(second, routes, shape.hidden, device)
-    more = {"launch_pdl": True} if pdl else {}
-    if tile.direct:  # where the sorted blocks' tables are, these read the routes themselves
-        rows, block_expert, block_rows, count = topk_ids, expert_map, expert_map, expert_map
-    else:
-        table = torch.empty(height + 2 * blocks + 1, dtype=torch.int32, device=device)
-        rows, block_expert, block_rows, count = table.split([height, blocks, blocks, 1])
-        most = triton.next_power_of_2(
-            shape.routes(tile.tokens)
-        )  # the tile's, not the step's: one compilation a tile
-        chunk = min(CHUNK, max(16, most))
-        compact[(shape.experts,)](
-            topk_ids,
-            expert_map,
-            rows,
-            block_expert,
-            block_rows,
-            count,
-            routes,
-            triton.cdiv(routes, chunk),
-            BLOCK_M=tile.block_m,
-            CHUNK=chunk,
-            ONE=chunk == most,
-            EXPERTS=triton.next_power_of_2(shape.experts),
-            PDL=pdl,
-            num_warps=4 if chunk == most else 16,
-            **more,
-        )
+    sort = sort_constants(weights.shape, tile)
+    table = torch.empty(height + 2 * blocks + 1, dtype=torch.int32, device=device)
+    rows, block_expert, block_rows, count = table.split([height, blocks, blocks, 1])
+    compact[(shape.experts,)](
+        routing.ids,
+        routing.expert_map,
+        rows,
+        block_expert,
+        block_rows,
+        count,
+        routes,
+        triton.cdiv(routes, sort["CHUNK"]),
+        **sort,
+        **{key: value for key, value in how.items() if key != "EMULATE"},
+    )
 
     def product(x: torch.Tensor, out: torch.Tensor, gemm: Gemm, *, is_first: bool) -> None:
         w, s = (weights.w1, weights.s1) if is_first else (weights.w2, weights.s2)
@@ -98,17 +174,20 @@ def forward(
             block_expert,
             block_rows,
             count,
-            topk_weights,
+            routing.weights,
             n,
             k,
             x.stride(0),
             w.stride(0),
             w.stride(1),
-            out.stride(1),
+            out.stride(-2),
             out.stride(0),
             shape.top_k,
+            shape.alpha,
+            shape.beta,
+            shape.limit,
             FIRST=is_first,
-            DIRECT=tile.direct,
+            FUSED=is_first and tile.fused,
             MXFP8=s is not None,
             WIDE=weights.wide,
             PTX=ptx,
@@ -120,42 +199,42 @@ def forward(
             SPLIT=gemm.split,
             SCALES=together_of(k),
             STAGES=gemm.stages,
-            PDL=pdl,
-            EMULATE=emulate,
+            PREFETCH=gemm.prefetch,
             num_warps=gemm.warps,
             num_stages=gemm.stages,
-            **more,
+            **how,
         )
 
-    product(x, h, first, is_first=True)
-    high = 1 if tile.direct else min(tile.swiglu_rows, tile.block_m)
-    swiglu[(shape.intermediate // tile.swiglu_columns, blocks, 1 if tile.direct else tile.block_m // high)](
-        h,
-        a,
-        rows,
-        block_expert,
-        block_rows,
-        count,
-        shape.intermediate,
-        h.stride(0),
-        shape.alpha,
-        shape.beta,
-        shape.limit,
-        DIRECT=tile.direct,
-        BLOCK_M=tile.block_m,
-        ROWS=high,
-        COLUMNS=tile.swiglu_columns,
-        SPLIT=first.split,
-        PDL=pdl,
-        EMULATE=emulate,
-        num_warps=4,
-        **more,
-    )
+    a = torch.empty(height, shape.intermediate, dtype=torch.bfloat16, device=device)
+    if tile.fused:
+        product(x, a, first, is_first=True)
+    else:
+        h = _parts(first, height, 2 * shape.intermediate, device)
+        product(x, h, first, is_first=True)
+        high = min(tile.swiglu_rows, tile.block_m)
+        swiglu[(shape.intermediate // tile.swiglu_columns, blocks, tile.block_m // high)](
+            h,
+            a,
+            block_rows,
+            count,
+            shape.intermediate,
+            h.stride(0),
+            shape.alpha,
+            shape.beta,
+            shape.limit,
+            BLOCK_M=tile.block_m,
+            ROWS=high,
+            COLUMNS=tile.swiglu_columns,
+            SPLIT=first.split,
+            num_warps=4,
+            **how,
+        )
+    y = _parts(second, routes, shape.hidden, device)
     product(a, y, second, is_first=False)
     combine[(tokens, shape.hidden // tile.combine_columns)](
         y,
-        topk_ids,
-        expert_map,
+        routing.ids,
+        routing.expert_map,
         out,
         counter,
         shape.hidden,
@@ -164,10 +243,8 @@ def forward(
         TOP_K=shape.top_k,
         COLUMNS=tile.combine_columns,
         SPLIT=second.split,
-        PDL=pdl,
-        EMULATE=emulate,
         num_warps=4,
-        **more,
+        **how,
     )
 
 

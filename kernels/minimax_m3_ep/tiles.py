@@ -24,6 +24,8 @@ class Gemm:
     """Parts of K, each a program of its own."""
     swap: bool = False
     """Weights times activations instead of activations times weights."""
+    prefetch: int = 0
+    """Of the second product on NVIDIA: tiles of weights that are asked for before its activations are there."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,21 @@ class Tile:
     first: Gemm
     second: Gemm
     direct: bool = False
-    """A block a route, without sorting."""
+    """Nothing is sorted, and no matrix instruction is used (`few`): for a handful of tokens."""
+    fused: bool = False
+    """SwiGLU within the first product instead of in a launch of its own."""
     swiglu_rows: int = 4
     swiglu_columns: int = 256
     combine_columns: int = 1024
+
+    def __post_init__(self) -> None:
+        """Hold what the kernels take for granted.
+
+        Raises:
+            ValueError: parts of K have no SwiGLU before they are summed.
+        """
+        if self.fused and self.first.split > 1:
+            raise ValueError("a fused first product cannot be split along K")
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ class Weights:
         cls, shape: Shape, w1: torch.Tensor, s1: torch.Tensor, w2: torch.Tensor, s2: torch.Tensor
     ) -> Weights:
         """From a checkpoint's bytes and its scales [experts, N, K / 32]; the bytes stay where they are."""
-        wide = bool(max(int(s1.max()), int(s2.max())) > LARGEST_NARROW)
+        wide = any(int(s.view(torch.uint8).max()) > LARGEST_NARROW for s in (s1, s2))
         return cls(shape, w1.view(torch.uint8), w2.view(torch.uint8), pack_scales(s1), pack_scales(s2), wide)
 
     def widened(self) -> tuple[torch.Tensor, torch.Tensor]:

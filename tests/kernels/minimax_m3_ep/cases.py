@@ -33,13 +33,14 @@ TILES = {
         combine_columns=64,
     ),
     "high": Tile(1 << 20, 64, Gemm(32, 32, 4, 2), Gemm(32, 32, 4, 2), swiglu_columns=64, combine_columns=64),
-    "direct": Tile(
+    "direct": Tile(1 << 20, 16, Gemm(4, 32, 4, 2), Gemm(8, 64, 4, 2), direct=True),
+    "fused": Tile(1 << 20, 16, Gemm(64, 32, 4, 2), Gemm(32, 32, 4, 2), fused=True, combine_columns=64),
+    "fused, swapped": Tile(
         1 << 20,
         16,
-        Gemm(32, 32, 4, 2, split=2),
-        Gemm(32, 64, 4, 2),
-        direct=True,
-        swiglu_columns=64,
+        Gemm(64, 32, 4, 2, swap=True),
+        Gemm(32, 32, 4, 2, swap=True),
+        fused=True,
         combine_columns=64,
     ),
 }

@@ -63,7 +63,9 @@ def test_the_tiny_recipe_through_slurm_without_a_container(site: Site) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     found = records(out)
     assert [one["status"] for one in found] == ["measured"] * 6
-    assert {tuple(gate["name"] for gate in one["gates"]) for one in found} == {tuple(gate.__name__ for gate in GATES)}
+    assert {tuple(gate["name"] for gate in one["gates"]) for one in found} == {
+        tuple(gate.__name__ for gate in GATES)
+    }
     planned = json.loads(site.call("plan", TINY, "--format", "json").stdout)
     assert {one["point"]: one["key"] for one in found} == {
         point["id"]: point["key"] for job in planned["jobs"] for point in job["points"]
