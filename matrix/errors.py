@@ -38,6 +38,7 @@ class Exit(enum.IntEnum):
     IMAGE_FAILED = 24, "the image could not be imported on the node"
     SLURM_FAILED = 25, "Slurm did not take the job, or does not answer"
     INFRA_FAILED = 26, "the machine failed, shown by evidence, as often as it was tried"
+    KERNEL_INACTIVE = 27, "the canary did not take the path of the kernel that its point expects"
     SERVER_EXITED = 30, "the server ended before it was ready"
     SERVER_NOT_READY = 31, "the server was not ready within its limit"
     SERVER_UNHEALTHY = 32, "/health said 200, and the first completion failed"

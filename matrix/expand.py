@@ -173,13 +173,24 @@ class _Expansion:
             hint = did_you_mean(wanted.name, known) or "this tree has none in kernels/"
             self.report(("kernel", "name"), f"no kernel {wanted.name!r}; {hint}")
             return None
-        variants = tree.variants(self.tree.kernels, wanted.name)
+        try:
+            variants = tree.variants(self.tree.kernels, wanted.name)
+        except HarnessError as error:
+            self.report(("kernel", "name"), error.message)
+            return None
         if variants and wanted.variant not in variants:
             at = ("kernel", "variant") if wanted.variant else ("kernel",)
             self.report(
                 at, f"{wanted.name} has no variant {wanted.variant!r}; name one of {', '.join(variants)}"
             )
         arch = self.cluster.devices.arch if self.cluster else ""
+        there = tree.tiles(self.tree.kernels, wanted.name)
+        if there and self.cluster and self.cluster.devices.kind != "cpu" and arch not in there:
+            self.report(
+                ("kernel", "name"),
+                f"{wanted.name} has tiles for {', '.join(there)}, not for {arch or 'a GPU without a name'}: "
+                f"set devices.arch of {self.recipe.cluster}, or add tiles",
+            )
         found = {"name": wanted.name, "variant": wanted.variant, "expect": wanted.expect}
         return found | {"files": tree.kernel_digest(self.tree.kernels, wanted.name, arch)}
 
@@ -219,7 +230,8 @@ class _Expansion:
         kept_env = {name: value for name, value in sorted(env.items()) if value is not None}
         load = {"isl": workload.isl, "osl": workload.osl, "concurrency": concurrency}
         chat = {"chat_template": True} if self.recipe.client.chat_template else {}
-        parts = key.parts(**self.common, flags=texts, env=kept_env, workload=load | chat, kernel=kernel)
+        hashed = {name: value for name, value in (kernel or {}).items() if name != "expect"}
+        parts = key.parts(**self.common, flags=texts, env=kept_env, workload=load | chat, kernel=hashed)
         if longest < workload.isl + workload.osl:
             need = workload.isl + workload.osl
             self.problems.append(Problem(place, f"max-model-len {longest} is below isl + osl = {need}"))

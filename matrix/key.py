@@ -27,7 +27,7 @@ PARTS = {
     "env_from": "environment that the cluster takes from the node",
     "workload": "isl, osl, concurrency and, where it is used, the chat template",
     "protocol": "the protocol's version and what the recipe changes in it",
-    "kernel": "name, variant, expectation, and hash of the shipped files",
+    "kernel": "name, variant, and hash of the shipped files",
     "vehicle": "the test vehicle's name and hash, where there is one",
     "cluster": "the cluster's name",
     "devices": "model and number of the devices, client cores",

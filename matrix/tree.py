@@ -101,26 +101,42 @@ def vehicles(source: Source) -> list[str]:
 
 
 def variants(source: Source, name: str) -> tuple[str, ...]:
-    """What a kernel's `__init__.py` names as its VARIANTS, a tuple of texts; none where it names none."""
-    text = source.read(f"{package(name)}/__init__.py")
+    """What a kernel's `__init__.py` names as its VARIANTS, a tuple of texts; none where it names none.
+
+    Raises:
+        HarnessError: RECIPE_INVALID for anything else.
+    """
+    path = f"{package(name)}/__init__.py"
+    found: object = ()
     try:
-        for line in ast.parse(text).body:
-            if isinstance(line, ast.Assign) and [ast.unparse(one) for one in line.targets] == ["VARIANTS"]:
-                return tuple(map(str, ast.literal_eval(line.value)))
+        for line in ast.parse(source.read(path)).body:
+            targets = line.targets if isinstance(line, ast.Assign) else [getattr(line, "target", None)]
+            if [one.id for one in targets if isinstance(one, ast.Name)] == ["VARIANTS"]:
+                found = ast.literal_eval(getattr(line, "value", ast.Constant(None)))
     except (SyntaxError, ValueError):
-        return ()
-    return ()
+        found = None
+    if isinstance(found, tuple) and all(isinstance(one, str) for one in found):
+        return found
+    raise HarnessError(
+        Exit.RECIPE_INVALID,
+        f'{path} is not Python, or its VARIANTS is no literal tuple of texts such as ("one", "two")',
+    )
+
+
+def tiles(source: Source, name: str) -> list[str]:
+    """The GPUs that a kernel has tiles for; none where it needs none."""
+    found = [
+        re.fullmatch(rf"{package(name)}/tiles/([\w.-]+)\.json", path) for path in source.files(package(name))
+    ]
+    return sorted(match[1] for match in found if match)
 
 
 def is_shipped(path: str, arch: str) -> bool:
-    """Whether a file of a kernel's folder goes to the node: Python without tests and benchmarks, this GPU's tiles.
-
-    What has no ending counts too, for it may be a link to a folder of code.
-    """
-    name = path.rsplit("/", 1)[-1]
-    if path.startswith("tests/") or re.match(r"bench(_.*)?\.py", name):
+    """Whether a file of a kernel's folder goes to the node: Python without tests and benchmarks, this GPU's tiles."""
+    *folders, name = path.split("/")
+    if "tests" in folders or re.fullmatch(r"(bench.*|test_.*|conftest)\.py", name):
         return False
-    return name.endswith(".py") or (bool(arch) and path == f"tiles/{arch}.json") or "." not in name
+    return name.endswith(".py") or (bool(arch) and path == f"tiles/{arch}.json")
 
 
 @lru_cache(maxsize=256)
@@ -128,4 +144,7 @@ def kernel_digest(source: Source, name: str, arch: str) -> str:
     """Hash of what a kernel ships for one GPU."""
     folder = f"{package(name)}/"
     inside = [path.removeprefix(folder) for path in source.files(folder.rstrip("/"))]
+    for path in inside:
+        if "." not in path.rsplit("/", 1)[-1]:
+            source.read(folder + path)  # a link to a folder of code is refused here
     return key.files_digest({path: source.read(folder + path) for path in inside if is_shipped(path, arch)})

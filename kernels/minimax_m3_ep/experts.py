@@ -31,12 +31,22 @@ def platform() -> str:
     return str(current_platform.device_type)
 
 
+def on_cpu(x: torch.Tensor) -> bool:
+    """Where the reference stands for the kernels."""
+    return bool(x.device.type == "cpu")
+
+
 class Patched:
     """A mixin before a class of vLLM's experts, for the layers that the gate lets through."""
 
     behind: type
     """The class of vLLM's."""
     variant: str
+
+    @staticmethod
+    def _supports_batch_invariance() -> bool:
+        """No: the number of tokens decides the tile, and so the order of sums."""
+        return False
 
     @staticmethod
     def is_supported_config(
@@ -79,13 +89,9 @@ class Patched:
         parts: Any = layer
         values = (parts.w13_weight.data, parts.w2_weight.data)
         scales = (parts.w13_weight_scale.data, parts.w2_weight_scale.data)
-        refused = gate.weights(values, scales)
-        if parts.apply_router_weight_on_input:
-            refused = "the router's weight is applied on the input"
+        refused = gate.weights(values, scales, router_weight_on_input=parts.apply_router_weight_on_input)
         if refused:
-            log.warning("minimax-m3-ep keeps no compressed weights: %s; vLLM widens this layer", refused)
-            MARKER.refuse(self.row, refused)
-            self.layout = None
+            self._refuse(refused)
             return False
         self.compressed = Weights.compressed(self.layout.shape, values[0], scales[0], values[1], scales[1])
         parts.w13_weight_scale.data, parts.w2_weight_scale.data = self.compressed.s1, self.compressed.s2
@@ -113,6 +119,8 @@ class Patched:
         """A step of the layer: here if the gate lets it through, else by vLLM's class."""
         tokens = hidden_states.shape[0]
         refused: str | None = "the layer"
+        if self.layout is not None and self.variant == "mxfp8" and self.compressed is None:
+            self._refuse("its weights were not loaded by the method that keeps them compressed")
         if self.layout is not None:
             lora = getattr(self, "_lora_context", None) is not None
             step = gate.Step(
@@ -125,6 +133,7 @@ class Patched:
                 activation.name,
                 lora,
                 apply_router_weight_on_input,
+                output,
             )
             refused = gate.step(self.layout, step, compressed=self.compressed is not None)
             if refused is None:
@@ -157,9 +166,15 @@ class Patched:
         )
         self.row.fell_back(tokens)
 
+    def _refuse(self, reason: str) -> None:
+        """A layer of the variant `mxfp8` that vLLM computes from now on."""
+        log.warning("minimax-m3-ep keeps no compressed weights: %s; vLLM widens this layer", reason)
+        MARKER.refuse(self.row, reason)
+        self.layout = None
+
     def _warm(self, w1: torch.Tensor, w2: torch.Tensor, step: gate.Step) -> None:
         """Compile at the first step, which vLLM makes to measure its memory: long before a load."""
-        if self.is_warm or step.x.device.type == "cpu" or step.expert_map is None:
+        if self.is_warm or on_cpu(step.x) or step.expert_map is None:
             return
         from . import steps  # noqa: PLC0415 - needs Triton, which a CPU build of vLLM lacks
 
@@ -179,7 +194,7 @@ class Patched:
             return  # vLLM may ask every rank to take part in another's step
         counter = self.row.taken(x.shape[0])
         assert self.layout is not None  # noqa: S101 - the gate looked
-        if x.device.type == "cpu":
+        if on_cpu(x):
             if self.compressed is not None:
                 w1, w2 = self.compressed.widened()
             out.copy_(reference.layer(x, w1, w2, routing, self.layout.shape, exact=False))
@@ -195,11 +210,14 @@ class Counted:
     """A mixin before a class of vLLM's experts that only counts its steps."""
 
     behind: type
+    reason: str
+    """Why, if the layer itself is not it."""
 
     def __init__(self, moe_config: Any, quant_config: Any) -> None:  # noqa: ANN401
         super().__init__(moe_config, quant_config)  # type: ignore[call-arg] # the mixin's other base is vLLM's class
         found = gate.layer(platform(), moe_config)
-        self.row = MARKER.join(torch.device(moe_config.device), str(found))
+        reason = found if isinstance(found, str) else self.reason
+        self.row = MARKER.join(torch.device(moe_config.device), reason)
 
     def apply(self, output: torch.Tensor, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """A step, by vLLM's class."""
@@ -215,6 +233,6 @@ def patched(behind: type, variant: str) -> type:
 
 
 @cache
-def counted(behind: type) -> type:
+def counted(behind: type, reason: str = "vLLM chose another class") -> type:
     """A class of vLLM's that counts its steps."""
-    return type(f"Counted{behind.__name__}", (Counted, behind), {"behind": behind})
+    return type(f"Counted{behind.__name__}", (Counted, behind), {"behind": behind, "reason": reason})

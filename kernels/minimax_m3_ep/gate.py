@@ -86,8 +86,15 @@ def layer(platform: str, config: Any) -> Layout | str:  # noqa: ANN401 - vLLM's 
     return layout
 
 
-def weights(values: tuple[torch.Tensor, ...], scales: tuple[torch.Tensor, ...]) -> str | None:
-    """Why compressed weights cannot be kept: a NaN of E4M3 (0x7f, 0xff), or the E8M0 scale 255, which stands for none."""
+def weights(
+    values: tuple[torch.Tensor, ...], scales: tuple[torch.Tensor, ...], *, router_weight_on_input: bool
+) -> str | None:
+    """Why compressed weights cannot be kept.
+
+    A NaN of E4M3 (0x7f, 0xff); the E8M0 scale 255, which stands for none; steps that could not be computed with them.
+    """
+    if router_weight_on_input:
+        return "the router's weight is applied on the input"
     for experts in values:
         for one in experts:  # one at a time, because the comparison takes memory
             if bool(((one.view(torch.uint8) & 0x7F) == NAN_BYTES[0]).any()):
@@ -111,6 +118,7 @@ class Step:
     """Its name."""
     lora: bool
     router_weight_on_input: bool
+    output: torch.Tensor
 
     @property
     def tokens(self) -> int:
@@ -136,13 +144,20 @@ def step(layout: Layout, step: Step, *, compressed: bool) -> str | None:
         f"activation {step.activation}": step.activation != ACTIVATION,
         "no expert map": mapped is None,
         "the expert map's size": mapped is not None and mapped.shape != (layout.global_experts,),
+        "the expert map's layout": mapped is not None and not _plain(mapped, torch.int32),
         f"activations in {step.x.dtype}": str(step.x.dtype) != DTYPE,
         "activations' shape": step.x.ndim != 2 or step.x.shape[1] != shape.hidden,  # noqa: PLR2004
         "activations that do not lie side by side": step.x.stride(-1) != 1,
-        "routes' shape": step.topk_ids.shape != (step.tokens, shape.top_k),
-        "routes that do not lie side by side": not (
-            step.topk_ids.is_contiguous() and step.topk_weights.is_contiguous()
+        "routes' shape": (step.topk_ids.shape, step.topk_weights.shape) != ((step.tokens, shape.top_k),) * 2,
+        f"routes in {step.topk_ids.dtype}, not side by side or not int32": not _plain(
+            step.topk_ids, torch.int32
         ),
+        f"routes' weights in {step.topk_weights.dtype}, not side by side or not float32": not _plain(
+            step.topk_weights, torch.float32
+        ),
+        "output's layout": step.output.shape != step.x.shape
+        or step.output.dtype != step.x.dtype
+        or step.output.stride(-1) != 1,
         f"weights in {w1.dtype}": (w1.dtype, w2.dtype) != (width, width),
         "weights' shape": (tuple(w1.shape), tuple(w2.shape))
         != (
@@ -152,6 +167,10 @@ def step(layout: Layout, step: Step, *, compressed: bool) -> str | None:
         "weights whose rows do not lie side by side": (w1.stride(-1), w2.stride(-1)) != (1, 1),
     }
     return next((reason for reason, holds in refused.items() if holds), None)
+
+
+def _plain(one: torch.Tensor, dtype: torch.dtype) -> bool:
+    return one.dtype == dtype and one.is_contiguous()
 
 
 def bound(layout: Layout, tokens: int) -> str | None:

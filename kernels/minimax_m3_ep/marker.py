@@ -22,6 +22,8 @@ import torch
 
 FOLDER = "SERVEMATRIX_KERNEL_MARKER"
 POLL_S = 0.2
+SETTLE_S = 3.0
+"""How long layers may differ before the answer says so."""
 EXACT = 1024
 """Numbers of tokens that are counted one by one; above, by the next power of two."""
 SLOTS = EXACT + 1 + 22
@@ -83,25 +85,38 @@ class Marker:
         return all(row.refused != refused for row in self.rows)
 
     def answer(self) -> dict[str, object]:
-        """What was counted so far: for each number of tokens the steps that every layer took, and those that fell back."""
-        taken: dict[int, int] = {}
-        fallback: dict[int, int] = {}
-        own = [row.counts[0] for row in self.rows if row.refused is None]
-        others = [row.counts[1] for row in self.rows if row.counts_fallback]
-        if own:
-            taken = _steps(torch.stack(own).min(dim=0).values)
-        if others:
-            fallback = _steps(torch.stack(others).max(dim=0).values)
+        """What was counted so far, by number of tokens.
+
+        `taken` are the steps that every layer took on this package's path, `taken_most` those that some layer did: they
+        differ where layers part ways, and for a moment within a step, so that they are looked at again.
+        """
+        end = time.monotonic() + SETTLE_S
+        while True:
+            taken, most, fallback = self._counted()
+            if taken == most or time.monotonic() > end:
+                break
+            time.sleep(POLL_S)
         refused = Counter(row.refused for row in self.rows if row.refused is not None)
-        layers = {"gated": len(own), "refused": dict(refused)}
+        layers = {"gated": sum(row.refused is None for row in self.rows), "refused": dict(refused)}
         return {
             "schema": 1,
             "worker": _rank(),
             **self.about,
             "layers": layers,
             "taken": taken,
+            "taken_most": most,
             "fallback": fallback,
         }
+
+    def _counted(self) -> tuple[dict[int, int], dict[int, int], dict[int, int]]:
+        own = [row.counts[0] for row in self.rows if row.refused is None]
+        others = [row.counts[1] for row in self.rows if row.counts_fallback]
+        both = torch.stack(own) if own else None
+        return (
+            _steps(both.min(dim=0).values) if both is not None else {},
+            _steps(both.max(dim=0).values) if both is not None else {},
+            _steps(torch.stack(others).max(dim=0).values) if others else {},
+        )
 
     def listen(self) -> None:
         """Answer requests from now on, unless nobody asks for it or it is done already."""

@@ -46,9 +46,8 @@ def register() -> None:
     backends = unquantized.UnquantizedMoeBackend
     offered = _offer(mxfp8._mxfp8_backend_to_kernel_cls, (Fp8MoeBackend.EMULATION,), variant)  # noqa: SLF001
     compressing = _keep_compressed(ModelOptMxFp8FusedMoE._dequant_mxfp8_weights_to_bf16)  # noqa: SLF001
-    if variant == "compact-bf16":
-        plain = _offer(unquantized.backend_to_kernel_cls, (backends.TRITON, backends.CPU), variant)
-        unquantized.backend_to_kernel_cls = plain
+    plain = _offer(unquantized.backend_to_kernel_cls, (backends.TRITON, backends.CPU), variant, is_bf16=True)
+    unquantized.backend_to_kernel_cls = plain
     mxfp8._mxfp8_backend_to_kernel_cls = offered  # noqa: SLF001
     ModelOptMxFp8FusedMoE._dequant_mxfp8_weights_to_bf16 = compressing  # noqa: SLF001
 
@@ -62,9 +61,12 @@ def _tell_about(variant: str) -> None:
 
 
 def _offer(
-    original: Callable[[Any], list[type]], backends: tuple[Any, ...], variant: str
+    original: Callable[[Any], list[type]], backends: tuple[Any, ...], variant: str, *, is_bf16: bool = False
 ) -> Callable[[Any], list[type]]:
-    """VLLM's list of a backend's experts classes, with this package's before it."""
+    """VLLM's list of a backend's experts classes, with this package's before it.
+
+    Layers that a variant has nothing for are counted all the same, so that none of a model is out of sight.
+    """
 
     @functools.wraps(original)
     def with_ours(backend: Any) -> list[type]:  # noqa: ANN401 - an enumeration of vLLM's
@@ -73,7 +75,11 @@ def _offer(
 
         MARKER.listen()  # this process builds layers: it is a worker
         known = original(backend)
-        return [patched(known[0], variant), counted(known[0]), *known] if backend in backends else known
+        if backend not in backends:
+            return known
+        if is_bf16 and variant == "mxfp8":
+            return [counted(known[0], "its weights are not MXFP8"), *known]
+        return [patched(known[0], variant), counted(known[0]), *known]
 
     setattr(with_ours, _MARK, True)
     return with_ours

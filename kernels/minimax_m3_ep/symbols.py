@@ -51,6 +51,8 @@ NAMES = (
     f"{_MOE}.oracle.unquantized:UnquantizedMoeBackend.CPU",
     f"{_MOE}.oracle.fp8:Fp8MoeBackend.EMULATION",
     f"{_MOE}.activation:MoEActivation.SWIGLUOAI_UNINTERLEAVE",
+    f"{_MOE}.experts.lora_experts_mixin:LoRAExpertsMixin._lora_context",
+    f"{_MOE}.modular_kernel:FusedMoEExperts._supports_batch_invariance",
 )
 FIELDS = {
     f"{_MOE}.config:FusedMoEConfig": (

@@ -2,8 +2,8 @@
 
 The kernel's side of it: each worker looks for the file `request` in the folder that SERVEMATRIX_KERNEL_MARKER names, and
 answers with `answer-<the word in it>-<rank>.json`: `worker`, `kernel`, `variant`, `bound` (the most tokens of a step that
-the kernel takes), `layers` (`gated`, and `refused` by reason), and the steps counted so far on each path by number of
-tokens, `taken` and `fallback`; or an `error`.
+the kernel takes), `layers` (`gated`, and `refused` by reason), and the steps counted so far by number of tokens: `taken`
+(on the kernel's path, by every layer), `taken_most` (by some layer) and `fallback` (on vLLM's); or an `error`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def make(scratch: Path) -> Path:
 
 def workers(point: Point) -> int:
     """How many processes of a server hold a part of the model."""
-    return point.tp * point.pp * point.dp
+    return point.devices
 
 
 def ask(folder: Path, word: str, expected: int) -> list[record.Marker]:
@@ -73,7 +73,7 @@ def judge(kernel: KernelChoice, expected: int, found: list[record.Marker]) -> tu
     """Whether the counts are what the point expects, and what they were.
 
     `taken`: every layer of every worker took the kernel's path, in every step that is not larger than the kernel's bound.
-    `fallback`: no step of any worker took it.
+    `fallback`: every worker counted steps, and none of them was taken by any layer.
     """
     if wrong := _incomplete(kernel, expected, found):
         return False, wrong
@@ -81,27 +81,45 @@ def judge(kernel: KernelChoice, expected: int, found: list[record.Marker]) -> tu
     taken, fallback = sum(least.taken.values()), sum(least.fallback.values())
     words = f"taken in {taken} of {taken + fallback} steps{_sizes(least.taken)} on each of {expected} workers"
     if kernel.expect == "fallback":
-        most = max(sum(one.taken.values()) for one in found)
-        words = f"taken in {most} steps, and `expect: fallback` wants none" if most else words
-        return most == 0, words
-    refused = next((reason for one in found for reason in one.layers.refused), None)
-    missed = {tokens: n for one in found for tokens, n in one.fallback.items() if tokens <= (one.bound or 0)}
-    if taken == 0:
-        why = f" ({refused})" if refused else ""
-        words = f"never taken{why}; {fallback} steps{_sizes(least.fallback)} fell back"
-    elif refused:
-        words += f"; but some layers never: {refused}"
-    elif missed:
-        words += f"; but {sum(missed.values())} steps within the bound{_sizes(missed)} fell back"
-    return taken > 0 and not refused and not missed, words
+        most = max(sum(one.taken_most.values()) for one in found)
+        if most:
+            return False, f"taken in {most} steps, and `expect: fallback` wants none"
+        silent = any(not one.fallback for one in found)
+        return (
+            not silent,
+            f"{words}; a worker counted no step at all, which proves nothing" if silent else words,
+        )
+    if wrong := _not_taken(found):
+        why = next((f" ({reason})" for one in found for reason in one.layers.refused), "")
+        words = words if taken else f"never taken{why}; {fallback} steps{_sizes(least.fallback)} fell back"
+        return False, f"{words}; {wrong}" if taken else words
+    return True, words
+
+
+def _not_taken(found: list[record.Marker]) -> str | None:
+    """Why it is not so that every layer of every worker took the path in every step up to the bound, and in at least one."""
+    for one in found:
+        if not one.taken:
+            return "a worker never took it"
+        if one.layers.refused:
+            return f"but some layers never: {next(iter(one.layers.refused))}"
+        if one.bound is None or not one.layers.gated:
+            return "but the kernel's answer names no bound, or no layers, and so proves nothing"
+        if one.taken != one.taken_most:
+            apart = {n: one.taken_most[n] - one.taken.get(n, 0) for n in one.taken_most}
+            return f"but in {sum(apart.values())} steps some layers did not take it"
+        missed = {tokens: n for tokens, n in one.fallback.items() if tokens <= one.bound}
+        if missed:
+            return f"but {sum(missed.values())} steps within the bound{_sizes(missed)} fell back"
+    return None
 
 
 def _incomplete(kernel: KernelChoice, expected: int, found: list[record.Marker]) -> str | None:
     """Why the answers prove nothing."""
     if wrong := next((one.error for one in found if one.error), None):
         return f"a worker could not tell: {wrong}"
-    if len({one.worker for one in found}) != expected:
-        return f"{len(found)} of {expected} workers answered; was the kernel loaded? The server's log says"
+    if (there := len({one.worker for one in found})) != expected:
+        return f"{there} of {expected} workers answered; was the kernel loaded? The server's log says"
     for one in found:
         if (one.kernel, one.variant) != (kernel.name, kernel.variant):
             return (

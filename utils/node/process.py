@@ -90,6 +90,7 @@ def start(
 
     return subprocess.Popen(
         list(command),
+        cwd=env.get("HOME"),  # not ours: `python -m`, which vLLM starts, imports from there first
         env=env,
         stdin=stdin,
         stdout=log if stdout is None else stdout,

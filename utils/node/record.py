@@ -125,7 +125,11 @@ class Marker(Value):
     """The most tokens of a step that the kernel takes."""
     layers: Layers = Layers()
     taken: dict[int, int] = {}
+    """Steps that every layer took on the kernel's path."""
+    taken_most: dict[int, int] = {}
+    """Steps that some layer did: the same, unless layers part ways."""
     fallback: dict[int, int] = {}
+    """Steps on vLLM's path."""
     error: str | None = None
 
     def since(self, before: Marker | None) -> Marker:
@@ -138,6 +142,7 @@ class Marker(Value):
             }
             for path, now, earlier in (
                 ("taken", self.taken, before.taken),
+                ("taken_most", self.taken_most, before.taken_most),
                 ("fallback", self.fallback, before.fallback),
             )
         }

@@ -230,6 +230,8 @@ class _Run:
                 "facts": {"failed": failed} | headline(written),
             }
         )
+        if self.spec.canary and any(gate.startswith("kernel_path: ") for gate in failed):
+            return Exit.KERNEL_INACTIVE  # nor would the runs take it: the job ends here
         return Exit.OK if written.status == "measured" else Exit.GATE_FAILED
 
     def _fail(self, point: Point, error: RunFailed, *, quiet: bool = False) -> None:

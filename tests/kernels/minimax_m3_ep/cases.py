@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -99,8 +99,10 @@ def routes(kind: str, tokens: int, generator: torch.Generator, shape: Shape) -> 
     return torch.tensor([5, 9, 5, 4], dtype=torch.int32).repeat(tokens, 1)
 
 
-def make(tokens: int, *, kind: str = "random", seed: int = 0, pad: int = 0, shape: Shape = SMALL) -> Case:
-    """A case; `pad` columns of poison stand behind each row of the BF16 weights."""
+def make(
+    tokens: int, *, kind: str = "random", seed: int = 0, pad: int = 0, shape: Shape = SMALL, large: int = 0
+) -> Case:
+    """A case; `pad` columns of poison stand behind each row of the weights, `large` is one scale byte of each expert's products."""
     generator = torch.Generator().manual_seed(seed)
     expert_map = torch.full((GLOBAL,), -1, dtype=torch.int32)
     expert_map[4 : 4 + shape.experts] = torch.arange(shape.experts, dtype=torch.int32)
@@ -114,6 +116,9 @@ def make(tokens: int, *, kind: str = "random", seed: int = 0, pad: int = 0, shap
     s2 = torch.randint(
         116, 122, (*w2.shape[:2], shape.intermediate // GROUP), generator=generator, dtype=torch.uint8
     )
+    if large:
+        s1[:, 3, 1], s2[:, 5, 2] = large, large
+    compressed = Weights.compressed(shape, w1, s1, w2, s2)
     return Case(
         shape,
         torch.randn(tokens, shape.hidden, generator=generator).bfloat16(),
@@ -123,12 +128,13 @@ def make(tokens: int, *, kind: str = "random", seed: int = 0, pad: int = 0, shap
             expert_map,
         ),
         Weights(shape, _padded(reference.widen(w1, s1), pad), _padded(reference.widen(w2, s2), pad)),
-        Weights.compressed(shape, w1, s1, w2, s2),
+        replace(compressed, w1=_padded(compressed.w1, pad), w2=_padded(compressed.w2, pad)),
     )
 
 
 def _padded(weights: torch.Tensor, pad: int) -> torch.Tensor:
     """The same values in rows that are longer, as ROCm pads them."""
-    held = torch.full((*weights.shape[:-1], weights.shape[-1] + pad), float("nan"), dtype=weights.dtype)
+    poison = 255 if weights.dtype == torch.uint8 else float("nan")
+    held = torch.full((*weights.shape[:-1], weights.shape[-1] + pad), poison, dtype=weights.dtype)
     held[..., : weights.shape[-1]] = weights
     return held[..., : weights.shape[-1]]

@@ -12,11 +12,12 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from kernels.minimax_m3_ep import VARIANTS, tiles
+from kernels.minimax_m3_ep import VARIANTS, layer, tiles
 from kernels.minimax_m3_ep.activation import combine, swiglu
 from kernels.minimax_m3_ep.align import compact
 from kernels.minimax_m3_ep.gemm import grouped
-from kernels.minimax_m3_ep.shapes import GROUP, MINIMAX_M3
+from kernels.minimax_m3_ep.shapes import MINIMAX_M3
+from kernels.minimax_m3_ep.weights import together_of
 
 TARGET = GPUTarget("hip", "gfx942", 64)
 POINTERS = {
@@ -75,20 +76,23 @@ def compiled(
 
 
 def products(variant: str, tile: tiles.Tile) -> list[Compiled]:
-    """Both products of a tile."""
+    """Both products of a tile, also with the large scales of a compressed layer."""
     found = []
     for which, gemm in (("first", tile.first), ("second", tile.second)):
         k = MINIMAX_M3.hidden if which == "first" else MINIMAX_M3.intermediate
-        constants = {
-            "FIRST": which == "first", "DIRECT": tile.direct, "MXFP8": variant == "mxfp8", "WIDE": False, "PTX": False,
-            "SWAP": gemm.swap, "BLOCK_M": tile.block_m, "BLOCK_N": gemm.block_n, "BLOCK_K": gemm.block_k,
-            "STEPS": k // gemm.block_k // gemm.split, "SPLIT": gemm.split, "SCALES": 8 if k // GROUP % 8 == 0 else 4,
-            "STAGES": gemm.stages, "PDL": False, "EMULATE": False,
-        }  # fmt: skip
-        name = f"{variant} {tile.tokens} {which}"
-        weights = "u8" if variant == "mxfp8" else "bf16"
-        out = "bf16" if gemm.split == 1 else "fp32"
-        found.append(compiled(name, grouped, constants, gemm.warps, gemm.stages, weights=weights, out=out))
+        for wide in (False, True)[: 2 if variant == "mxfp8" else 1]:
+            constants = {
+                "FIRST": which == "first", "FUSED": which == "first" and tile.fused, "MXFP8": variant == "mxfp8", "WIDE": wide,
+                "PTX": False, "SWAP": gemm.swap, "BLOCK_M": tile.block_m, "BLOCK_N": gemm.block_n, "BLOCK_K": gemm.block_k,
+                "STEPS": k // gemm.block_k // gemm.split, "SPLIT": gemm.split, "SCALES": together_of(k),
+                "STAGES": gemm.stages, "PREFETCH": gemm.prefetch, "PDL": False, "EMULATE": False,
+            }  # fmt: skip
+            name = f"{variant} {tile.tokens}{' wide' if wide else ''} {which}"
+            weights = "u8" if variant == "mxfp8" else "bf16"
+            out = "bf16" if gemm.split == 1 else "fp32"
+            found.append(
+                compiled(name, grouped, constants, gemm.warps, gemm.stages, weights=weights, out=out)
+            )
     return found
 
 
@@ -96,17 +100,12 @@ def others(variant: str, tile: tiles.Tile) -> list[Compiled]:
     """The launches between and around."""
     common = {"PDL": False, "EMULATE": False}
     name = f"{variant} {tile.tokens}"
-    one = tile.tokens <= 1024
-    sort = {"BLOCK_M": tile.block_m, "CHUNK": 1024 if one else 4096, "ONE": one, "EXPERTS": 16, "PDL": False}
-    act = {
-        "DIRECT": tile.direct,
-        "BLOCK_M": tile.block_m,
-        "ROWS": tile.swiglu_rows,
-        "COLUMNS": tile.swiglu_columns,
-    }
+    sort = layer.sort_constants(MINIMAX_M3, tile)
+    warps = sort.pop("num_warps")
+    act = {"BLOCK_M": tile.block_m, "ROWS": tile.swiglu_rows, "COLUMNS": tile.swiglu_columns}
     add = {"TOP_K": MINIMAX_M3.top_k, "COLUMNS": tile.combine_columns, "SPLIT": tile.second.split}
     return [
-        compiled(f"{name} compact", compact, sort, 4 if one else 16, 2),
+        compiled(f"{name} compact", compact, sort | {"PDL": False}, warps, 2),
         compiled(f"{name} swiglu", swiglu, act | common | {"SPLIT": tile.first.split}, 4, 2),
         compiled(f"{name} combine", combine, add | common, 4, 2),
     ]

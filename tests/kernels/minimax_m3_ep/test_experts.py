@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from kernels.minimax_m3_ep import reference
+from kernels.minimax_m3_ep import experts as experts_module
+from kernels.minimax_m3_ep import layer, marker, reference, steps, tiles
 from kernels.minimax_m3_ep.experts import counted, patched
 from kernels.minimax_m3_ep.marker import MARKER
 from kernels.minimax_m3_ep.routing import Routing
@@ -80,7 +83,9 @@ def test_paths_and_their_counts():
     found = MARKER.answer()
     assert found["taken"] == {1: 1, 64: 2}
     assert found["fallback"] == {65: 1, 2048: 1}
+    assert found["taken_most"] == found["taken"]
     assert found["layers"] == {"gated": 1, "refused": {}}
+    assert found["bound"] == 64
 
 
 @pytest.mark.parametrize("changes", [{"apply_router_weight_on_input": True}, {"expert_map": None}])
@@ -92,12 +97,53 @@ def test_what_the_gate_refuses_is_vllms(changes):
     assert (MARKER.answer()["taken"], MARKER.answer()["fallback"]) == ({}, {3: 1})
 
 
-def test_a_layer_that_never_takes_the_path_shows():
-    """Of the counts on this package's path the layer with the fewest speaks; vLLM's path counts each step once."""
+def test_lora_steps_are_vllms():
+    """On layers that are not compressed, where vLLM sets a context for a step."""
+    one = patched(Stock, "compact-bf16")(fakes.tiny(), None)
+    one._lora_context = object()
+    out, _ = apply(one, 3, *weights())
+    assert bool((out == 7.0).all())
+
+
+def test_weights_that_were_not_compressed_are_vllms():
+    """Of the variant `mxfp8`, whatever loaded them: the marker names the reason."""
+    one = patched(Stock, "mxfp8")(fakes.tiny(), None)
+    out, _ = apply(one, 3, *weights())
+    assert bool((out == 7.0).all())
+    found = MARKER.answer()
+    reason = "its weights were not loaded by the method that keeps them compressed"
+    assert (found["taken"], found["fallback"], found["layers"]) == (
+        {},
+        {3: 1},
+        {"gated": 0, "refused": {reason: 1}},
+    )
+
+
+def test_the_gpus_code_between_apply_and_the_kernels(monkeypatch):
+    """As on a GPU, but interpreted: every tile is compiled at the first step, then each step takes its own."""
+    tile = cases.TILES["plain"]
+    known = tiles.Tiles("gfx942", "here", (dataclasses.replace(tile, tokens=64),))
+    monkeypatch.setattr(tiles, "load", lambda *_: known)
+    monkeypatch.setattr(layer, "forward", functools.partial(layer.forward, emulate=True))
+    monkeypatch.setattr(experts_module, "on_cpu", lambda _: False)
+    monkeypatch.setattr(steps, "_warm", set())
+    one = patched(Stock, "compact-bf16")(fakes.tiny(), None)
+    assert not steps._warm
+    for tokens in (5, 16):
+        out, wanted = apply(one, tokens, *weights())
+        assert cases.error(out, wanted) < 1e-2, tokens
+    assert steps._warm == {("cpu", "compact-bf16", False)}
+    assert MARKER.answer()["taken"] == {5: 1, 16: 1}
+
+
+def test_a_layer_that_never_takes_the_path_shows(monkeypatch):
+    """Of the counts on this package's path the layer with the fewest speaks, and the one with the most; vLLM's path counts each step once."""
+    monkeypatch.setattr(marker, "SETTLE_S", 0.0)
     good, idle = (patched(Stock, "compact-bf16")(fakes.tiny(), None) for _ in range(2))
     for _ in range(3):
         apply(good, 5, *weights())
     assert MARKER.answer()["taken"] == {}
+    assert MARKER.answer()["taken_most"] == {5: 3}
     apply(idle, 5, *weights())
     assert MARKER.answer()["taken"] == {5: 1}
     for one in (good, idle):
@@ -172,20 +218,20 @@ def tensors_of(*roots):
 
 def test_compressed_weights_are_the_only_ones(monkeypatch):
     """VLLM's own loading leaves the checkpoint's bytes where they were, scales laid anew, and nothing in BF16."""
-    layer = Layer()
-    made = method(monkeypatch, layer)
-    where = layer.w13_weight.data_ptr(), layer.w2_weight.data_ptr()
-    given = sum(one.numel() * one.element_size() for one in layer.parameters())
-    widened = {name: reference.widen(layer.get_parameter(f"{name}_weight"), layer.get_parameter(f"{name}_weight_scale")) for name in ("w13", "w2")}  # fmt: skip
-    made.process_weights_after_loading(layer)
-    assert (layer.w13_weight.data_ptr(), layer.w2_weight.data_ptr()) == where
-    kept = {one.data_ptr(): one for one in tensors_of(layer, made) if one.numel() > 1000}
+    parts = Layer()
+    made = method(monkeypatch, parts)
+    where = parts.w13_weight.data_ptr(), parts.w2_weight.data_ptr()
+    given = sum(one.numel() * one.element_size() for one in parts.parameters())
+    widened = {name: reference.widen(parts.get_parameter(f"{name}_weight"), parts.get_parameter(f"{name}_weight_scale")) for name in ("w13", "w2")}  # fmt: skip
+    made.process_weights_after_loading(parts)
+    assert (parts.w13_weight.data_ptr(), parts.w2_weight.data_ptr()) == where
+    kept = {one.data_ptr(): one for one in tensors_of(parts, made) if one.numel() > 1000}
     kept.pop(MARKER.rows[0].counts.data_ptr())
     assert {one.dtype for one in kept.values()} <= {torch.float8_e4m3fn, torch.uint8}
     assert sum(one.numel() * one.element_size() for one in kept.values()) == given
     experts = made.moe_kernel.fused_experts
     for tokens in (0, 3, 64, 65, 300):
-        out, (x, routes) = apply(experts, tokens, layer.w13_weight, layer.w2_weight)
+        out, (x, routes) = apply(experts, tokens, parts.w13_weight, parts.w2_weight)
         wanted = reference.layer(x, widened["w13"], widened["w2"], routes, TINY, exact=False)
         assert torch.equal(out, wanted), tokens
     assert MARKER.answer()["taken"] == {3: 1, 64: 1, 65: 1, 300: 1}
@@ -194,25 +240,25 @@ def test_compressed_weights_are_the_only_ones(monkeypatch):
 
 def test_no_call_falls_through_once_compressed(monkeypatch):
     """What cannot be computed is an error, never a product with bytes that vLLM takes for something else."""
-    layer = Layer()
-    made = method(monkeypatch, layer)
-    made.process_weights_after_loading(layer)
+    parts = Layer()
+    made = method(monkeypatch, parts)
+    made.process_weights_after_loading(parts)
     made.moe_kernel.fused_experts.set_lora_context(object())
     with pytest.raises(RuntimeError, match="a step that it cannot do: LoRA"):
-        apply(made.moe_kernel.fused_experts, 3, layer.w13_weight, layer.w2_weight)
+        apply(made.moe_kernel.fused_experts, 3, parts.w13_weight, parts.w2_weight)
 
 
 @pytest.mark.parametrize("what", ["nan", "scale 255", "router's weight on input", "other variant"])
 def test_what_is_refused_at_load_is_widened_by_vllm(monkeypatch, what):
     """A NaN, the scale 255, or a router's weight on the input: the layer is vLLM's, in BF16, and says so."""
-    layer = Layer()
-    made = method(monkeypatch, layer, "compact-bf16" if what == "other variant" else "mxfp8")
+    parts = Layer()
+    made = method(monkeypatch, parts, "compact-bf16" if what == "other variant" else "mxfp8")
     if what == "nan":
-        layer.w2_weight.data.view(torch.uint8)[3, 5, 7] = 0x7F
+        parts.w2_weight.data.view(torch.uint8)[3, 5, 7] = 0x7F
     elif what == "scale 255":
-        layer.w13_weight_scale.data[0, 0, 0] = 255
-    layer.apply_router_weight_on_input = what == "router's weight on input"
-    made.process_weights_after_loading(layer)
-    assert (layer.w13_weight.dtype, layer.w2_weight.dtype) == (torch.bfloat16, torch.bfloat16)
+        parts.w13_weight_scale.data[0, 0, 0] = 255
+    parts.apply_router_weight_on_input = what == "router's weight on input"
+    made.process_weights_after_loading(parts)
+    assert (parts.w13_weight.dtype, parts.w2_weight.dtype) == (torch.bfloat16, torch.bfloat16)
     reasons = [row.refused for row in MARKER.rows]
     assert (reasons == [None]) == (what == "other variant")

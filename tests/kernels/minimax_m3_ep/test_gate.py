@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import pytest
@@ -132,6 +133,7 @@ def step(tokens=3, **changes):
         activation="SWIGLUOAI_UNINTERLEAVE",
         lora=False,
         router_weight_on_input=False,
+        output=torch.zeros(tokens, shape.hidden, dtype=torch.bfloat16),
     )
     return dataclasses.replace(usual, **changes)
 
@@ -145,8 +147,18 @@ REFUSED: dict[str, Any] = {
     "activations in torch.float16": {"x": torch.zeros(3, 128, dtype=torch.float16)},
     "activations' shape": {"x": torch.zeros(3, 64, dtype=torch.bfloat16)},
     "activations that do not lie side by side": {"x": torch.zeros(128, 3, dtype=torch.bfloat16).T},
+    "the expert map's layout": {"expert_map": torch.zeros(16, dtype=torch.int32)[::2]},
     "routes' shape": {"topk_ids": torch.zeros(3, 3, dtype=torch.int32)},
-    "routes that do not lie side by side": {"topk_ids": torch.zeros(2, 3, dtype=torch.int32).T},
+    "routes in torch.int32, not side by side or not int32": {
+        "topk_ids": torch.zeros(2, 3, dtype=torch.int32).T
+    },
+    "routes in torch.int64, not side by side or not int32": {
+        "topk_ids": torch.zeros(3, 2, dtype=torch.int64)
+    },
+    "routes' weights in torch.bfloat16, not side by side or not float32": {
+        "topk_weights": torch.zeros(3, 2, dtype=torch.bfloat16)
+    },
+    "output's layout": {"output": torch.zeros(3, 128)},
     "weights in torch.float32": {"w1": torch.zeros(4, 128, 128)},
     "weights' shape": {"w2": torch.zeros(4, 64, 128, dtype=torch.bfloat16)},
     "weights whose rows do not lie side by side": {
@@ -178,12 +190,20 @@ def test_the_bound():
 
 def test_no_numbers_in_weights():
     """Both NaNs of E4M3, and the scale 255."""
+    held = functools.partial(gate.weights, router_weight_on_input=False)
     good = torch.tensor([[0x00, 0x7E, 0x80, 0xFE]], dtype=torch.uint8)
     scales = torch.tensor([[0, 254]], dtype=torch.uint8)
-    assert gate.weights((good, good), (scales, scales)) is None
+    assert held((good, good), (scales, scales)) is None
     for nan in (0x7F, 0xFF):
         bad = good.clone()
         bad[0, 2] = nan
-        assert gate.weights((good, bad), (scales, scales)) == "weights: one is NaN"
-        assert gate.weights((bad.view(torch.float8_e4m3fn), good), (scales, scales)) == "weights: one is NaN"
-    assert "255" in str(gate.weights((good, good), (scales, torch.tensor([[255]], dtype=torch.uint8))))
+        assert held((good, bad), (scales, scales)) == "weights: one is NaN"
+        assert held((bad.view(torch.float8_e4m3fn), good), (scales, scales)) == "weights: one is NaN"
+    assert "255" in str(held((good, good), (scales, torch.tensor([[255]], dtype=torch.uint8))))
+
+
+@pytest.mark.usefixtures("gfx942")
+def test_batch_invariance_is_not_promised(monkeypatch):
+    """The tile depends on the number of tokens, so that vLLM's own class is taken where invariance is asked for."""
+    monkeypatch.setenv("VLLM_BATCH_INVARIANT", "1")
+    assert plain(fakes.config()) == "CountedTritonExperts"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 
-from kernels.minimax_m3_ep.weights import Weights
+from kernels.minimax_m3_ep.weights import LARGEST_NARROW, Weights
 from tests.kernels.minimax_m3_ep import cases
 from tests.kernels.minimax_m3_ep.cases import TILES, Case, error, make
 
@@ -31,12 +33,13 @@ def test_numbers_of_tokens_around_a_block(variant: str, tokens: int) -> None:
     held(make(tokens, seed=tokens), variant)
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize(
     ("tokens", "tile"), [(216, "plain"), (255, "high"), (256, "swapped"), (257, "high"), (4096, "high")]
 )
-def test_numbers_of_tokens_of_real_steps(tokens: int, tile: str) -> None:
+def test_numbers_of_tokens_of_real_steps(variant: str, tokens: int, tile: str) -> None:
     """A full decode step, the bound and its neighbours, a prompt; the sort in one chunk, and in several."""
-    held(make(tokens, seed=tokens), "mxfp8", tile)
+    held(make(tokens, seed=tokens), variant, tile)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -69,14 +72,29 @@ def test_all_remote_gives_zeros() -> None:
 def test_no_token_launches_nothing() -> None:
     """Nor does it count."""
     case = make(0)
-    out, counted = case.run(case.bf16, TILES["plain"])
-    assert out.shape == (0, case.shape.hidden)
-    assert counted == 0
+    for variant, tile in itertools.product(VARIANTS, TILES):
+        out, counted = case.run(weights(case, variant), TILES[tile])
+        assert out.shape == (0, case.shape.hidden)
+        assert counted == 0
 
 
-def test_padded_weights_are_read_by_their_strides() -> None:
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("tile", ["plain", "direct", "fused"])
+def test_padded_weights_are_read_by_their_strides(variant: str, tile: str) -> None:
     """What stands behind a row is not the next one."""
-    held(make(17, pad=16), "bf16")
+    held(make(17, pad=16), variant, tile)
+
+
+@pytest.mark.filterwarnings(
+    "ignore:overflow encountered in exp:RuntimeWarning"
+)  # NumPy says so; infinity is what SwiGLU wants
+@pytest.mark.parametrize("tile", ["plain", "direct", "fused, swapped"])
+@pytest.mark.parametrize("large", [LARGEST_NARROW, LARGEST_NARROW + 1, 140])
+def test_large_scales_take_two_multiplications(tile: str, large: int) -> None:
+    """The largest scale of a layer decides; a wrong choice would be no number at all."""
+    case = make(9, seed=4, large=large)
+    assert case.mxfp8.wide == (large > LARGEST_NARROW)
+    held(case, "mxfp8", tile)
 
 
 def test_both_variants_compute_the_same_products() -> None:

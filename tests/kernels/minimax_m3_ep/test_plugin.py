@@ -18,8 +18,8 @@ def untouched():
     from vllm.model_executor.layers.fused_moe.oracle import mxfp8, unquantized
     from vllm.model_executor.layers.quantization.modelopt import ModelOptMxFp8FusedMoE
 
-    of = unquantized.backend_to_kernel_cls, mxfp8._mxfp8_backend_to_kernel_cls, ModelOptMxFp8FusedMoE._dequant_mxfp8_weights_to_bf16  # fmt: skip
-    return [hasattr(one, "_minimax_m3_ep") for one in of] == [False] * 3
+    of = (unquantized, "backend_to_kernel_cls"), (mxfp8, "_mxfp8_backend_to_kernel_cls"), (ModelOptMxFp8FusedMoE, "_dequant_mxfp8_weights_to_bf16")  # fmt: skip
+    return not any(hasattr(getattr(where, name, None), "_minimax_m3_ep") for where, name in of)
 
 
 def test_twice_is_once(monkeypatch):
@@ -39,13 +39,24 @@ def test_twice_is_once(monkeypatch):
     ]
 
 
-def test_mxfp8_leaves_bf16_checkpoints_alone(monkeypatch):
-    """Its weights are the checkpoint's bytes; there are none to keep in a BF16 one."""
+def test_mxfp8_counts_bf16_layers_and_computes_none(monkeypatch):
+    """Its weights are the checkpoint's bytes; a layer that has none is vLLM's, and is not out of sight."""
     from vllm.model_executor.layers.fused_moe.oracle import unquantized
 
     fakes.load(monkeypatch, "mxfp8")
     found = unquantized.backend_to_kernel_cls(unquantized.UnquantizedMoeBackend.TRITON)
-    assert [one.__name__ for one in found] == ["TritonExperts"]
+    assert [one.__name__ for one in found] == ["CountedTritonExperts", "TritonExperts"]
+    assert found[0].reason == "its weights are not MXFP8"
+
+
+@pytest.mark.parametrize("backend", ["TRITON", "CPU"])
+def test_it_is_offered_on_both_platforms(monkeypatch, backend):
+    """On a GPU before Triton's experts, on a CPU before those of the CPU."""
+    from vllm.model_executor.layers.fused_moe.oracle import unquantized
+
+    fakes.load(monkeypatch, "compact-bf16")
+    found = unquantized.backend_to_kernel_cls(unquantized.UnquantizedMoeBackend[backend])
+    assert found[0].__name__.startswith("MiniMaxM3Ep")
 
 
 @pytest.mark.parametrize("version", ["0.31.0", "0.32.1", "0.32.0rc1", "0.33.0.dev12+gabc"])
@@ -86,16 +97,21 @@ def _without_a_field(monkeypatch):
     return "FusedMoEConfig has no top_of_the_world"
 
 
-@pytest.mark.parametrize("change", [_changed_parameters, _moved, _without_a_field])
+def _without_a_name(monkeypatch):
+    from vllm.model_executor.layers.fused_moe.experts.lora_experts_mixin import LoRAExpertsMixin
+
+    monkeypatch.delattr(LoRAExpertsMixin, "_lora_context")
+    return "it has no .*LoRAExpertsMixin._lora_context"
+
+
+@pytest.mark.parametrize("change", [_changed_parameters, _moved, _without_a_field, _without_a_name])
 def test_a_changed_symbol_is_refused(monkeypatch, change):
     """The first difference is named; what was found before it is not patched."""
     words = change(monkeypatch)
     monkeypatch.setenv(plugin.VARIANT, "compact-bf16")
     with pytest.raises(RuntimeError, match=words):
         plugin.register()
-    from vllm.model_executor.layers.fused_moe.oracle import unquantized
-
-    assert not hasattr(unquantized.backend_to_kernel_cls, "_minimax_m3_ep")
+    assert untouched()
 
 
 def test_an_unknown_variant_is_refused(monkeypatch):
@@ -125,7 +141,7 @@ def test_it_answers_whoever_asks(monkeypatch, tmp_path):
     row.taken(16).add_(1)
     (tmp_path / "request").write_text("before\n")
     assert _read(tmp_path / "answer-before-0.json") == {
-        "schema": 1, "worker": 0, "kernel": "minimax-m3-ep", "layers": {"gated": 1, "refused": {}}, "taken": {"16": 1}, "fallback": {},
+        "schema": 1, "worker": 0, "kernel": "minimax-m3-ep", "layers": {"gated": 1, "refused": {}}, "taken": {"16": 1}, "taken_most": {"16": 1}, "fallback": {},
     }  # fmt: skip
     row.taken(16).add_(1)
     (tmp_path / "request").write_text("after\n")

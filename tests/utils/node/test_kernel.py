@@ -132,23 +132,34 @@ def test_what_is_not_there_is_named(job: Job, tree: Path, cli: Any, line: str, w
 def answer(worker: int, **changes: Any) -> Marker:
     """A worker whose layers take the kernel's path up to 64 tokens."""
     usual = {"worker": worker, "kernel": "fast-moe", "variant": "one", "bound": 64, "layers": Layers(gated=3)}
-    return Marker(**usual | {"taken": {1: 90, 4: 5}, "fallback": {100: 5}} | changes)
+    taken = {"taken": {1: 90, 4: 5}, "taken_most": {1: 90, 4: 5}}
+    return Marker(**usual | taken | {"fallback": {100: 5}} | changes)
 
 
-REFUSED = {"taken": {}, "fallback": {1: 95, 100: 5}, "layers": Layers(refused={"experts: 4, wanted 8": 3})}
+REFUSED = {
+    "taken": {},
+    "taken_most": {},
+    "fallback": {1: 95, 100: 5},
+    "layers": Layers(refused={"experts: 4, wanted 8": 3}),
+}
 CASES: dict[str, tuple[str, list[Marker], bool, str]] = {
     "taken": ("taken", [answer(0), answer(1)], True, "taken in 95 of 100 steps of 1 to 4 tokens on each of 2 workers"),
     "never taken": ("taken", [answer(0, **REFUSED), answer(1, **REFUSED)], False, "never taken (experts: 4, wanted 8); 100 steps"),
     "one worker never took it": ("taken", [answer(0), answer(1, taken={})], False, "never taken; 5 steps of 100 tokens fell back"),
     "a small step fell back": ("taken", [answer(0), answer(1, fallback={64: 1})], False, "1 steps within the bound of 64 tokens fell back"),
     "a layer never": ("taken", [answer(0), answer(1, layers=Layers(gated=2, refused={"NaN": 1}))], False, "some layers never: NaN"),
+    "one layer fell back at times": ("taken", [answer(0), answer(1, taken={1: 2, 4: 5})], False, "in 88 steps some layers did not"),
+    "no bound": ("taken", [answer(0), answer(1, bound=None)], False, "names no bound"),
+    "no layers": ("taken", [answer(0), answer(1, layers=Layers())], False, "no layers"),
     "a worker is missing": ("taken", [answer(0)], False, "1 of 2 workers answered"),
-    "the same worker twice": ("taken", [answer(0), answer(0)], False, "of 2 workers answered"),
+    "the same worker twice": ("taken", [answer(0), answer(0)], False, "1 of 2 workers answered"),
     "nobody answered": ("fallback", [], False, "0 of 2 workers answered"),
     "a worker could not tell": ("taken", [answer(0), answer(1, error="boom")], False, "could not tell: boom"),
     "another kernel": ("taken", [answer(0), answer(1, kernel="slow-moe")], False, "slow-moe in variant 'one' answered"),
     "another variant": ("fallback", [answer(0), answer(1, variant="two")], False, "not fast-moe in 'one'"),
     "fallback": ("fallback", [answer(0, **REFUSED), answer(1, **REFUSED)], True, "taken in 0 of 100 steps"),
+    "fallback, but one layer took it": ("fallback", [answer(0, **REFUSED), answer(1, taken={})], False, "taken in 95 steps"),
+    "fallback, but nothing was counted": ("fallback", [answer(0, **REFUSED), answer(1, **REFUSED | {"fallback": {}})], False, "counted no step at all"),
     "fallback, but taken": ("fallback", [answer(0, **REFUSED), answer(1)], False, "taken in 95 steps, and `expect: fallback` wants none"),
 }  # fmt: skip
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from matrix.errors import Exit
+from matrix.plan import KernelChoice
 from tests.conftest import ROOT, Cli
-from utils.node import record
+from utils.node import marker, record
 
 pytestmark = pytest.mark.real
 NAME = "minimaxm3-tiny-cpu-vllm"
@@ -35,6 +36,13 @@ def measured(cli: Cli, root: Path, out: Path, status: Exit) -> record.Record:
     return record.read(path)
 
 
+def judged(found: record.Record, expect: str) -> tuple[bool, bool]:
+    """What the gate says of these very counts under another expectation; whether it has words for it."""
+    choice = KernelChoice(name="minimax-m3-ep", variant="compact-bf16", expect=expect, files="")
+    passed, words = marker.judge(choice, 2, found.marker)
+    return passed, bool(words)
+
+
 def path_gate(found: record.Record) -> record.Gate:
     return next(gate for gate in found.gates if gate.name == "kernel_path")
 
@@ -52,7 +60,10 @@ def test_expert_parallel_takes_the_kernels_path(cli: Cli, tmp_path: Path) -> Non
         assert sum(one.taken.values()) >= found.counts.output_tokens / 2 - found.counts.requests
         assert one.fallback
         assert min(one.fallback) > 64
+        assert one.taken_most == one.taken
+        assert one.bound == 64
     assert found.marker[0].taken == found.marker[1].taken
+    assert judged(found, "fallback") == (False, True), "EP points that were to fall back are invalid"
 
 
 def test_without_expert_parallelism_a_claim_to_take_it_is_invalid(cli: Cli, tmp_path: Path) -> None:
@@ -62,4 +73,5 @@ def test_without_expert_parallelism_a_claim_to_take_it_is_invalid(cli: Cli, tmp_
     assert found.status == "invalid"
     assert not path_gate(found).passed
     assert path_gate(found).found.startswith("never taken (expert parallelism: False, wanted True); ")
-    assert all(not one.taken and one.fallback for one in found.marker)
+    assert all(not one.taken_most and one.fallback for one in found.marker)
+    assert judged(found, "fallback") == (True, True)
