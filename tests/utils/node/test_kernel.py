@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from matrix import select
-from matrix.errors import Exit
+from matrix.errors import Exit, HarnessError
 from matrix.plan import Job, KernelChoice
 from matrix.source import Folder
 from matrix.tree import Tree
 from tests.conftest import RECIPE, write
 from utils.launch.slurm import payload
-from utils.node import kernel, marker
+from utils.node import kernel, marker, process
 from utils.node.failure import RunFailed
 from utils.node.record import Layers, Marker
 
@@ -127,6 +127,46 @@ def test_what_is_not_there_is_named(job: Job, tree: Path, cli: Any, line: str, w
     write(tree / "recipes/r.yaml", RECIPE.replace("cluster: local", f"cluster: local\n{line}"))
     done = cli("plan", "--tree", str(tree))
     assert words in done.stderr
+
+
+@pytest.mark.parametrize("line", ["VARIANTS = 5", 'VARIANTS = ("one")', "VARIANTS = ("])
+def test_variants_are_a_literal_tuple(job: Job, tree: Path, cli: Any, line: str) -> None:
+    """Anything else is one error with its place; an annotation is no harm."""
+    assert job
+    write(tree / "kernels/fast_moe/__init__.py", 'VARIANTS: tuple[str, ...] = ("one",)')
+    assert cli("plan", "--tree", str(tree)).returncode == 0
+    write(tree / "kernels/fast_moe/__init__.py", line)
+    done = cli("plan", "--tree", str(tree))
+    assert "recipes/r.yaml:5:10: kernels/fast_moe/__init__.py is not Python, or its VARIANTS" in done.stderr
+
+
+def test_a_gpu_without_tiles_is_told_at_plan(job: Job, tree: Path) -> None:
+    """Before a server loads for a quarter of an hour and then does not find them."""
+    assert job
+    cluster = tree / "recipes/clusters/local.yaml"
+    write(cluster, cluster.read_text().replace("kind: cpu", "kind: cuda").replace("gfx942", "sm80"))
+    with pytest.raises(HarnessError) as caught:
+        select.chosen(Tree.of(Folder(tree)), ["r"])
+    assert "fast-moe has tiles for gfx942, gfx950, not for sm80" in str(caught.value.problems)
+
+
+def test_what_is_expected_is_no_part_of_the_key(job: Job, tree: Path) -> None:
+    """It cannot move a number."""
+    recipe = tree / "recipes/r.yaml"
+    write(recipe, recipe.read_text().replace("variant: one", "variant: one, expect: fallback"))
+    other = select.chosen(Tree.of(Folder(tree)), ["r"]).jobs[0]
+    assert [one.kernel.expect for one in other.points if one.kernel] == ["fallback"] * len(other.points)
+    assert [one.key for one in other.points] == [one.key for one in job.points]
+
+
+def test_a_server_does_not_import_from_where_the_harness_runs(tmp_path: Path) -> None:
+    """`python -m`, by which vLLM starts processes, looks into the working directory first."""
+    log = tmp_path / "log"
+    with log.open("wb") as sink:
+        process.start(
+            [sys.executable, "-c", "import os; print(os.getcwd())"], env={"HOME": str(tmp_path)}, log=sink
+        ).wait()
+    assert log.read_text() == f"{tmp_path}\n"
 
 
 def answer(worker: int, **changes: Any) -> Marker:
