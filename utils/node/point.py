@@ -98,7 +98,10 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
         raw, ended = _call(bench, call, folder, sampler)
     with phases.phase("gates"):
         counters = difference(_settled(server, before, raw.completed), before)
-        marked = marker.over(counted_before, _marked(bench, point, "after"))
+        counted = (
+            _marked(bench, point, "after") if counted_before else []
+        )  # who was silent then proves nothing now
+        marked = marker.over(counted_before, counted)
         asked = _asked(point, call, warmup, rate)
         window = (raw.first_start_s, raw.first_start_s + raw.duration_s)
         drawn = load_result.drawn_lengths(

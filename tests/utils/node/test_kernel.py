@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from matrix.errors import Exit, HarnessError
 from matrix.plan import Job, KernelChoice
 from matrix.source import Folder
 from matrix.tree import Tree
-from tests.conftest import RECIPE, write
+from tests.conftest import RECIPE, environment, write
 from utils.launch.slurm import payload
 from utils.node import kernel, marker, process
 from utils.node.failure import RunFailed
@@ -167,6 +168,22 @@ def test_a_server_does_not_import_from_where_the_harness_runs(tmp_path: Path) ->
             [sys.executable, "-c", "import os; print(os.getcwd())"], env={"HOME": str(tmp_path)}, log=sink
         ).wait()
     assert log.read_text() == f"{tmp_path}\n"
+
+
+def test_a_canary_without_its_kernel_ends_the_job(
+    job: Job, node_command: Callable[[], tuple[list[str], Path]]
+) -> None:
+    """Its exit code lets no run follow; the reason is told. FAKE vLLM, which loads no plugin."""
+    assert job
+    command, _ = node_command()
+    path = Path(command[-1])
+    spec = json.loads(path.read_text())
+    spec["canary"] = True
+    del spec["job"]["points"][1:]
+    path.write_text(json.dumps(spec))
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == Exit.KERNEL_INACTIVE < Exit.SERVER_DIED, done.stderr
+    assert "kernel_path: 0 of 1 workers answered" in done.stdout
 
 
 def answer(worker: int, **changes: Any) -> Marker:
