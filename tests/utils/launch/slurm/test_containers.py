@@ -47,7 +47,8 @@ def server(site: Site, launcher: subprocess.Popen[str]) -> int:
                 words = path.read_bytes().split(b"\0")
             except OSError:
                 continue
-            ours = any(b"models/qwen3moe-tiny" in word for word in words)  # others on this machine may serve, too
+            # others on this machine may serve, too
+            ours = any(b"models/qwen3moe-tiny" in word for word in words)
             if ours and b"serve" in words and any(b"vllm" in w for w in words[:3]) and b"ch-run" not in words:
                 found.append(int(path.parent.name))
         assert launcher.poll() is None, launcher.communicate()[0]
