@@ -11,10 +11,10 @@ from matrix.errors import Exit, HarnessError
 from matrix.protocol import requests
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from matrix.cluster import Cluster, Limits
-    from matrix.plan import Job, Plan, Point
+    from matrix.plan import Arm, Job, Plan, Point
     from matrix.protocol import Protocol
 
 MARGIN = 1.25
@@ -49,15 +49,14 @@ def point_seconds(protocol: Protocol, concurrency: int, tokens: int, limits: Lim
     return 2 * CALL_S + warm_up + max(protocol.min_duration_s, waves * request_s)
 
 
-def timed(plan: Plan, clusters: Mapping[str, Cluster], runs: int, history: History, *, canary: bool) -> Plan:
+def timed(plan: Plan, clusters: Mapping[str, Cluster], history: History, *, canary: bool) -> Plan:
     """The plan with times, its jobs split where they would be longer than their cluster allows.
 
     Args:
         plan: as it was made.
         clusters: of its jobs, by name.
-        runs: fresh servers of each arm.
         history: what earlier records tell.
-        canary: whether each job begins with one more start and its smallest point.
+        canary: whether each job begins with one more start and its smallest point; jobs with two arms always do.
 
     Raises:
         HarnessError: OVER_BUDGET for a point that is too long for a job of its own.
@@ -65,22 +64,46 @@ def timed(plan: Plan, clusters: Mapping[str, Cluster], runs: int, history: Histo
     jobs: list[Job] = []
     for job in plan.jobs:
         limits = clusters[job.cluster].limits
-        points = [point.model_copy(update={"estimate_s": _seconds(point, history)}) for point in job.points]
-        start_s = history.starts.get(server(points[0].parts), limits.estimate_start_s)
-        parts = _split(points, start_s, runs * len(job.arms), limits.walltime_s, canary=canary)
-        for number, members in enumerate(parts):
+        known = _with_seconds(job, history)
+        start_s = {
+            arm: history.starts.get(server(job.of(arm).points[0].parts), limits.estimate_start_s)
+            for arm in set(job.arms)
+        }
+        parts = _split(known, start_s, limits.walltime_s, canary=canary)
+        for number, which in enumerate(parts):
             name = job.id if len(parts) == 1 else f"{job.id}.{number + 1}of{len(parts)}"
-            wall = walltime(members, start_s, runs * len(job.arms), canary=canary)
-            jobs.append(job.model_copy(update={"id": name, "points": members, "walltime_s": wall}))
-    return plan.model_copy(update={"jobs": jobs, "server_starts": len(jobs)})
+            wall = math.ceil(MARGIN * _seconds(known, which, start_s, canary=canary))
+            jobs.append(only(known, which).model_copy(update={"id": name, "walltime_s": wall}))
+    return plan.model_copy(update={"jobs": jobs, "server_starts": sum(len(job.arms) for job in jobs)})
 
 
-def walltime(points: list[Point], start_s: float, runs: int, *, canary: bool) -> int:
-    """Seconds to ask for: every run a start and all points, before them the canary, and a margin."""
-    seconds = runs * (start_s + sum(point.estimate_s for point in points))
-    if canary:
-        seconds += start_s + min(point.estimate_s for point in points)
-    return math.ceil(MARGIN * seconds)
+def only(job: Job, which: Sequence[int]) -> Job:
+    """A job with some of its points, by position, in both arms."""
+    if len(which) == len(job.points):
+        return job
+    base = job.base and job.base.model_copy(update={"points": [job.base.points[i] for i in which]})
+    return job.model_copy(update={"points": [job.points[i] for i in which], "base": base})
+
+
+def _with_seconds(job: Job, history: History) -> Job:
+    def known(points: list[Point]) -> list[Point]:
+        seconds = [math.ceil(history.points.get(point.key, point.estimate_s)) for point in points]
+        return [
+            point if point.estimate_s == s else point.model_copy(update={"estimate_s": s})
+            for point, s in zip(points, seconds, strict=True)
+        ]
+
+    base = job.base and job.base.model_copy(update={"points": known(job.base.points)})
+    return job.model_copy(update={"points": known(job.points), "base": base})
+
+
+def _seconds(job: Job, which: Sequence[int], start_s: Mapping[Arm, float], *, canary: bool) -> float:
+    """Every run a start and the points; before them the canary."""
+    points = {arm: job.base.points if job.base and arm == "base" else job.points for arm in start_s}
+    runs = sum(start_s[arm] + sum(points[arm][i].estimate_s for i in which) for arm in job.arms)
+    if not canary and job.base is None:
+        return runs
+    return runs + start_s["head"] + min(job.points[i].estimate_s for i in which)
 
 
 def node_hours(plan: Plan) -> float:
@@ -106,25 +129,23 @@ def hold_budget(plan: Plan, hours: float | None) -> None:
     )
 
 
-def _seconds(point: Point, history: History) -> int:
-    return math.ceil(history.points.get(point.key, point.estimate_s))
+def _split(job: Job, start_s: Mapping[Arm, float], limit_s: int, *, canary: bool) -> list[list[int]]:
+    """Positions of consecutive points in as few jobs as fit, each as full as it can be."""
 
+    def fits(which: list[int]) -> bool:
+        return math.ceil(MARGIN * _seconds(job, which, start_s, canary=canary)) <= limit_s
 
-def _split(
-    points: list[Point], start_s: float, runs: int, limit_s: int, *, canary: bool
-) -> list[list[Point]]:
-    """Consecutive points in as few jobs as fit, each as full as it can be."""
-    parts: list[list[Point]] = [[]]
-    for point in points:
-        if walltime([*parts[-1], point], start_s, runs, canary=canary) <= limit_s:
-            parts[-1].append(point)
+    parts: list[list[int]] = [[]]
+    for number, point in enumerate(job.points):
+        if fits([*parts[-1], number]):
+            parts[-1].append(number)
             continue
-        alone = walltime([point], start_s, runs, canary=canary)
-        if alone > limit_s:
+        if not fits([number]):
+            alone = math.ceil(MARGIN * _seconds(job, [number], start_s, canary=canary))
             raise HarnessError(
                 Exit.OVER_BUDGET,
-                f"{point.id} alone may take {alone} s with {runs} runs, and a job of this cluster {limit_s} s "
+                f"{point.id} alone may take {alone} s with {len(job.arms)} runs, and a job of this cluster {limit_s} s "
                 "(limits.walltime_s); ask for fewer --runs, or lower the recipe's protocol",
             )
-        parts.append([point]) if parts[-1] else parts[-1].append(point)
+        parts.append([number]) if parts[-1] else parts[-1].append(number)
     return parts

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
-from matrix import estimate
+from matrix import estimate, key
 from matrix.expand import Cell, shape
 from matrix.protocol import Protocol
+from matrix.rules import Rules
 from matrix.schema import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 SCHEMA = 1
+Arm = Literal["base", "head"]
+BLOCK: tuple[Arm, ...] = ("base", "head", "head", "base")
+"""The order of runs in which a steady drift of the node favours no arm."""
 GITHUB_JOB_LIMIT = 256
 """GitHub's own limit for the jobs of one matrix."""
 
@@ -65,6 +69,8 @@ class Point(Value):
     """Why it is in the plan: selected, new, or changed with what changed."""
     vary: list[str]
     """Dotted parts of the key that differ from the base."""
+    rules: Rules = Rules()
+    """How a change to it is judged: as the base's recipe says."""
     estimate_s: int
 
 
@@ -75,16 +81,44 @@ class Serve(Value):
     env: dict[str, str]
 
 
+class Side(Value):
+    """The base's part in a job: its own server, and its points under the names of the head's."""
+
+    points: list[Point]
+    serve: Serve
+
+
 class Job(Value):
-    """The points that share one server command: one allocation."""
+    """The points that share one server command in each arm: one allocation."""
 
     id: str
     cluster: str
     points: list[Point]
     serve: Serve
-    arms: list[str]
+    arms: list[Arm]
+    """The arm of each run, in order."""
     walltime_s: int
-    """What is asked of the cluster: estimate and margin."""
+    """What is asked of the cluster: estimate and margin; 0 until `estimate.timed` says it."""
+    base: Side | None = None
+    """What the head is compared with, where both are measured."""
+    block: Literal[1, 2] = 1
+    """2 where points that were flagged once are measured again, to confirm."""
+
+    def of(self, arm: Arm) -> Job:
+        """One arm's own points and server; a job without a second arm is what it is."""
+        if self.base is None or arm == "head":
+            return self.model_copy(update={"base": None})
+        return self.model_copy(update={"points": self.base.points, "serve": self.base.serve, "base": None})
+
+
+class Pairing(Value):
+    """What the head is compared with."""
+
+    name: str
+    """As it was asked for."""
+    kind: Literal["revision", "recipe", "kernel"]
+    commit: str = ""
+    """40 hex of a revision or an entry."""
 
 
 class Plan(Value):
@@ -98,6 +132,8 @@ class Plan(Value):
     """Points that only the base has."""
     problems: list[str]
     """Recipes of the base that this version cannot read; all of their points count as changed."""
+    pair: Pairing | None = None
+    """What the jobs with two arms are compared with."""
 
     def to_json(self, indent: int | None = None) -> str:
         """The documented form; `schema` is its first key."""
@@ -118,6 +154,9 @@ class Selected:
     cell: Cell
     why: str = "selected"
     vary: tuple[str, ...] = ()
+    base: Cell | None = None
+    """What it is compared with."""
+    rules: Rules = field(default_factory=Rules)
 
 
 def serve_argv(model: str, revision: str | None, flags: dict[str, str | bool]) -> list[str]:
@@ -133,41 +172,67 @@ def serve_argv(model: str, revision: str | None, flags: dict[str, str | bool]) -
     return argv
 
 
-def make(selected: Iterable[Selected], *, gone: Iterable[str] = (), problems: Iterable[str] = ()) -> Plan:
-    """Group the selected points into jobs, in the order in which they came."""
-    groups: dict[tuple[str, str], list[Selected]] = {}
+def make(
+    selected: Iterable[Selected],
+    *,
+    gone: Iterable[str] = (),
+    problems: Iterable[str] = (),
+    runs: int | None = None,
+    pair: Pairing | None = None,
+) -> Plan:
+    """Group the selected points into jobs, in the order in which they came.
+
+    Args:
+        selected: the points.
+        gone: points that only the base has.
+        problems: of the base's recipes.
+        runs: fresh servers of each arm; None means one, or what the rules of compared points say.
+        pair: what compared points are compared with.
+    """
+    groups: dict[tuple[str, ...], list[Selected]] = {}
     for one in selected:
-        groups.setdefault((one.cell.id.split("/")[0], estimate.server(one.cell.parts)), []).append(one)
-    jobs = [_job(recipe, digest, members) for (recipe, digest), members in groups.items()]
+        servers = [estimate.server(cell.parts) for cell in (one.cell, one.base) if cell]
+        groups.setdefault((one.cell.id.split("/")[0], *servers), []).append(one)
+    jobs = [_job(recipe, servers, members, runs) for (recipe, *servers), members in groups.items()]
     return Plan(
         jobs=jobs,
         points=sum(len(job.points) for job in jobs),
-        server_starts=len(jobs),
+        server_starts=sum(len(job.arms) for job in jobs),
         gone=sorted(gone),
         problems=list(problems),
+        pair=pair,
     )
 
 
-def _job(recipe: str, digest: str, members: list[Selected]) -> Job:
-    first = members[0].cell
-    points = [_point(recipe, one) for one in members]
-    start_s = first.cluster.limits.estimate_start_s
+def _job(recipe: str, servers: list[str], members: list[Selected], runs: int | None) -> Job:
+    first = members[0]
+    points = [_point(one.cell, one.cell.id, one) for one in members]
+    base, arms = None, ["head"] * (runs or 1)
+    if first.base:
+        theirs = [_point(one.base, one.cell.id, one) for one in members if one.base]
+        base = Side(points=theirs, serve=_serve(first.base))
+        arms = [*BLOCK] * ((runs or max(one.rules.runs for one in members)) // 2)
     return Job(
-        id=f"{recipe}.{shape(first.search)}.{digest[:8]}",
-        cluster=first.recipe.cluster,
+        id=f"{recipe}.{shape(first.cell.search)}.{key.digest(servers)[:8] if base else servers[0][:8]}",
+        cluster=first.cell.recipe.cluster,
         points=points,
-        serve=Serve(argv=serve_argv(first.recipe.model, first.recipe.revision, first.flags), env=first.env),
-        arms=["head"],
-        walltime_s=estimate.walltime(points, start_s, runs=1, canary=False),
+        serve=_serve(first.cell),
+        arms=arms,
+        walltime_s=0,
+        base=base,
     )
 
 
-def _point(recipe: str, one: Selected) -> Point:
-    cell = one.cell
+def _serve(cell: Cell) -> Serve:
+    return Serve(argv=serve_argv(cell.recipe.model, cell.recipe.revision, cell.flags), env=cell.env)
+
+
+def _point(cell: Cell, name: str, one: Selected) -> Point:
+    """A cell as a point; the base's goes by the head's name, from which the seed of both comes."""
     return Point.model_construct(
-        id=cell.id,
+        id=name,
         key=cell.key,
-        recipe=recipe,
+        recipe=cell.id.split("/")[0],
         model=cell.recipe.model,
         revision=cell.recipe.revision,
         image=cell.recipe.image,
@@ -188,6 +253,7 @@ def _point(recipe: str, one: Selected) -> Point:
         parts=cell.parts,
         why=one.why,
         vary=list(one.vary),
+        rules=one.rules,
         estimate_s=math.ceil(
             estimate.point_seconds(
                 cell.recipe.protocol,

@@ -11,6 +11,7 @@ from matrix import strict_yaml
 from matrix.errors import Exit, HarnessError, Place, Problem, did_you_mean
 from matrix.protocol import Protocol
 from matrix.ranges import Concurrency, concurrencies, condition
+from matrix.rules import Rules
 from matrix.schema import Strict, validate
 
 if TYPE_CHECKING:
@@ -241,6 +242,8 @@ class Recipe(Strict):
     """A test vehicle of `kernels/vehicles/`, that makes a model serve where vLLM cannot; its figures are no claim."""
     protocol: Protocol = Protocol()
     """How long and how much a point is loaded."""
+    verdict: Rules = Rules()
+    """How a change is judged; taken from the base of a comparison."""
     max_model_len: int | None = Field(None, alias="max-model-len", ge=1)
     """For all workloads; isl + osl + 256 of each unless set."""
     workloads: list[Workload] = Field(min_length=1)

@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING, NoReturn
 from matrix import key
 from matrix.errors import Exit, HarnessError, did_you_mean
 from matrix.expand import all_recipes, expand
-from matrix.plan import Plan, Selected, make
+from matrix.pair import paired
+from matrix.plan import Selected
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matrix.expand import Cell
+    from matrix.pair import Base
+    from matrix.plan import Plan
     from matrix.tree import Tree
 
 
-def chosen(tree: Tree, selectors: Sequence[str]) -> Plan:
-    """The plan of the points that match any selector; no selector means all of them."""
+def chosen(tree: Tree, selectors: Sequence[str], base: Base | None = None, runs: int | None = None) -> Plan:
+    """The plan of the points that match any selector, compared with a base where one is given; no selector means all of them."""
     recipes = all_recipes(tree.recipes)
     wanted = recipes
     if selectors and not any(set("*?[") & set(text.split("/")[0]) for text in selectors):
@@ -29,10 +32,16 @@ def chosen(tree: Tree, selectors: Sequence[str]) -> Plan:
     for selector in selectors or [""]:
         if not (matching(cells, [selector]) if selector else cells):
             _nothing(selector, recipes, [cell.id for cell in cells])
-    return make(found)
+    return paired(found, base, runs)
 
 
-def changed(base: Tree, head: Tree, selectors: Sequence[str]) -> Plan:
+def changed(
+    base: Tree,
+    head: Tree,
+    selectors: Sequence[str],
+    with_base: Base | None = None,
+    runs: int | None = None,
+) -> Plan:
     """The plan of the points whose key differs between two trees, both read by this code.
 
     A recipe of the base that cannot be read any more counts as changed as a whole; its error stands in the plan.
@@ -62,7 +71,7 @@ def changed(base: Tree, head: Tree, selectors: Sequence[str]) -> Plan:
             vary = tuple(key.differences(old.parts, cell.parts))
             selected.append(Selected(cell, f"changed: {', '.join(vary)}", vary))
     gone = [cell.id for cell in matching(list(before.values()), selectors) if cell.id not in after]
-    return make(selected, gone=gone, problems=problems)
+    return paired(selected, with_base, runs, gone=gone, problems=problems)
 
 
 def matching(cells: Sequence[Cell], selectors: Sequence[str]) -> list[Cell]:

@@ -56,33 +56,10 @@ def parser() -> argparse.ArgumentParser:
         made.set_defaults(does=does)
         return made
 
-    def takes_points(made: argparse.ArgumentParser) -> None:
-        made.add_argument("selectors", nargs="*", metavar="SELECTOR", help=_SELECTORS)
-        made.add_argument(
-            "--tree",
-            metavar="DIR",
-            help="take recipes and kernels from another checkout; clusters and locks stay this one's",
-        )
-
     plan = command(
         "plan", "utils.commands:plan", "show what would run, and why", "plan minimaxm3-fp8-mi300x-vllm"
     )
-    takes_points(plan)
-    plan.add_argument(
-        "--history",
-        action="append",
-        metavar="DIR",
-        help="records that tell how long starts and points take (default: results, if there is one)",
-    )
-    plan.add_argument(
-        "--budget", type=_hours, metavar="HOURS", help="refuse what would take more node-hours than this"
-    )
-    plan.add_argument(
-        "--changed",
-        metavar="BASE[...HEAD]",
-        help="only points whose key differs from the merge base; without HEAD the working tree",
-    )
-    plan.add_argument("--runs", type=_positive, default=1, metavar="N", help="as for run (default: 1)")
+    _takes_points(plan)
     plan.add_argument(
         "--format", choices=["table", "ids", "json", "github"], default="table", help="default: table"
     )
@@ -90,29 +67,21 @@ def parser() -> argparse.ArgumentParser:
     run = command(
         "run",
         "utils.commands:run",
-        "run points and show their figures",
-        "run qwen3moe-tiny-cpu-vllm --runs 2",
+        "run points and show their figures; with --pair also a verdict",
+        "run qwen3moe-tiny-cpu-vllm --pair main",
     )
-    takes_points(run)
+    _takes_points(run)
     run.add_argument(
-        "--history",
-        action="append",
+        "--no-confirm",
+        action="store_true",
+        help="with --pair: do not measure flagged points once more (`run --confirm` does it later)",
+    )
+    run.add_argument(
+        "--confirm",
         metavar="DIR",
-        help="records that tell how long starts and points take (default: results, if there is one)",
+        help="measure once more what was flagged in the results DIR, and judge; takes no selectors",
     )
-    run.add_argument(
-        "--budget", type=_hours, metavar="HOURS", help="refuse what would take more node-hours than this"
-    )
-    run.add_argument(
-        "--changed", metavar="BASE[...HEAD]", help="only points whose key differs from the merge base"
-    )
-    run.add_argument(
-        "--runs",
-        type=_positive,
-        default=1,
-        metavar="N",
-        help="fresh servers, each with all points (default: 1)",
-    )
+    _takes_ledger(run)
     run.add_argument(
         "--launcher",
         choices=["local", "slurm"],
@@ -189,6 +158,50 @@ def parser() -> argparse.ArgumentParser:
     test.add_argument("rest", nargs=argparse.REMAINDER, metavar="-- PYTEST_ARGUMENT", help="handed to pytest")
     command("lock", "utils.house:lock", "make requirements/*.lock again", "lock")
     return top
+
+
+def _takes_points(made: argparse.ArgumentParser) -> None:
+    """What `plan` and `run` have in common."""
+    made.add_argument("selectors", nargs="*", metavar="SELECTOR", help=_SELECTORS)
+    made.add_argument(
+        "--tree",
+        metavar="DIR",
+        help="take recipes and kernels from another checkout; clusters and locks stay this one's",
+    )
+    made.add_argument(
+        "--history",
+        action="append",
+        metavar="DIR",
+        help="records that tell how long starts and points take (default: results, if there is one)",
+    )
+    made.add_argument(
+        "--budget", type=_hours, metavar="HOURS", help="refuse what would take more node-hours than this"
+    )
+    made.add_argument(
+        "--changed",
+        metavar="BASE[...HEAD]",
+        help="only points whose key differs from the merge base; without HEAD the working tree",
+    )
+    made.add_argument(
+        "--pair",
+        metavar="BASE",
+        help="measure the base beside the head, in one allocation, in the order B H H B; BASE is a revision, "
+        "entry=N or entry=latest of the changelog, kernel=off, or another recipe",
+    )
+    made.add_argument(
+        "--runs",
+        type=_positive,
+        metavar="N",
+        help="fresh servers of each arm, each with all points (default: 1; with --pair what the base's recipe says, 2 or 4)",
+    )
+
+
+def _takes_ledger(made: argparse.ArgumentParser) -> None:
+    made.add_argument(
+        "--ledger",
+        metavar="FILE",
+        help="the A/A ledger that says what noise is (default: results/ledger.jsonl)",
+    )
 
 
 def _changelog(commands: Commands, command: Callable[..., argparse.ArgumentParser]) -> None:

@@ -13,9 +13,9 @@ from matrix import cluster as clusters
 from matrix import estimate, select
 from matrix.errors import Exit, HarnessError
 from matrix.plan import GITHUB_JOB_LIMIT, Plan
-from matrix.source import Folder, Revision, git
+from matrix.source import Folder, Revision
 from matrix.tree import Tree
-from utils import log, show
+from utils import basis, log, show
 from utils.environments import ROOT
 
 if TYPE_CHECKING:
@@ -34,21 +34,29 @@ def the_tree(arguments: Namespace) -> tuple[Path, Tree]:
 
 
 def the_plan(arguments: Namespace) -> Plan:
-    """What the selectors, or a range of commits, ask for."""
+    """What the selectors, or a range of commits, ask for, with its base where one is named."""
     root, tree = the_tree(arguments)
     changed = getattr(arguments, "changed", None)
+    runs, base = arguments.runs, None
+    if arguments.pair:
+        base = basis.base(arguments.pair, root, tree, arguments.selectors)
+        if runs not in {None, 2, 4}:
+            raise HarnessError(
+                Exit.USAGE,
+                f"--pair wants 2 or 4 --runs an arm, not {runs}: only B H H B, once or twice, is balanced against drift",
+            )
     if changed is None:
-        return select.chosen(tree, arguments.selectors)
+        return select.chosen(tree, arguments.selectors, base, runs)
     base_name, _, head_name = changed.partition("...")
     if not base_name or ".." in base_name or ".." in head_name:
         raise HarnessError(
             Exit.USAGE, f"--changed wants BASE or BASE...HEAD, such as main...HEAD, not {changed!r}"
         )
-    merge_base = git(root, "merge-base", "--end-of-options", base_name, head_name or "HEAD").decode().strip()
+    merge_base = basis.merge_base(root, base_name, head_name or "HEAD")
     harness = Folder(ROOT) if root != ROOT else None
-    base = Tree.of(Revision(root, merge_base), harness)
+    before = Tree.of(Revision(root, merge_base), harness)
     head = Tree.of(Revision(root, head_name), harness) if head_name else tree
-    return select.changed(base, head, arguments.selectors)
+    return select.changed(before, head, arguments.selectors, base, runs)
 
 
 def timed(arguments: Namespace, made: Plan) -> Plan:
@@ -64,7 +72,7 @@ def timed(arguments: Namespace, made: Plan) -> Plan:
     found = {job.cluster: clusters.load(tree.clusters, job.cluster) for job in made.jobs}
     launcher = getattr(arguments, "launcher", None)
     by_slurm = all((launcher or cluster.launcher) == "slurm" for cluster in found.values())
-    result = estimate.timed(made, found, arguments.runs, known, canary=by_slurm)
+    result = estimate.timed(made, found, known, canary=by_slurm)
     estimate.hold_budget(result, arguments.budget)
     return result
 
@@ -96,7 +104,6 @@ def plan(arguments: Namespace) -> Exit:
 def run(arguments: Namespace) -> Exit:
     """Run points, show a table, tell where the records are."""
     from utils.launch import base, launchers  # noqa: PLC0415 - templates and uv are no business of `plan`
-    from utils.node.spec import Run  # noqa: PLC0415
 
     made = timed(arguments, the_plan(arguments))
     root, tree = the_tree(arguments)
@@ -115,8 +122,8 @@ def run(arguments: Namespace) -> Exit:
     order = base.Order(
         plan=made,
         clusters=known,
-        runs=[Run(index=index, arm="head") for index in range(arguments.runs)],
         tree=root,
+        base_tree=basis.on_disk(root, made.pair),
         out=Path(arguments.out).absolute() if arguments.out else _new_folder(made),
         environment=Path(arguments.environment) if arguments.environment else None,
     )

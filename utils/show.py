@@ -121,9 +121,19 @@ def plan_rows(plan: Plan) -> list[list[str]]:
 
 
 def plan_summary(plan: Plan) -> str:
-    """A plan in one line."""
+    """A plan in one line, and what comparing costs in another."""
     gone = f", {len(plan.gone)} points gone" if plan.gone else ""
-    return f"{plan.points} points in {plan.server_starts} server starts, at most {estimate.node_hours(plan):.2f} node-hours{gone}"
+    hours = f"at most {estimate.node_hours(plan):.2f} node-hours"
+    line = f"{plan.points} points in {plan.server_starts} server starts, {hours}{gone}"
+    pairs = [job for job in plan.jobs if job.base]
+    if not pairs:
+        return line
+    orders = " or ".join(sorted({" ".join(arm[0].upper() for arm in job.arms) for job in pairs}))
+    again = estimate.node_hours(plan.model_copy(update={"jobs": pairs}))
+    return (
+        f"{line}\ncompared with {plan.pair.name if plan.pair else 'a base'}: {len(pairs)} jobs, each a canary and then {orders}; "
+        f"flagged points are measured once more, {again:.2f} node-hours if that were all of them"
+    )
 
 
 def duration(seconds: float) -> str:

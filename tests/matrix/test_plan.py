@@ -141,7 +141,7 @@ def test_the_formats(cli: Cli, tree: Path) -> None:
     assert list(plan)[:2] == ["schema", "jobs"]
     assert (plan["schema"], plan["points"], plan["server_starts"]) == (1, 2, 1)
     job = plan["jobs"][0]
-    assert set(job) == {"id", "cluster", "points", "serve", "arms", "walltime_s"}
+    assert set(job) == {"id", "cluster", "points", "serve", "arms", "walltime_s", "base", "block"}
     documented = {
         "id",
         "key",

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from matrix.cluster import Cluster
     from matrix.plan import Job, Plan
     from utils.node.events import Event
-    from utils.node.spec import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +22,10 @@ class Order:
 
     plan: Plan
     clusters: dict[str, Cluster]
-    runs: list[Run]
     tree: Path
     out: Path
+    base_tree: Path | None = None
+    """Where the base's kernels and models are, if that is not `tree`."""
     environment: Path | None = None
     """An environment with vLLM that was made by hand, for runtime none."""
 

@@ -5,23 +5,23 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
 from utils import environments, provenance
 from utils.launch import base, script
 from utils.node import events, process, record
-from utils.node.spec import NodeJob
+from utils.node.spec import NodeJob, runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from matrix.plan import Job
     from utils.launch.base import Order
     from utils.node.events import Event
-    from utils.node.spec import Run
 
 END_S = 40.0
 """How long the node may take to end its server and write what it has."""
@@ -56,26 +56,41 @@ class Local:
         """Run every job, whatever the others did; a cancellation ends them all."""
         worst = Exit.OK
         for job in order.plan.jobs:
-            environment = self._environment(order, job, lambda text: emit({"kind": "note", "text": text}))
-            spec = NodeJob(
-                job=job,
-                cluster=order.clusters[job.cluster],
-                runs=_runs(order, job),
-                allocation=f"local-{uuid.uuid4().hex[:12]}",
-                out=str(order.out / "jobs" / job.id),
-                tree=str(order.tree),
-                vllm=[str(environment.program("vllm"))],
-                python=str(environment.python),
-                environment="given" if order.environment else "locked",
-                provenance=provenance.find(order.tree),
-            )
-            path = order.out / "jobs" / job.id / "job.json"
-            record.write_whole(path, spec.model_dump_json(indent=1, by_alias=True).encode())
-            emit({"kind": "job", "name": job.id, "total": len(job.points)})
-            worst = max(worst, _node(environment, path, emit))
+            worst = max(worst, self._job(order, job, emit))
             if worst >= Exit.CANCELLED:
                 break
         return worst
+
+    def _job(self, order: Order, job: Job, emit: Callable[[Event], None]) -> Exit:
+        """One job; where it has two arms, a canary before, so that neither owns the cold machine."""
+
+        def tell(text: str) -> None:
+            emit({"kind": "note", "text": text})
+
+        environment = self._environment(order, job, tell)
+        folder = order.out / "jobs" / job.id
+        spec = NodeJob(
+            job=job,
+            cluster=order.clusters[job.cluster],
+            runs=runs(job),
+            allocation=f"local-{uuid.uuid4().hex[:12]}",
+            out=str(folder),
+            tree=str(order.tree),
+            base_tree=str(order.base_tree or ""),
+            base_commit=order.plan.pair.commit if order.plan.pair else "",
+            vllm=[str(environment.program("vllm"))],
+            base_vllm=[str(self._environment(order, job.of("base"), tell).program("vllm"))],
+            python=str(environment.python),
+            environment="given" if order.environment else "locked",
+            provenance=provenance.find(order.tree),
+        )
+        emit({"kind": "job", "name": job.id, "total": len(job.points)})
+        if job.base is not None:
+            with tempfile.TemporaryDirectory(prefix="servematrix-canary-") as scratch:
+                code = _start(environment, spec.as_canary(scratch), Path(scratch), emit)
+            if code not in {Exit.OK, Exit.GATE_FAILED}:
+                return code
+        return _start(environment, spec, folder, emit)
 
     @staticmethod
     def _environment(
@@ -87,8 +102,12 @@ class Local:
         return environments.given_or_made(order.environment, image, tell)
 
 
-def _runs(order: Order, job: Job) -> list[Run]:
-    return [run for run in order.runs if run.arm in job.arms]
+def _start(
+    environment: environments.Environment, spec: NodeJob, folder: Path, emit: Callable[[Event], None]
+) -> Exit:
+    path = folder / "job.json"
+    record.write_whole(path, spec.model_dump_json(indent=1, by_alias=True).encode())
+    return _node(environment, path, emit)
 
 
 def _node(environment: environments.Environment, spec: Path, emit: Callable[[Event], None]) -> Exit:

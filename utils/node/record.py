@@ -15,9 +15,11 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from matrix.errors import Exit, HarnessError
+from matrix.plan import Arm
+from matrix.rules import Rules
 from matrix.schema import Value
 from utils.node.failure import RunFailed
-from utils.node.spec import Arm, Provenance
+from utils.node.spec import Provenance
 
 SCHEMA = 1
 FILE = "record.json"
@@ -245,6 +247,12 @@ class Record(Value):
     status: Literal["measured", "invalid", "failed"]
     failure: Failure | None
     job: str
+    recipe: str = ""
+    """Whose point it is, where that is not the recipe in the point's name: it was compared under the other's."""
+    rules: Rules = Rules()
+    """How a change to it is judged."""
+    block: int = 1
+    """2 where a point that was flagged is measured once more."""
     allocation: str
     arm: Arm
     run_index: int

@@ -35,7 +35,7 @@ def run_job(spec: NodeJob, emit: Emit) -> Exit:
     )  # short: sockets in it have 108 bytes for their path
     try:
         for run in spec.runs:
-            worst = max(worst, _Run(spec, run, scratch, emit).execute())
+            worst = max(worst, _Run(spec.of(run.arm), run, scratch, emit).execute())
             if Exit.PREFLIGHT_FAILED <= worst <= Exit.SERVER_UNHEALTHY:
                 break  # a server that does not start now does not start next time; the rest would only take long to say so
     finally:

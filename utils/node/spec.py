@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from matrix.cluster import Cluster
-from matrix.plan import Job
+from matrix.plan import Arm, Job
 from matrix.schema import Value
-
-Arm = Literal["base", "head"]
 
 
 class Run(Value):
@@ -16,6 +14,11 @@ class Run(Value):
 
     index: int
     arm: Arm
+
+
+def runs(job: Job) -> list[Run]:
+    """The runs of a job, in order."""
+    return [Run(index=index, arm=arm) for index, arm in enumerate(job.arms)]
 
 
 class Provenance(Value):
@@ -57,8 +60,14 @@ class NodeJob(Value):
     """The run's own folder, where a container has it mounted by itself; empty means: below `out`."""
     tree: str
     """The tree's root, for a model that it carries."""
+    base_tree: str = ""
+    """The same of the base arm, where runs of both arms are in this file."""
+    base_commit: str = ""
+    """Of that tree; empty where both arms are of one."""
     vllm: list[str]
     """The command that `vllm` stands for."""
+    base_vllm: list[str] = []
+    """The same of the base arm."""
     python: str
     """The Python that has vLLM."""
     environment: Literal["locked", "given", "image"]
@@ -70,6 +79,31 @@ class NodeJob(Value):
     """An unrecorded start that finds out whether the job can work, and warms caches."""
     found: Found = Found()
     """What was found outside the container."""
+
+    def of(self, arm: Arm) -> NodeJob:
+        """What a run of one arm needs to know: its own points, server, tree and vLLM."""
+        update: dict[str, Any] = {"job": self.job.of(arm)}
+        if self.job.base is not None and arm == "base":
+            update |= {"tree": self.base_tree or self.tree, "vllm": self.base_vllm or self.vllm}
+            if self.base_commit:
+                known = {"tree_commit": self.base_commit, "tree_clean": True}
+                update["provenance"] = self.provenance.model_copy(update=known)
+        return self.model_copy(update=update)
+
+    def as_canary(self, out: str) -> NodeJob:
+        """The head's server with its smallest point, in a folder that nobody reads."""
+        head = self.of("head")
+        smallest = min(
+            head.job.points, key=lambda point: (point.concurrency * (point.isl + point.osl), point.id)
+        )
+        update = {
+            "job": head.job.model_copy(update={"points": [smallest]}),
+            "runs": [Run(index=0, arm="head")],
+            "out": out,
+            "run_folder": "",
+            "canary": True,
+        }
+        return head.model_copy(update=update)
 
     def with_found(self, content: dict[str, Any]) -> NodeJob:
         """The job with what the host's preflight and import wrote down."""

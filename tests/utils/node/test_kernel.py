@@ -102,7 +102,7 @@ def test_without_a_kernel_nothing_changes(tree: Path, tmp_path: Path) -> None:
 
 def test_it_travels_with_a_job(job: Job, tree: Path, tmp_path: Path) -> None:
     """A node that has no files of the login node's can stage it from the payload."""
-    packed = payload.make(tree, tree, job, "gfx942", {})
+    packed = payload.make(tree, {"tree": (tree, job)}, "gfx942", {})
     node = tmp_path / "node"
     (node / "scratch").mkdir(parents=True)
     (node / "p.tar.gz").write_bytes(packed.content)

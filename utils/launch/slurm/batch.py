@@ -13,7 +13,7 @@ from utils.launch import container, script
 from utils.launch.container import PAYLOAD, Mount, on_node
 from utils.launch.slurm import payload
 from utils.launch.slurm.receive import Left
-from utils.node.spec import NodeJob, Run
+from utils.node.spec import NodeJob, Run, runs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +45,6 @@ class Attempt:
     job: Job
     cluster: Cluster
     order: Order
-    runs: list[Run]
     name: str
     """Slurm's name of it."""
     folder: str
@@ -57,8 +56,15 @@ class Attempt:
     """Nodes in quarantine."""
     vllm: str = "vllm"
     """The command that `vllm` stands for where the job runs."""
+    base_vllm: str = ""
+    """The same for the base arm, if that is another one."""
     python: str = "python3"
     """The Python that has vLLM, there."""
+
+    @property
+    def runs(self) -> list[Run]:
+        """One container start each."""
+        return runs(self.job)
 
     @property
     def shared(self) -> bool:
@@ -137,7 +143,6 @@ def node_jobs(attempt: Attempt, provenance: Provenance) -> dict[str, NodeJob]:
     environment = "image" if attempt.contained else "locked"
     if attempt.order.environment:
         environment = "given"
-    smallest = min(job.points, key=lambda point: (point.concurrency * (point.isl + point.osl), point.id))
     common = NodeJob.model_validate(
         {
             "job": job,
@@ -145,27 +150,23 @@ def node_jobs(attempt: Attempt, provenance: Provenance) -> dict[str, NodeJob]:
             "runs": [],
             "allocation": attempt.name,
             "out": attempt.inside("agreed"),
-            "tree": f"{attempt.inside(PAYLOAD)}/tree",
+            "tree": f"{attempt.inside(PAYLOAD)}/{payload.TREE}",
+            "base_tree": f"{attempt.inside(PAYLOAD)}/{payload.BASE_TREE}",
+            "base_commit": attempt.order.plan.pair.commit if attempt.order.plan.pair else "",
             "vllm": [attempt.vllm],
+            "base_vllm": [attempt.base_vllm or attempt.vllm],
             "python": attempt.python,
             "environment": environment,
             "provenance": provenance,
             "runs_in_all": len(attempt.runs),
         }
     )
-    found = {
-        CANARY: common.model_copy(
-            update={
-                "job": job.model_copy(update={"points": [smallest]}),
-                "runs": [Run(index=0, arm="head")],
-                "out": attempt.inside("scratch") + f"/{CANARY}",
-                "canary": True,
-            }
-        )
-    }
+    found = {CANARY: common.as_canary(attempt.inside("scratch") + f"/{CANARY}")}
     for run in attempt.runs:
         name = run_name(run)
-        found[name] = common.model_copy(update={"runs": [run], "run_folder": attempt.run_folder(name)})
+        found[name] = common.of(run.arm).model_copy(
+            update={"runs": [run], "run_folder": attempt.run_folder(name)}
+        )
     return found
 
 
@@ -178,7 +179,7 @@ def images(attempt: Attempt) -> list[str]:
     """What is to be imported before the first run: both arms' images, each once."""
     if not attempt.contained:
         return []
-    return sorted({point.image for point in attempt.job.points})
+    return sorted({point.image for arm in attempt.job.arms for point in attempt.job.of(arm).points})
 
 
 def host_file(attempt: Attempt) -> bytes:
@@ -275,7 +276,11 @@ def pack(attempt: Attempt, root: Path, provenance: Provenance) -> Payload:
         for name, one in node_jobs(attempt, provenance).items()
     }
     content = {name: text.encode() for name, text in files.items()} | {"host.json": host_file(attempt)}
-    return payload.make(root, attempt.order.tree, attempt.job, attempt.cluster.devices.arch, content)
+    trees = {payload.TREE: (attempt.order.tree, attempt.job.of("head"))}
+    if attempt.job.base is not None:
+        base_tree = attempt.order.base_tree or attempt.order.tree
+        trees[payload.BASE_TREE] = (base_tree, attempt.job.of("base"))
+    return payload.make(root, trees, attempt.cluster.devices.arch, content)
 
 
 def by_sbcast(attempt: Attempt, packed: Payload) -> bool:
@@ -292,7 +297,9 @@ def render(attempt: Attempt, packed: Payload) -> str:
         raise AssertionError
     runtime = container.for_cluster(cluster)
     scratch = attempt.inside("scratch")
-    starts = [CANARY, *map(run_name, attempt.runs)]
+    starts = {CANARY: attempt.job.points[0].image} | {
+        run_name(run): attempt.job.of(run.arm).points[0].image for run in attempt.runs
+    }
     env = {"TMPDIR": scratch, "HOME": scratch, "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
     if not attempt.contained:
         env["PATH"] = container.PATH
@@ -302,7 +309,6 @@ def render(attempt: Attempt, packed: Payload) -> str:
         outside_env["ENROOT_CACHE_PATH"] = f"{on_node(cluster.paths.squash)}/layers"
     if cluster.paths.runtime:
         outside_env["XDG_RUNTIME_DIR"] = on_node(cluster.paths.runtime)
-    image = attempt.job.points[0].image
     values = {
         "attempt": attempt.number,
         "job": attempt.job,
@@ -318,7 +324,10 @@ def render(attempt: Attempt, packed: Payload) -> str:
         "shared": attempt.shared,
         "runtime_dir": bool(cluster.paths.runtime),
         "outside_env": outside_env,
-        "enter": {name: runtime.enter(image, mounts(attempt, name), attempt.work, env) for name in starts},
+        "enter": {
+            name: runtime.enter(image, mounts(attempt, name), attempt.work, env)
+            for name, image in starts.items()
+        },
         "python": slurm.python,
         "host": f"{attempt.work}/{PAYLOAD}/host.json",
         "contained": attempt.contained,

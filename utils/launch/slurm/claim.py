@@ -104,11 +104,13 @@ def _lock(file: IO[str]) -> bool:
 def _wanted(order: Order) -> dict[str, Any]:
     """What makes two runs the same, so that the second may go on with the first: not how long they were thought to take."""
     keys = {point.id: point.key for job in order.plan.jobs for point in job.points}
-    return {"keys": keys, "runs": len(order.runs)}
+    bases = {point.id: point.key for job in order.plan.jobs if job.base for point in job.base.points}
+    arms = sorted({"".join(arm[0] for arm in job.arms) for job in order.plan.jobs})
+    return {"keys": keys, "bases": bases, "arms": arms}
 
 
 def _same(before: dict[str, Any], wanted: dict[str, Any]) -> bool:
-    return all(before[name] == value for name, value in wanted.items())
+    return all(before.get(name) == value for name, value in wanted.items())
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -107,15 +107,16 @@ class _Session:
         order, cluster = self.order, with_slurm(self.order.clusters[job.cluster])
         known = provenance.find(order.tree)
         vllm, python = _programs(order, cluster, job, self.emit)
+        base_vllm, _ = _programs(order, cluster, job.of("base"), self.emit)
         attempt = batch.Attempt(
             job=job,
             cluster=cluster,
             order=order,
-            runs=[run for run in order.runs if run.arm in job.arms],
             name="",
             folder="",
             number=0,
             vllm=vllm,
+            base_vllm=base_vllm,
             python=python,
         )
         return Block(

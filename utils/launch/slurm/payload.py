@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from matrix.plan import Job
 
+TREE, BASE_TREE = "tree", "base-tree"
+"""Folders of the payload with models and kernels of the head and of the base."""
 CODE = ("matrix/*.py", "utils/__init__.py", "utils/node/*.py", "utils/node/host/*.py")
 
 
@@ -38,18 +40,28 @@ class Payload:
         return base64.encodebytes(self.content).decode()
 
 
-def make(root: Path, tree: Path, job: Job, arch: str, files: Mapping[str, bytes]) -> Payload:
-    """Pack code of the harness (`root`), models and kernels of the tree for one GPU, and the job's own files."""
+def make(root: Path, trees: Mapping[str, tuple[Path, Job]], arch: str, files: Mapping[str, bytes]) -> Payload:
+    """Pack what a job needs.
+
+    Args:
+        root: of the harness, whose code travels.
+        trees: folder in the payload -> the tree from which an arm's models and kernels come, and what the arm runs.
+        arch: of the GPU, for its tiles.
+        files: the job's own.
+    """
     content = {
         str(path.relative_to(root)): path.read_bytes() for pattern in CODE for path in root.glob(pattern)
     }
-    for model in sorted({point.model for point in job.points if point.model.startswith(CARRIED)}):
-        found = [path for path in (tree / model).rglob("*") if path.is_file() and not path.is_symlink()]
-        content |= {f"tree/{path.relative_to(tree)}": path.read_bytes() for path in found}
-    for package in kernel.packages(job):
-        content |= {
-            f"tree/{path.relative_to(tree)}": path.read_bytes() for path in package.shipped(tree, arch)
-        }
+    for folder, (tree, job) in trees.items():
+        models = sorted({point.model for point in job.points if point.model.startswith(CARRIED)})
+        found = [
+            path
+            for model in models
+            for path in (tree / model).rglob("*")
+            if path.is_file() and not path.is_symlink()
+        ]
+        found += [path for package in kernel.packages(job) for path in package.shipped(tree, arch)]
+        content |= {f"{folder}/{path.relative_to(tree)}": path.read_bytes() for path in found}
     return pack(content | dict(files))
 
 

@@ -21,7 +21,7 @@ from tests.conftest import ROOT
 from utils.launch.base import Order
 from utils.launch.slurm import batch, names, payload
 from utils.launch.slurm.launcher import with_slurm
-from utils.node.spec import Provenance, Run
+from utils.node.spec import Provenance
 
 GOLDEN = ROOT / "tests/golden/batch"
 PROVENANCE = Provenance(commit="a" * 40, clean=True, tree_commit="b" * 40, tree_clean=True, harness="test")
@@ -30,9 +30,9 @@ PROVENANCE = Provenance(commit="a" * 40, clean=True, tree_commit="b" * 40, tree_
 def attempts() -> dict[str, batch.Attempt]:
     """The first attempt at every job of every shipped recipe, two runs, by the name of its golden file."""
     source = Folder(ROOT)
-    plan = select.chosen(Tree.of(source), [])
+    plan = select.chosen(Tree.of(source), [], runs=2)
     known = {job.cluster: with_slurm(clusters.load(source, job.cluster)) for job in plan.jobs}
-    plan = estimate.timed(plan, known, 2, estimate.History(), canary=True)
+    plan = estimate.timed(plan, known, estimate.History(), canary=True)
     found: dict[str, batch.Attempt] = {}
     for job in plan.jobs:
         one = job.model_copy(update={"id": ".".join(part for part in job.id.split(".") if len(part) != 8)})
@@ -41,7 +41,6 @@ def attempts() -> dict[str, batch.Attempt]:
         order = Order(
             plan=plan,
             clusters=known,
-            runs=[Run(index=index, arm="head") for index in range(2)],
             tree=ROOT,
             out=Path("/home/perf/results/golden"),
         )
@@ -51,7 +50,6 @@ def attempts() -> dict[str, batch.Attempt]:
             job=one,
             cluster=known[job.cluster],
             order=order,
-            runs=order.runs,
             name=name,
             folder=names.folder(name),
             number=0,

@@ -287,8 +287,12 @@ def test_a_plan_that_was_begun_goes_on_as_it_was(tmp_path: Path) -> None:
     Notebook(out, second.order.plan.jobs[0].id).write(Memory(done=True))
     second.release()
     assert claim.unfinished(order_in(tmp_path, 900), tmp_path / "results") is None
+    plan = order_in(out, 600).plan
+    another = plan.model_copy(
+        update={"jobs": [job.model_copy(update={"arms": ["head"] * 3}) for job in plan.jobs]}
+    )
     with pytest.raises(HarnessError, match="other points"):
-        claim.take(replace(order_in(out, 600), runs=[]))
+        claim.take(replace(order_in(out, 600), plan=another))
 
 
 def test_a_folder_that_cannot_be_made_is_told_with_its_name(tmp_path: Path) -> None:

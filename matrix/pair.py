@@ -1,0 +1,116 @@
+"""Points with what they are compared with: the same point of another revision or another recipe, or itself without its kernel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from matrix import key
+from matrix.errors import Exit, HarnessError
+from matrix.expand import all_recipes, expand
+from matrix.plan import Pairing, Plan, Selected, make
+from matrix.rules import Rules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from matrix.expand import Cell
+    from matrix.tree import Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """One side of a comparison."""
+
+    pairing: Pairing
+    tree: Tree
+    """Where its recipes and kernels are."""
+    rules: Tree
+    """Whose recipes say how the change is judged; never the change itself."""
+
+
+def paired(
+    selected: Iterable[Selected],
+    base: Base | None,
+    runs: int | None,
+    *,
+    gone: Iterable[str] = (),
+    problems: Iterable[str] = (),
+) -> Plan:
+    """The plan of selected points, each with its base where that has the point; the others are `new`, and run alone.
+
+    Raises:
+        HarnessError: NOTHING_SELECTED where no point has a base; RECIPE_INVALID where the base's recipe cannot be read.
+    """
+    if base is None:
+        return make(selected, gone=gone, problems=problems, runs=runs)
+    told = list(problems)
+    wanted = list(selected)
+    theirs = _cells(wanted, base, told)
+    found = [_with_base(one, theirs.get(one.cell.id), base) for one in wanted]
+    if wanted and not any(one.base for one in found):
+        raise HarnessError(Exit.NOTHING_SELECTED, "\n".join([*told, _nobody(base.pairing)]))
+    if base.pairing.kind == "kernel":  # a point without a kernel would be compared with itself
+        found = [one for one in found if one.base]
+    return make(found, gone=gone, problems=told, runs=runs, pair=base.pairing)
+
+
+def _nobody(pairing: Pairing) -> str:
+    if pairing.kind == "kernel":
+        return "no selected point asks for a kernel, so that none can be compared with kernel=off"
+    return f"none of the selected points is in {pairing.name}, so that nothing can be compared with it"
+
+
+def _cells(wanted: list[Selected], base: Base, problems: list[str]) -> dict[str, Cell]:
+    """The base's cell of each wanted point, by the wanted point's identifier."""
+    kind, name = base.pairing.kind, base.pairing.name
+    if kind == "kernel":
+        return {one.cell.id: _without_kernel(one.cell) for one in wanted if one.cell.kernel}
+    if kind == "recipe":
+        cells = {cell.id.split("/")[1]: cell for cell in expand(base.tree, name)}
+        return {one.cell.id: cell for one in wanted if (cell := cells.get(one.cell.id.split("/")[1]))}
+    known = set(all_recipes(base.tree.recipes))
+    found: dict[str, Cell] = {}
+    for recipe in dict.fromkeys(one.cell.id.split("/")[0] for one in wanted):
+        if recipe not in known:
+            continue
+        try:
+            found |= {cell.id: cell for cell in expand(base.tree, recipe)}
+        except HarnessError as error:
+            problems.append(
+                f"{recipe} of {name} cannot be read, so that nothing is compared with it:\n{error}"
+            )
+    return found
+
+
+def _without_kernel(cell: Cell) -> Cell:
+    """The same point on vLLM's own path."""
+    parts = {name: part for name, part in cell.parts.items() if name != "kernel"}
+    return replace(cell, kernel=None, parts=parts, key=key.key(parts))
+
+
+def _with_base(one: Selected, cell: Cell | None, base: Base) -> Selected:
+    if cell is None:
+        return replace(one, why="new: the base has no such point")
+    if cell.recipe.cluster != one.cell.recipe.cluster:
+        raise HarnessError(
+            Exit.NOT_COMPARABLE,
+            f"{one.cell.id} runs on {one.cell.recipe.cluster} and {cell.id} on {cell.recipe.cluster}; "
+            "two arms share one allocation, so that they must name one cluster",
+        )
+    vary = tuple(key.differences(cell.parts, one.cell.parts))
+    why = f"against {base.pairing.name}: {', '.join(vary) or 'nothing differs'}"
+    return replace(one, base=cell, vary=vary, why=why, rules=_rules(cell, base))
+
+
+def _rules(cell: Cell, base: Base) -> Rules:
+    """As the recipe says where the rules come from; the defaults where it is not there, or cannot be read."""
+    name = cell.id.split("/")[0]
+    if base.rules is base.tree:
+        return cell.recipe.verdict
+    if name not in all_recipes(base.rules.recipes):
+        return Rules()
+    try:
+        return expand(base.rules, name)[0].recipe.verdict
+    except HarnessError:
+        return Rules()

@@ -1,0 +1,137 @@
+"""What `--pair BASE` means, and the base's files on disk."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from matrix import recipe
+from matrix.errors import Exit, HarnessError, did_you_mean
+from matrix.pair import Base
+from matrix.plan import Pairing
+from matrix.source import Folder, Revision, git
+from matrix.tree import Tree
+from utils.environments import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matrix.source import Source
+
+TREES = ROOT / ".trees"
+"""Kernels and models of bases that were measured here, by commit."""
+KERNEL_OFF = "kernel=off"
+ENTRY = re.compile(r"entry=(\d+|latest)|#(\d+)")
+
+
+def base(name: str, root: Path, tree: Tree, selectors: Sequence[str]) -> Base:
+    """The base that a name stands for: `kernel=off`, `entry=N`, a recipe of the tree, else a revision.
+
+    Args:
+        name: as it was given.
+        root: the checkout whose head is measured.
+        tree: the head's.
+        selectors: of points, for an entry belongs to a recipe.
+
+    Raises:
+        HarnessError: USAGE for a name that is none of these.
+    """
+    rules = tree if root == ROOT else Tree.of(Folder(ROOT))
+    if name == KERNEL_OFF:
+        return Base(Pairing(name=name, kind="kernel"), tree, rules)
+    if name in recipe.names(tree.recipes):
+        return Base(Pairing(name=name, kind="recipe"), tree, rules)
+    if match := ENTRY.fullmatch(name):
+        commit = _entry(match[1] or match[2], tree, root, selectors)
+    else:
+        commit = _revision(name, root, recipe.names(tree.recipes))
+    source = Revision(root, commit)
+    # Both arms run in one allocation, from one environment: cluster and locks are the head's in both.
+    before = Tree(recipes=source, kernels=source, clusters=tree.clusters, locks=tree.locks)
+    return Base(Pairing(name=name, kind="revision", commit=commit), before, before)
+
+
+def _revision(name: str, root: Path, recipes: list[str]) -> str:
+    try:
+        return Revision(root, name).commit
+    except HarnessError as error:
+        hint = did_you_mean(name, [*recipes, KERNEL_OFF, "entry=latest"])
+        raise HarnessError(
+            Exit.USAGE,
+            f"--pair wants a revision, entry=N, {KERNEL_OFF} or another recipe, and {name!r} is none of them here; {hint}",
+        ) from error
+
+
+def _entry(number: str, tree: Tree, root: Path, selectors: Sequence[str]) -> str:
+    """The commit that an entry of the changelog was measured at."""
+    from utils.results import changelog  # noqa: PLC0415 - only an entry needs it
+
+    named = {text.split("/")[0] for text in selectors}
+    path = root / changelog.FILE
+    log = changelog.read(path.read_bytes() if path.exists() else b"", changelog.FILE)
+    recipes = [one for one in recipe.names(tree.recipes) if one in log.root and (not named or one in named)]
+    found = {}
+    for one in recipes:
+        entries = [entry for entry in log.root[one] if not entry.is_stub]
+        wanted = [entry for entry in entries if number == "latest" or entry.pr == int(number)]
+        if wanted and wanted[0].head:
+            found[one] = wanted[0].head.commit
+        elif wanted:
+            raise HarnessError(
+                Exit.USAGE,
+                f"the entry of {one} has `source:` ({wanted[0].source}): its figures were not measured here, "
+                "and there is no commit to measure; name a revision",
+            )
+    if len(set(found.values())) == 1:
+        return next(iter(found.values()))
+    if found:
+        raise HarnessError(
+            Exit.USAGE,
+            f"the entries of {', '.join(found)} were measured at several commits; select one recipe",
+        )
+    raise HarnessError(
+        Exit.USAGE,
+        f"{changelog.FILE} has no measured entry {number} of {', '.join(sorted(named)) or 'any recipe'}; "
+        "see what there is: ./servematrix changelog show RECIPE",
+    )
+
+
+def on_disk(root: Path, pairing: Pairing | None) -> Path | None:
+    """The base's kernels and models as files; None where they are the head's."""
+    if pairing is None or not pairing.commit:
+        return None
+    folder = TREES / pairing.commit
+    if not folder.is_dir():
+        _write(Revision(root, pairing.commit), folder)
+    return folder
+
+
+def _write(source: Source, folder: Path) -> None:
+    """Every readable file; what cannot be read is refused where it is wanted. Whole or not at all."""
+    folder.parent.mkdir(exist_ok=True)
+    private = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".new-"))
+    try:
+        for path in [*source.files("kernels"), *source.files("recipes")]:
+            try:
+                content = source.read(path)
+            except HarnessError:
+                continue
+            (private / path).parent.mkdir(parents=True, exist_ok=True)
+            (private / path).write_bytes(content)
+        os.chmod(private, 0o755)  # noqa: PTH101, S103 - a container's user may read it
+        private.rename(folder)
+    except OSError:
+        if not folder.is_dir():  # another launcher may have been first
+            raise
+    finally:
+        shutil.rmtree(private, ignore_errors=True)
+
+
+def merge_base(root: Path, base_name: str, head_name: str) -> str:
+    """Where two revisions parted."""
+    answer = git(root, "merge-base", "--end-of-options", base_name, head_name)
+    return answer.decode().strip()
