@@ -33,10 +33,15 @@ def add(arguments: Namespace) -> Exit:
     from utils.node.record import write_whole  # noqa: PLC0415 - only this command writes
     from utils.results.changelog_edit import Stub, add  # noqa: PLC0415
     from utils.results.collect import collect  # noqa: PLC0415
+    from utils.verdict_commands import judged  # noqa: PLC0415
 
     path = _file(arguments)
-    head = collect([Path(folder) for folder in arguments.folders])
+    records = collect([Path(folder) for folder in arguments.folders])
     base = collect([Path(folder) for folder in arguments.base])
+    head = records
+    if not base:
+        base, head = ([one for one in records if one.arm == arm] for arm in ("base", "head"))
+    found = judged(base, head, arguments, ROOT) if base else None
     stub = Stub(arguments.pr, arguments.title or "", tuple(arguments.why))
     write_whole(
         path,
@@ -46,7 +51,7 @@ def add(arguments: Namespace) -> Exit:
             head,
             base,
             stub,
-            vary=arguments.vary,
+            found=found,
             runs=arguments.run,
         ).encode(),
     )

@@ -102,23 +102,56 @@ def plan(arguments: Namespace) -> Exit:
 
 
 def run(arguments: Namespace) -> Exit:
-    """Run points, show a table, tell where the records are."""
-    from utils.launch import base, launchers  # noqa: PLC0415 - templates and uv are no business of `plan`
+    """Run points, show a table, tell where the records are; with two arms also the verdict."""
+    from utils import confirming  # noqa: PLC0415 - Student's t is no business of a plain run
 
+    if arguments.confirm:
+        return _confirm(arguments, Path(arguments.confirm).absolute())
     made = timed(arguments, the_plan(arguments))
-    root, tree = the_tree(arguments)
     if not made.jobs:
         sys.stdout.write("nothing to run: no point's key differs\n")
         return Exit.OK
+    order, wanted = _order(arguments, made)
+    if arguments.print_script or arguments.print_batch:
+        for job in made.jobs:
+            launcher = wanted[job.cluster]
+            text = launcher.batch(order, job) if arguments.print_batch else launcher.script(order, job)
+            sys.stdout.write(text)
+        return Exit.OK
+    launcher = _the_launcher(wanted)
+    if not arguments.out and (unfinished := launcher.unfinished(order, ROOT / "results")):
+        sys.stdout.write(f"going on with {unfinished}, which a launcher before this one left unfinished\n")
+        order = replace(order, out=unfinished)
+    order = launcher.claim(order)
+    code = _launch(launcher, order)
+    if made.pair is None or code == Exit.CANCELLED:
+        return code
+    return max(code, confirming.finish(arguments, order, launcher, timed, _launch))
+
+
+def _confirm(arguments: Namespace, out: Path) -> Exit:
+    """`run --confirm DIR`: what a run with `--no-confirm`, or one that was cut off, left to do."""
+    from utils import confirming  # noqa: PLC0415
+
+    if arguments.selectors or arguments.pair or arguments.changed or arguments.out:
+        raise HarnessError(
+            Exit.USAGE,
+            "--confirm takes points and base from the results; leave out selectors, --pair, --changed and --out",
+        )
+    arguments.no_confirm = False
+    order, wanted = _order(arguments, confirming.plan_of(out))
+    return confirming.finish(arguments, replace(order, out=out), _the_launcher(wanted), timed, _launch)
+
+
+def _order(arguments: Namespace, made: Plan) -> tuple[Order, dict[str, Launcher]]:
+    """What is to be run, and which launcher runs each cluster's jobs."""
+    from utils.launch import base, launchers  # noqa: PLC0415 - templates and uv are no business of `plan`
+
+    root, tree = the_tree(arguments)
     known = {job.cluster: clusters.load(tree.clusters, job.cluster) for job in made.jobs}
     wanted = {
         name: launchers.for_cluster(name, cluster, arguments.launcher) for name, cluster in known.items()
     }
-    if len(wanted) > 1 and not (arguments.print_script or arguments.print_batch):
-        raise HarnessError(
-            Exit.USAGE,
-            f"the points are on {len(wanted)} clusters ({', '.join(wanted)}); run one at a time",
-        )
     order = base.Order(
         plan=made,
         clusters=known,
@@ -127,17 +160,16 @@ def run(arguments: Namespace) -> Exit:
         out=Path(arguments.out).absolute() if arguments.out else _new_folder(made),
         environment=Path(arguments.environment) if arguments.environment else None,
     )
-    if arguments.print_script or arguments.print_batch:
-        for job in made.jobs:
-            launcher = wanted[job.cluster]
-            text = launcher.batch(order, job) if arguments.print_batch else launcher.script(order, job)
-            sys.stdout.write(text)
-        return Exit.OK
-    launcher = next(iter(wanted.values()))
-    if not arguments.out and (unfinished := launcher.unfinished(order, ROOT / "results")):
-        sys.stdout.write(f"going on with {unfinished}, which a launcher before this one left unfinished\n")
-        order = replace(order, out=unfinished)
-    return _launch(launcher, launcher.claim(order))
+    return order, wanted
+
+
+def _the_launcher(wanted: dict[str, Launcher]) -> Launcher:
+    if len(wanted) > 1:
+        raise HarnessError(
+            Exit.USAGE,
+            f"the points are on {len(wanted)} clusters ({', '.join(wanted)}); run one at a time",
+        )
+    return next(iter(wanted.values()))
 
 
 def _new_folder(made: Plan) -> Path:
@@ -194,27 +226,3 @@ def collect(arguments: Namespace) -> Exit:
         )
     bad = [one for one in records if one.status != "measured"]
     return Exit.GATE_FAILED if bad else Exit.OK
-
-
-def compare(arguments: Namespace) -> Exit:
-    """Two record sets side by side."""
-    from utils.results import compare as comparing  # noqa: PLC0415
-    from utils.results.collect import collect as find  # noqa: PLC0415
-
-    sides = find([Path(arguments.base)]), find([Path(arguments.head)])
-    found = comparing.compare(*sides, vary=arguments.vary)
-    columns = [("point", "left"), ("runs", "left")]
-    for heading, _ in comparing.METRICS.values():
-        columns += [(heading, "right"), ("diff", "right")]
-    rows = []
-    for one in found.both:
-        cells = [one.point, f"{one.runs[0]}+{one.runs[1]}"]
-        for name in comparing.METRICS:
-            cells += [f"{one.base[name]:.4g} → {one.head[name]:.4g}", f"{one.percent[name]:+.1f}%"]
-        rows.append(cells)
-    show.table(sys.stdout, "Means of whole runs, base → head", columns, rows)
-    sys.stdout.writelines(f"new: {point}\n" for point in found.new)
-    sys.stdout.writelines(f"gone: {point}\n" for point in found.gone)
-    sys.stdout.writelines(f"left out: {point}: {why}\n" for point, why in found.left_out.items())
-    sys.stdout.write("differences only; a single run cannot tell a change from noise\n")
-    return Exit.OK

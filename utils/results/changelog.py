@@ -24,6 +24,12 @@ Claim = Annotated[str, StringConstraints(pattern=r"^(<=|>=) [-+]?[0-9]+(\.[0-9]+
 PointName = Annotated[str, StringConstraints(pattern=r"^[0-9]+[0-9kx]*-tp[0-9]+[a-z0-9-]*-c[0-9]+$")]
 Key = Annotated[str, StringConstraints(pattern=r"^k[0-9]+:[0-9a-f]{16,}$")]
 Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+Said = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^((regression|improvement)( [-+][0-9]+(\.[0-9]+)?%)?|no change seen( >= [0-9]+(\.[0-9]+)?%)?|invalid)$"
+    ),
+]
 Metric = Literal["tput", "ttft", "tpot", "e2el", "power"]
 _CHANGES = ("tput", "ttft", "tpot", "e2el", "power")
 
@@ -44,7 +50,8 @@ class PointLine(Strict):
     """Difference to the base."""
     n: Annotated[str, StringConstraints(pattern=r"^[0-9]+\+[0-9]+$")]
     """Runs of base + head."""
-    verdict: dict[Metric, str] = {}
+    verdict: dict[Metric, Said] = {}
+    """What was judged: throughput (tput) and median TPOT (tpot) of the steady window, median TTFT (ttft)."""
     reused: bool = False
     """The figures are an earlier run's with the same observed key."""
 
@@ -83,6 +90,8 @@ class Entry(Strict):
     runs: list[str] = []
     source: str | None = None
     """Where figures come from that this harness did not measure; they never feed a verdict."""
+    claims: dict[PointName, dict[Metric, Literal["holds", "fails", "undecided", "not counted"]]] = {}
+    """What became of `expect`."""
     points: dict[PointName, PointLine] = {}
     missing: dict[PointName, str] = {}
     """Points without figures, with the reason."""

@@ -9,15 +9,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
-from utils.results import changelog
-from utils.results.compare import compare, values
+from utils.results import changelog, metrics, verdict_show
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from utils.node.record import Record
+    from utils.results.comparison import Comparison, PointVerdict
 
-_TOOLS_KEYS = {"date", "base", "head", "runs", "points", "missing"}
+_TOOLS_KEYS = {"date", "base", "head", "runs", "claims", "points", "missing"}
 _TITLE = "# What changed, and what it did to the numbers. See docs/changelog.md.\n"
 
 
@@ -37,7 +37,7 @@ def add(
     base: Sequence[Record],
     stub: Stub,
     *,
-    vary: Sequence[str] = (),
+    found: Comparison | None = None,
     runs: Sequence[str] = (),
 ) -> str:
     """The changelog with the figures of one recipe's records.
@@ -48,11 +48,11 @@ def add(
         head: what was measured.
         base: what it is compared with; empty for a first entry.
         stub: finds the entry by its pull request, and makes one if it says title and why.
-        vary: parts of the key that are meant to differ from the base.
+        found: the comparison with the base.
         runs: addresses of the runs.
 
     Raises:
-        HarnessError: CHANGELOG_INVALID, NOT_COMPARABLE.
+        HarnessError: CHANGELOG_INVALID, NOT_COMPARABLE where no commit stands for the records.
     """
     recipes = sorted({record.point.split("/")[0] for record in head})
     if len(recipes) != 1:
@@ -66,13 +66,14 @@ def add(
             Exit.NOT_COMPARABLE,
             f"{len(unclean)} records were measured with uncommitted changes, so no commit stands for them; commit, and measure again",
         )
-    facts = _facts(head, base, vary, runs)
     log = changelog.read(content, file)
     text = content.decode("utf-8-sig")
     lines = text.splitlines(keepends=True) if text.strip() else [_TITLE]
     start, end = _section(lines, recipes[0])
     entries = log.root.get(recipes[0], [])
     number = _find(entries, stub)
+    older = entries[0 if number is None else number + 1 :]
+    facts = _facts(head, base, found, runs, older[0].pr if older else None)
     if number is None:
         author = _author_lines(stub, recipes[0])
         at = start + 1 if entries else end
@@ -112,14 +113,19 @@ def _author_lines(stub: Stub, recipe: str) -> list[str]:
 
 
 def _facts(
-    head: Sequence[Record], base: Sequence[Record], vary: Sequence[str], runs: Sequence[str]
+    head: Sequence[Record],
+    base: Sequence[Record],
+    found: Comparison | None,
+    runs: Sequence[str],
+    below: int | None,
 ) -> list[str]:
     """The tool's part of an entry."""
     newest = max(head, key=lambda record: record.clock.wall_unix_s)
     day = datetime.fromtimestamp(newest.clock.wall_unix_s, UTC).strftime("%Y-%m-%d")
     lines = [f"  date: {day}\n"]
     if base:
-        lines.append(f"  base: {{commit: {base[0].provenance.tree_commit}}}\n")
+        entry = f", entry: {below}" if below else ""
+        lines.append(f"  base: {{commit: {base[0].provenance.tree_commit}{entry}}}\n")
     device = newest.node.gpu_model or f"{newest.node.cpu_model}, {newest.node.cores} cores"
     version = newest.vllm_version or "unknown"
     facts = [
@@ -128,32 +134,60 @@ def _facts(
         f"vllm: {_text(version)}",
         f"device: {_text(device)}",
     ]
+    if kernel := newest.parts.get("kernel"):
+        facts.append("kernel: " + _text(f"{kernel['name']}@{kernel['files'][:7]}"))
     lines.append(f"  head: {{{', '.join(facts)}}}\n")
     if runs:
         lines.append(f"  runs: [{', '.join(map(_text, runs))}]\n")
-    differences = {one.point: one for one in compare(base, head, vary).both} if base else {}
+    if found and found.claims:
+        lines.append(f"  claims: {_claims(found)}\n")
+    compared = {one.point: one for one in found.points} if found else {}
     good: dict[str, list[Record]] = {}
     bad: dict[str, Record] = {}
     for record in head:
+        if record.block > 1:  # it confirmed the verdict; the figures are those of the whole list of points
+            continue
         if record.status == "measured" and record.whole:
             good.setdefault(record.point, []).append(record)
         else:
             bad.setdefault(record.point, record)
     if good:
         lines.append("  points:\n")
-    for point, records in good.items():
-        figures = values(records)
-        line = f'key: "{records[0].key}", tput: {figures["tput"]:.1f}, ttft: {figures["ttft"]:.4g}, tpot: {figures["tpot"]:.4g}'
-        runs_of_base = 0
-        if one := differences.get(point):
-            line += f", vs: {{{', '.join(f'{name}: {one.percent[name]:+.1f}%' for name in ('tput', 'ttft', 'tpot'))}}}"
-            runs_of_base = one.runs[0]
-        lines.append(f"    {point.split('/')[1]}: {{{line}, n: {runs_of_base}+{len(records)}}}\n")
+    lines += [
+        f"    {point.split('/')[1]}: {{{_figures(records, compared.get(point))}}}\n"
+        for point, records in good.items()
+    ]
     missing = {point: record for point, record in bad.items() if point not in good}
     if missing:
         lines.append("  missing:\n")
     lines += [f"    {point.split('/')[1]}: {_text(_reason(record))}\n" for point, record in missing.items()]
     return lines
+
+
+def _figures(records: Sequence[Record], compared: PointVerdict | None) -> str:
+    """A point's line: means of whole runs, and what was judged of its steady window."""
+    figures = metrics.whole(records)
+    line = f'key: "{records[0].key}", tput: {figures["tput"]:.1f}, ttft: {figures["ttft"]:.4g}, tpot: {figures["tpot"]:.4g}'
+    if compared is None:
+        return f"{line}, n: 0+{len(records)}"
+    if compared.whole:
+        changes = [f"{name}: {compared.whole[name].percent:+.1f}%" for name in ("tput", "ttft", "tpot")]
+        line += f", vs: {{{', '.join(changes)}}}"
+    runs = next(iter(compared.metrics.values())).runs
+    words = verdict_show.words(compared)
+    said = (
+        f", verdict: {{{', '.join(f'{name}: {_text(word)}' for name, word in words.items())}}}"
+        if words
+        else ""
+    )
+    return f"{line}, n: {runs[0]}+{runs[1]}{said}"
+
+
+def _claims(found: Comparison) -> str:
+    by_point: dict[str, list[str]] = {}
+    for one in found.claims:
+        by_point.setdefault(one.point.split("/")[1], []).append(f"{one.metric}: {_text(one.outcome)}")
+    return "{" + ", ".join(f"{point}: {{{', '.join(said)}}}" for point, said in by_point.items()) + "}"
 
 
 def _reason(record: Record) -> str:

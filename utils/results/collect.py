@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def collect(folders: Iterable[Path]) -> list[record.Record]:
-    """Every record below the folders, by point, then run.
+def collect(folders: Iterable[Path], pattern: str = record.FILE) -> list[record.Record]:
+    """Every record below the folders whose path ends like the pattern, by job, then run.
 
     Raises:
         HarnessError: RECORD_UNREADABLE for a folder without any, or for a record that is not whole.
@@ -22,7 +22,7 @@ def collect(folders: Iterable[Path]) -> list[record.Record]:
     found = []
     for folder in folders:
         broken = {mark.parent for mark in folder.rglob(record.BROKEN)}
-        below = [path for path in folder.rglob(record.FILE) if broken.isdisjoint(path.parents)]
+        below = [path for path in folder.rglob(pattern) if broken.isdisjoint(path.parents)]
         paths = sorted(below) if folder.is_dir() else [folder]
         if not paths:
             raise HarnessError(

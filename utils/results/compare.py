@@ -1,164 +1,203 @@
-"""Two record sets side by side: numbers and differences, no word of judgement."""
+"""From two record sets to what is said of the change: matched, judged together, put into one value."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from statistics import fmean
 from typing import TYPE_CHECKING
 
-from matrix import key
-from matrix.errors import Exit, HarnessError
+from matrix.rules import JUDGED, Judged
+from utils.results import metrics, pairs, verdict
+from utils.results.comparison import Comparison, MetricVerdict, PointVerdict, Whole, Word
+from utils.results.headline import headline
+from utils.results.ledger import Ledger, Spread, device_of
+from utils.results.metrics import geometric_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from utils.node.record import Record, Window
-
-METRICS: dict[str, tuple[str, Callable[[Window], float]]] = {
-    "tput": ("tok/s/device", lambda w: w.total_tok_per_s_per_device),
-    "ttft": ("TTFT s", lambda w: w.ttft_s.mean),
-    "tpot": ("TPOT ms", lambda w: 1000 * w.tpot_s.mean),
-    "e2el": ("E2EL s", lambda w: w.e2el_s.mean),
-}
-"""Whole-run means, as the field publishes them: name -> heading, value of a window."""
+    from utils.node.record import Record
+    from utils.results.pairs import Pair, Runs
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One point on both sides."""
-
-    point: str
-    base: dict[str, float]
-    head: dict[str, float]
-    percent: dict[str, float]
-    """Head over base, of the geometric means over runs, less 100."""
-    runs: tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """All points of two sets."""
-
-    both: list[Difference]
-    new: list[str]
-    gone: list[str]
-    left_out: dict[str, str]
-    """Points that a side has no valid run of, with the reason."""
-
-
-def compare(base: Sequence[Record], head: Sequence[Record], vary: Sequence[str]) -> Comparison:
-    """Compare two record sets.
+def compare(
+    base: Sequence[Record],
+    head: Sequence[Record],
+    ledger: Ledger,
+    *,
+    vary: Sequence[str] = (),
+    confirmation: bool = True,
+) -> Comparison:
+    """Judge a head against a base.
 
     Args:
-        base: records of one side.
-        head: records of the other.
-        vary: the parts of the key that are meant to differ: dotted names, or a name above them.
+        base: records of one side, of the first block and of the one that confirms.
+        head: the same of the other.
+        ledger: what noise is.
+        vary: parts of the key that are meant to differ besides what the records' plan names.
+        confirmation: whether a flag must repeat before it is a word.
 
     Raises:
-        HarnessError: NOT_COMPARABLE if more differs than is named, or less.
+        HarnessError: NOT_COMPARABLE.
     """
-    one, other = _by_point(base), _by_point(head)
-    shared = [point for point in one if point in other]
-    pairs = [(point, a, b) for point in shared for a in one[point] for b in other[point]]
-    _refuse_other_differences(pairs, vary)
-    _refuse_other_lists(pairs)
-    both, left_out = [], {}
-    for point in shared:
-        good = [
-            [r for r in side if r.status == "measured" and r.whole] for side in (one[point], other[point])
-        ]
-        if all(good):
-            both.append(_difference(point, good[0], good[1]))
-        else:
-            bad = [
-                r
-                for side in (one[point], other[point])
-                for r in side
-                if r.status != "measured" or not r.whole
-            ]
-            left_out[point] = _reason(bad[0])
+    matched = pairs.match(base, head, vary)
+    samples: dict[tuple[str, Judged], verdict.Sample] = {}
+    why_not: dict[tuple[str, Judged], str] = {}
+    invalid = {pair.point: pairs.invalid(pair) for pair in matched.both}
+    for pair in matched.both:
+        if not invalid[pair.point]:
+            _sample(pair, ledger, samples, why_not)
+    findings = dict(
+        zip(samples, verdict.judge(list(samples.values()), confirmation=confirmation), strict=True)
+    )
+    points = [
+        PointVerdict(
+            point=pair.point,
+            vary=pair.first.head[0].vary if pair.first.head else [],
+            metrics=_metrics(pair, samples, findings, why_not, invalid[pair.point]),
+            whole={
+                name: Whole(base=one, head=other, percent=percent)
+                for name, (one, other, percent) in (
+                    {} if invalid[pair.point] else pairs.whole_means(pair.first)
+                ).items()
+            },
+            invalid=invalid[pair.point],
+        )
+        for pair in matched.both
+    ]
+    jobs = {pair.point: pair.first.head[0].job for pair in matched.both if pair.first.head}
+    some = [*head, *base]
     return Comparison(
-        both,
-        new=[p for p in other if p not in one],
-        gone=[p for p in one if p not in other],
-        left_out=left_out,
+        base_commit=base[0].provenance.tree_commit if base else "",
+        head_commit=head[0].provenance.tree_commit if head else "",
+        device=device_of(some[0]) if some else "",
+        headline=headline(points, samples, jobs),
+        points=points,
+        new=matched.new,
+        gone=matched.gone,
+        notes=_notes(matched.both),
     )
 
 
-def values(records: Sequence[Record]) -> dict[str, float]:
-    """Means over runs, in logs, of each metric."""
-    windows = [record.whole for record in records if record.whole]
-    return {
-        name: math.exp(fmean(math.log(value(w)) for w in windows)) for name, (_, value) in METRICS.items()
-    }
-
-
-def _difference(point: str, base: list[Record], head: list[Record]) -> Difference:
-    one, other = values(base), values(head)
-    percent = {name: 100 * (other[name] / one[name] - 1) for name in METRICS}
-    return Difference(point, one, other, percent, (len(base), len(head)))
-
-
-def _by_point(records: Sequence[Record]) -> dict[str, list[Record]]:
-    found: dict[str, list[Record]] = {}
-    for record in records:
-        known = found.setdefault(record.point, [])
-        if any(
-            (old.allocation, old.arm, old.run_index) == (record.allocation, record.arm, record.run_index)
-            for old in known
-        ):
-            raise HarnessError(
-                Exit.NOT_COMPARABLE,
-                f"{record.point} of run {record.run_index + 1} was given twice on one side; name each folder once",
+def _sample(
+    pair: Pair,
+    ledger: Ledger,
+    samples: dict[tuple[str, Judged], verdict.Sample],
+    why_not: dict[tuple[str, Judged], str],
+) -> None:
+    """What is judged of a point, or why not."""
+    some = pair.first.head[0]
+    rules = some.rules
+    odd = pairs.unfit(pair.first)
+    again = pair.again if pair.again and not pairs.unfit(pair.again) else None
+    for metric in JUDGED:
+        first = _block(pair.first, metric)
+        if metric not in rules.metrics or first is None:
+            text = "the recipe does not judge it" if first else "too few requests for a steady window"
+            why_not[pair.point, metric] = text
+            continue
+        spread = ledger.spread(
+            device_of(some), some.node.driver or "", pair.point, _concurrency(some), metric
+        )
+        if odd:
+            spread, why_not[pair.point, metric] = Spread(math.nan, 0, "none"), odd
+        elif spread.calibration == "none":
+            why_not[pair.point, metric] = (
+                f"the ledger has {spread.df} of the 8 differences that a verdict needs"
             )
-        if known and known[0].key != record.key:
-            raise HarnessError(
-                Exit.NOT_COMPARABLE,
-                f"one side has {record.point} with two keys, {known[0].key} and {record.key}; name one run's folder",
-            )
-        known.append(record)
-    return found
-
-
-def _refuse_other_differences(pairs: Sequence[tuple[str, Record, Record]], vary: Sequence[str]) -> None:
-    seen: set[str] = set()
-    for point, base, head in pairs:
-        both_observed = base.observed is not None and head.observed is not None
-        one = base.observed.parts if base.observed and both_observed else base.parts
-        other = head.observed.parts if head.observed and both_observed else head.parts
-        differing = key.differences(one, other)
-        unnamed = [part for part in differing if not any(_covers(name, part) for name in vary)]
-        if unnamed:
-            raise HarnessError(
-                Exit.NOT_COMPARABLE,
-                f"{point}: the two sides also differ in {', '.join(unnamed)}; measure them alike, "
-                f"or name the difference: {' '.join(f'--vary {part}' for part in unnamed)}",
-            )
-        seen |= {name for name in vary for part in differing if _covers(name, part)}
-    if missing := [name for name in vary if name not in seen]:
-        raise HarnessError(
-            Exit.NOT_COMPARABLE,
-            f"--vary names {', '.join(missing)}, and both sides are equal in that; take it out",
+        samples[pair.point, metric] = verdict.Sample(
+            first=first,
+            again=_block(again, metric) if again else None,
+            spread=spread,
+            floor=getattr(rules.floors, metric) / 100,
+            more_is_better=metrics.JUDGED[metric].more_is_better,
         )
 
 
-def _refuse_other_lists(pairs: Sequence[tuple[str, Record, Record]]) -> None:
-    """A point's numbers depend on what its server did before; servers are compared only with equal lists of points."""
-    for point, one, other in pairs:
-        if one.points_before != other.points_before:
-            raise HarnessError(
-                Exit.NOT_COMPARABLE,
-                f"{point} came after {len(one.points_before)} points on one side's server and after other ones, "
-                f"{len(other.points_before)}, on the other's; measure both sides with the same selection",
+def _concurrency(record: Record) -> int:
+    return record.load.concurrency if record.load else 1
+
+
+def _block(runs: Runs, metric: Judged) -> verdict.Block | None:
+    sides = [[metrics.judged(record, metric) for record in side] for side in (runs.base, runs.head)]
+    known = [tuple(value for value in side if value is not None) for side in sides]
+    if any(len(one) < len(side) for one, side in zip(known, sides, strict=True)):
+        return None
+    return verdict.Block(*known)
+
+
+def _metrics(
+    pair: Pair,
+    samples: dict[tuple[str, Judged], verdict.Sample],
+    findings: dict[tuple[str, Judged], verdict.Finding],
+    why_not: dict[tuple[str, Judged], str],
+    invalid: str,
+) -> dict[Judged, MetricVerdict]:
+    runs = (len(pair.first.base), len(pair.first.head))
+    found: dict[Judged, MetricVerdict] = {}
+    for metric in JUDGED:
+        where = (pair.point, metric)
+        if invalid or where not in samples:
+            word: Word | None = "invalid" if invalid else None
+            found[metric] = _nothing(runs, word, invalid or why_not[where])
+        else:
+            found[metric] = _judged(
+                samples[where], findings[where], metrics.JUDGED[metric].scale, why_not.get(where, "")
             )
+    return found
 
 
-def _covers(name: str, part: str) -> bool:
-    return part == name or part.startswith(f"{name}.")
+def _nothing(runs: tuple[int, int], word: Word | None, why: str) -> MetricVerdict:
+    return MetricVerdict(
+        base=None,
+        head=None,
+        percent=None,
+        low_percent=None,
+        high_percent=None,
+        runs=runs,
+        df=0,
+        calibration="none",
+        spread_percent=None,
+        floor_percent=0.0,
+        p=None,
+        could_see_percent=None,
+        flagged=False,
+        word=word,
+        why=why,
+    )
 
 
-def _reason(record: Record) -> str:
-    if record.failure:
-        return f"{record.failure.reason}: {record.failure.message}"
-    return "; ".join(f"{gate.name}: {gate.found}" for gate in record.gates if not gate.passed)
+def _judged(one: verdict.Sample, finding: verdict.Finding, scale: float, why_not: str) -> MetricVerdict:
+    blocks = [one.first, one.again] if finding.flagged and one.again else [one.first]
+    known = one.spread.calibration != "none"
+    return MetricVerdict(
+        base=scale * geometric_mean(one.first.base),
+        head=scale * geometric_mean(one.first.head),
+        percent=metrics.percent(finding.effect),
+        low_percent=metrics.percent(finding.effect - finding.half_width) if known else None,
+        high_percent=metrics.percent(finding.effect + finding.half_width) if known else None,
+        runs=(sum(len(block.base) for block in blocks), sum(len(block.head) for block in blocks)),
+        df=one.spread.df,
+        calibration=one.spread.calibration,
+        spread_percent=100 * one.spread.sd if known else None,
+        floor_percent=100 * one.floor,
+        p=finding.p if known else None,
+        could_see_percent=100 * finding.could_see if known else None,
+        flagged=finding.flagged,
+        word=finding.word,
+        why=why_not or finding.why,
+    )
+
+
+def _notes(both: Sequence[Pair]) -> list[str]:
+    """Where arms differ in more than the change."""
+    images = {
+        (pair.first.base[0].image, pair.first.head[0].image)
+        for pair in both
+        if pair.first.base and pair.first.head
+    }
+    contained = any(record.squash_sha256 for pair in both for record in pair.first.all)
+    return [
+        f"the arms' images differ ({base}, {head}), and each arm's load client was its own image's"
+        for base, head in sorted(images)
+        if base != head and contained
+    ]

@@ -1,0 +1,171 @@
+"""A comparison for people: text for a terminal, Markdown for a comment."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import TYPE_CHECKING, TextIO
+
+from utils import show
+from utils.results.metrics import JUDGED, WHOLE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from utils.results.comparison import Comparison, MetricVerdict, PointVerdict
+
+COLUMNS = [
+    ("point", "left"),
+    ("metric", "left"),
+    ("base → head", "right"),
+    ("change", "right"),
+    ("95 % interval", "left"),
+    ("runs", "left"),
+    ("noise of a run", "left"),
+    ("verdict", "left"),
+]
+ORDER = ("regression", "improvement", "invalid", None, "no change seen")
+
+
+def verdict_text(one: MetricVerdict) -> str:
+    """The word with its numbers; where there is none, why."""
+    if one.word is None:
+        return one.why if one.flagged else "no word"
+    if one.word == "no change seen":
+        why = f"; {one.why}" if one.why else ""
+        return f"no change seen (could have seen >= {one.could_see_percent:.1f} %{why})"
+    if one.word == "invalid":
+        return f"invalid: {one.why}"
+    return f"{one.word} ({one.why})" if one.why else one.word
+
+
+def silences(found: Comparison) -> list[str]:
+    """Why metrics have no word, each reason once."""
+    counts: dict[str, int] = {}
+    for point in found.points:
+        for one in point.metrics.values():
+            if one.word is None and not one.flagged:
+                counts[one.why] = counts.get(one.why, 0) + 1
+    return [f"no word for {count} figures: {why}" for why, count in counts.items()]
+
+
+def short(one: MetricVerdict) -> str:
+    """The same for a line of the changelog: the word and its number."""
+    if one.word == "no change seen":
+        return f"no change seen >= {one.could_see_percent:.1f}%"
+    if one.word in {"regression", "improvement"}:
+        return f"{one.word} {one.percent:+.1f}%"
+    return one.word or ""
+
+
+def _cells(one: MetricVerdict) -> list[str]:
+    if one.base is None or one.head is None or one.percent is None:
+        return ["", "", "", f"{one.runs[0]}+{one.runs[1]}", ""]
+    interval = ""
+    if one.low_percent is not None and one.high_percent is not None:
+        interval = f"{one.low_percent:+.1f} to {one.high_percent:+.1f} %"
+    noise = "unknown"
+    if one.spread_percent is not None:
+        noise = f"{one.spread_percent:.2f} % ({one.calibration}, {one.df} df)"
+    return [
+        f"{one.base:.4g} → {one.head:.4g}",
+        f"{one.percent:+.1f}%",
+        interval,
+        f"{one.runs[0]}+{one.runs[1]}",
+        noise,
+    ]
+
+
+def rows(found: Comparison) -> list[list[str]]:
+    """A row a point and metric."""
+    return [
+        [one.point, JUDGED[name].heading, *_cells(metric), verdict_text(metric)]
+        for one in found.points
+        for name, metric in one.metrics.items()
+    ]
+
+
+def whole_rows(found: Comparison) -> list[list[str]]:
+    """Published figures, a row a point."""
+    made = []
+    for one in found.points:
+        cells = [one.point]
+        for name in WHOLE:
+            value = one.whole.get(name)
+            cells += [f"{value.base:.4g} → {value.head:.4g}", f"{value.percent:+.1f}%"] if value else ["", ""]
+        made.append(cells)
+    return made
+
+
+def whole_columns() -> list[tuple[str, str]]:
+    """Headings of `whole_rows`."""
+    columns = [("point", "left")]
+    for metric in WHOLE.values():
+        columns += [(metric.heading, "right"), ("diff", "right")]
+    return columns
+
+
+def write_text(stream: TextIO, found: Comparison) -> None:
+    """Tables and lines."""
+    if found.points:
+        show.table(stream, "Steady window, base → head", COLUMNS, rows(found))
+        stream.write("\n")
+        show.table(stream, "Means of whole runs, base → head", whole_columns(), whole_rows(found))
+    stream.writelines(f"{line}\n" for line in silences(found))
+    stream.writelines(f"new: {point}\n" for point in found.new)
+    stream.writelines(f"gone: {point}\n" for point in found.gone)
+    stream.writelines(
+        f"claim: {one.point} {one.metric} {one.claim}: {one.outcome} ({one.why})\n" for one in found.claims
+    )
+    stream.writelines(f"note: {note}\n" for note in found.notes)
+    stream.write(f"{found.headline.text}\n")
+
+
+def markdown(found: Comparison) -> str:
+    """A headline, what stands out, and everything folded away."""
+    out = io.StringIO()
+    out.write(f"**{escape(found.headline.text)}**\n\n")
+    notable = [
+        (one, name, metric)
+        for word in ORDER[:4]
+        for one in found.points
+        for name, metric in one.metrics.items()
+        if metric.word == word and (metric.flagged or word is not None)
+    ]
+    if notable:
+        wanted = [
+            [one.point, JUDGED[name].heading, *_cells(m)[:4], verdict_text(m)] for one, name, m in notable
+        ]
+        out.write(markdown_table([name for name, _ in (*COLUMNS[:6], COLUMNS[7])], wanted) + "\n")
+    if found.claims:
+        claims = [[one.point, one.metric, one.claim, one.outcome, one.why] for one in found.claims]
+        out.write(markdown_table(["point", "metric", "claim", "outcome", "why"], claims) + "\n")
+    listed = [f"new: `{p}`" for p in found.new] + [f"gone: `{p}`" for p in found.gone]
+    listed += [escape(line) for line in silences(found)]
+    listed += [f"note: {escape(note)}" for note in found.notes]
+    out.writelines(f"- {line}\n" for line in listed)
+    if found.points:
+        out.write(f"\n<details><summary>All {len(found.points)} points</summary>\n\n")
+        out.write(markdown_table([name for name, _ in COLUMNS], rows(found)) + "\n")
+        out.write("Means of whole runs, as the field publishes them; nothing is judged by them.\n\n")
+        out.write(markdown_table([name for name, _ in whole_columns()], whole_rows(found)))
+        out.write("\n</details>\n")
+    return out.getvalue()
+
+
+def markdown_table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table of text that may come from a node."""
+    written = [heads, ["---"] * len(heads), *([escape(cell) for cell in line] for line in lines)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in written)
+
+
+def escape(text: str) -> str:
+    """Text that may come from a node, for Markdown: no markup, no HTML, no mention, no row's end."""
+    text = re.sub(r"\s+", " ", text).replace("\\", "\\\\")
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("@", "&#64;")
+    return re.sub(r"([`*_|\[\]#~!])", r"\\\1", text)
+
+
+def words(one: PointVerdict) -> dict[str, str]:
+    """Metric -> word with its number, for the changelog; without what has none."""
+    return {name: text for name, metric in one.metrics.items() if (text := short(metric))}

@@ -1,0 +1,139 @@
+"""`servematrix compare`, `ledger …` and `history`."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from matrix.errors import Exit, HarnessError
+from utils import show
+from utils.environments import ROOT
+from utils.node.record import write_whole
+from utils.results import changelog, claims, compare, ledger, metrics, pairs, verdict_show
+from utils.results.collect import collect
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Sequence
+
+    from utils.node.record import Record
+    from utils.results.comparison import Comparison
+
+LEDGER_COLUMNS = [
+    ("device", "left"),
+    ("driver", "left"),
+    ("class", "left"),
+    ("metric", "left"),
+    ("differences", "right"),
+    ("own points", "right"),
+    ("noise of a run", "right"),
+    ("seen with 2 runs", "right"),
+    ("with 4", "right"),
+]
+
+
+def ledger_file(arguments: Namespace) -> Path:
+    """The ledger that is meant."""
+    return Path(arguments.ledger) if arguments.ledger else ROOT / "results" / "ledger.jsonl"
+
+
+def judged(base: Sequence[Record], head: Sequence[Record], arguments: Namespace, tree: Path) -> Comparison:
+    """Compare two sides, with the claims that their author committed."""
+    found = compare.compare(
+        base,
+        head,
+        ledger.read(ledger_file(arguments)),
+        vary=getattr(arguments, "vary", []),
+        confirmation=not getattr(arguments, "waive_confirmation", False),
+    )
+    told = []
+    for recipe in sorted({record.point.split("/")[0] for record in head}):
+        file = tree / changelog.FILE
+        entries = changelog.read(file.read_bytes()).root.get(recipe, []) if file.exists() else []
+        committed = claims.committed(tree, head[0].provenance.tree_commit, recipe)
+        told += claims.outcomes(found, recipe, committed, dict(entries[0].expect) if entries else {})
+    return found.model_copy(update={"claims": told})
+
+
+def compare_command(arguments: Namespace) -> Exit:
+    """Judge a head against a base."""
+    if arguments.head is None:
+        base, head = pairs.arms(collect([Path(arguments.base)]))
+    else:
+        base, head = collect([Path(arguments.base)]), collect([Path(arguments.head)])
+    found = judged(base, head, arguments, Path(arguments.tree).resolve() if arguments.tree else ROOT)
+    if arguments.format == "json":
+        sys.stdout.write(found.to_json())
+    elif arguments.format == "markdown":
+        sys.stdout.write(verdict_show.markdown(found))
+    else:
+        verdict_show.write_text(sys.stdout, found)
+    return Exit.OK
+
+
+def ledger_show(arguments: Namespace) -> Exit:
+    """What is known of noise."""
+    known = ledger.read(ledger_file(arguments))
+    table = []
+    for (device, driver, name, metric), pool in sorted(known.classes.items()):
+        own = sum(
+            one.df >= ledger.NEEDED
+            for (d, v, point, m), one in known.points.items()
+            if (d, v, m) == (device, driver, metric)
+            and any(
+                line.point == point and ledger.class_of(line.concurrency) == name
+                for line in known.differences
+            )
+        )
+        sd = 100 * pool.variance**0.5
+        enough = pool.df >= ledger.NEEDED
+        seen = [f"{2.8 * sd * (2 / n) ** 0.5:.1f} %" if enough else f"wants {ledger.NEEDED}" for n in (2, 4)]
+        heading = metrics.JUDGED[metric].heading
+        table.append([device, driver, name, heading, str(pool.df), str(own), f"{sd:.2f} %", *seen])
+    if not table:
+        sys.stdout.write(
+            f"{ledger_file(arguments)} has no differences; measure something against itself, "
+            "./servematrix run RECIPE --pair HEAD, and add it: ./servematrix ledger add DIR\n"
+        )
+        return Exit.OK
+    show.table(sys.stdout, "What runs of the same thing differ by", LEDGER_COLUMNS, table)
+    sys.stdout.writelines(f"alarm: {line}\n" for line in ledger.past_alarms(known))
+    sys.stdout.write(
+        f"{len(known.differences)} differences of points; a pair of servers counts once a class\n"
+    )
+    return Exit.OK
+
+
+def ledger_add(arguments: Namespace) -> Exit:
+    """Add what records tell of noise; what is there already is not added twice."""
+    path = ledger_file(arguments)
+    records = collect([Path(folder) for folder in arguments.folders])
+    known, new, alarms = ledger.read(path).with_records(records)
+    if new:
+        write_whole(path, ledger.text(known).encode())
+    sys.stdout.writelines(f"alarm: {line}\n" for line in alarms)
+    sys.stdout.write(f"{path}: {len(new)} new differences, {len(known.differences)} in all\n")
+    return Exit.OK
+
+
+def ledger_reset(arguments: Namespace) -> Exit:
+    """Begin anew for a device, as after an upgrade that the driver's version does not show."""
+    path = ledger_file(arguments)
+    known = ledger.read(path)
+    devices = sorted({line.device for line in known.differences})
+    if arguments.device not in devices:
+        raise HarnessError(
+            Exit.USAGE,
+            f"the ledger has no device {arguments.device!r}; it has: {', '.join(devices) or 'none'}",
+        )
+    line = ledger.Reset(
+        day=datetime.now(UTC).strftime("%Y-%m-%d"),
+        device=arguments.device,
+        driver=arguments.driver,
+        reset=arguments.why,
+    )
+    write_whole(path, ledger.text(ledger.Ledger([*known.lines, line])).encode())
+    sys.stdout.write(f"{path}: {arguments.device} begins anew; the lines before stay in the file\n")
+    return Exit.OK
