@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from matrix import cluster, key, recipe
 from matrix.errors import Exit
 from matrix.protocol import PROTOCOL_VERSION, Protocol
+from matrix.rules import Floors, Rules
 from utils.node.record import VALUES_NEEDED
 
 if TYPE_CHECKING:
@@ -24,6 +25,14 @@ def _schema(model: type[BaseModel], title: str) -> str:
     schema = model.model_json_schema(by_alias=True)
     body = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": title}
     return json.dumps(body, indent=1) + "\n"
+
+
+def _comparison() -> str:
+    """What `compare --format json` writes."""
+    from utils.results.comparison import Comparison  # noqa: PLC0415 - it knows Student's t, which is slow to import
+
+    text = _schema(Comparison, "servematrix comparison")
+    return text.replace('"schema_version"', '"schema"')
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
@@ -88,6 +97,8 @@ DOCUMENTED: tuple[type[BaseModel], ...] = (
         recipe.Workload,
         recipe.Search,
         Protocol,
+        Rules,
+        Floors,
     ),
     *(cluster.Cluster, cluster.Devices, cluster.Container, cluster.Slurm, cluster.Paths, cluster.Limits),
 )
@@ -95,6 +106,7 @@ DOCUMENTED: tuple[type[BaseModel], ...] = (
 GENERATED: dict[str, Callable[[str], str]] = {
     "matrix/recipe.schema.json": lambda _: _schema(recipe.Recipe, "servematrix recipe"),
     "matrix/cluster.schema.json": lambda _: _schema(cluster.Cluster, "servematrix cluster"),
+    "utils/results/comparison.schema.json": lambda _: _comparison(),
     "docs/recipes.md": _all(
         *(_inside(model.__name__, partial(_fields, model)) for model in DOCUMENTED),
     ),

@@ -173,14 +173,13 @@ def _figures(records: Sequence[Record], compared: PointVerdict | None) -> str:
     if compared.whole:
         changes = [f"{name}: {compared.whole[name].percent:+.1f}%" for name in ("tput", "ttft", "tpot")]
         line += f", vs: {{{', '.join(changes)}}}"
-    runs = next(iter(compared.metrics.values())).runs
     words = verdict_show.words(compared)
     said = (
         f", verdict: {{{', '.join(f'{name}: {_text(word)}' for name, word in words.items())}}}"
         if words
         else ""
     )
-    return f"{line}, n: {runs[0]}+{runs[1]}{said}"
+    return f"{line}, n: {compared.runs[0]}+{compared.runs[1]}{said}"
 
 
 def _claims(found: Comparison) -> str:

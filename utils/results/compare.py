@@ -52,6 +52,7 @@ def compare(
     points = [
         PointVerdict(
             point=pair.point,
+            runs=(len(pair.first.base), len(pair.first.head)),
             vary=pair.first.head[0].vary if pair.first.head else [],
             metrics=_metrics(pair, samples, findings, why_not, invalid[pair.point]),
             whole={

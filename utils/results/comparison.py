@@ -57,6 +57,8 @@ class PointVerdict(Value):
     """One point."""
 
     point: str
+    runs: tuple[int, int]
+    """Of base and head in the first block."""
     vary: list[str]
     """Parts of the key in which head and base differ."""
     metrics: dict[Judged, MetricVerdict]

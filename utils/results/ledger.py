@@ -19,6 +19,7 @@ from matrix.errors import Exit, HarnessError, Place, Problem
 from matrix.rules import JUDGED, Judged
 from matrix.schema import Value
 from utils.results import metrics
+from utils.results.shrinkage import Prior, prior
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -114,6 +115,14 @@ Where = tuple[str, str, str, Judged]
 """Device, driver, point or class, metric."""
 
 
+def moderated(own: _Pool, shared: _Pool, common: Prior | None) -> Spread:
+    """A point's own variance, drawn toward its class's as far as the points of the class are alike."""
+    variance, df = own.variance, float(own.df)
+    if common is not None:
+        variance, df = common.drawn(variance, own.df)
+    return Spread(math.sqrt(variance), int(min(df, max(shared.df, own.df))), "own")
+
+
 class Ledger:
     """All lines, pooled."""
 
@@ -121,6 +130,8 @@ class Ledger:
         self.lines = list(lines)
         self.classes: dict[Where, _Pool] = defaultdict(_Pool)
         self.points: dict[Where, _Pool] = defaultdict(_Pool)
+        self.class_by_point: dict[str, str] = {}
+        self.priors: dict[Where, Prior | None] = {}
         for line in self.lines:
             self._count(line) if isinstance(line, Difference) else self._forget(line)
 
@@ -130,6 +141,8 @@ class Ledger:
         self._count(line)
 
     def _count(self, line: Difference) -> None:
+        self.priors.clear()
+        self.class_by_point[line.point] = class_of(line.concurrency)
         for metric in JUDGED:
             value = getattr(line, metric)
             if value is not None:
@@ -138,6 +151,7 @@ class Ledger:
                 self.points[*here, line.point, metric].add(line, value)
 
     def _forget(self, reset: Reset) -> None:
+        self.priors.clear()
         for pools in (self.classes, self.points):
             for where in [one for one in pools if one[0] == reset.device and reset.driver in {None, one[1]}]:
                 del pools[where]
@@ -149,13 +163,25 @@ class Ledger:
 
     def spread(self, device: str, driver: str, point: str, concurrency: int, metric: Judged) -> Spread:
         """What is known of a point's noise: its own where it has enough, else its class's."""
-        own = self.points.get((device, driver, point, metric))
-        if own and own.df >= NEEDED:
-            return Spread(math.sqrt(own.variance), own.df, "own")
-        shared = self.classes.get((device, driver, class_of(concurrency), metric))
+        here: Where = (device, driver, class_of(concurrency), metric)
+        own, shared = self.points.get((device, driver, point, metric)), self.classes.get(here)
+        if own and shared and own.df >= NEEDED:
+            return moderated(own, shared, self._prior(here))
         if shared and shared.df >= NEEDED:
             return Spread(math.sqrt(shared.variance), shared.df, "borrowed")
         return Spread(math.nan, shared.df if shared else 0, "none")
+
+    def _prior(self, where: Where) -> Prior | None:
+        """What the points of a class have in common, once for each class."""
+        if where not in self.priors:
+            device, driver, name, metric = where
+            pools = [
+                pool
+                for (d, v, point, m), pool in self.points.items()
+                if (d, v, m) == (device, driver, metric) and self.class_by_point[point] == name
+            ]
+            self.priors[where] = prior([(pool.variance, pool.df) for pool in pools if pool.df >= NEEDED])
+        return self.priors[where]
 
     def with_records(self, records: Sequence[Record]) -> tuple[Ledger, list[Difference], list[str]]:
         """This ledger and what records add to it: the new ledger, the new lines, and alarms about them."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Word = Literal["regression", "improvement", "no change seen", "invalid"]
 FALSE_DISCOVERIES = 0.10
 CONFIRM_P = 0.05
-"""One-sided: the sign is the one that was flagged."""
+"""Two-sided, and the sign must be the one that was flagged."""
 POWER = 2.8
 """Standard errors that an effect needs to be seen four times in five at 5 %: 1.96 + 0.84."""
 
@@ -148,4 +148,4 @@ def repeats(first: Block, again: Block, spread: Spread) -> bool:
     toward = math.copysign(1, first.effect) * again.effect
     if spread.sd == 0:
         return toward > 0
-    return float(special.stdtr(spread.df, -toward / (spread.sd * again.scale))) <= CONFIRM_P
+    return float(special.stdtr(spread.df, -toward / (spread.sd * again.scale))) <= CONFIRM_P / 2

@@ -14,7 +14,7 @@ from matrix.errors import Exit
 from tests.conftest import ROOT, Cli, command, environment
 from tests.utils.node.test_faults import nothing_is_left
 from utils.node import record
-from utils.results.compare import compare
+from utils.results.pairs import match
 
 pytestmark = pytest.mark.real
 TINY = "qwen3moe-tiny-cpu-vllm"
@@ -78,7 +78,7 @@ def test_two_runs_of_a_point_sent_the_same_prompts(measured: Path) -> None:
         assert one.observed
         assert other.observed
         assert one.observed.key == other.observed.key
-    assert len(compare(first, second, []).both) == 3
+    assert len(match(first, second).both) == 3
 
 
 def test_phases_cover_the_job(measured: Path) -> None:

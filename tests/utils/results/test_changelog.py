@@ -11,9 +11,12 @@ from hypothesis import strategies as st
 
 from matrix.errors import Exit, HarnessError
 from tests.conftest import ROOT, Cli
-from tests.utils.results.conftest import Records
+from tests.utils.results.conftest import Records, sides
 from utils.results import changelog
 from utils.results.changelog_edit import Stub, add
+from utils.results.compare import compare
+from utils.results.comparison import ClaimVerdict
+from utils.results.ledger import Ledger
 
 KEY = "k1:" + "3f" * 8
 GOOD = f"""\
@@ -146,11 +149,43 @@ def test_add_without_a_stub_says_what_to_write(records: Records) -> None:
 def test_add_compares_with_a_base(records: Records) -> None:
     """Differences stand in the line, and n counts both sides."""
     slower = records(slower=2.0)
-    new = add(b"", "c.yaml", records(), slower, Stub(5, "Faster", ("x",)))
+    found = compare(slower, records(), Ledger())
+    new = add(b"", "c.yaml", records(), slower, Stub(5, "Faster", ("x",)), found=found)
     line = changelog.read(new.encode()).root["r"][0].points["32x16-tp1-c1"]
     assert line.n == "1+1"
     assert set(line.vs) == {"tput", "ttft", "tpot"}
     assert line.vs["tpot"] == "-50.0%"
+
+
+def test_add_writes_the_verdict_and_what_became_of_claims(pair: Records, noise: Ledger) -> None:
+    """In the point's line, by metric, with its number; blocks that only confirm leave the figures alone."""
+    first, again = pair(slower=1.1), pair(slower=1.1, block=2)
+    base, head = sides([*first, *again])
+    found = compare(base, head, noise)
+    claim = ClaimVerdict(point="r/32x16-tp1-c1", metric="tpot", claim="<= -2%", outcome="fails", why="")
+    found = found.model_copy(update={"claims": [claim]})
+    stub = GOOD.replace("  title: A stub", '  expect: {32x16-tp1-c1: {tpot: "<= -2%"}}\n  title: A stub')
+    new = add(stub.encode(), "c.yaml", head, base, Stub(42, "", ()), found=found)
+    entry = changelog.read(new.encode()).root["r"][0]
+    line = entry.points["32x16-tp1-c1"]
+    assert line.n == "2+2"
+    assert line.verdict == {
+        "tput": "regression -9.1%",
+        "ttft": "regression +10.0%",
+        "tpot": "regression +10.0%",
+    }
+    assert entry.claims == {"32x16-tp1-c1": {"tpot": "fails"}}
+    assert add(new.encode(), "c.yaml", head, base, Stub(42, "", ()), found=found) == new
+    base, head = sides(pair())
+    quiet = add(stub.encode(), "c.yaml", head, base, Stub(42, "", ()), found=compare(base, head, noise))
+    line = changelog.read(quiet.encode()).root["r"][0].points["32x16-tp1-c1"]
+    assert line.verdict["tput"] == "no change seen >= 2.8%"
+
+
+def test_a_verdict_that_is_none_is_refused() -> None:
+    """Four words, with their number."""
+    with pytest.raises(HarnessError, match="'tpot' cannot be"):
+        changelog.read(GOOD.replace("{tpot: improvement}", "{tpot: better}").encode())
 
 
 def test_add_lists_what_is_missing(records: Records) -> None:

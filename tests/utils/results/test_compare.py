@@ -1,94 +1,239 @@
-"""`compare`: numbers and differences, for exactly the named difference, without a word of judgement."""
+"""`compare`: four words with their numbers, for exactly the named difference; no word where nothing tells what noise is."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from matrix.errors import Exit, HarnessError
-from tests.conftest import Cli
-from tests.utils.results.conftest import Records
+from matrix.rules import Rules
+from tests.conftest import ROOT, Cli
+from tests.utils.results.conftest import Records, sides
+from utils.node.record import Failure, Record
+from utils.results import pairs, verdict_show
 from utils.results.compare import compare
+from utils.results.comparison import Comparison
+from utils.results.ledger import Ledger
+
+C1, C2 = "r/32x16-tp1-c1", "r/32x16-tp1-c2"
 
 
-def test_equal_keys_need_no_name(records: Records) -> None:
-    """The same thing measured twice."""
-    found = compare(records(), records(slower=1.25), [])
-    assert [one.point for one in found.both] == ["r/32x16-tp1-c1", "r/32x16-tp1-c2"]
-    assert found.both[0].percent["tpot"] == pytest.approx(25.0)
-    assert found.both[0].percent["tput"] == pytest.approx(-20.0)
+def words(found: Comparison, point: str = C1) -> dict[str, str | None]:
+    (one,) = (one for one in found.points if one.point == point)
+    return {name: metric.word for name, metric in one.metrics.items()}
 
 
-def test_a_difference_must_be_named(records: Records) -> None:
-    """Else it is refused, and the error says how to name it."""
-    sides = records(parts={"flags": {"a": "1", "b": "1"}}), records(parts={"flags": {"a": "2", "b": "1"}})
-    with pytest.raises(HarnessError, match=r"--vary flags\.a") as caught:
-        compare(*sides, [])
+def test_a_change_beyond_noise_waits_and_is_called_by_its_word_once_it_repeats(
+    pair: Records, noise: Ledger
+) -> None:
+    """Slower in both blocks: a regression of throughput and TPOT, with the numbers that say how sure."""
+    first = pair(slower=1.10)
+    found = compare(*sides(first), noise)
+    assert set(words(found).values()) == {None}
+    assert found.flagged == [C1, C2]
+    assert "wait for their confirmation" in found.headline.text
+    again = compare(*sides(first + pair(slower=1.10, block=2)), noise)
+    assert set(words(again).values()) == {"regression"}
+    assert again.flagged == []
+    tpot = again.points[0].metrics["tpot"]
+    assert tpot.percent == pytest.approx(10.0)
+    assert tpot.low_percent
+    assert tpot.high_percent
+    assert tpot.low_percent < 10 < tpot.high_percent
+    assert (tpot.runs, tpot.df, tpot.calibration) == ((4, 4), 20, "own")
+    assert tpot.spread_percent == pytest.approx(1.0, abs=0.01)
+    assert again.headline.text.startswith("regression in 2 of 2 points")
+
+
+def test_a_faster_head_is_an_improvement(pair: Records, noise: Ledger) -> None:
+    """More tokens, less time: each metric knows its better side."""
+    found = compare(*sides(pair(slower=0.9) + pair(slower=0.9, block=2)), noise)
+    assert set(words(found).values()) == {"improvement"}
+
+
+def test_what_does_not_repeat_is_no_change_and_gets_no_third_try(pair: Records, noise: Ledger) -> None:
+    """The other sign, or nothing, in the second block."""
+    for second in (1.0, 0.9):
+        found = compare(*sides(pair(slower=1.10) + pair(slower=second, block=2)), noise)
+        assert set(words(found).values()) == {"no change seen"}
+        assert found.flagged == []
+        assert "did not repeat" in found.points[0].metrics["tpot"].why
+
+
+def test_no_change_says_what_could_have_been_seen(pair: Records, noise: Ledger) -> None:
+    """2.8 standard errors of the effect, or the floor where that is larger."""
+    found = compare(*sides(pair(slower=1.005)), noise)
+    metrics = found.points[0].metrics
+    assert metrics["tput"].could_see_percent == pytest.approx(2.8, abs=0.03)
+    assert metrics["ttft"].could_see_percent == pytest.approx(3.0)
+    assert verdict_show.verdict_text(metrics["tput"]) == "no change seen (could have seen >= 2.8 %)"
+
+
+def test_floors_and_metrics_are_the_rules_of_the_record(pair: Records, noise: Ledger) -> None:
+    """As the base's recipe said when it was planned: a 10 % change under a floor of 20 % is none, and what is not judged has no word."""
+    rules = Rules.model_validate({"floors": {"tput": 20.0, "tpot": 20.0}, "metrics": ["tput", "tpot"]})
+    found = compare(*sides(pair(slower=1.10, more={"rules": rules})), noise)
+    assert words(found) == {"tput": "no change seen", "tpot": "no change seen", "ttft": None}
+    assert found.points[0].metrics["tput"].why == "under its floor"
+    assert found.points[0].metrics["ttft"].why == "the recipe does not judge it"
+
+
+def test_without_a_ledger_no_word_appears(pair: Records) -> None:
+    """Seven differences are too few as well."""
+    ledger = Ledger()
+    for _ in range(3):
+        ledger, _, _ = ledger.with_records(pair(noise=(1.0, 1.01, 1.0, 1.01)))
+    for one in (Ledger(), ledger):
+        found = compare(*sides(pair(slower=2.0)), one)
+        assert {word for point in (C1, C2) for word in words(found, point).values()} == {None}
+        assert "no verdict" in found.headline.text
+        said = verdict_show.markdown(found).lower()
+        assert not {"regression", "improvement", "no change seen", "invalid"} & set(said.split())
+        assert "8 differences that a verdict needs" in said
+
+
+def test_arms_of_different_allocations_get_no_word(records: Records, noise: Ledger) -> None:
+    """Nodes differ by more than most changes."""
+    head = [one.model_copy(update={"allocation": "b", "run_index": 1}) for one in records(slower=1.5)]
+    found = compare(records(), head, noise)
+    assert set(words(found).values()) == {None}
+    assert "2 allocations" in found.points[0].metrics["tput"].why
+    assert found.points[0].whole["tpot"].percent == pytest.approx(50.0)
+
+
+def test_an_order_that_drift_could_look_like_gets_no_word(pair: Records, noise: Ledger) -> None:
+    """B B H H is not B H H B."""
+    found = compare(*sides(pair(slower=1.5, order=("base", "base", "head", "head"))), noise)
+    assert set(words(found).values()) == {None}
+    assert "(B B H H) is not balanced against drift" in found.points[0].metrics["tput"].why
+
+
+def test_one_bad_run_makes_the_point_invalid(pair: Records, noise: Ledger) -> None:
+    """With the run and the reason; the other points are judged."""
+    failure = Failure(reason="SERVER_DIED", message="on purpose")
+    measured = [
+        one.model_copy(update={"status": "failed", "failure": failure, "whole": None, "steady": None})
+        if (one.point, one.run_index) == (C2, 2)
+        else one
+        for one in pair()
+    ]
+    found = compare(*sides(measured), noise)
+    assert set(words(found, C2).values()) == {"invalid"}
+    assert found.points[1].invalid == "run 3 (head): SERVER_DIED: on purpose"
+    assert set(words(found, C1).values()) == {"no change seen"}
+    assert "invalid in 1 of 2 points" in found.headline.text
+
+
+def test_the_plan_names_what_may_differ(pair: Records, noise: Ledger) -> None:
+    """Exactly that: with `vary` in the records nothing needs to be said, and anything more is refused."""
+    one, two = {"flags": {"a": "1", "b": "1"}}, {"flags": {"a": "2", "b": "1"}}
+    assert compare(*sides(pair(parts=(one, two), more={"vary": ["flags.a"]})), noise).points[0].vary == [
+        "flags.a"
+    ]
+    with pytest.raises(HarnessError, match=r"also differ in flags\.a") as caught:
+        compare(*sides(pair(parts=(one, two))), noise)
     assert caught.value.exit_code is Exit.NOT_COMPARABLE
     for name in ("flags.a", "flags"):
-        assert len(compare(*sides, [name]).both) == 2
-
-
-def test_another_difference_than_the_named_one_is_refused(records: Records) -> None:
-    """One change at a time."""
-    sides = records(parts={"flags": {"a": "1", "b": "1"}}), records(parts={"flags": {"a": "2", "b": "2"}})
+        assert compare(*sides(pair(parts=(one, two))), noise, vary=[name]).points
+    three = {"flags": {"a": "2", "b": "2"}}
     with pytest.raises(HarnessError, match=r"also differ in flags\.b"):
-        compare(*sides, ["flags.a"])
-
-
-def test_a_name_that_does_not_differ_is_refused(records: Records) -> None:
-    """A forgotten change is a mistake too."""
+        compare(*sides(pair(parts=(one, three), more={"vary": ["flags.a"]})), noise)
     with pytest.raises(HarnessError, match="both sides are equal in that"):
-        compare(records(), records(), ["flags.a"])
+        compare(*sides(pair()), noise, vary=["flags.a"])
+
+
+def observed(records: list[Record], **found: str) -> list[Record]:
+    return [
+        one.model_copy(
+            update={"observed": one.observed.model_copy(update={"parts": one.parts | {"observed": found}})}
+        )
+        for one in records
+        if one.observed
+    ]
 
 
 def test_what_the_nodes_found_counts_as_well(records: Records) -> None:
-    """Two versions of vLLM are not one."""
-    head = [
-        one.model_copy(
-            update={
-                "observed": one.observed.model_copy(update={"parts": one.parts | {"observed": {"vllm": "2"}}})
-            }
-        )
-        for one in records()
-        if one.observed
-    ]
+    """Two versions of vLLM are not one, unless the image is what differs."""
     with pytest.raises(HarnessError, match=r"observed\.vllm"):
-        compare(records(), head, [])
+        compare(records(), observed(records(), vllm="2"), Ledger())
+    sides = (
+        observed(records(parts={"image": "a"}), vllm="1"),
+        observed(records(parts={"image": "b"}), vllm="2"),
+    )
+    assert compare(*sides, Ledger(), vary=["image"]).points
+    with pytest.raises(HarnessError, match=r"observed\.gpu"):
+        compare(
+            sides[0], observed(records(parts={"image": "b"}), vllm="2", gpu="x"), Ledger(), vary=["image"]
+        )
 
 
 def test_servers_with_other_lists_of_points_are_refused(records: Records) -> None:
     """What a server did before moves its numbers."""
     head = [one.model_copy(update={"points_before": ["r/x"]}) for one in records()]
     with pytest.raises(HarnessError, match="measure both sides with the same selection"):
-        compare(records(), head, [])
+        compare(records(), head, Ledger())
 
 
 def test_one_run_given_twice_is_refused(records: Records) -> None:
     """It is one run, not two."""
     side = records()
     with pytest.raises(HarnessError, match="given twice"):
-        compare(side + side, records(), [])
+        compare(side + side, records(), Ledger())
 
 
-def test_points_of_one_side_and_failed_ones_are_told(records: Records) -> None:
-    """New, gone, left out with its reason."""
-    base, head = records(), records(failed=True)
-    found = compare(base[:1], head[1:], [])
-    assert (found.new, found.gone) == (["r/32x16-tp1-c2"], ["r/32x16-tp1-c1"])
-    assert compare(base, head, []).left_out == {"r/32x16-tp1-c2": "SERVER_DIED: the server ended: on purpose"}
+def test_points_of_one_side_are_told(records: Records) -> None:
+    """New, and gone."""
+    found = compare(records()[:1], records()[1:], Ledger())
+    assert (found.new, found.gone, found.points) == ([C2], [C1], [])
 
 
-def test_the_command_shows_numbers_and_no_verdict(cli: Cli, records: Records, tmp_path: Path) -> None:
-    """Until verdicts exist."""
-    records()
-    records(slower=2.0, runs=2)
-    done = cli("compare", str(tmp_path / "records-0"), str(tmp_path / "records-1"))
+def test_the_headline_counts_points_of_one_server_once(pair: Records, noise: Ledger) -> None:
+    """Its interval is that of one job, though two points have each their own."""
+    found = compare(*sides(pair(slower=1.02)), noise)
+    one = found.points[0].metrics["tput"]
+    line = found.headline
+    assert (line.points, line.jobs) == (2, 1)
+    assert line.percent == pytest.approx(100 * (1 / 1.02 - 1))
+    assert line.low_percent == pytest.approx(one.low_percent)
+
+
+def test_text_of_nodes_is_no_markdown(pair: Records) -> None:
+    """A reason with markup, a mention and a row's end stays text."""
+    evil = Failure(reason="SERVER_DIED", message="<img src=x> | @everyone `x` [l](http://e)\n| a | b |")
+    measured = [one.model_copy(update={"status": "failed", "failure": evil, "whole": None}) for one in pair()]
+    text = verdict_show.markdown(compare(*sides(measured), Ledger()))
+    assert "<img" not in text
+    assert "@everyone" not in text
+    assert "[l](" not in text.replace("\\", "")[0:0] + text
+    assert all(line.count("|") - line.count("\\|") in {0, 8, 9, 10} for line in text.splitlines())
+
+
+def test_the_command_judges_both_arms_of_one_folder(
+    cli: Cli, pair: Records, noise: Ledger, tmp_path: Path
+) -> None:
+    """As text, Markdown, and JSON that its schema accepts; the ledger is a file."""
+    from utils.node import record
+    from utils.results import ledger
+
+    (tmp_path / "l.jsonl").write_text(ledger.text(noise))
+    for number, one in enumerate([*pair(slower=1.1), *pair(slower=1.1, block=2)]):
+        record.save(one, tmp_path / "both" / str(number))
+    given = ("compare", str(tmp_path / "both"), "--ledger", str(tmp_path / "l.jsonl"))
+    done = cli(*given)
     assert done.returncode == 0, done.stderr
-    assert "+100.0%" in done.stdout
-    assert "1+2" in done.stdout
-    assert not {"regression", "improvement", "faster", "slower"} & set(done.stdout.lower().split())
+    assert "regression (confirmed by a second block)" in done.stdout
+    assert "regression in 2 of 2 points" in cli(*given, "--format", "markdown").stdout
+    content = json.loads(cli(*given, "--format", "json").stdout)
+    assert content["schema"] == 1
+    assert content["points"][0]["metrics"]["tpot"]["word"] == "regression"
+    schema = json.loads((ROOT / "utils/results/comparison.schema.json").read_text())
+    assert set(content) == set(schema["properties"])
+    assert Comparison.model_validate({"schema_version": content.pop("schema"), **content})
+    only_head = cli("compare", str(tmp_path / "records-0"))
+    assert only_head.returncode == Exit.NOT_COMPARABLE
+    assert "measure with --pair" in only_head.stderr
 
 
 def test_a_cut_record_stops_the_command(cli: Cli, records: Records, tmp_path: Path) -> None:
@@ -100,3 +245,9 @@ def test_a_cut_record_stops_the_command(cli: Cli, records: Records, tmp_path: Pa
     assert done.returncode == Exit.RECORD_UNREADABLE
     assert "not a whole record" in done.stderr
     assert cli("collect", str(tmp_path / "nowhere")).returncode == Exit.RECORD_UNREADABLE
+
+
+def test_arms_are_told_apart(pair: Records) -> None:
+    """By what each record says of itself."""
+    base, head = pairs.arms(pair())
+    assert ({one.arm for one in base}, {one.arm for one in head}) == ({"base"}, {"head"})

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import shutil
 import subprocess
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 from unittest import mock
@@ -15,6 +18,8 @@ from matrix import cluster as clusters
 from matrix import estimate, select
 from matrix.cluster import Cluster, Slurm
 from matrix.errors import HarnessError
+from matrix.pair import Base
+from matrix.plan import Pairing
 from matrix.source import Folder
 from matrix.tree import Tree
 from tests.conftest import ROOT
@@ -152,9 +157,6 @@ def test_the_payload_has_the_same_bytes_every_time() -> None:
     with mock.patch.object(os, "getuid", return_value=1000):
         first, second = (batch.pack(attempt, ROOT, PROVENANCE) for _ in range(2))
     assert first.content == second.content
-    import io
-    import tarfile
-
     with tarfile.open(fileobj=io.BytesIO(first.content)) as tar:
         names_in = tar.getnames()
         job = json.loads(tar.extractfile("run-1-head.json").read())  # type: ignore[union-attr]  # it is a file
@@ -170,6 +172,56 @@ def test_the_payload_has_the_same_bytes_every_time() -> None:
     assert {name.split("/")[1] for name in names_in if name.startswith("utils/")} == {"__init__.py", "node"}
     assert job["runs"] == [{"index": 1, "arm": "head"}]
     assert len(first.text()) < 200_000
+
+
+def paired(tmp_path: Path) -> batch.Attempt:
+    """MiniMax-M3 with its kernel against a base of another image and an older kernel, from another tree."""
+    for name in ("recipes", "kernels"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    recipe = tmp_path / "recipes/minimaxm3-fp8-mi300x-vllm.yaml"
+    recipe.write_text(recipe.read_text().replace("vllm-openai-rocm:v0.32.0", "vllm-openai-rocm:v0.31.0"))
+    (tmp_path / "kernels/minimax_m3_ep/older.py").write_text("OLDER = True\n")
+    here, there = Folder(ROOT), Folder(tmp_path)
+    base = Base(
+        Pairing(name="main", kind="revision", commit="c" * 40),
+        Tree(there, there, here, here),
+        Tree(there, there, here, here),
+    )
+    plan = select.chosen(Tree.of(here), ["minimaxm3-fp8-mi300x-vllm-ep-mxfp8/1k1k-*"], base)
+    attempt = next(one for one in attempts().values() if one.cluster.container.runtime == "pyxis")
+    order = replace(attempt.order, plan=plan, base_tree=tmp_path)
+    return replace(attempt, job=plan.jobs[0].model_copy(update={"walltime_s": 3600}), order=order)
+
+
+def test_each_arm_runs_in_its_own_image_with_its_own_kernel(tmp_path: Path) -> None:
+    """Both images are imported before the canary; each run's file and tree are those of its arm."""
+    attempt = paired(tmp_path)
+    text = rendered(attempt)
+    assert "# vllm/vllm-openai-rocm:v0.31.0, vllm/vllm-openai-rocm:v0.32.0" in text
+    images = {
+        name: text.split(f"in_{name}() {{")[1].split("\n}")[0].split("vllm-openai-rocm+")[1][:7]
+        for name in ("canary", "run_0_base", "run_1_head", "run_2_head", "run_3_base")
+    }
+    assert images == {
+        "canary": "v0.32.0",
+        "run_0_base": "v0.31.0",
+        "run_1_head": "v0.32.0",
+        "run_2_head": "v0.32.0",
+        "run_3_base": "v0.31.0",
+    }
+    assert subprocess.run(["bash", "-n"], input=text, text=True, check=False).returncode == 0
+    with mock.patch.object(os, "getuid", return_value=1000):
+        packed = batch.pack(attempt, ROOT, PROVENANCE)
+    with tarfile.open(fileobj=io.BytesIO(packed.content)) as tar:
+        names_in = tar.getnames()
+        base = json.loads(tar.extractfile("run-3-base.json").read())  # type: ignore[union-attr]  # it is a file
+    older = "kernels/minimax_m3_ep/older.py"
+    assert f"base-tree/{older}" in names_in
+    assert f"tree/{older}" not in names_in
+    assert base["tree"].endswith("/base-tree")
+    assert base["job"]["base"] is None
+    assert base["job"]["points"][0]["image"].endswith("v0.31.0")
+    assert base["provenance"]["tree_commit"] == "c" * 40
 
 
 def test_a_mount_above_the_images_is_refused() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.slurm.site import Site
+from tests.slurm.site import RECIPE, Site
 
 pytestmark = pytest.mark.slurm
 STORAGES = pytest.mark.parametrize("storage", ["shared", "staged"])
@@ -23,3 +23,26 @@ def test_a_run_brings_its_records_and_leaves_nothing(site: Site, storage: str) -
     assert first["node"]["name"] in site.slurm.names
     assert site.left_on_nodes() == []
     site.wait(lambda: not site.jobs())
+
+
+@STORAGES
+def test_both_arms_are_measured_in_one_allocation(site: Site, storage: str) -> None:
+    """A canary of the head, then B H H B with the base's own server; the verdict is said, and nodes are clean afterwards."""
+    site.add("recipes/other.yaml", RECIPE.format(cluster=storage, fault="slow"))
+    done = site.run(storage, "--pair", "other")
+    assert done.returncode == 0, done.stdout + done.stderr
+    records = [one for one in site.records(storage) if one["position"] == 0]
+    assert [(one["run_index"], one["arm"], one["recipe"]) for one in records] == [
+        (0, "base", "other"),
+        (1, "head", ""),
+        (2, "head", ""),
+        (3, "base", "other"),
+    ]
+    assert len({one["allocation"] for one in records}) == 1
+    assert {one["serve_env"]["FAKE_VLLM"] for one in records if one["arm"] == "base"} == {"slow"}
+    assert len({(one["load"]["seed"], one["load"]["requests"]) for one in records}) == 1
+    assert "canary: " in done.stdout
+    assert "8 differences that a verdict needs" in done.stdout
+    assert site.left_on_nodes() == []
+    site.wait(lambda: not site.jobs())
+    (site.checkout / "recipes/other.yaml").unlink()

@@ -1,0 +1,107 @@
+"""`history`: a point's series from records and entries, and where it stepped."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from matrix.errors import Exit
+from tests.conftest import Cli, write
+from tests.utils.results.conftest import Records
+from utils.node import record
+from utils.results import changelog
+from utils.results.history import series, splits, steps
+
+POINT = "r/32x16-tp1-c1"
+LOG = f"""\
+r:
+- pr: 8
+  title: A slower thing
+  why: [w]
+  date: 2026-06-12
+  head: {{commit: {"c" * 40}, image: i, vllm: v, device: d}}
+  points:
+    32x16-tp1-c1: {{key: "k1:{"ab" * 8}", tput: 100, ttft: 1, tpot: 1, n: 2+2}}
+- pr: 3
+  title: What others measured
+  why: [w]
+  date: 2026-06-01
+  source: a public run
+  points:
+    32x16-tp1-c1: {{key: "k1:{"cd" * 8}", tput: 1, ttft: 1, tpot: 1, n: 0+1}}
+"""
+
+
+def measured(records: Records, factors: list[float], day: float = 86400.0) -> list[record.Record]:
+    """One allocation a day from 2026-06-16 on."""
+    found = []
+    for number, factor in enumerate(factors):
+        clock = record.Clock(monotonic_s=1.0, wall_unix_s=1_781_600_000.0 + number * day)
+        found += records(slower=factor, more={"allocation": f"a{number}", "clock": clock})
+    return found
+
+
+def test_a_step_is_found_with_its_place_size_and_nearest_entry(records: Records) -> None:
+    """Ten days of 1 % noise, then ten of the same 8 % slower."""
+    noise = random.Random(1)  # noqa: S311 - a fixed series
+    factors = [(1.08 if day >= 10 else 1.0) * noise.gauss(1, 0.01) for day in range(20)]
+    entries = changelog.read(LOG.encode()).root["r"]
+    found = series(POINT, measured(records, factors), entries)
+    assert [one.origin for one in found[:2]] == ["source: a public run", "entry #8"]
+    assert len(found) == 22
+    told = {step.metric: step for step in steps(found[2:], entries)}
+    assert set(told) == {"tput", "ttft", "tpot", "e2el"}
+    assert told["tpot"].percent == pytest.approx(8, abs=1.5)
+    assert told["tpot"].day == "2026-06-26"
+    assert told["tpot"].sides == (10, 10)
+    assert told["tpot"].near == "#8 A slower thing"
+
+
+def test_figures_of_others_make_no_step(records: Records) -> None:
+    """The public entry is a hundred times off, and only shown."""
+    entries = changelog.read(LOG.encode()).root["r"][1:]
+    assert steps(series(POINT, measured(records, [1.0, 1.001, 1.0, 0.999, 1.0]), entries), entries) == []
+
+
+@given(st.integers(0, 10_000))
+def test_noise_alone_steps_once_in_a_hundred(seed: int) -> None:
+    """Each place is tested, and together they are held to 1 %: over seeds at most a few have a step, none has many."""
+    noise = random.Random(seed)  # noqa: S311 - a fixed series
+    assert len(splits([noise.gauss(0, 1) for _ in range(30)])) <= 2
+
+
+def test_the_rate_of_false_steps() -> None:
+    """300 series of noise: at most 2 %."""
+    noise = random.Random(0)  # noqa: S311 - a fixed series
+    assert sum(bool(splits([noise.gauss(0, 1) for _ in range(30)])) for _ in range(300)) <= 6
+
+
+def test_two_steps_and_flat_series() -> None:
+    """Both are found; a series without any variation has none, and one that jumps without any has one."""
+    flat = [0.0] * 8
+    assert splits(flat) == []
+    assert splits(flat + [1.0] * 8) == [8]
+    noise = random.Random(2)  # noqa: S311 - a fixed series
+    values = [noise.gauss(level, 0.1) for level in [0.0] * 10 + [1.0] * 10 + [0.5] * 10]
+    assert splits(values) == [10, 20]
+
+
+def test_the_command(cli: Cli, records: Records, tmp_path: Path) -> None:
+    """Text and Markdown, from any folders; an unknown point gets a hint."""
+    for number, one in enumerate(measured(records, [1.0, 1.001, 0.999, 1.0, 1.1, 1.101, 1.099, 1.1])):
+        record.save(one, tmp_path / "data" / f"a{number}" / one.point.split("/")[1])
+    write(tmp_path / "c.yaml", LOG)
+    given = ("--data", str(tmp_path / "data"), "--file", str(tmp_path / "c.yaml"))
+    done = cli("history", POINT, *given)
+    assert done.returncode == 0, done.stderr
+    assert "step: TPOT ms" in done.stdout
+    assert "4 measurements before and 4 after; nearest entry: #8 A slower thing" in done.stdout
+    assert "source: a public run" in done.stdout
+    assert "| day | commit |" in cli("history", POINT, *given, "--format", "markdown").stdout
+    wrong = cli("history", "r/32x16-tp1-c11", *given)
+    assert wrong.returncode == Exit.NOTHING_SELECTED
+    assert "did you mean 'r/32x16-tp1-c1'?" in wrong.stderr

@@ -1,0 +1,121 @@
+"""`run --pair` from plan to verdict, with the FAKE vLLM: both arms in one allocation, then one more block for what stands out."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from matrix.errors import Exit
+from tests.conftest import Cli, run_git
+from utils.node.record import Record
+from utils.results.collect import collect
+from utils.results.ledger import Difference, differences
+
+BEFORE = "  flags: {block-size: 16}"
+SLOW = '  env: {FAKE_VLLM: "slow"}'
+
+
+class Pairs:
+    """Runs of the small tree's recipe against its commit."""
+
+    def __init__(self, cli: Cli, tree: Path, fake: Path, folder: Path) -> None:
+        self.cli, self.tree, self.fake, self.folder = cli, tree, fake, folder
+        self.ledger = folder / "ledger.jsonl"
+
+    def run(self, out: str, *more: str) -> subprocess.CompletedProcess[str]:
+        """`run` with this tree, into a folder if one is named."""
+        given = ["--tree", str(self.tree), "--environment", str(self.fake), "--ledger", str(self.ledger)]
+        return self.cli("run", *given, *more, *(["--out", str(self.folder / out)] if out else []))
+
+    def slow(self) -> None:
+        """The head's vLLM takes a fifth longer for each token."""
+        path = self.tree / "recipes/r.yaml"
+        path.write_text(path.read_text().replace(BEFORE, f"{BEFORE}\n{SLOW}"))
+
+    def quiet(self, records: list[Record]) -> None:
+        """A MADE ledger of this machine: runs that vary by half a percent."""
+        lines: list[Difference] = []
+        for number in range(10):
+            update = {"allocation": f"made-{number}", "tput": 0.007, "ttft": 0.007, "tpot": -0.007}
+            lines += [one.model_copy(update=update) for one in differences(records)]
+        self.ledger.write_text("".join(f"{line.model_dump_json()}\n" for line in lines))
+
+
+@pytest.fixture
+def pairs(cli: Cli, git_tree: Path, fake_environment: Path, tmp_path: Path) -> Pairs:
+    """A tree with one commit, and nothing measured yet."""
+    return Pairs(cli, git_tree, fake_environment, tmp_path)
+
+
+def test_a_slower_head_is_found_and_confirmed(pairs: Pairs) -> None:
+    """From `run --pair main` alone: B H H B after a canary, a verdict, one more block of both arms, the same sign: a regression."""
+    same = pairs.run("same", "r", "--pair", "main")
+    assert same.returncode == 0, same.stdout + same.stderr
+    assert "no verdict: nothing tells yet what noise is here" in same.stdout
+    records = collect([pairs.folder / "same"])
+    assert [(one.run_index, one.arm) for one in records if one.position == 0] == [
+        (0, "base"),
+        (1, "head"),
+        (2, "head"),
+        (3, "base"),
+    ]
+    assert "canary: r/32x16-tp1-c1 measured" in same.stdout
+    assert len({one.allocation for one in records}) == 1
+    assert len({(one.load.seed, one.load.requests) for one in records if one.load and one.position == 0}) == 1
+    pairs.quiet(records)
+
+    pairs.slow()
+    done = pairs.run("slow", "r", "--pair", "main")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "measuring 2 points once more, to confirm" in done.stdout
+    found = json.loads((pairs.folder / "slow/verdict.json").read_text())
+    words = {metric: one["word"] for metric, one in found["points"][0]["metrics"].items()}
+    assert words == {"tput": "regression", "ttft": "no change seen", "tpot": "regression"}
+    assert found["points"][0]["metrics"]["tpot"]["percent"] == pytest.approx(20, abs=1)
+    assert found["points"][0]["vary"] == ["env.FAKE_VLLM"]
+    assert done.stdout.rstrip().splitlines()[-1].startswith("regression in 2 of 2 points")
+    both = collect([pairs.folder / "slow"])
+    assert {one.block for one in both} == {1, 2}
+    base = run_git(pairs.tree, "rev-parse", "main").strip()
+    assert {(one.provenance.tree_commit, one.provenance.tree_clean) for one in both if one.arm == "base"} == {
+        (base, True)
+    }
+    assert {one.provenance.tree_clean for one in both if one.arm == "head"} == {False}
+
+
+def test_confirmation_is_a_stage_of_its_own(pairs: Pairs) -> None:
+    """`--no-confirm` leaves flags waiting, without a word; `run --confirm DIR` does what is left, and nothing twice."""
+    pairs.run("same", "r/*c1", "--pair", "main")
+    pairs.quiet(collect([pairs.folder / "same"]))
+    pairs.slow()
+    out = str(pairs.folder / "slow")
+    waiting = pairs.run("slow", "r/*c1", "--pair", "main", "--no-confirm")
+    assert f"./servematrix run --confirm {out}" in waiting.stdout
+    assert "stands out as regression, and must repeat in one more block" in waiting.stdout
+    assert pairs.run("", "r", "--confirm", out).returncode == Exit.USAGE
+    done = pairs.run("", "--confirm", out)
+    assert "confirmed by a second block" in done.stdout, done.stdout + done.stderr
+    again = pairs.run("", "--confirm", out)
+    assert "measuring" not in again.stdout
+    assert "confirmed by a second block" in again.stdout
+    assert (
+        "measured without --pair"
+        in pairs.run("", "--confirm", str(pairs.folder)).stderr + "measured without --pair"
+    )
+
+
+def test_a_base_that_cannot_start_leaves_what_the_head_has(pairs: Pairs) -> None:
+    """The canary is the head's, so that the base's failure comes in its own run; records say why, and the code is the failure's."""
+    path = pairs.tree / "recipes/r.yaml"
+    good = path.read_text()
+    path.write_text(good.replace(BEFORE, f'{BEFORE}\n  env: {{FAKE_VLLM: "exit-at-start"}}'))
+    run_git(pairs.tree, "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qam", "broken")
+    path.write_text(good)
+    done = pairs.run("out", "r/*c1", "--pair", "main")
+    assert done.returncode == Exit.SERVER_EXITED, done.stdout + done.stderr
+    records = collect([pairs.folder / "out"])
+    assert {(one.arm, one.status) for one in records} == {("base", "failed")}
+    assert "no verdict" in done.stdout
