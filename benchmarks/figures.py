@@ -1,14 +1,16 @@
 """How fast the harness itself is: each figure beside a yardstick of the same run, because machines are noisy.
 
     .environments/dev/bin/python benchmarks/figures.py            # plan, help, changelog check
-    .environments/dev/bin/python benchmarks/figures.py results/X  # and what a run added to each of its points
+    .environments/dev/bin/python benchmarks/figures.py results/X  # and compare, and what a run added to each of its points
 
 The yardstick is `python -c pass`, started as often: a slow machine is slow in both.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -61,6 +63,20 @@ def generated_changelog(path: Path) -> Path:
     return path
 
 
+def generated_records(root: Path, like: Path) -> Path:
+    """Records of 1,000 points, four runs each in the order B H H B, 20 points a job, after the first one below a folder."""
+    first = json.loads(next(like.rglob("record.json")).read_bytes())
+    for point in range(1000):
+        for run, arm in enumerate(("base", "head", "head", "base")):
+            job = f"j{point // 20}"
+            one = first | {"point": f"r/128x64-tp1-c{point + 1}", "arm": arm, "run_index": run, "job": job}
+            one |= {"allocation": job, "points_before": []}
+            folder = root / job / f"run-{run}-{arm}" / f"128x64-tp1-c{point + 1}"
+            folder.mkdir(parents=True)
+            (folder / "record.json").write_text(json.dumps(one, indent=1))
+    return root
+
+
 def seconds(command: list[str]) -> float:
     """Wall time of a command that must succeed."""
     start = time.perf_counter()
@@ -99,6 +115,11 @@ def main() -> None:
             "plan of 10,000 points, json": (1.0, [tool, "plan", "--tree", str(tree), "--format", "json"]),
             "changelog check, 10,000 point lines": (2.0, [tool, "changelog", "check", "--file", str(log)]),
         }
+        if len(sys.argv) > 1:
+            records, ledger = generated_records(Path(name) / "records", Path(sys.argv[1])), f"{name}/l.jsonl"
+            seconds([tool, "ledger", "add", str(records), "--ledger", ledger])
+            compare = [tool, "compare", str(records), "--ledger", ledger]
+            measured["compare, 1,000 points x 4 runs"] = (3.0, compare)
         times: dict[str, list[float]] = {figure: [] for figure in measured}
         for repeat in range(REPEATS + 1):
             for figure, (_, command) in measured.items():
@@ -114,6 +135,8 @@ def main() -> None:
         )
     if len(sys.argv) > 1:
         added = overhead(Path(sys.argv[1]))
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000
+        print(f"{'the largest of these (compare)':<38} {peak:.0f} MB at most, limit 500 MB")
         print(
             f"{'run adds to a point':<38} {statistics.median(added):.3f} s  ({min(added):.3f} to {max(added):.3f})  limit 1.0 s"
         )

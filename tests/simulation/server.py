@@ -114,7 +114,8 @@ def run(load: Load, speed: np.ndarray, noise: Noise, random: np.random.Generator
     tpot = (end - first) / (load.lengths - 1)
     window = (int(load.end[: load.concurrency].max()) + 1, int(load.start.max()))
     inside = (load.start >= window[0]) & (load.end + 1 <= window[1])
-    tokens = load.running[window[0] : window[1]].sum() + load.prompt_tokens[window[0] : window[1]].sum()
+    arrived = slice(window[0] - 1, window[1] - 1)  # a step gives its tokens at its end
+    tokens = load.running[arrived].sum() + load.prompt_tokens[arrived].sum()
     everything = load.lengths.sum() + load.prompts.sum()
     return Figures(
         tput=tokens / (clock[:, window[1]] - clock[:, window[0]]),

@@ -98,7 +98,7 @@ def test_the_command(cli: Cli, records: Records, tmp_path: Path) -> None:
     given = ("--data", str(tmp_path / "data"), "--file", str(tmp_path / "c.yaml"))
     done = cli("history", POINT, *given)
     assert done.returncode == 0, done.stderr
-    assert "step: TPOT ms" in done.stdout
+    assert "step: E2EL s +10.0 %" in done.stdout
     assert "4 measurements before and 4 after; nearest entry: #8 A slower thing" in done.stdout
     assert "source: a public run" in done.stdout
     assert "| day | commit |" in cli("history", POINT, *given, "--format", "markdown").stdout

@@ -1,0 +1,63 @@
+"""Draws docs/operating-curve.svg: how often the verdict finds a slowdown of one point among 24, on the SIMULATED server.
+
+    PYTHONPATH=. .environments/dev/bin/python benchmarks/operating_curve.py
+
+The figures go beside the picture, into docs/operating-curve.json.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib import pyplot as plt
+
+from tests.simulation import study
+from tests.simulation.study import Site, name
+
+FOLDER = Path(__file__).resolve().parent.parent / "docs"
+PLANTED = name(1, 8)
+DRAWS = 400
+EFFECTS = (0.0, 0.01, 0.015, 0.02, 0.025, 0.03, 0.035, 0.04, 0.05, 0.06)
+CURVES = {
+    "2 runs an arm, ledger of 30 sweeps": {"runs": 2, "sweeps": 30},
+    "2 runs an arm, ledger of 10 sweeps": {"runs": 2, "sweeps": 10},
+    "4 runs an arm, ledger of 30 sweeps": {"runs": 4, "sweeps": 30},
+}
+
+
+def found(effect: float, runs: int, sweeps: int) -> float:
+    """The share of changes in which the planted point is called a regression."""
+    outcomes = study.many(
+        Site(), DRAWS, runs=runs, sweeps=sweeps, effects={PLANTED: math.log1p(effect)}, seed=1
+    )
+    return sum("regression" in one.words.get(PLANTED, ()) for one in outcomes) / DRAWS
+
+
+def main() -> None:
+    """Simulate every place of every curve, keep the figures, draw."""
+    curves: dict[str, list[float]] = {}
+    for title, how in CURVES.items():
+        curves[title] = [found(effect, **how) for effect in EFFECTS]
+        print(title, curves[title], flush=True)
+    content = {"draws": DRAWS, "slowdown_percent": [100 * effect for effect in EFFECTS], "found": curves}
+    (FOLDER / "operating-curve.json").write_text(json.dumps(content, indent=1) + "\n")
+    mpl.rcParams["svg.hashsalt"] = "servematrix"  # the same picture for the same figures
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    for (title, values), style in zip(curves.items(), ("o-", "s--", "^-"), strict=True):
+        axes.plot(content["slowdown_percent"], [100 * value for value in values], style, label=title)
+    axes.set(
+        xlabel="slowdown of one point of 24, %",
+        ylabel=f"called a regression, % of {DRAWS} changes",
+        ylim=(-2, 102),
+        title="What the verdict sees where runs vary by 0.9 % (simulated)",
+    )
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+    figure.savefig(FOLDER / "operating-curve.svg", metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    main()
