@@ -42,12 +42,13 @@ def main() -> None:
     for title, how in CURVES.items():
         curves[title] = [found(effect, **how) for effect in EFFECTS]
         print(title, curves[title], flush=True)
-    content = {"draws": DRAWS, "slowdown_percent": [100 * effect for effect in EFFECTS], "found": curves}
+    slowdowns = [100 * effect for effect in EFFECTS]
+    content = {"draws": DRAWS, "slowdown_percent": slowdowns, "found": curves}
     (FOLDER / "operating-curve.json").write_text(json.dumps(content, indent=1) + "\n")
     mpl.rcParams["svg.hashsalt"] = "servematrix"  # the same picture for the same figures
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
     for (title, values), style in zip(curves.items(), ("o-", "s--", "^-"), strict=True):
-        axes.plot(content["slowdown_percent"], [100 * value for value in values], style, label=title)
+        axes.plot(slowdowns, [100 * value for value in values], style, label=title)
     axes.set(
         xlabel="slowdown of one point of 24, %",
         ylabel=f"called a regression, % of {DRAWS} changes",
