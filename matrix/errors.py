@@ -49,6 +49,8 @@ class Exit(enum.IntEnum):
     GATE_FAILED = 42, "a point was measured and a gate calls it invalid"
     JOB_FAILED = 43, "a job ended without a word of why"
     JOB_TIMEOUT = 44, "a job ran into its time limit; what was measured before is kept"
+    GITHUB_FAILED = 50, "GitHub did not do what was asked"
+    REFUSED = 51, "a command of a pull request was refused; the comment says why"
     CANCELLED = 130, "interrupted by SIGINT or SIGTERM; what was measured is kept"
 
     meaning: str

@@ -1,0 +1,140 @@
+"""GitHub's REST API, as far as it is used here: one session, patient with limits, honest about what failed.
+
+https://docs.github.com/en/rest; on limits: https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import requests
+
+from matrix.errors import Exit, HarnessError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TRIES = 4
+TIMEOUT_S = 30.0
+PATIENCE_S = 90.0
+"""The longest that one call waits in all for a limit to pass."""
+PAGE = 100
+SAFE = frozenset({"GET", "PUT", "PATCH", "DELETE"})
+"""Methods that may be sent twice: what they ask for is then so, once."""
+ADVICE = {
+    401: "the token is not accepted any more; run the job again",
+    403: "the token may not do this: look at the job's `permissions:`, and at who may approve",
+    404: "it is not there, or this token may not see it",
+    409: "it changed in between; run the job again",
+    422: "GitHub refuses the content",
+}
+
+
+class GitHubError(HarnessError):
+    """An answer that is none of those that were hoped for."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(Exit.GITHUB_FAILED, message)
+        self.status = status
+
+
+@dataclass(slots=True)
+class Api:
+    """Calls on one repository."""
+
+    url: str
+    """Of the API, without a slash at the end."""
+    repository: str
+    """`owner/name`."""
+    token: str
+    sleep: Any = time.sleep
+    session: requests.Session = field(default_factory=requests.Session)
+
+    def call(self, method: str, path: str, body: Any = None, **query: Any) -> Any:  # noqa: ANN401 - JSON
+        """One call below `/repos/OWNER/NAME`, or below the root for a path that begins with a slash.
+
+        Answers of 403 or 429 that name a time are waited for; failures of the server are tried again where that does no harm.
+
+        Raises:
+            GitHubError: with the status, GitHub's own words, and what to do.
+        """
+        address = (
+            f"{self.url}{path}" if path.startswith("/") else f"{self.url}/repos/{self.repository}/{path}"
+        )
+        waited, answer = 0.0, None
+        for attempt in range(TRIES):
+            try:
+                answer = self.session.request(
+                    method,
+                    address,
+                    json=body,
+                    params=query or None,
+                    headers=self._headers(),
+                    timeout=TIMEOUT_S,
+                    allow_redirects=method == "GET",
+                )
+            except requests.RequestException as error:
+                if method not in SAFE or attempt == TRIES - 1:
+                    raise GitHubError(
+                        0, f"GitHub does not answer to {method} {path}: {type(error).__name__}"
+                    ) from error
+                pause = 2.0**attempt
+            else:
+                if answer.ok:
+                    return answer.json() if answer.content else None
+                pause = _pause(answer, method, attempt)
+            waited += pause
+            if pause <= 0 or waited > PATIENCE_S or attempt == TRIES - 1:
+                break
+            self.sleep(pause)
+        raise _failure(answer, method, path)
+
+    def pages(self, path: str, key: str = "", **query: Any) -> Iterator[Any]:  # noqa: ANN401 - JSON
+        """Every item of a list, page by page; `key` names the list inside an answer."""
+        page = 1
+        while True:
+            answer = self.call("GET", path, per_page=PAGE, page=page, **query)
+            items = answer[key] if key else answer
+            yield from items
+            if len(items) < PAGE:
+                return
+            page += 1
+
+    def _headers(self) -> dict[str, str]:
+        return {
+            "Accept": "application/vnd.github+json",
+            "Authorization": f"Bearer {self.token}",
+            "X-GitHub-Api-Version": "2022-11-28",
+            "User-Agent": "servematrix",
+        }
+
+
+def _pause(answer: requests.Response, method: str, attempt: int) -> float:
+    """Seconds until another try; 0 where there is no use in one."""
+    if answer.status_code in {403, 429}:
+        named = answer.headers.get("retry-after", "")
+        if named.isdecimal():
+            return max(1.0, float(named))
+        if answer.headers.get("x-ratelimit-remaining") == "0":
+            reset = answer.headers.get("x-ratelimit-reset", "")
+            return max(1.0, float(reset) - time.time()) if reset.isdecimal() else 60.0
+        return 0.0
+    if answer.status_code >= 500 and method in SAFE:  # noqa: PLR2004 - the server's own failures
+        return 2.0**attempt
+    return 0.0
+
+
+def _failure(answer: requests.Response | None, method: str, path: str) -> GitHubError:
+    if answer is None:
+        raise AssertionError
+    try:
+        said = str(answer.json().get("message", ""))
+    except (ValueError, AttributeError):
+        said = ""
+    advice = ADVICE.get(answer.status_code, "GitHub itself failed; run the job again")
+    words = f" ({said[:200]})" if said else ""
+    return GitHubError(
+        answer.status_code, f"GitHub says {answer.status_code}{words} to {method} {path}: {advice}"
+    )
