@@ -134,6 +134,10 @@ class Plan(Value):
     """Recipes of the base that this version cannot read; all of their points count as changed."""
     pair: Pairing | None = None
     """What the jobs with two arms are compared with."""
+    lines: list[str] = []
+    """With `--changed`: the lines of recipes, kernels and locks that differ, as FILE:LINE: TEXT."""
+    reused: dict[str, str] = {}
+    """Points whose key has figures already -> the entry that has them."""
 
     def to_json(self, indent: int | None = None) -> str:
         """The documented form; `schema` is its first key."""

@@ -15,7 +15,7 @@ from matrix.errors import Exit, HarnessError
 from matrix.plan import GITHUB_JOB_LIMIT, Plan
 from matrix.source import Folder, Revision
 from matrix.tree import Tree
-from utils import basis, log, show
+from utils import basis, changes, log, show
 from utils.environments import ROOT
 
 if TYPE_CHECKING:
@@ -56,7 +56,17 @@ def the_plan(arguments: Namespace) -> Plan:
     harness = Folder(ROOT) if root != ROOT else None
     before = Tree.of(Revision(root, merge_base), harness)
     head = Tree.of(Revision(root, head_name), harness) if head_name else tree
-    return select.changed(before, head, arguments.selectors, base, runs)
+    found = select.changed(before, head, arguments.selectors, base, runs)
+    return found.model_copy(
+        update={"lines": changes.lines(root, merge_base, head_name), "reused": _reused(found, root)}
+    )
+
+
+def _reused(found: Plan, root: Path) -> dict[str, str]:
+    from utils.results import changelog  # noqa: PLC0415 - only a range of commits asks
+
+    path = root / changelog.FILE
+    return changes.reused(found, changelog.read(path.read_bytes())) if path.exists() else {}
 
 
 def timed(arguments: Namespace, made: Plan) -> Plan:
@@ -97,6 +107,9 @@ def plan(arguments: Namespace) -> Exit:
     else:
         show.table(sys.stdout, "Plan", show.PLAN_COLUMNS, show.plan_rows(found))
         sys.stdout.writelines(f"gone: {point}\n" for point in found.gone)
+        sys.stdout.writelines(
+            f"measured before with this key, in {name}: {point}\n" for point, name in found.reused.items()
+        )
         sys.stdout.write(show.plan_summary(found) + "\n")
     return Exit.OK
 

@@ -10,12 +10,12 @@ from matrix.errors import Exit, HarnessError, did_you_mean
 from utils import show
 from utils.environments import ROOT
 from utils.log import clean
+from utils.markdown import escape, table
 from utils.node import record
 from utils.results import changelog
 from utils.results.collect import collect
 from utils.results.history import series, steps
 from utils.results.metrics import WHOLE
-from utils.results.verdict_show import escape, markdown_table
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -52,7 +52,7 @@ def history(arguments: Namespace) -> Exit:
     rows = [_row(one) for one in found]
     if arguments.format == "markdown":
         heads = [name for name, _ in COLUMNS]
-        sys.stdout.write(f"**{escape(arguments.point)}**\n\n{markdown_table(heads, rows)}\n")
+        sys.stdout.write(f"**{escape(arguments.point)}**\n\n{table(heads, rows)}\n")
         sys.stdout.writelines(f"- {escape(line)}\n" for line in _told(stepped, len(found)))
     else:
         show.table(sys.stdout, f"{arguments.point}: means of whole runs", COLUMNS, rows)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import io
-import re
 from typing import TYPE_CHECKING, TextIO
 
 from utils import show
+from utils.markdown import escape, folded, table
 from utils.results.metrics import JUDGED, WHOLE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from utils.results.comparison import Comparison, MetricVerdict, PointVerdict
 
 COLUMNS = [
@@ -24,6 +22,7 @@ COLUMNS = [
     ("noise of a run", "left"),
     ("verdict", "left"),
 ]
+NOTABLE = 12
 ORDER = ("regression", "improvement", "invalid", None, "no change seen")
 
 
@@ -122,48 +121,41 @@ def write_text(stream: TextIO, found: Comparison) -> None:
 
 
 def markdown(found: Comparison) -> str:
-    """A headline, what stands out, and everything folded away."""
+    """A headline, what stands out, and everything else folded away: at most `NOTABLE` rows are visible, however many there are."""
     out = io.StringIO()
     out.write(f"**{escape(found.headline.text)}**\n\n")
-    notable = [
-        (one, name, metric)
-        for word in ORDER[:4]
-        for one in found.points
-        for name, metric in one.metrics.items()
-        if metric.word == word and (metric.flagged or word is not None)
-    ]
-    if notable:
-        wanted = [
-            [one.point, JUDGED[name].heading, *_cells(m)[:4], verdict_text(m)] for one, name, m in notable
-        ]
-        out.write(markdown_table([name for name, _ in (*COLUMNS[:6], COLUMNS[7])], wanted) + "\n")
+    wanted = _notable(found)
+    if wanted:
+        out.write(table([name for name, _ in (*COLUMNS[:6], COLUMNS[7])], wanted[:NOTABLE]) + "\n")
+    if len(wanted) > NOTABLE:
+        out.write(f"and {len(wanted) - NOTABLE} more rows in the folded table\n\n")
     if found.claims:
         claims = [[one.point, one.metric, one.claim, one.outcome, one.why] for one in found.claims]
-        out.write(markdown_table(["point", "metric", "claim", "outcome", "why"], claims) + "\n")
-    listed = [f"new: `{p}`" for p in found.new] + [f"gone: `{p}`" for p in found.gone]
-    listed += [escape(line) for line in silences(found)]
-    listed += [f"note: {escape(note)}" for note in found.notes]
-    out.writelines(f"- {line}\n" for line in listed)
+        out.write(table(["point", "metric", "claim", "outcome", "why"], claims[:NOTABLE]) + "\n")
+    listed = [f"{len(found.new)} points are new: {', '.join(found.new[:3])}"] if found.new else []
+    listed += [f"{len(found.gone)} points are gone: {', '.join(found.gone[:3])}"] if found.gone else []
+    listed += [*silences(found)[:5], *(f"note: {note}" for note in found.notes[:5])]
+    out.writelines(f"- {escape(line)}\n" for line in listed)
     if found.points:
-        out.write(f"\n<details><summary>All {len(found.points)} points</summary>\n\n")
-        out.write(markdown_table([name for name, _ in COLUMNS], rows(found)) + "\n")
-        out.write("Means of whole runs, as the field publishes them; nothing is judged by them.\n\n")
-        out.write(markdown_table([name for name, _ in whole_columns()], whole_rows(found)))
-        out.write("\n</details>\n")
+        body = table([name for name, _ in COLUMNS], rows(found))
+        body += "\nMeans of whole runs, as the field publishes them; nothing is judged by them.\n\n"
+        body += table([name for name, _ in whole_columns()], whole_rows(found))
+        out.write("\n" + folded(f"All {len(found.points)} points", body))
     return out.getvalue()
 
 
-def markdown_table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A table of text that may come from a node."""
-    written = [heads, ["---"] * len(heads), *([escape(cell) for cell in line] for line in lines)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in written)
-
-
-def escape(text: str) -> str:
-    """Text that may come from a node, for Markdown: no markup, no HTML, no mention, no row's end."""
-    text = re.sub(r"\s+", " ", text).replace("\\", "\\\\")
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("@", "&#64;")
-    return re.sub(r"([`*_|\[\]#~!])", r"\\\1", text)
+def _notable(found: Comparison) -> list[list[str]]:
+    """Rows of what stands out, the worst first; a point that is invalid as a whole has one row."""
+    made = []
+    for word in ORDER[:4]:
+        for one in found.points:
+            standing = [
+                (name, m) for name, m in one.metrics.items() if m.word == word and (m.flagged or word)
+            ]
+            for name, metric in standing[:1] if word == "invalid" else standing:
+                heading = "all" if word == "invalid" else JUDGED[name].heading
+                made.append([one.point, heading, *_cells(metric)[:4], verdict_text(metric)])
+    return made
 
 
 def words(one: PointVerdict) -> dict[str, str]:
