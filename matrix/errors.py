@@ -51,6 +51,7 @@ class Exit(enum.IntEnum):
     JOB_TIMEOUT = 44, "a job ran into its time limit; what was measured before is kept"
     GITHUB_FAILED = 50, "GitHub did not do what was asked"
     REFUSED = 51, "a command of a pull request was refused; the comment says why"
+    ARTIFACT_INVALID = 52, "what a workflow left is not what it should be"
     CANCELLED = 130, "interrupted by SIGINT or SIGTERM; what was measured is kept"
 
     meaning: str

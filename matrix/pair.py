@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from matrix.tree import Tree
 
 
+LOAD = ("protocol", "workload")
+"""Parts of the key that say what is sent; arms that are sent different things are not compared."""
+
+
 @dataclass(frozen=True, slots=True)
 class Base:
     """One side of a comparison."""
@@ -36,11 +40,20 @@ def paired(
     *,
     gone: Iterable[str] = (),
     problems: Iterable[str] = (),
+    alone: bool = False,
 ) -> Plan:
     """The plan of selected points, each with its base where that has the point; the others are `new`, and run alone.
 
+    Args:
+        selected: the points.
+        base: what they are compared with, if with anything.
+        runs: fresh servers of each arm.
+        gone: points that only the base has.
+        problems: of the base's recipes.
+        alone: whether the points are to be measured even if none of them has a base.
+
     Raises:
-        HarnessError: NOTHING_SELECTED where no point has a base; RECIPE_INVALID where the base's recipe cannot be read.
+        HarnessError: NOTHING_SELECTED where no point has a base; RECIPE_INVALID where a base recipe cannot be read.
     """
     if base is None:
         return make(selected, gone=gone, problems=problems, runs=runs)
@@ -48,7 +61,7 @@ def paired(
     wanted = list(selected)
     theirs = _cells(wanted, base, told)
     found = [_with_base(one, theirs.get(one.cell.id), base) for one in wanted]
-    if wanted and not any(one.base for one in found):
+    if wanted and not any(one.base for one in found) and not alone:
         raise HarnessError(Exit.NOTHING_SELECTED, "\n".join([*told, _nobody(base.pairing)]))
     if base.pairing.kind == "kernel":  # a point without a kernel would be compared with itself
         found = [one for one in found if one.base]
@@ -99,6 +112,8 @@ def _with_base(one: Selected, cell: Cell | None, base: Base) -> Selected:
             "two arms share one allocation, so that they must name one cluster",
         )
     vary = tuple(key.differences(cell.parts, one.cell.parts))
+    if load := [name for name in vary if name.split(".")[0] in LOAD]:
+        return replace(one, why=f"alone: the base has another load ({', '.join(load)})")
     why = f"against {base.pairing.name}: {', '.join(vary) or 'nothing differs'}"
     return replace(one, base=cell, vary=vary, why=why, rules=_rules(cell, base))
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fnmatch import translate
+from contextlib import suppress
+from fnmatch import fnmatchcase, translate
 from re import compile as compile_pattern
 from typing import TYPE_CHECKING, NoReturn
 
@@ -32,7 +33,7 @@ def chosen(tree: Tree, selectors: Sequence[str], base: Base | None = None, runs:
     for selector in selectors or [""]:
         if not (matching(cells, [selector]) if selector else cells):
             _nothing(selector, recipes, [cell.id for cell in cells])
-    return paired(found, base, runs)
+    return paired(found, base, runs, gone=_gone(base, selectors, {one.cell.id for one in found}))
 
 
 def changed(
@@ -71,7 +72,19 @@ def changed(
             vary = tuple(key.differences(old.parts, cell.parts))
             selected.append(Selected(cell, f"changed: {', '.join(vary)}", vary))
     gone = [cell.id for cell in matching(list(before.values()), selectors) if cell.id not in after]
-    return paired(selected, with_base, runs, gone=gone, problems=problems)
+    return paired(selected, with_base, runs, gone=gone, problems=problems, alone=True)
+
+
+def _gone(base: Base | None, selectors: Sequence[str], there: set[str]) -> list[str]:
+    """Points of the base's revision that were selected and that the head has not; a recipe that cannot be read is told elsewhere."""
+    if base is None or base.pairing.kind != "revision":
+        return []
+    found: list[Cell] = []
+    for name in all_recipes(base.tree.recipes):
+        if not selectors or any(fnmatchcase(name, text.split("/")[0]) for text in selectors):
+            with suppress(HarnessError):
+                found += expand(base.tree, name)
+    return [cell.id for cell in matching(found, selectors) if cell.id not in there]
 
 
 def matching(cells: Sequence[Cell], selectors: Sequence[str]) -> list[Cell]:

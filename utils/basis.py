@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 TREES = ROOT / ".trees"
 """Kernels and models of bases that were measured here, by commit."""
 KERNEL_OFF = "kernel=off"
+RECIPE = "recipe="
+"""May stand before a recipe's name."""
 ENTRY = re.compile(r"entry=(\d+|latest)|#(\d+)")
 
 
@@ -41,18 +43,34 @@ def base(name: str, root: Path, tree: Tree, selectors: Sequence[str]) -> Base:
         HarnessError: USAGE for a name that is none of these.
     """
     rules = tree if root == ROOT else Tree.of(Folder(ROOT))
+    recipes = recipe.names(tree.recipes)
+    named = name.removeprefix(RECIPE)
     if name == KERNEL_OFF:
         return Base(Pairing(name=name, kind="kernel"), tree, rules)
-    if name in recipe.names(tree.recipes):
-        return Base(Pairing(name=name, kind="recipe"), tree, rules)
     if match := ENTRY.fullmatch(name):
-        commit = _entry(match[1] or match[2], tree, root, selectors)
+        commit = _entry(match[1] or match[2], tree, selectors)
+    elif named not in recipes:
+        commit = _revision(name, root, recipes)
+    elif named == name and _is_revision(
+        name, root
+    ):  # a recipe of a change must not pose as what it is held against
+        raise HarnessError(
+            Exit.USAGE,
+            f"{name!r} is a revision and a recipe; write {RECIPE}{name} for the recipe, or the commit's 40 digits",
+        )
     else:
-        commit = _revision(name, root, recipe.names(tree.recipes))
+        return Base(Pairing(name=named, kind="recipe"), tree, rules)
     source = Revision(root, commit)
     # Both arms run in one allocation, from one environment: cluster and locks are the head's in both.
     before = Tree(recipes=source, kernels=source, clusters=tree.clusters, locks=tree.locks)
     return Base(Pairing(name=name, kind="revision", commit=commit), before, before)
+
+
+def _is_revision(name: str, root: Path) -> bool:
+    try:
+        return bool(Revision(root, name).commit)
+    except HarnessError:
+        return False
 
 
 def _revision(name: str, root: Path, recipes: list[str]) -> str:
@@ -66,12 +84,12 @@ def _revision(name: str, root: Path, recipes: list[str]) -> str:
         ) from error
 
 
-def _entry(number: str, tree: Tree, root: Path, selectors: Sequence[str]) -> str:
-    """The commit that an entry of the changelog was measured at."""
+def _entry(number: str, tree: Tree, selectors: Sequence[str]) -> str:
+    """The commit that an entry was measured at: of this checkout's changelog, for another tree's could name any commit."""
     from utils.results import changelog  # noqa: PLC0415 - only an entry needs it
 
     named = {text.split("/")[0] for text in selectors}
-    path = root / changelog.FILE
+    path = ROOT / changelog.FILE
     log = changelog.read(path.read_bytes() if path.exists() else b"", changelog.FILE)
     recipes = [one for one in recipe.names(tree.recipes) if one in log.root and (not named or one in named)]
     found = {}

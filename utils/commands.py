@@ -128,16 +128,23 @@ def run(arguments: Namespace) -> Exit:
     if arguments.print_script or arguments.print_batch:
         for job in made.jobs:
             launcher = wanted[job.cluster]
-            text = launcher.batch(order, job) if arguments.print_batch else launcher.script(order, job)
-            sys.stdout.write(text)
+            if arguments.print_batch:
+                sys.stdout.write(launcher.batch(order, job))
+            elif job.base is None:
+                sys.stdout.write(launcher.script(order, job))
+            else:
+                turns = " ".join(job.arms)
+                sys.stdout.write(f"# two servers in turns, each run a fresh one: {turns}\n# the base:\n")
+                theirs = replace(order, tree=order.base_tree or order.tree)
+                sys.stdout.write(launcher.script(theirs, job.of("base")))
+                sys.stdout.write("# the head:\n" + launcher.script(order, job.of("head")))
         return Exit.OK
     launcher = _the_launcher(wanted)
     if not arguments.out and (unfinished := launcher.unfinished(order, ROOT / "results")):
         sys.stdout.write(f"going on with {unfinished}, which a launcher before this one left unfinished\n")
         order = replace(order, out=unfinished)
-    order = launcher.claim(order)
     code = _launch(launcher, order)
-    if made.pair is None or code == Exit.CANCELLED:
+    if made.pair is None or not any(job.base for job in made.jobs) or code == Exit.CANCELLED:
         return code
     return max(code, confirming.finish(arguments, order, launcher, timed, _launch))
 
@@ -146,14 +153,37 @@ def _confirm(arguments: Namespace, out: Path) -> Exit:
     """`run --confirm DIR`: what a run with `--no-confirm`, or one that was cut off, left to do."""
     from utils import confirming  # noqa: PLC0415
 
-    if arguments.selectors or arguments.pair or arguments.changed or arguments.out:
+    given = ("selectors", "pair", "changed", "out", "tree", "environment", "print_script", "print_batch")
+    if any(getattr(arguments, name) for name in given):
         raise HarnessError(
             Exit.USAGE,
-            "--confirm takes points and base from the results; leave out selectors, --pair, --changed and --out",
+            "--confirm takes points, base, tree and environment from the results; it goes with --launcher, --ledger and --budget alone",
         )
+    plan = confirming.plan_of(out)
+    for name, value in json.loads((out / ASKED).read_bytes()).items():
+        setattr(arguments, name, value)
     arguments.no_confirm = False
-    order, wanted = _order(arguments, confirming.plan_of(out))
+    order, wanted = _order(arguments, plan)
+    _same_keys(plan, the_tree(arguments)[1])
     return confirming.finish(arguments, replace(order, out=out), _the_launcher(wanted), timed, _launch)
+
+
+ASKED = "asked.json"
+"""Beside a plan: the checkout and the environment that it was made with."""
+
+
+def _same_keys(plan: Plan, tree: Tree) -> None:
+    points = [point for job in plan.jobs for point in job.points]
+    now = {
+        point.id: point.key
+        for job in select.chosen(tree, [point.id for point in points]).jobs
+        for point in job.points
+    }
+    if moved := [point.id for point in points if now.get(point.id) != point.key]:
+        raise HarnessError(
+            Exit.NOT_COMPARABLE,
+            f"{len(moved)} points are others than they were ({moved[0]}); check out what was measured, then confirm",
+        )
 
 
 def _order(arguments: Namespace, made: Plan) -> tuple[Order, dict[str, Launcher]]:
@@ -190,9 +220,13 @@ def _new_folder(made: Plan) -> Path:
 
 
 def _launch(launcher: Launcher, order: Order) -> Exit:
+    """Take the results folder and run what it wants, which may be a plan that was begun there."""
     from utils.node.record import write_whole  # noqa: PLC0415
 
+    order = launcher.claim(order)
     write_whole(order.out / "plan.json", order.plan.to_json(indent=1).encode())
+    asked = {"tree": str(order.tree), "environment": str(order.environment) if order.environment else None}
+    write_whole(order.out / ASKED, json.dumps(asked).encode())
     shown = log.for_stream(sys.stdout)
     code = Exit.CANCELLED
     try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import sys
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +18,7 @@ from utils.results.collect import collect
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from utils.node.record import Record
     from utils.results.comparison import Comparison
@@ -50,10 +52,8 @@ def judged(base: Sequence[Record], head: Sequence[Record], arguments: Namespace,
     )
     told = []
     for recipe in sorted({record.point.split("/")[0] for record in head}):
-        file = tree / changelog.FILE
-        entries = changelog.read(file.read_bytes()).root.get(recipe, []) if file.exists() else []
         committed = claims.committed(tree, head[0].provenance.tree_commit, recipe)
-        told += claims.outcomes(found, recipe, committed, dict(entries[0].expect) if entries else {})
+        told += claims.outcomes(found, recipe, committed, claims.written(tree / changelog.FILE, recipe))
     return found.model_copy(update={"claims": told})
 
 
@@ -81,11 +81,7 @@ def ledger_show(arguments: Namespace) -> Exit:
         own = sum(
             one.df >= ledger.NEEDED
             for (d, v, point, m), one in known.points.items()
-            if (d, v, m) == (device, driver, metric)
-            and any(
-                line.point == point and ledger.class_of(line.concurrency) == name
-                for line in known.differences
-            )
+            if (d, v, m) == (device, driver, metric) and known.class_by_point[point] == name
         )
         sd = 100 * pool.variance**0.5
         enough = pool.df >= ledger.NEEDED
@@ -99,7 +95,10 @@ def ledger_show(arguments: Namespace) -> Exit:
         )
         return Exit.OK
     show.table(sys.stdout, "What runs of the same thing differ by", LEDGER_COLUMNS, table)
-    sys.stdout.writelines(f"alarm: {line}\n" for line in ledger.past_alarms(known))
+    for allocation, why in known.held.items():
+        sys.stdout.write(
+            f"held out after an alarm: {why}\n  count it all the same: ./servematrix ledger accept {allocation}\n"
+        )
     sys.stdout.write(
         f"{len(known.differences)} differences of points; a pair of servers counts once a class\n"
     )
@@ -108,20 +107,53 @@ def ledger_show(arguments: Namespace) -> Exit:
 
 def ledger_add(arguments: Namespace) -> Exit:
     """Add what records tell of noise; what is there already is not added twice."""
-    path = ledger_file(arguments)
-    records = collect([Path(folder) for folder in arguments.folders])
-    known, new, alarms = ledger.read(path).with_records(records)
-    if new:
-        write_whole(path, ledger.text(known).encode())
-    sys.stdout.writelines(f"alarm: {line}\n" for line in alarms)
+    add_to_ledger(ledger_file(arguments), collect([Path(folder) for folder in arguments.folders]))
+    return Exit.OK
+
+
+def add_to_ledger(path: Path, records: Sequence[Record]) -> None:
+    """Add what records tell of noise to a file, and say so."""
+    with _locked(path):
+        known, new, alarms = ledger.read(path).with_records(records)
+        if new:
+            write_whole(path, ledger.text(known).encode())
+    sys.stdout.writelines(f"alarm, held out of the ledger: {line}\n" for line in alarms)
     sys.stdout.write(f"{path}: {len(new)} new differences, {len(known.differences)} in all\n")
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One writer at a time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f".{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def ledger_accept(arguments: Namespace) -> Exit:
+    """Count what an alarm held out."""
+    path = ledger_file(arguments)
+    with _locked(path):
+        known = ledger.read(path)
+        if arguments.allocation not in known.held:
+            raise HarnessError(
+                Exit.USAGE, f"nothing of {arguments.allocation!r} is held out; see ./servematrix ledger show"
+            )
+        write_whole(path, ledger.text(known.accepting(arguments.allocation)).encode())
+    sys.stdout.write(f"{path}: {arguments.allocation} counts now\n")
     return Exit.OK
 
 
 def ledger_reset(arguments: Namespace) -> Exit:
     """Begin anew for a device, as after an upgrade that the driver's version does not show."""
     path = ledger_file(arguments)
-    known = ledger.read(path)
+    with _locked(path):
+        _reset(path, ledger.read(path), arguments)
+    sys.stdout.write(f"{path}: {arguments.device} begins anew; the lines before stay in the file\n")
+    return Exit.OK
+
+
+def _reset(path: Path, known: ledger.Ledger, arguments: Namespace) -> None:
     devices = sorted({line.device for line in known.differences})
     if arguments.device not in devices:
         raise HarnessError(
@@ -135,5 +167,3 @@ def ledger_reset(arguments: Namespace) -> Exit:
         reset=arguments.why,
     )
     write_whole(path, ledger.text(ledger.Ledger([*known.lines, line])).encode())
-    sys.stdout.write(f"{path}: {arguments.device} begins anew; the lines before stay in the file\n")
-    return Exit.OK

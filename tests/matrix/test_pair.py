@@ -10,7 +10,7 @@ import pytest
 
 from matrix import cluster as clusters
 from matrix import estimate, select
-from matrix.errors import Exit
+from matrix.errors import Exit, HarnessError
 from matrix.source import Folder
 from matrix.tree import Tree
 from tests.conftest import RECIPE, ROOT, Cli, commit, run_git, write
@@ -90,8 +90,12 @@ def test_rules_change_no_key(cli: Cli, git_tree: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["entry=42", "#42", "entry=latest"])
-def test_an_entry_is_the_commit_that_it_was_measured_at(cli: Cli, git_tree: Path, name: str) -> None:
+def test_an_entry_is_the_commit_that_it_was_measured_at(
+    git_tree: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of the selected recipe; one with `source:` has none."""
+    monkeypatch.setattr(basis, "ROOT", git_tree)
+    tree = Tree.of(Folder(git_tree))
     first = run_git(git_tree, "rev-parse", "HEAD").strip()
     line = '    32x16-tp1-c1: {key: "k1:%s", tput: 1, ttft: 1, tpot: 1, n: 0+1}\n' % ("3f" * 8)
     head = f"  head: {{commit: {first}, image: i, vllm: v, device: d}}\n"
@@ -99,12 +103,48 @@ def test_an_entry_is_the_commit_that_it_was_measured_at(cli: Cli, git_tree: Path
     write(git_tree / "perf-changelog.yaml", f"{entry}{head}  points:\n{line}")
     change(git_tree, "block-size: 16", "block-size: 32")
     commit(git_tree, "later")
-    assert planned(cli, git_tree, "--pair", name)["pair"]["commit"] == first
+    assert basis.base(name, git_tree, tree, ["r"]).pairing.commit == first
+    with pytest.raises(HarnessError, match="no measured entry 7"):
+        basis.base("entry=7", git_tree, tree, ["r"])
     write(git_tree / "perf-changelog.yaml", f"{entry}  source: elsewhere\n  points:\n{line}")
-    done = cli("plan", "r", "--tree", str(git_tree), "--pair", name)
+    with pytest.raises(HarnessError, match="were not measured here"):
+        basis.base(name, git_tree, tree, ["r"])
+
+
+def test_an_entry_of_the_change_itself_is_none(cli: Cli, git_tree: Path) -> None:
+    """Else it could name any commit, with any rules, as what it is held against."""
+    first = run_git(git_tree, "rev-parse", "HEAD").strip()
+    line = '    32x16-tp1-c1: {key: "k1:%s", tput: 1, ttft: 1, tpot: 1, n: 0+1}\n' % ("3f" * 8)
+    head = f"  head: {{commit: {first}, image: i, vllm: v, device: d}}\n"
+    text = f"r:\n- pr: 42\n  title: T\n  why: [w]\n  date: 2026-06-15\n{head}  points:\n{line}"
+    write(git_tree / "perf-changelog.yaml", text)
+    assert "no measured entry" in cli("plan", "r", "--tree", str(git_tree), "--pair", "entry=42").stderr
+
+
+def test_a_recipe_cannot_pose_as_a_revision(cli: Cli, git_tree: Path) -> None:
+    """A file of the change that is named like its base is refused; `recipe=` says which is meant."""
+    first = run_git(git_tree, "rev-parse", "HEAD").strip()
+    write(git_tree / f"recipes/{first}.yaml", RECIPE)
+    done = cli("plan", "r", "--tree", str(git_tree), "--pair", first)
     assert done.returncode == Exit.USAGE
-    assert "were not measured here" in done.stderr
-    assert "no measured entry 7" in cli("plan", "r", "--tree", str(git_tree), "--pair", "entry=7").stderr
+    assert "is a revision and a recipe" in done.stderr
+    assert planned(cli, git_tree, "--pair", f"recipe={first}")["pair"]["kind"] == "recipe"
+
+
+def test_another_load_is_not_compared(cli: Cli, git_tree: Path) -> None:
+    """Both arms are sent the same requests, so that a head with another protocol is measured alone."""
+    change(git_tree, "requests-per-concurrency: 10", "requests-per-concurrency: 20")
+    done = cli("plan", "r", "--tree", str(git_tree), "--pair", "main")
+    assert done.returncode == Exit.NOTHING_SELECTED
+    (job,) = planned(cli, git_tree, "--changed", "main", "--pair", "main")["jobs"]
+    assert job["arms"] == ["head"]
+    assert "another load (protocol.requests_per_concurrency)" in job["points"][0]["why"]
+
+
+def test_points_that_only_the_base_has_are_told(cli: Cli, git_tree: Path) -> None:
+    """With `--pair` alone as well."""
+    change(git_tree, "concurrency: 1..2", "concurrency: 1")
+    assert planned(cli, git_tree, "--pair", "main")["gone"] == ["r/32x16-tp1-c2"]
 
 
 def test_another_recipe_lends_its_points(cli: Cli, git_tree: Path) -> None:

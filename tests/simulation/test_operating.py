@@ -6,6 +6,8 @@ so that no lucky ledger decides). Fixed seeds.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -35,7 +37,7 @@ def test_a_change_of_nothing_is_flagged_in_at_most_one_of_a_hundred(drift: float
 )
 def test_a_slowdown_of_one_point_is_found(effect: float, runs: int, least: float) -> None:
     """Of 24 points one is slower; it must be called a regression, and no other word must stand on it."""
-    outcomes = study.many(Site(), 500, runs=runs, effects={PLANTED: effect})
+    outcomes = study.many(Site(), 500, runs=runs, effects={PLANTED: math.log1p(effect)})
     found = sum("regression" in one.words.get(PLANTED, ()) for one in outcomes)
     assert found >= least * len(outcomes)
     assert not any("improvement" in one.words.get(PLANTED, ()) for one in outcomes)

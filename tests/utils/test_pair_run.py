@@ -27,8 +27,12 @@ class Pairs:
 
     def run(self, out: str, *more: str) -> subprocess.CompletedProcess[str]:
         """`run` with this tree, into a folder if one is named."""
-        given = ["--tree", str(self.tree), "--environment", str(self.fake), "--ledger", str(self.ledger)]
-        return self.cli("run", *given, *more, *(["--out", str(self.folder / out)] if out else []))
+        given = ["--tree", str(self.tree), "--environment", str(self.fake), "--out", str(self.folder / out)]
+        return self.cli("run", *given, "--ledger", str(self.ledger), *more)
+
+    def confirm(self, out: str, *more: str) -> subprocess.CompletedProcess[str]:
+        """`run --confirm` of a folder."""
+        return self.cli("run", "--confirm", str(self.folder / out), "--ledger", str(self.ledger), *more)
 
     def slow(self) -> None:
         """The head's vLLM takes a fifth longer for each token."""
@@ -95,20 +99,67 @@ def test_confirmation_is_a_stage_of_its_own(pairs: Pairs) -> None:
     waiting = pairs.run("slow", "r/*c1", "--pair", "main", "--no-confirm")
     assert f"./servematrix run --confirm {out}" in waiting.stdout
     assert "stands out as regression, and must repeat in one more block" in waiting.stdout
-    assert pairs.run("", "r", "--confirm", out).returncode == Exit.USAGE
-    done = pairs.run("", "--confirm", out)
-    assert "confirmed by a second block" in done.stdout, done.stdout + done.stderr
-    again = pairs.run("", "--confirm", out)
+    assert pairs.confirm("slow", "r").returncode == Exit.USAGE
+    done = pairs.confirm("slow")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "confirmed by a second block" in done.stdout
+    again = pairs.confirm("slow")
     assert "measuring" not in again.stdout
     assert "confirmed by a second block" in again.stdout
-    assert (
-        "measured without --pair"
-        in pairs.run("", "--confirm", str(pairs.folder)).stderr + "measured without --pair"
-    )
+    assert "has no plan.json of a run" in pairs.confirm("").stderr
+    alone = pairs.run("alone", "r/*c1")
+    assert alone.returncode == 0
+    assert "without --pair" in pairs.confirm("alone").stderr
 
 
-def test_a_base_that_cannot_start_leaves_what_the_head_has(pairs: Pairs) -> None:
-    """The canary is the head's, so that the base's failure comes in its own run; records say why, and the code is the failure's."""
+def test_a_confirmation_that_was_cut_off_is_measured_again(pairs: Pairs) -> None:
+    """Its half is kept raw and judged by nobody; a tree that changed since is refused."""
+    pairs.run("same", "r/*c1", "--pair", "main")
+    pairs.quiet(collect([pairs.folder / "same"]))
+    pairs.slow()
+    pairs.run("slow", "r/*c1", "--pair", "main", "--no-confirm")
+    half = pairs.folder / "slow/confirmation/jobs/x/run-0-base/32x16-tp1-c1"
+    half.mkdir(parents=True)
+    (half / "record.json").write_text("cut off")
+    recipe = pairs.tree / "recipes/r.yaml"
+    text = recipe.read_text()
+    recipe.write_text(text.replace("block-size: 16", "block-size: 8"))
+    assert pairs.confirm("slow").returncode == Exit.NOT_COMPARABLE
+    recipe.write_text(text)
+    (pairs.folder / "slow/confirmation").rename(pairs.folder / "aside")
+    first = pairs.confirm("slow", "--budget", "0.01")
+    assert first.returncode == Exit.OVER_BUDGET, first.stdout
+    (pairs.folder / "aside").rename(pairs.folder / "slow/confirmation")
+    moved = pairs.folder / "slow/broken/confirmation.1"
+    (half / "record.json").unlink()
+    done = pairs.confirm("slow")
+    assert "confirmed by a second block" in done.stdout, done.stdout + done.stderr
+    assert (moved / "broken.json").exists()
+
+
+def test_both_servers_are_printed_by_hand(pairs: Pairs) -> None:
+    """And what their turns are."""
+    pairs.slow()
+    shown = pairs.run("none", "r/*c1", "--pair", "main", "--print-script").stdout
+    assert "# two servers in turns, each run a fresh one: base head head base" in shown
+    assert shown.count("vllm serve") == 2
+    assert shown.count("export FAKE_VLLM=slow") == 1
+
+
+def test_a_broken_changelog_withholds_no_verdict_and_a_broken_ledger_is_an_error(pairs: Pairs) -> None:
+    """Claims cannot be read then, and that is all; without a ledger there is nothing to judge by."""
+    (pairs.tree / "perf-changelog.yaml").write_text("r: [")
+    done = pairs.run("same", "r/*c1", "--pair", "main")
+    assert done.returncode == 0
+    assert "no verdict: the ledger has 0 of the 8" in done.stdout
+    pairs.ledger.write_text("nonsense\n")
+    broken = pairs.run("again", "r/*c1", "--pair", "main")
+    assert broken.returncode == Exit.LEDGER_INVALID
+    assert "not a line of a ledger" in broken.stdout
+
+
+def test_a_base_that_cannot_start_ends_the_job(pairs: Pairs) -> None:
+    """The canary is the head's, so that the base's failure comes in its own run: without a base there is nothing to compare, and records say why."""
     path = pairs.tree / "recipes/r.yaml"
     good = path.read_text()
     path.write_text(good.replace(BEFORE, f'{BEFORE}\n  env: {{FAKE_VLLM: "exit-at-start"}}'))

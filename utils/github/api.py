@@ -102,6 +102,26 @@ class Api:
                 return
             page += 1
 
+    def download(self, path: str, most: int) -> bytes:
+        """A file that GitHub redirects to, of at most so many bytes; the token stays with GitHub.
+
+        Raises:
+            GitHubError: as `call`; also for a file that is larger.
+        """
+        address = f"{self.url}/repos/{self.repository}/{path}"
+        try:
+            with self.session.get(address, headers=self._headers(), timeout=TIMEOUT_S, stream=True) as answer:
+                if not answer.ok:
+                    raise _failure(answer, "GET", path)
+                content = bytearray()
+                for chunk in answer.iter_content(1 << 16):
+                    content += chunk
+                    if len(content) > most:
+                        raise GitHubError(0, f"{path} has more than {most:,} bytes; it is not used")
+        except requests.RequestException as error:
+            raise GitHubError(0, f"GitHub does not answer to GET {path}: {type(error).__name__}") from error
+        return bytes(content)
+
     def _headers(self) -> dict[str, str]:
         return {
             "Accept": "application/vnd.github+json",

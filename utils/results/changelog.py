@@ -61,7 +61,11 @@ class Base(Strict):
 
     commit: Commit
     entry: int | None = None
-    """The pull request of the entry that stood there."""
+    """The pull request of the entry that was measured there."""
+    recipe: str | None = None
+    """Another recipe, if the change was held against that one."""
+    kernel: Literal["off"] | None = None
+    """`off` if it was held against the same points without their kernel."""
 
 
 class Head(Strict):

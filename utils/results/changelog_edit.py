@@ -73,7 +73,7 @@ def add(
     entries = log.root.get(recipes[0], [])
     number = _find(entries, stub)
     older = entries[0 if number is None else number + 1 :]
-    facts = _facts(head, base, found, runs, older[0].pr if older else None)
+    facts = _facts(head, base, found, runs, older[0] if older else None)
     if number is None:
         author = _author_lines(stub, recipes[0])
         at = start + 1 if entries else end
@@ -117,15 +117,16 @@ def _facts(
     base: Sequence[Record],
     found: Comparison | None,
     runs: Sequence[str],
-    below: int | None,
+    below: changelog.Entry | None,
 ) -> list[str]:
     """The tool's part of an entry."""
-    newest = max(head, key=lambda record: record.clock.wall_unix_s)
+    newest = max(
+        (record for record in head if record.block == 1), key=lambda record: record.clock.wall_unix_s
+    )
     day = datetime.fromtimestamp(newest.clock.wall_unix_s, UTC).strftime("%Y-%m-%d")
     lines = [f"  date: {day}\n"]
     if base:
-        entry = f", entry: {below}" if below else ""
-        lines.append(f"  base: {{commit: {base[0].provenance.tree_commit}{entry}}}\n")
+        lines.append(f"  base: {{{', '.join(_base(base[0], newest, below))}}}\n")
     device = newest.node.gpu_model or f"{newest.node.cpu_model}, {newest.node.cores} cores"
     version = newest.vllm_version or "unknown"
     facts = [
@@ -147,7 +148,7 @@ def _facts(
     for record in head:
         if record.block > 1:  # it confirmed the verdict; the figures are those of the whole list of points
             continue
-        if record.status == "measured" and record.whole:
+        if record.status == "measured" and {"tput", "ttft", "tpot"} <= metrics.whole([record]).keys():
             good.setdefault(record.point, []).append(record)
         else:
             bad.setdefault(record.point, record)
@@ -164,6 +165,19 @@ def _facts(
     return lines
 
 
+def _base(base: Record, head: Record, below: changelog.Entry | None) -> list[str]:
+    """What it was held against: a commit, the entry that was measured there, and what else differs from the head's recipe."""
+    commit = base.provenance.tree_commit
+    facts = [f"commit: {commit}"]
+    if below and below.pr and below.head and below.head.commit == commit:
+        facts.append(f"entry: {below.pr}")
+    if base.recipe:
+        facts.append(f"recipe: {base.recipe}")
+    if commit == head.provenance.tree_commit and head.parts.get("kernel") and not base.parts.get("kernel"):
+        facts.append("kernel: 'off'")
+    return facts
+
+
 def _figures(records: Sequence[Record], compared: PointVerdict | None) -> str:
     """A point's line: means of whole runs, and what was judged of its steady window."""
     figures = metrics.whole(records)
@@ -171,7 +185,11 @@ def _figures(records: Sequence[Record], compared: PointVerdict | None) -> str:
     if compared is None:
         return f"{line}, n: 0+{len(records)}"
     if compared.whole:
-        changes = [f"{name}: {compared.whole[name].percent:+.1f}%" for name in ("tput", "ttft", "tpot")]
+        changes = [
+            f"{name}: {compared.whole[name].percent:+.1f}%"
+            for name in ("tput", "ttft", "tpot")
+            if name in compared.whole
+        ]
         line += f", vs: {{{', '.join(changes)}}}"
     words = verdict_show.words(compared)
     said = (
@@ -183,16 +201,24 @@ def _figures(records: Sequence[Record], compared: PointVerdict | None) -> str:
 
 
 def _claims(found: Comparison) -> str:
-    by_point: dict[str, list[str]] = {}
-    for one in found.claims:
-        by_point.setdefault(one.point.split("/")[1], []).append(f"{one.metric}: {_text(one.outcome)}")
-    return "{" + ", ".join(f"{point}: {{{', '.join(said)}}}" for point, said in by_point.items()) + "}"
+    by_point: dict[str, dict[str, str]] = {}
+    for one in found.claims:  # what was committed comes first, and wins over what was written since
+        by_point.setdefault(one.point.split("/")[1], {}).setdefault(one.metric, _text(one.outcome))
+    return (
+        "{"
+        + ", ".join(
+            f"{point}: {{{', '.join(f'{metric}: {outcome}' for metric, outcome in said.items())}}}"
+            for point, said in by_point.items()
+        )
+        + "}"
+    )
 
 
 def _reason(record: Record) -> str:
     if record.failure:
         return record.failure.message.splitlines()[0][:200]
-    return "; ".join(f"gate {gate.name}: {gate.found}" for gate in record.gates if not gate.passed)[:200]
+    failed = "; ".join(f"gate {gate.name}: {gate.found}" for gate in record.gates if not gate.passed)
+    return failed[:200] or "it has no figures"
 
 
 def _text(words: str) -> str:

@@ -30,6 +30,15 @@ def committed(root: Path, commit: str, recipe: str) -> Claims | None:
     return dict(entries[0].expect) if entries and entries[0].is_stub else {}
 
 
+def written(path: Path, recipe: str) -> Claims:
+    """The claims as they stand in a file; none where it cannot be read, for that is no reason to withhold a verdict."""
+    try:
+        entries = changelog.read(path.read_bytes()).root.get(recipe, [])
+    except (OSError, HarnessError):
+        return {}
+    return dict(entries[0].expect) if entries else {}
+
+
 def outcomes(found: Comparison, recipe: str, claims: Claims | None, now: Claims) -> list[ClaimVerdict]:
     """What became of each claim.
 
@@ -37,19 +46,21 @@ def outcomes(found: Comparison, recipe: str, claims: Claims | None, now: Claims)
         found: the comparison.
         recipe: whose claims they are.
         claims: as committed before the sweep; None where that commit is not here.
-        now: as they stand in the file; those that differ do not count.
+        now: as they stand in the file; what is not among the committed ones does not count, and what is gone counts all the same.
     """
     points = {one.point: one.metrics for one in found.points}
     result = []
-    for point, named in (now or claims or {}).items():
-        for metric, claim in named.items():
+    late = (
+        "the measured commit is not in this repository"
+        if claims is None
+        else "it was not committed before the sweep"
+    )
+    for counts, source in ((True, claims or {}), (False, now)):
+        for point, metric, claim in ((p, m, c) for p, named in source.items() for m, c in named.items()):
             name = f"{recipe}/{point}"
-            if claims is None:
-                answer = ("not counted", "the measured commit is not in this repository")
-            elif claims.get(point, {}).get(metric) != claim:
-                answer = ("not counted", "it was not committed before the sweep")
-            else:
-                answer = _outcome(claim, points.get(name, {}), metric)
+            if not counts and (claims or {}).get(point, {}).get(metric) == claim:
+                continue
+            answer = _outcome(claim, points.get(name, {}), metric) if counts else ("not counted", late)
             result.append(
                 ClaimVerdict.model_validate(
                     {"point": name, "metric": metric, "claim": claim, "outcome": answer[0], "why": answer[1]}

@@ -42,7 +42,8 @@ def compare(
     matched = pairs.match(base, head, vary)
     samples: dict[tuple[str, Judged], verdict.Sample] = {}
     why_not: dict[tuple[str, Judged], str] = {}
-    invalid = {pair.point: pairs.invalid(pair) for pair in matched.both}
+    invalid = {pair.point: pairs.invalid(pair.first) for pair in matched.both}
+    ledger = ledger.without({record.allocation for record in (*base, *head)})
     for pair in matched.both:
         if not invalid[pair.point]:
             _sample(pair, ledger, samples, why_not)
@@ -75,7 +76,7 @@ def compare(
         points=points,
         new=matched.new,
         gone=matched.gone,
-        notes=_notes(matched.both),
+        notes=[*_notes(matched.both), *_held(ledger)],
     )
 
 
@@ -89,7 +90,11 @@ def _sample(
     some = pair.first.head[0]
     rules = some.rules
     odd = pairs.unfit(pair.first)
-    again = pair.again if pair.again and not pairs.unfit(pair.again) else None
+    again, useless = pair.again, ""
+    if again and (
+        useless := pairs.invalid(again) or pairs.unfit(again) or pairs.other_machine(pair.first, again)
+    ):
+        again = None
     for metric in JUDGED:
         first = _block(pair.first, metric)
         if metric not in rules.metrics or first is None:
@@ -111,6 +116,7 @@ def _sample(
             spread=spread,
             floor=getattr(rules.floors, metric) / 100,
             more_is_better=metrics.JUDGED[metric].more_is_better,
+            useless=useless,
         )
 
 
@@ -168,15 +174,15 @@ def _nothing(runs: tuple[int, int], word: Word | None, why: str) -> MetricVerdic
 
 
 def _judged(one: verdict.Sample, finding: verdict.Finding, scale: float, why_not: str) -> MetricVerdict:
-    blocks = [one.first, one.again] if finding.flagged and one.again else [one.first]
+    shown = one.again if finding.flagged and one.again else one.first
     known = one.spread.calibration != "none"
     return MetricVerdict(
-        base=scale * geometric_mean(one.first.base),
-        head=scale * geometric_mean(one.first.head),
+        base=scale * geometric_mean(shown.base),
+        head=scale * geometric_mean(shown.head),
         percent=metrics.percent(finding.effect),
         low_percent=metrics.percent(finding.effect - finding.half_width) if known else None,
         high_percent=metrics.percent(finding.effect + finding.half_width) if known else None,
-        runs=(sum(len(block.base) for block in blocks), sum(len(block.head) for block in blocks)),
+        runs=(len(shown.base), len(shown.head)),
         df=one.spread.df,
         calibration=one.spread.calibration,
         spread_percent=100 * one.spread.sd if known else None,
@@ -202,3 +208,13 @@ def _notes(both: Sequence[Pair]) -> list[str]:
         for base, head in sorted(images)
         if base != head and contained
     ]
+
+
+def _held(ledger: Ledger) -> list[str]:
+    """What the ledger does not count."""
+    held = ledger.held
+    return (
+        [f"{len(held)} allocations are held out of the ledger after an alarm: ./servematrix ledger show"]
+        if held
+        else []
+    )

@@ -25,15 +25,15 @@ class MetricVerdict(Value):
     """One judged metric of one point."""
 
     base: float | None
-    """Geometric mean over the first block's runs, in the metric's unit."""
+    """Geometric mean over the runs of the block that the effect is of, in the metric's unit."""
     head: float | None
     percent: float | None
-    """Effect, head over base; over both blocks where a flag was confirmed or not."""
+    """Effect, head over base; of the second block where there is one, because the first was chosen for standing out."""
     low_percent: float | None
     """95 % interval of the effect."""
     high_percent: float | None
     runs: tuple[int, int]
-    """Fresh servers of base and head."""
+    """Fresh servers of base and head behind the effect."""
     df: int
     """Degrees of freedom: pairs of servers that the ledger's spread rests on."""
     calibration: Calibration
@@ -44,7 +44,7 @@ class MetricVerdict(Value):
     p: float | None
     """Two-sided, of the first block, before the correction for many."""
     could_see_percent: float | None
-    """The smallest change that this would have seen four times in five."""
+    """2.8 standard errors, or the floor where that is larger: what one test by itself would have seen four times in five."""
     flagged: bool
     """Stood out in the first block."""
     word: Word | None

@@ -63,10 +63,16 @@ def _headline_text(
     said = [f"{word} in {count} of {len(points)} points" for word, count in counts.items() if count]
     if waiting:
         said.append(f"{waiting} points stand out and wait for their confirmation")
+    quiet = sum("no change seen" in {m.word for m in one.metrics.values()} for one in points)
     if points and silent == len(points):
-        said.append("no verdict: nothing tells yet what noise is here")
+        reasons = {metric.why for one in points for metric in one.metrics.values()}
+        said.append(
+            f"no verdict: {reasons.pop() if len(reasons) == 1 else 'nothing tells what noise is here'}"
+        )
     elif points and not said:
-        said.append(f"no change seen in {len(points)} points")
+        said.append(f"no change seen in {quiet} points")
+    if 0 < silent < len(points):
+        said.append(f"no word for {silent} points")
     if mean is not None:
         interval = f" ({low:+.1f} to {high:+.1f})" if low is not None and high is not None else ""
         said.append(f"throughput {mean:+.1f} %{interval} over {n} points")

@@ -71,7 +71,15 @@ class Step:
 def from_records(point: str, records: Sequence[Record]) -> list[Measurement]:
     """A measurement an allocation and arm; failed and invalid runs are left out, and so are blocks that only confirm."""
     groups: dict[tuple[str, str], list[Record]] = {}
+    heads = {
+        (one.allocation, one.provenance.tree_commit): one.key
+        for one in records
+        if one.arm == "head" and one.point == point
+    }
     for record in records:
+        of_head = heads.get((record.allocation, record.provenance.tree_commit), record.key)
+        if record.key != of_head:  # the head without its kernel: no state of the recipe
+            continue
         if record.point == point and record.status == "measured" and record.block == 1 and not record.recipe:
             groups.setdefault((record.allocation, record.arm), []).append(record)
     return [

@@ -11,9 +11,9 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from matrix.errors import Exit, HarnessError, Place, Problem
 from matrix.rules import JUDGED, Judged
@@ -35,6 +35,9 @@ CLASSES = ((8, "c1-8"), (64, "c9-64"), (math.inf, "c65+"))
 """Concurrency up to -> the class that shares its noise."""
 
 
+Log = Annotated[float | None, Field(ge=-5, le=5, allow_inf_nan=False)]
+
+
 class Difference(Value):
     """Two runs of the same."""
 
@@ -50,10 +53,12 @@ class Difference(Value):
     runs: tuple[int, int]
     image: str
     node: str
-    tput: float | None
+    tput: Log
     """Of the later run over the earlier one, in logs."""
-    ttft: float | None
-    tpot: float | None
+    ttft: Log
+    tpot: Log
+    held: str = ""
+    """The alarm that came with it: it does not count until a person accepts it (`ledger accept`)."""
 
 
 class Reset(Value):
@@ -96,10 +101,16 @@ def device_of(record: Record) -> str:
 class _Pool:
     """Squared differences by pair of servers."""
 
-    squares: dict[tuple[str, tuple[int, int]], list[float]] = field(default_factory=lambda: defaultdict(list))
+    squares: dict[tuple[str, tuple[int, int]], tuple[float, int]] = field(default_factory=dict)
+    """Sum over points, and how many."""
+    sum: float = 0.0
+    """Of each pair's mean."""
 
     def add(self, line: Difference, value: float) -> None:
-        self.squares[line.allocation, line.runs].append(value * value)
+        where = (line.allocation, line.runs)
+        total, n = self.squares.get(where, (0.0, 0))
+        self.sum += (total + value * value) / (n + 1) - (total / n if n else 0.0)
+        self.squares[where] = (total + value * value, n + 1)
 
     @property
     def df(self) -> int:
@@ -108,7 +119,7 @@ class _Pool:
     @property
     def variance(self) -> float:
         """Of one run: a difference has twice that."""
-        return sum(sum(one) / len(one) for one in self.squares.values()) / len(self.squares) / 2
+        return max(self.sum, 0.0) / len(self.squares) / 2
 
 
 Where = tuple[str, str, str, Judged]
@@ -135,12 +146,9 @@ class Ledger:
         for line in self.lines:
             self._count(line) if isinstance(line, Difference) else self._forget(line)
 
-    def take(self, line: Difference) -> None:
-        """One more difference."""
-        self.lines.append(line)
-        self._count(line)
-
     def _count(self, line: Difference) -> None:
+        if line.held:
+            return
         self.priors.clear()
         self.class_by_point[line.point] = class_of(line.concurrency)
         for metric in JUDGED:
@@ -155,6 +163,11 @@ class Ledger:
         for pools in (self.classes, self.points):
             for where in [one for one in pools if one[0] == reset.device and reset.driver in {None, one[1]}]:
                 del pools[where]
+
+    @property
+    def held(self) -> dict[str, str]:
+        """Allocations that an alarm holds out -> the alarm."""
+        return {line.allocation: f"{line.day}: {line.held}" for line in self.differences if line.held}
 
     @property
     def differences(self) -> list[Difference]:
@@ -187,7 +200,33 @@ class Ledger:
         """This ledger and what records add to it: the new ledger, the new lines, and alarms about them."""
         known = {(one.allocation, one.point, one.runs) for one in self.differences}
         new = [one for one in differences(records) if (one.allocation, one.point, one.runs) not in known]
-        return Ledger([*self.lines, *new]), new, alarms(self, new)
+        told: list[str] = []
+        for allocation in dict.fromkeys(one.allocation for one in new):
+            batch = [one for one in new if one.allocation == allocation]
+            if loud := alarms(self, batch):
+                told += loud
+                new = [
+                    one.model_copy(update={"held": loud[0]}) if one.allocation == allocation else one
+                    for one in new
+                ]
+        return Ledger([*self.lines, *new]), new, told
+
+    def without(self, allocations: set[str]) -> Ledger:
+        """What other allocations tell: nothing is held against itself."""
+        if not any(line.allocation in allocations for line in self.differences):
+            return self
+        return Ledger(
+            line for line in self.lines if isinstance(line, Reset) or line.allocation not in allocations
+        )
+
+    def accepting(self, allocation: str) -> Ledger:
+        """The ledger with an allocation's held lines counted."""
+        return Ledger(
+            line.model_copy(update={"held": ""})
+            if isinstance(line, Difference) and line.allocation == allocation
+            else line
+            for line in self.lines
+        )
 
 
 def read(path: Path) -> Ledger:
@@ -261,7 +300,7 @@ def _difference(one: Record, other: Record) -> Difference:
 def alarms(before: Ledger, new: Sequence[Difference]) -> list[str]:
     """Where new differences are louder than those before by more than chance: on a new image or node, or for no reason known.
 
-    An F test of the mean squares, a class and metric at a time; the lines count all the same.
+    An F test of the mean squares, a class and metric at a time.
     """
     from scipy import special  # noqa: PLC0415 - slow to import
 
@@ -278,27 +317,4 @@ def alarms(before: Ledger, new: Sequence[Difference]) -> list[str]:
                 f"{metrics.JUDGED[metric].heading} of {name} on {device} varies by {100 * math.sqrt(pool.variance):.2f} % a run, "
                 f"and by {100 * math.sqrt(old.variance):.2f} % before ({', '.join(sorted(nodes))}; {', '.join(sorted(images))})"
             )
-    return told
-
-
-def past_alarms(ledger: Ledger) -> list[str]:
-    """The alarms that each allocation raised when it came, in order."""
-    told, before = [], Ledger()
-    lines = ledger.lines
-    at = 0
-    while at < len(lines):
-        line = lines[at]
-        if isinstance(line, Reset):
-            before = Ledger([*before.lines, line])
-            at += 1
-            continue
-        batch = []
-        while (
-            at < len(lines) and isinstance(one := lines[at], Difference) and one.allocation == line.allocation
-        ):
-            batch.append(one)
-            at += 1
-        told += [f"{line.day}: {text}" for text in alarms(before, batch)]
-        for one in batch:
-            before.take(one)
     return told

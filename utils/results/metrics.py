@@ -49,7 +49,7 @@ def judged(record: Record, metric: Judged) -> float | None:
     if record.steady is None:
         return None
     value = JUDGED[metric].value(record.steady)
-    return value if value is not None and value > 0 else None
+    return value if value is not None and 0 < value < math.inf else None
 
 
 def whole(records: Sequence[Record]) -> dict[str, float]:
@@ -57,8 +57,8 @@ def whole(records: Sequence[Record]) -> dict[str, float]:
     windows = [record.whole for record in records if record.whole]
     found = {}
     for name, metric in WHOLE.items():
-        values = [value for window in windows if (value := metric.value(window))]
-        if values:
+        values = [value for window in windows if (value := metric.value(window)) and 0 < value < math.inf]
+        if values and len(values) == len(windows):
             found[name] = metric.scale * geometric_mean(values)
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 from matrix import key
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
     from utils.node.record import Record
 
+LONGEST = 200
+"""Letters of a reason; the record has all of it."""
 FOLLOWS = {
     "image": ("observed.vllm", "observed.squash_sha256"),
     "locked": ("observed.vllm",),
@@ -110,14 +113,22 @@ def match(base: Sequence[Record], head: Sequence[Record], vary: Sequence[str] = 
     )
 
 
-def invalid(pair: Pair) -> str:
-    """Why a point cannot be judged at all; empty where it can."""
-    for runs in (pair.first, pair.again):
-        for record in runs.all if runs else ():
-            if record.status != "measured" or record.whole is None:
-                return f"run {record.run_index + 1} ({record.arm}): {reason(record)}"
-    if not pair.first.base or not pair.first.head:
-        return "one side has only the block that confirms"
+def invalid(runs: Runs) -> str:
+    """Why a block counts for nothing; empty where it counts."""
+    for record in runs.all:
+        if record.status != "measured" or record.whole is None:
+            return f"run {record.run_index + 1} ({record.arm}): {reason(record)}"
+    if not runs.base or not runs.head:
+        return "one side of this block is missing"
+    return ""
+
+
+def other_machine(first: Runs, again: Runs) -> str:
+    """In what the block that confirms ran elsewhere, so that the ledger's noise is not its own; empty where it did not."""
+    for name in ("gpu_model", "cpu_model", "driver"):
+        values = {str(getattr(record.node, name)) for record in (*first.all, *again.all)}
+        if len(values) > 1:
+            return f"its {name.replace('_', ' ')} is another one: {', '.join(sorted(values))}"
     return ""
 
 
@@ -135,9 +146,11 @@ def unfit(runs: Runs) -> str:
 
 def reason(record: Record) -> str:
     """Why a record counts for nothing."""
+    text = "; ".join(f"{gate.name}: {gate.found}" for gate in record.gates if not gate.passed)
     if record.failure:
-        return f"{record.failure.reason}: {record.failure.message}"
-    return "; ".join(f"{gate.name}: {gate.found}" for gate in record.gates if not gate.passed)
+        text = f"{record.failure.reason}: {record.failure.message}"
+    text = " ".join(text.split())
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 def whole_means(runs: Runs) -> dict[str, tuple[float, float, float]]:
@@ -176,10 +189,13 @@ def _refuse_other_differences(
     planned = {name for record in (*base, *head) for name in record.vary}
     allowed = {*planned, *vary}
     allowed |= {more for name in allowed for more in FOLLOWS.get(name.split(".")[0], ())}
-    one, other = _parts(base), _parts(head)
     seen: set[str] = set()
-    for before in one:
-        for after in other:
+    for block in (
+        1,
+        2,
+    ):  # another block may have run on another machine: that is told, and no reason to refuse the first
+        one, other = (_parts([r for r in side if r.block == block]) for side in (base, head))
+        for before, after in product(one, other):
             differing = key.differences(before, after)
             if not ("observed" in before and "observed" in after):
                 differing = [part for part in differing if not _covers("observed", part)]

@@ -54,8 +54,10 @@ class Sample:
     """The block that confirms, where there is one."""
     spread: Spread
     floor: float
-    """The smallest effect that matters, in logs."""
+    """The smallest effect that matters, as a share: 0.01 is 1 %."""
     more_is_better: bool
+    useless: str = ""
+    """Why a second block that was measured does not count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +65,13 @@ class Finding:
     """What is to be said of a sample."""
 
     effect: float
-    """In logs; over both blocks where there are two."""
+    """In logs; of the second block where a flag has one, for the first was chosen because it stood out."""
     half_width: float
     """Of the 95 % interval; nan where nothing calibrates it."""
     p: float
     """Two-sided, of the first block."""
     could_see: float
-    """The smallest effect, in logs, that would have been seen four times in five and is no smaller than the floor."""
+    """In logs: 2.8 standard errors, which one test by itself would have seen four times in five, or the floor if that is larger."""
     flagged: bool
     """Stood out in the first block."""
     word: Word | None
@@ -115,10 +117,9 @@ def _p_value(block: Block, spread: Spread) -> float:
 
 
 def _finding(one: Sample, p: float, significant: bool, *, confirmation: bool) -> Finding:  # noqa: FBT001 - a result, not a switch
-    flagged = significant and abs(one.first.effect) >= one.floor
-    blocks = [one.first, one.again] if flagged and one.again else [one.first]
-    effect = fmean(block.effect for block in blocks)
-    error = one.spread.sd * math.sqrt(sum(block.scale**2 for block in blocks)) / len(blocks)
+    flagged = significant and abs(math.expm1(one.first.effect)) >= one.floor
+    shown = one.again if flagged and one.again else one.first
+    effect, error = shown.effect, one.spread.sd * shown.scale
     half_width = (
         float(special.stdtrit(one.spread.df, 0.975)) * error if one.spread.calibration != "none" else math.nan
     )
@@ -137,7 +138,8 @@ def _word(one: Sample, significant: bool, flagged: bool, *, confirmation: bool) 
     if not confirmation:
         return word, "not confirmed: that was waived"
     if one.again is None:
-        return None, f"stands out as {word}, and must repeat in one more block"
+        useless = f"; the block that was to confirm it does not count: {one.useless}" if one.useless else ""
+        return None, f"stands out as {word}, and must repeat in one more block{useless}"
     if repeats(one.first, one.again, one.spread):
         return word, "confirmed by a second block"
     return "no change seen", f"stood out as {word} once, and did not repeat"

@@ -6,6 +6,7 @@ import io
 from typing import TYPE_CHECKING, TextIO
 
 from utils import show
+from utils.log import clean
 from utils.markdown import escape, folded, table
 from utils.results.metrics import JUDGED, WHOLE
 
@@ -105,19 +106,20 @@ def whole_columns() -> list[tuple[str, str]]:
 
 
 def write_text(stream: TextIO, found: Comparison) -> None:
-    """Tables and lines."""
+    """Tables and lines; texts of nodes without what a terminal or Actions would read as a command."""
     if found.points:
-        show.table(stream, "Steady window, base → head", COLUMNS, rows(found))
+        show.table(
+            stream, "Steady window, base → head", COLUMNS, [list(map(clean, row)) for row in rows(found)]
+        )
         stream.write("\n")
         show.table(stream, "Means of whole runs, base → head", whole_columns(), whole_rows(found))
-    stream.writelines(f"{line}\n" for line in silences(found))
-    stream.writelines(f"new: {point}\n" for point in found.new)
-    stream.writelines(f"gone: {point}\n" for point in found.gone)
-    stream.writelines(
-        f"claim: {one.point} {one.metric} {one.claim}: {one.outcome} ({one.why})\n" for one in found.claims
-    )
-    stream.writelines(f"note: {note}\n" for note in found.notes)
-    stream.write(f"{found.headline.text}\n")
+    lines = silences(found)
+    lines += [f"new: {point}" for point in found.new] + [f"gone: {point}" for point in found.gone]
+    lines += [
+        f"claim: {one.point} {one.metric} {one.claim}: {one.outcome} ({one.why})" for one in found.claims
+    ]
+    lines += [*(f"note: {note}" for note in found.notes), found.headline.text]
+    stream.writelines(f"{clean(' '.join(line.split()))}\n" for line in lines)
 
 
 def markdown(found: Comparison) -> str:

@@ -65,8 +65,11 @@ def test_what_was_written_after_the_sweep_does_not_count(
     before = claims.committed(git_tree, measured, "r")
     assert before == {POINT: {"tpot": "<= -20%"}}
     found = compare(*sides(pair(slower=0.9) + pair(slower=0.9, block=2)), noise)
-    (one,) = claims.outcomes(found, "r", before, {POINT: {"tpot": "<= -5%"}})
-    assert (one.outcome, one.why) == ("not counted", "it was not committed before the sweep")
+    first, late = claims.outcomes(found, "r", before, {POINT: {"tpot": "<= -5%"}})
+    assert first.outcome == "fails"
+    assert (late.outcome, late.why) == ("not counted", "it was not committed before the sweep")
+    (gone,) = claims.outcomes(found, "r", before, {})
+    assert gone.outcome == "fails", "a claim that was taken back counts all the same"
     assert claims.committed(git_tree, "f" * 40, "r") is None
     (one,) = claims.outcomes(found, "r", None, {POINT: {"tpot": "<= -5%"}})
     assert one.outcome == "not counted"

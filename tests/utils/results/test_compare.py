@@ -42,7 +42,7 @@ def test_a_change_beyond_noise_waits_and_is_called_by_its_word_once_it_repeats(
     assert tpot.low_percent
     assert tpot.high_percent
     assert tpot.low_percent < 10 < tpot.high_percent
-    assert (tpot.runs, tpot.df, tpot.calibration) == ((4, 4), 20, "own")
+    assert (tpot.runs, tpot.df, tpot.calibration) == ((2, 2), 20, "own")
     assert tpot.spread_percent == pytest.approx(1.0, abs=0.01)
     assert again.headline.text.startswith("regression in 2 of 2 points")
 

@@ -1,0 +1,306 @@
+"""Comments and plans as they come, against a stand-in whose every call and answer GitHub's own description accepts."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import pytest
+
+from matrix import select
+from matrix.errors import Exit
+from matrix.source import Folder
+from matrix.tree import Tree
+from tests.conftest import ROOT
+from tests.github.standin import Fault
+from tests.utils.github.conftest import HEAD, TREE, GitHub
+from utils.github import artifact, comments, pulls, react
+from utils.github.api import GitHubError
+
+RUN = 77
+OTHER = "f" * 40
+
+
+def plan() -> bytes:
+    return select.chosen(Tree.of(Folder(ROOT)), ["qwen3moe-tiny-cpu-vllm"]).to_json().encode()
+
+
+def reaction(github: GitHub) -> str:
+    return github.state.reactions[-1][1]
+
+
+def test_a_writers_run_approves_the_head_and_starts_a_sweep(github: GitHub) -> None:
+    """The status is bound to the tree; the sweep gets what was asked for, on the default branch."""
+    event = github.comment(f"/sweep run {HEAD[:8]} qwen3moe-* runs=4 budget=2")
+    assert react.to_comment(event) is Exit.OK
+    assert reaction(github) == "rocket"
+    assert github.state.dispatched == [
+        {
+            "ref": "main",
+            "inputs": {
+                "pull": "42",
+                "sha": HEAD,
+                "selectors": "qwen3moe-*",
+                "runs": "4",
+                "pair": "",
+                "budget": "2",
+            },
+        }
+    ]
+    assert pulls.is_approved(github.api, HEAD)
+    assert github.state.statuses[HEAD][0]["context"] == "servematrix/approved"
+
+
+def test_an_approval_is_for_the_tree_without_the_changelog(github: GitHub) -> None:
+    """The bot's own commit keeps it; anything else does not, and nobody else's status counts."""
+    react.to_comment(github.comment(f"/sweep run {HEAD[:8]}"))
+    github.state.trees[HEAD]["perf-changelog.yaml"] = "d" * 40
+    assert pulls.is_approved(github.api, HEAD)
+    github.state.trees[HEAD]["recipes"] = "d" * 40
+    assert not pulls.is_approved(github.api, HEAD)
+    github.state.trees[HEAD] = dict(TREE)
+    github.state.statuses[HEAD][0]["creator"]["login"] = "reader"
+    assert not pulls.is_approved(github.api, HEAD)
+
+
+def test_a_commit_that_is_not_the_head_is_refused(github: GitHub) -> None:
+    """With the one that is; nothing is started."""
+    assert react.to_comment(github.comment(f"/sweep run {OTHER[:8]}")) is Exit.REFUSED
+    assert reaction(github) == "confused"
+    assert f"comment `/sweep run {HEAD[:10]}`" in github.state.bodies(42)[-1]
+    assert (github.state.dispatched, github.state.statuses) == ([], {})
+
+
+@pytest.mark.parametrize("user", ["reader", "stranger", "a/../b", "x" * 60])
+def test_who_may_not_write_gets_a_reaction_alone(github: GitHub, user: str) -> None:
+    """Asked of the API, whatever the event says of its author."""
+    event = github.comment(f"/sweep run {HEAD[:8]}", user)
+    event.payload["comment"]["author_association"] = "OWNER"
+    assert react.to_comment(event) is Exit.REFUSED
+    assert reaction(github) == "-1"
+    assert github.state.bodies(42) == []
+    assert github.state.dispatched == []
+
+
+def test_a_mistake_is_answered_once(github: GitHub) -> None:
+    """One sentence, and a reaction."""
+    assert react.to_comment(github.comment("/sweep runn")) is Exit.REFUSED
+    assert github.state.bodies(42) == ["there is no `/sweep runn`; did you mean 'run'?"]
+    assert reaction(github) == "confused"
+
+
+def test_what_is_no_command_makes_no_call(github: GitHub) -> None:
+    """Nor does a comment on an issue, or one that was edited."""
+    react.to_comment(github.comment("nice work"))
+    on_issue = github.comment("/sweep help")
+    del on_issue.payload["issue"]["pull_request"]
+    react.to_comment(on_issue)
+    edited = github.comment("/sweep help")
+    edited.payload["action"] = "edited"
+    react.to_comment(edited)
+    assert github.state.calls == []
+
+
+def test_help_and_a_closed_pull_request(github: GitHub) -> None:
+    """Help is always there; a closed one runs nothing."""
+    assert react.to_comment(github.comment("/sweep help")) is Exit.OK
+    assert "/sweep run SHA" in github.state.bodies(42)[-1]
+    github.state.pull(42, HEAD, state="closed")
+    github.state.comments[42] = []
+    assert react.to_comment(github.comment(f"/sweep run {HEAD[:8]}")) is Exit.REFUSED
+    assert "closed" in github.state.bodies(42)[-1]
+
+
+def test_cancel_ends_what_is_alive_of_this_pull_request_alone(github: GitHub) -> None:
+    """One that ended meanwhile (409) is no failure."""
+    gone = github.state.sweep(42, HEAD, "in_progress")
+    alive = github.state.sweep(42, HEAD, "queued")
+    github.state.sweep(42, HEAD, "completed", "success")
+    github.state.sweep(43, OTHER, "in_progress")
+    github.state.faults.append(Fault("POST", f"/actions/runs/{gone}/cancel", 409))
+    assert react.to_comment(github.comment("/sweep cancel")) is Exit.OK
+    assert github.state.cancelled == [alive]
+    react.to_comment(github.comment("/sweep cancel", pull=42))
+    github.state.runs.clear()
+    react.to_comment(github.comment("/sweep cancel"))
+    assert github.state.bodies(42)[-1] == "no sweep of this pull request is running"
+
+
+def test_rerun_wants_a_sweep_of_this_tree_that_broke(github: GitHub) -> None:
+    """None, one at work, one that went well, one of another tree: each is refused with what to do; the broken one runs again."""
+    github.state.trees[OTHER] = TREE | {"recipes": "d" * 40}
+    for status, conclusion, sha, says in (
+        ("", "", "", "there was no sweep yet"),
+        ("in_progress", None, HEAD, "still at work"),
+        ("completed", "success", HEAD, "nothing in the last sweep is broken"),
+        ("completed", "failure", OTHER, f"start one of the head: `/sweep run {HEAD[:10]}`"),
+    ):
+        if status:
+            github.state.sweep(42, sha, status, conclusion)
+        assert react.to_comment(github.comment("/sweep rerun")) is Exit.REFUSED
+        assert says in github.state.bodies(42)[-1]
+    broken = github.state.sweep(42, HEAD, "completed", "failure")
+    assert react.to_comment(github.comment("/sweep rerun")) is Exit.OK
+    assert github.state.rerun == [broken]
+
+
+def test_a_plan_becomes_one_comment_that_is_written_anew(github: GitHub) -> None:
+    """With the command that starts it; a second plan replaces the text."""
+    github.state.artifact(RUN, {"plan.json": plan()})
+    assert react.to_plan(github.planned(RUN)) is Exit.OK
+    (body,) = github.state.bodies(42)
+    assert body.startswith("<!-- servematrix:plan -->\n**6 points in one job would run: 1 server starts")
+    assert f"`/sweep run {HEAD[:10]}`" in body
+    react.to_plan(github.planned(RUN, "failure"))
+    assert len(github.state.bodies(42)) == 1
+    assert "did not come about" in github.state.bodies(42)[0]
+
+
+def test_somebody_elses_mark_is_not_ours(github: GitHub) -> None:
+    """A comment that begins with our mark and is not the bot's stays as it is."""
+    github.state.comment(42, "reader", f"{comments.mark('plan')}\nmine")
+    github.state.artifact(RUN, {"plan.json": plan()})
+    react.to_plan(github.planned(RUN))
+    assert github.state.comments[42][0]["body"].endswith("mine")
+    assert len(github.state.bodies(42)) == 1
+
+
+def test_a_plan_is_written_only_while_its_commit_is_the_head(github: GitHub) -> None:
+    """Two plans at once: the older one finds another head, and writes nothing."""
+    github.state.pull(42, OTHER)
+    github.state.trees[OTHER] = dict(TREE)
+    github.state.artifact(RUN, {"plan.json": plan()})
+    assert react.to_plan(github.planned(RUN)) is Exit.OK
+    assert github.state.bodies(42) == []
+
+
+def test_a_push_ends_sweeps_of_other_trees_and_the_bots_commit_none(github: GitHub) -> None:
+    """The tree without the changelog decides."""
+    github.state.trees[OTHER] = TREE | {"perf-changelog.yaml": "d" * 40}
+    github.state.artifact(RUN, {"plan.json": plan()})
+    same = github.state.sweep(42, OTHER, "in_progress")
+    react.to_plan(github.planned(RUN))
+    assert github.state.cancelled == []
+    github.state.trees[OTHER]["kernels"] = "d" * 40
+    react.to_plan(github.planned(RUN))
+    assert github.state.cancelled == [same]
+
+
+def test_closing_ends_its_sweeps(github: GitHub) -> None:
+    """And writes nothing."""
+    github.state.pull(42, HEAD, state="closed")
+    alive = github.state.sweep(42, HEAD, "in_progress")
+    react.to_plan(github.planned(RUN))
+    assert github.state.cancelled == [alive]
+    assert github.state.bodies(42) == []
+
+
+def test_a_forks_plan_is_found_by_owner_branch_and_commit(github: GitHub) -> None:
+    """The number comes from the API; another owner's branch of the same name is another one."""
+    github.state.pull(42, HEAD, owner="fork")
+    github.state.artifact(RUN, {"plan.json": plan()})
+    react.to_plan(github.planned(RUN, owner="acme"))
+    assert github.state.bodies(42) == []
+    react.to_plan(github.planned(RUN, owner="fork"))
+    assert len(github.state.bodies(42)) == 1
+
+
+BOMB = io.BytesIO()
+with zipfile.ZipFile(BOMB, "w", zipfile.ZIP_DEFLATED) as _archive:
+    _archive.writestr("plan.json", b" " * (artifact.MOST_UNPACKED + 1))
+
+
+@pytest.mark.parametrize(
+    ("left", "says"),
+    [
+        (b"no archive", "no archive that can be read"),
+        ({"other.json": b"{}"}, "has no plan.json"),
+        ({"../plan.json": plan()}, "has no plan.json"),
+        (BOMB.getvalue(), "of more than 8,000,000 bytes"),
+        ({"plan.json": b"{}"}, "cannot be read"),
+        ({"plan.json": b"[" * 100_000}, "cannot be read"),
+        ({"plan.json": plan().replace(b'"points":6', b'"points":"<img src=x> @everyone"')}, "cannot be read"),
+    ],
+)
+def test_an_artifact_is_data(github: GitHub, left: bytes | dict[str, bytes], says: str) -> None:
+    """No archive, no file, a path that leads elsewhere, a bomb, no plan: each is said in the comment, and nothing else happens."""
+    github.state.artifact(RUN, left)
+    assert react.to_plan(github.planned(RUN)) is Exit.OK
+    (body,) = github.state.bodies(42)
+    assert says in body
+    assert "<img" not in body
+
+
+def test_an_expired_artifact_is_said(github: GitHub) -> None:
+    """By its flag, or by a 410 when it expires in between."""
+    github.state.artifact(RUN, {"plan.json": plan()}, expired=True)
+    react.to_plan(github.planned(RUN))
+    assert "not kept any more" in github.state.bodies(42)[0]
+
+
+def test_texts_of_a_plan_stay_text(github: GitHub) -> None:
+    """Markup, mentions, HTML and our own mark in a recipe's name, a reason, a changed line: nothing of it comes alive."""
+    evil = b"<!-- servematrix:plan --> @everyone [x](http://e) `y` | z <img src=x onerror=1>"
+    content = plan().replace(b'"why":"selected"', b'"why":"' + evil + b'"')
+    content = content.replace(b'"lines":[]', b'"lines":["' + evil + b'\\n- [ ] x"]')
+    github.state.artifact(RUN, {"plan.json": content})
+    react.to_plan(github.planned(RUN))
+    (body,) = github.state.bodies(42)
+    assert body.count("<!--") == 2, "our own mark, and the one in a block of code"
+    outside = "".join(part for number, part in enumerate(body.split("`")) if number % 2 == 0)
+    assert "<img" not in outside
+    assert "@everyone" not in outside
+    assert "](http" not in outside
+    assert "\n- [ ]" not in body
+
+
+def test_limits_and_failures_of_github(github: GitHub) -> None:
+    """403 with a time to wait, 500 on what may be sent twice: tried again. A POST without an answer is looked for first."""
+    github.state.artifact(RUN, {"plan.json": plan()})
+    github.state.faults += [
+        Fault("GET", "/pulls", 403, headers={"retry-after": "3"}),
+        Fault("GET", "/artifacts", 502),
+        Fault("POST", "/comments", 500, done_all_the_same=True),
+    ]
+    assert react.to_plan(github.planned(RUN)) is Exit.OK
+    assert len(github.state.bodies(42)) == 1, "the comment was there though its answer was lost"
+    assert 3.0 in github.slept
+
+
+def test_a_comment_that_is_deleted_in_between_is_made_anew(github: GitHub) -> None:
+    """404 to the change of one that was there a moment ago."""
+    github.state.artifact(RUN, {"plan.json": plan()})
+    react.to_plan(github.planned(RUN))
+    github.state.faults.append(Fault("PATCH", "/issues/comments/", 404))
+    assert react.to_plan(github.planned(RUN)) is Exit.OK
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "advice"),
+    [
+        (403, {}, "the job's `permissions:`"),
+        (404, {}, "may not see it"),
+        (422, {}, "refuses the content"),
+        (500, {}, "GitHub itself failed"),
+        (403, {"retry-after": "3600"}, "permissions"),
+    ],
+)
+def test_what_does_not_pass_ends_with_advice_and_without_the_token(
+    github: GitHub, status: int, headers: dict[str, str], advice: str
+) -> None:
+    """One error, with GitHub's status and what to do."""
+    github.state.faults.append(Fault("GET", "/pulls/42", status, times=9, headers=headers))
+    with pytest.raises(GitHubError, match=str(status)) as caught:
+        pulls.get(github.api, 42)
+    assert caught.value.exit_code is Exit.GITHUB_FAILED
+    assert advice in caught.value.message
+    assert "secret-token" not in caught.value.message
+    assert sum(github.slept) <= 90
+
+
+def test_a_comment_larger_than_github_takes_loses_folded_parts() -> None:
+    """The first stays; what is left out is told."""
+    text = comments.fitted(["first\n", "x" * 70_000, "last\n"])
+    assert text.startswith("first\nlast\n")
+    assert "1 folded parts are too large" in text
+    assert len(text) <= comments.LARGEST

@@ -1,0 +1,103 @@
+"""A pull request as GitHub's API tells it, who may command it, and what its commit is approved for."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from utils.github.api import GitHubError
+from utils.github.comments import BOT, NOT_FOUND
+from utils.results import changelog
+
+if TYPE_CHECKING:
+    from utils.github.api import Api
+
+APPROVED = "servematrix/approved"
+"""Context of the status that a person's `/sweep run` sets on a commit."""
+MAY_COMMAND = frozenset({"admin", "write"})
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """What matters of one."""
+
+    number: int
+    head: str
+    """40 hex."""
+    branch: str
+    head_repository: str
+    """`owner/name`; empty where the fork is gone."""
+    base: str
+    """40 hex of the branch that it goes into, as it was when the pull request was last changed."""
+    base_branch: str
+    is_open: bool
+
+    @classmethod
+    def of(cls, answer: dict[str, Any]) -> Pull:
+        """From an answer of the API."""
+        head, base = answer["head"], answer["base"]
+        return cls(
+            number=int(answer["number"]),
+            head=head["sha"],
+            branch=head["ref"],
+            head_repository=(head.get("repo") or {}).get("full_name", ""),
+            base=base["sha"],
+            base_branch=base["ref"],
+            is_open=answer["state"] == "open",
+        )
+
+
+def get(api: Api, number: int) -> Pull:
+    """One by its number."""
+    return Pull.of(api.call("GET", f"pulls/{number}"))
+
+
+def at_commit(api: Api, owner: str, branch: str, sha: str) -> list[Pull]:
+    """Pull requests, also closed ones, of a branch whose head is that commit; the number of one never comes from an artifact."""
+    found = api.pages("pulls", state="all", head=f"{owner}:{branch}")
+    return [pull for one in found if (pull := Pull.of(one)).head == sha]
+
+
+def may_command(api: Api, user: str) -> bool:
+    """Whether a person has write access, by GitHub's word and not the event's."""
+    if not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})(?:\[bot\])?", user):
+        return False
+    try:
+        answer = api.call("GET", f"collaborators/{user}/permission")
+    except GitHubError as error:
+        if error.status == NOT_FOUND:
+            return False
+        raise
+    return answer["permission"] in MAY_COMMAND
+
+
+def tree_digest(api: Api, sha: str) -> str:
+    """Hash of a commit's tree without perf-changelog.yaml: what an approval is for."""
+    entries = api.call("GET", f"git/trees/{sha}")["tree"]
+    lines = sorted(
+        f"{one['mode']} {one['sha']} {one['path']}" for one in entries if one["path"] != changelog.FILE
+    )
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
+
+
+def approve(api: Api, sha: str, user: str, url: str) -> None:
+    """Say on the commit that a person wants it measured."""
+    description = f"{user}: tree {tree_digest(api, sha)}"
+    status(api, sha, APPROVED, "success", description=description, url=url)
+
+
+def is_approved(api: Api, sha: str) -> bool:
+    """Whether our own status says so for the tree that the commit has."""
+    wanted = f"tree {tree_digest(api, sha)}"
+    for one in api.pages(f"commits/{sha}/statuses"):
+        if one["context"] == APPROVED and (one.get("creator") or {}).get("login") == BOT:
+            return one["state"] == "success" and (one.get("description") or "").endswith(wanted)
+    return False
+
+
+def status(api: Api, sha: str, context: str, state: str, *, description: str, url: str) -> None:
+    """Set a status; GitHub takes 140 characters of description."""
+    body = {"state": state, "context": context, "description": description[:140], "target_url": url}
+    api.call("POST", f"statuses/{sha}", body)

@@ -1,0 +1,160 @@
+"""What a comment, or a plan that is ready, makes us do."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from matrix.errors import Exit, HarnessError
+from matrix.plan import Plan
+from utils.github import artifact, comments, plan_comment, pulls, sweeps
+from utils.github.command import Command, Mistake, help_text, parse
+from utils.github.event import summary
+from utils.markdown import escape
+
+if TYPE_CHECKING:
+    from utils.github.event import Event
+    from utils.github.pulls import Pull
+
+ARTIFACT = "plan"
+FILE = "plan.json"
+
+
+def to_comment(event: Event) -> Exit:
+    """Do what a comment asks for: answer with a reaction, or with one sentence.
+
+    Whoever lacks write access gets a reaction alone, whatever they wrote.
+    """
+    found = parse(str(event.at("comment", "body") or ""))
+    if found is None or event.at("issue", "pull_request") is None or event.at("action") != "created":
+        return Exit.OK
+    user, pull = str(event.at("comment", "user", "login")), int(event.payload["issue"]["number"])
+    if not pulls.may_command(event.api, user):
+        _reaction(event, "-1")
+        return Exit.REFUSED
+    answer = found.sentence if isinstance(found, Mistake) else _do(event, pull, user, found)
+    if isinstance(found, Mistake) or answer.startswith("refused: "):
+        _reaction(event, "confused")
+        _say(event, pull, answer.removeprefix("refused: "))
+        return Exit.REFUSED
+    _reaction(event, "rocket" if found.verb == "run" else "+1")
+    if answer:
+        _say(event, pull, answer)
+    return Exit.OK
+
+
+def _do(event: Event, number: int, user: str, command: Command) -> str:
+    """What is to be said; nothing where the reaction says enough."""
+    if command.verb == "help":
+        return help_text()
+    pull = pulls.get(event.api, number)
+    if not pull.is_open and command.verb != "cancel":
+        return "refused: this pull request is closed; open it again first"
+    if command.verb == "run":
+        return _run(event, pull, user, command)
+    known = sweeps.of_pull(event.api, number)
+    if command.verb == "cancel":
+        ended = sweeps.cancel(event.api, known)
+        return "" if ended else "no sweep of this pull request is running"
+    if command.verb == "rerun":
+        return _rerun(event, pull, known)
+    return ""
+
+
+def _run(event: Event, pull: Pull, user: str, command: Command) -> str:
+    """Approve the head, and start a sweep of it."""
+    if not pull.head.startswith(command.sha):
+        return (
+            f"refused: `{command.sha}` is not the head of this pull request any more, `{pull.head[:10]}` is; "
+            f"look at it, then comment `/sweep run {pull.head[:10]}`"
+        )
+    pulls.approve(event.api, pull.head, user, event.run_url)
+    sweeps.start(event.api, pull.number, pull.head, command)
+    return ""
+
+
+def _rerun(event: Event, pull: Pull, known: list[sweeps.Sweep]) -> str:
+    last = known[0] if known else None
+    if last is None:
+        return f"refused: there was no sweep yet; start one: `/sweep run {pull.head[:10]}`"
+    if last.status in sweeps.ALIVE:
+        return "refused: the last sweep is still at work; `/sweep cancel` ends it"
+    if last.sha != pull.head and pulls.tree_digest(event.api, last.sha) != pulls.tree_digest(
+        event.api, pull.head
+    ):
+        return f"refused: the last sweep was of `{last.sha[:10]}`; start one of the head: `/sweep run {pull.head[:10]}`"
+    if last.conclusion == "success":
+        return "refused: nothing in the last sweep is broken"
+    sweeps.rerun(event.api, last)
+    return ""
+
+
+def to_plan(event: Event) -> Exit:
+    """After the workflow `plan`: drop sweeps of what the pull request is not any more, and write the plan as a comment."""
+    run = event.payload["workflow_run"]
+    if run["event"] != "pull_request":
+        return Exit.OK
+    owner = (run.get("head_repository") or {}).get("owner", {}).get("login", "")
+    found = pulls.at_commit(event.api, owner, run["head_branch"], run["head_sha"])
+    for pull in found:
+        _drop(event, pull)
+    found = [pull for pull in found if pull.is_open]
+    if not found:
+        summary("No open pull request has this commit as its head any more; nothing is written.\n")
+        return Exit.OK
+    parts = _plan_parts(event, int(run["id"]), str(run["conclusion"]), run["head_sha"], str(run["html_url"]))
+    for pull in found:
+        if pulls.get(event.api, pull.number).head == run["head_sha"]:  # a push may have come meanwhile
+            summary(f"{comments.upsert(event.api, pull.number, 'plan', parts)}\n")
+    return Exit.OK
+
+
+def _drop(event: Event, pull: Pull) -> None:
+    """End sweeps of other trees; the bot's own commit, which changes the changelog alone, ends none."""
+    alive = [one for one in sweeps.of_pull(event.api, pull.number) if one.status in sweeps.ALIVE]
+    if not alive:
+        return
+    if pull.is_open:
+        now = pulls.tree_digest(event.api, pull.head)
+        alive = [
+            one for one in alive if one.sha != pull.head and pulls.tree_digest(event.api, one.sha) != now
+        ]
+    sweeps.cancel(event.api, alive)
+
+
+def _plan_parts(event: Event, run: int, conclusion: str, head: str, url: str) -> list[str]:
+    if conclusion != "success":
+        return [f"**The plan of `{head[:10]}` did not come about** ([its log]({url}))\n"]
+    try:
+        known = [
+            one
+            for one in event.api.pages(f"actions/runs/{run}/artifacts", "artifacts")
+            if one["name"] == ARTIFACT
+        ]
+        if not known or known[-1]["expired"]:
+            return [
+                f"**The plan of `{head[:10]}` is not kept any more**; run the workflow again ([log]({url}))\n"
+            ]
+        content = event.api.download(f"actions/artifacts/{known[-1]['id']}/zip", artifact.MOST_PACKED)
+        plan = Plan.from_json(json.loads(artifact.one_file(content, FILE)))
+    except (ValueError, ValidationError, RecursionError, AttributeError, TypeError) as error:
+        return [
+            f"**The plan of `{head[:10]}` cannot be read**: {escape(type(error).__name__)} ([log]({url}))\n"
+        ]
+    except HarnessError as error:
+        if error.exit_code is not Exit.ARTIFACT_INVALID:
+            raise
+        return [f"**The plan of `{head[:10]}` cannot be read**: {escape(error.message)} ([log]({url}))\n"]
+    return plan_comment.parts(plan, head)
+
+
+def _reaction(event: Event, content: str) -> None:
+    event.api.call(
+        "POST", f"issues/comments/{event.payload['comment']['id']}/reactions", {"content": content}
+    )
+
+
+def _say(event: Event, pull: int, text: str) -> None:
+    event.api.call("POST", f"issues/{pull}/comments", {"body": text})
