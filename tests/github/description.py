@@ -136,7 +136,15 @@ def check(call: Call, answer: Answer) -> str:
         if answer.status_code < 300 and answer.data:
             in_use().validate_response(call, answer)
     except Exception as error:  # noqa: BLE001 - whatever the validator raises is the finding
-        return f"{call.method} {call.path}: {type(error).__name__}: {error} {error.__cause__ or ''} {getattr(error.__cause__, 'schema_errors', '')}"[
-            :900
-        ]
+        return f"{call.method} {call.path} {answer.status_code}: {_reasons(error)}"
     return ""
+
+
+def _reasons(error: BaseException) -> str:
+    """The innermost words of a validator's error, without the value that it complains of."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if found := getattr(cause, "schema_errors", None):
+            return "; ".join(f"{'.'.join(map(str, one.absolute_path))}: {one.message[:150]}" for one in found)
+        cause = cause.__cause__
+    return f"{type(error).__name__}: {str(error)[:300]}"

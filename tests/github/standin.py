@@ -67,7 +67,7 @@ class State:
     ) -> None:
         """A pull request whose head is a commit."""
         one = description.example("pull-request")
-        one |= {"number": number, "state": state}
+        one |= {"number": number, "state": state, "requested_teams": []}  # the example's teams lack a type
         one["head"] |= {"sha": head, "ref": branch}
         one["head"]["repo"]["full_name"] = f"{owner}/bench"
         one["base"] |= {"sha": "b" * 40, "ref": "main"}
@@ -133,7 +133,10 @@ class _Routes:
         return 404, {"message": "Not Found"}
 
     def repository(self, *, query: dict[str, str], body: Any) -> Reply:  # noqa: ARG002
-        return 200, description.example("full-repository-default-response") | {"default_branch": "main"}
+        one = description.example("full-repository-default-response") | {"default_branch": "main"}
+        for part in (one, one["source"], one["parent"]):
+            part["language"] = "Python"  # the example lacks what the schema asks for
+        return 200, one
 
     def list_pulls(self, *, query: dict[str, str], body: Any) -> Reply:  # noqa: ARG002
         owner, _, branch = query["head"].partition(":")
@@ -176,9 +179,9 @@ class _Routes:
         known = self.state.permissions.get(user)
         if known is None:
             return 404, {"message": "Not Found"}
-        return 200, description.example(
-            "repository-collaborator-permission-response-if-user-has-admin-permissions"
-        ) | {"permission": known}
+        one = description.example("repository-collaborator-permission-response-if-user-has-admin-permissions")
+        one["user"] |= {"login": user, "role_name": known}  # the example lacks what the schema asks for
+        return 200, one | {"permission": known, "role_name": known}
 
     def tree(self, sha: str, *, query: dict[str, str], body: Any) -> Reply:  # noqa: ARG002
         files = self.state.trees.get(sha)
