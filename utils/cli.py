@@ -13,6 +13,7 @@ import traceback
 from typing import TYPE_CHECKING, NoReturn
 
 from matrix.errors import Exit, HarnessError
+from utils.cli_github import github
 from utils.cli_verdicts import takes_ledger, verdicts
 
 if TYPE_CHECKING:
@@ -132,6 +133,7 @@ def parser() -> argparse.ArgumentParser:
     )
 
     verdicts(commands, command, _Formatter)
+    github(commands, command, _Formatter)
     _changelog(commands, command)
 
     check = command(

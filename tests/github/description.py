@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -42,8 +44,20 @@ def whole() -> dict[str, Any]:
     """GitHub's description; npm fetches it once, by its lock."""
     path = MODULES / "@octokit/openapi/generated/api.github.com.json"
     if not path.exists():
-        command = ["npm", "ci", "--silent", "--ignore-scripts", "--no-audit", "--no-fund"]
-        subprocess.run(command, cwd=FOLDER, check=True)
+        bundle = Path("/etc/ssl/certs/ca-certificates.crt")  # npm of the wheel knows only its own authorities
+        ca = [f"--cafile={bundle}"] if bundle.exists() else []
+        programs = Path(sys.executable).parent
+        command = [
+            str(programs / "npm"),
+            "ci",
+            "--silent",
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+            *ca,
+        ]
+        found = f"{programs}:{os.environ['PATH']}"
+        subprocess.run(command, cwd=FOLDER, check=True, env={**os.environ, "PATH": found})
     content: dict[str, Any] = json.loads(path.read_bytes())
     return content
 
