@@ -31,3 +31,51 @@ def github(
         "comment-plan", f"{does}comment_plan", "write a plan as a comment", "github comment-plan", actions
     )
     command("command", f"{does}command", "do what a comment asks for", "github command", actions)
+    _sweep(actions, command)
+
+
+def _sweep(actions: Commands, command: Callable[..., argparse.ArgumentParser]) -> None:
+    """The jobs of a sweep."""
+    does = "utils.sweep_commands:sweep_"
+    plan = command(
+        "sweep-plan",
+        f"{does}plan",
+        "plan an approved commit",
+        "github sweep-plan --tree head --out plan",
+        actions,
+    )
+    run = command(
+        "sweep-run",
+        f"{does}run",
+        "measure one job",
+        "github sweep-run --tree head --plan plan --job ID --out results",
+        actions,
+    )
+    judge = command(
+        "sweep-judge",
+        f"{does}judge",
+        "judge what came back",
+        "github sweep-judge --tree head --plan plan --results results --out again",
+        actions,
+    )
+    publish = command(
+        "sweep-publish",
+        "utils.publish_command:sweep_publish",
+        "write comment, entry, records and ledger",
+        "github sweep-publish --tree head --report report",
+        actions,
+    )
+    for one in (plan, run, judge, publish):
+        one.add_argument("--tree", metavar="DIR", required=True, help="checkout of the pull request's commit")
+    for one in (plan, run, judge):
+        one.add_argument("--out", metavar="DIR", required=True, help="where the result goes")
+    for one in (run, judge):
+        one.add_argument("--plan", metavar="DIR", required=True, help="folder with the sweep's plan.json")
+    run.add_argument("--job", metavar="ID", required=True, help="one of the plan's")
+    run.add_argument("--environment", metavar="DIR", help="a vLLM of your own, as for `run`")
+    judge.add_argument("--results", metavar="DIR", required=True, help="folder with what the runs left")
+    judge.add_argument("--ledger", metavar="FILE", help="the A/A ledger; one that is not there is empty")
+    judge.add_argument("--final", action="store_true", help="make the report instead of the plan to confirm")
+    publish.add_argument(
+        "--report", metavar="DIR", required=True, help="folder with the report and the records"
+    )

@@ -124,7 +124,7 @@ def run(arguments: Namespace) -> Exit:
     if not made.jobs:
         sys.stdout.write("nothing to run: no point's key differs\n")
         return Exit.OK
-    order, wanted = _order(arguments, made)
+    order, wanted = order_for(arguments, made)
     if arguments.print_script or arguments.print_batch:
         for job in made.jobs:
             launcher = wanted[job.cluster]
@@ -139,14 +139,14 @@ def run(arguments: Namespace) -> Exit:
                 sys.stdout.write(launcher.script(theirs, job.of("base")))
                 sys.stdout.write("# the head:\n" + launcher.script(order, job.of("head")))
         return Exit.OK
-    launcher = _the_launcher(wanted)
+    launcher = the_launcher(wanted)
     if not arguments.out and (unfinished := launcher.unfinished(order, ROOT / "results")):
         sys.stdout.write(f"going on with {unfinished}, which a launcher before this one left unfinished\n")
         order = replace(order, out=unfinished)
-    code = _launch(launcher, order)
+    code = launch(launcher, order)
     if made.pair is None or not any(job.base for job in made.jobs) or code == Exit.CANCELLED:
         return code
-    return max(code, confirming.finish(arguments, order, launcher, timed, _launch))
+    return max(code, confirming.finish(arguments, order, launcher, timed, launch))
 
 
 def _confirm(arguments: Namespace, out: Path) -> Exit:
@@ -163,9 +163,9 @@ def _confirm(arguments: Namespace, out: Path) -> Exit:
     for name, value in json.loads((out / ASKED).read_bytes()).items():
         setattr(arguments, name, value)
     arguments.no_confirm = False
-    order, wanted = _order(arguments, plan)
+    order, wanted = order_for(arguments, plan)
     _same_keys(plan, the_tree(arguments)[1])
-    return confirming.finish(arguments, replace(order, out=out), _the_launcher(wanted), timed, _launch)
+    return confirming.finish(arguments, replace(order, out=out), the_launcher(wanted), timed, launch)
 
 
 ASKED = "asked.json"
@@ -186,7 +186,7 @@ def _same_keys(plan: Plan, tree: Tree) -> None:
         )
 
 
-def _order(arguments: Namespace, made: Plan) -> tuple[Order, dict[str, Launcher]]:
+def order_for(arguments: Namespace, made: Plan) -> tuple[Order, dict[str, Launcher]]:
     """What is to be run, and which launcher runs each cluster's jobs."""
     from utils.launch import base, launchers  # noqa: PLC0415 - templates and uv are no business of `plan`
 
@@ -206,7 +206,8 @@ def _order(arguments: Namespace, made: Plan) -> tuple[Order, dict[str, Launcher]
     return order, wanted
 
 
-def _the_launcher(wanted: dict[str, Launcher]) -> Launcher:
+def the_launcher(wanted: dict[str, Launcher]) -> Launcher:
+    """The only one; jobs of several clusters are run one cluster at a time."""
     if len(wanted) > 1:
         raise HarnessError(
             Exit.USAGE,
@@ -219,7 +220,7 @@ def _new_folder(made: Plan) -> Path:
     return ROOT / "results" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{made.jobs[0].points[0].recipe}"
 
 
-def _launch(launcher: Launcher, order: Order) -> Exit:
+def launch(launcher: Launcher, order: Order) -> Exit:
     """Take the results folder and run what it wants, which may be a plan that was begun there."""
     from utils.node.record import write_whole  # noqa: PLC0415
 

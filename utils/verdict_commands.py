@@ -50,6 +50,11 @@ def judged(base: Sequence[Record], head: Sequence[Record], arguments: Namespace,
         vary=getattr(arguments, "vary", []),
         confirmation=not getattr(arguments, "waive_confirmation", False),
     )
+    return with_claims(found, head, tree)
+
+
+def with_claims(found: Comparison, head: Sequence[Record], tree: Path) -> Comparison:
+    """A comparison with what became of the claims in a checkout's changelog."""
     told = []
     for recipe in sorted({record.point.split("/")[0] for record in head}):
         committed = claims.committed(tree, head[0].provenance.tree_commit, recipe)

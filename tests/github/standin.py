@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import subprocess
 import threading
 import zipfile
 from dataclasses import dataclass, field
@@ -56,6 +57,8 @@ class State:
     problems: list[str] = field(default_factory=list)
     """What GitHub's description has against a call or an answer."""
     number: int = 1000
+    remote: str = ""
+    """A repository on disk, for commits whose tree is asked for."""
 
     def next(self) -> int:
         """A number that nothing has."""
@@ -185,7 +188,12 @@ class _Routes:
 
     def tree(self, sha: str, *, query: dict[str, str], body: Any) -> Reply:  # noqa: ARG002
         files = self.state.trees.get(sha)
-        if files is None:
+        if files is None and self.state.remote:
+            listed = subprocess.run(
+                ["git", "-C", self.state.remote, "ls-tree", sha], capture_output=True, text=True, check=False
+            )
+            files = {line.split("\t")[1]: line.split()[2] for line in listed.stdout.splitlines()}
+        if not files:
             return 404, {"message": "Not Found"}
         entries = [
             {"path": p, "mode": "100644", "type": "blob", "sha": o, "size": 1} for p, o in files.items()

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT
-from tests.github.acting import Acting, workflow
-from tests.github.standin import StandIn
+from tests.conftest import RECIPE, ROOT, write
+from tests.github.acting import Acted, Acting, workflow
+from tests.github.standin import REPOSITORY, StandIn
+from utils.node import preflight
+from utils.results.ledger import Difference
 
 FOLDER = ROOT / ".github/workflows"
 NAMES = sorted(path.name for path in FOLDER.glob("*.yml"))
@@ -129,3 +131,143 @@ def test_from_a_pull_request_to_the_plan_comment(acting: Acting) -> None:
     assert f"`/sweep run {head[:10]}`" in body
     visible = re.sub(r"<details>.*?</details>", "", body, flags=re.DOTALL)
     assert len(visible.splitlines()) <= 40
+
+
+SLOW = '  env: {FAKE_VLLM: "slow"}'
+STUB = """\
+r:
+- pr: 42
+  title: A slower thing
+  why: [to see that it is found]
+  expect: {32x16-tp1-c1: {tpot: "<= 0%"}}
+"""
+
+
+def made_ledger() -> str:
+    """A MADE ledger of this machine: runs that vary by half a percent."""
+    lines = []
+    for number in range(10):
+        for concurrency in (1, 2):
+            line = Difference(
+                day="2026-11-25",
+                device=str(preflight.machine()["cpu_model"]),
+                driver="",
+                point=f"r/32x16-tp1-c{concurrency}",
+                concurrency=concurrency,
+                key="k1:" + "0" * 16,
+                allocation=f"made-{number}",
+                runs=(0, 1),
+                image="made",
+                node="made",
+                tput=0.007,
+                ttft=0.007,
+                tpot=-0.007,
+            )
+            lines.append(f"{line.model_dump_json()}\n")
+    return "".join(lines)
+
+
+@pytest.fixture
+def swept(acting: Acting) -> Acting:
+    """`main` has the small recipe; the FAKE vLLM is lent as the locked one; the data branch has a ledger."""
+    write(acting.work / "recipes/r.yaml", RECIPE)
+    write(acting.work / "recipes/models/m/config.json", "{}")
+    write(acting.work / "perf-changelog.yaml", "# entries\n")
+    acting.lend_fake()
+    acting.commit("a recipe", "main")
+    acting.git("checkout", "-q", "--orphan", "data")
+    acting.git("rm", "-rfq", ".")
+    write(acting.work / "ledger.jsonl", made_ledger())
+    acting.commit("noise", "data")
+    acting.git("checkout", "-q", "main")
+    return acting
+
+
+def opened(acting: Acting) -> str:
+    """A pull request of this repository, slower, with its stub; the head."""
+    acting.git("checkout", "-q", "-b", "change")
+    recipe = acting.work / "recipes/r.yaml"
+    recipe.write_text(RECIPE.replace("  flags: {block-size: 16}", "  flags: {block-size: 16}\n" + SLOW))
+    write(acting.work / "perf-changelog.yaml", f"# entries\n{STUB}")
+    head = acting.commit("slower", "change")
+    acting.git("push", "-q", str(acting.remote), "HEAD:refs/pull/42/head")
+    state = acting.stand_in.state
+    state.remote = str(acting.remote)
+    state.pull(42, head)
+    state.pulls[42]["head"]["repo"]["full_name"] = REPOSITORY
+    state.pulls[42]["base"]["sha"] = acting.git("rev-parse", "main")
+    state.permissions["writer"] = "write"
+    return head
+
+
+def commanded(acting: Acting, body: str) -> Acted:
+    """A comment of somebody who may write."""
+    number = acting.stand_in.state.comment(42, "writer", body)
+    issue = {"number": 42, "pull_request": {"url": "x"}}
+    about = {"id": number, "body": body, "user": {"login": "writer"}}
+    return acting.act("command.yml", "issue_comment", {"action": "created", "issue": issue, "comment": about})
+
+
+def test_from_a_sweep_command_to_the_changelog_commit(swept: Acting) -> None:
+    """Approved, dispatched, planned, run, judged, confirmed, published: a comment, a commit with the entry alone, records, ledger, statuses."""
+    head = opened(swept)
+    state = swept.stand_in.state
+    asked = commanded(swept, f"/sweep run {head[:10]}")
+    assert asked.code == 0, asked.text
+    (dispatched,) = state.dispatched
+    done = swept.act("sweep.yml", "workflow_dispatch", {"inputs": dispatched["inputs"]})
+    assert done.code == 0, done.text
+    assert set(done.jobs) == {"plan", "run", "collect", "confirm", "judge", "publish"}
+    assert set(done.jobs.values()) == {"success"}
+
+    report = next(body for body in state.bodies(42) if "servematrix:report" in body)
+    assert "**regression in 2 of 2 points" in report
+    assert "| r/32x16-tp1-c1 | tpot | &lt;= 0% | fails |" in report
+    assert f"head `{head[:10]}`" in report
+    visible = re.sub(r"<details>.*?</details>", "", report, flags=re.DOTALL)
+    assert len(visible.splitlines()) <= 40
+
+    swept.git("fetch", "-q", str(swept.remote), "+refs/heads/*:refs/remotes/o/*")
+    assert swept.git("diff", "--name-only", head, "o/change").split() == ["perf-changelog.yaml"]
+    assert swept.git("log", "--format=%an", "-1", "o/change") == "github-actions[bot]"
+    entry = swept.git("show", "o/change:perf-changelog.yaml")
+    assert entry.startswith(f"# entries\n{STUB}")
+    assert 'verdict: {tput: "regression -' in entry
+    assert f"head: {{commit: {head}" in entry
+    contexts = {sha: {one["context"] for one in known} for sha, known in state.statuses.items()}
+    assert contexts[head] == {"servematrix/approved", "servematrix/sweep"}
+    assert contexts[swept.git("rev-parse", "o/change")] == {"servematrix/approved", "servematrix/sweep"}
+
+    files = swept.git("ls-tree", "-r", "--name-only", "o/data").splitlines()
+    assert sum(name.endswith("/32x16-tp1-c1/record.json") for name in files) == 8
+    assert sum(name.endswith("requests.json.gz") for name in files) == 16
+    lines = swept.git("show", "o/data:ledger.jsonl").splitlines()
+    assert len(lines) == 20 + 8
+
+
+def test_a_commit_that_nobody_approved_is_not_measured(swept: Acting) -> None:
+    """Nor one that is not the head; nothing is written but the failure of the job."""
+    head = opened(swept)
+    inputs = {"pull": "42", "sha": head, "selectors": "", "runs": "", "pair": "", "budget": ""}
+    done = swept.act("sweep.yml", "workflow_dispatch", {"inputs": inputs})
+    assert done.code != 0
+    assert done.jobs == {"plan": "failure"}
+    assert "nobody approved" in done.text
+    assert swept.stand_in.state.statuses == {}
+
+
+def test_a_report_is_written_only_while_its_commit_is_the_head(swept: Acting) -> None:
+    """Somebody pushes while it is measured: raw data is kept, the status says so, no comment, no entry."""
+    head = opened(swept)
+    state = swept.stand_in.state
+    commanded(swept, f"/sweep run {head[:10]} r/*c1 runs=2")
+    done = swept.act(
+        "sweep.yml", "workflow_dispatch", {"inputs": state.dispatched[0]["inputs"]}, "-j", "judge"
+    )
+    assert done.code == 0, done.text
+    state.pull(42, "f" * 40)
+    done = swept.act(
+        "sweep.yml", "workflow_dispatch", {"inputs": state.dispatched[0]["inputs"]}, "-j", "publish"
+    )
+    assert "not the head" in done.text
+    assert not [body for body in state.bodies(42) if "servematrix:report" in body]

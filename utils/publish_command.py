@@ -1,0 +1,164 @@
+"""`servematrix github sweep-publish`: the only part of a sweep that writes. What it reads was made by other jobs, and is checked here."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import shutil
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from matrix.errors import Exit, HarnessError
+from utils.github import comments, pulls, report
+from utils.github.event import Event, from_environment, summary
+from utils.github.push import Git, onto
+from utils.node import record
+from utils.results import changelog, ledger
+from utils.results.collect import collect
+from utils.sweep_commands import CONTEXT, REPORT
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from utils.github.pulls import Pull
+    from utils.github.report import Report
+
+DATA = "data"
+"""The branch with raw records and the ledger."""
+LEDGER = "ledger.jsonl"
+MOST_REPORT = 20_000_000
+MOST_FILE = 2_000_000
+MOST_FILES = 50_000
+
+
+def sweep_publish(arguments: Namespace) -> Exit:
+    """Comment, entry, records, ledger, statuses; only while the commit is still the head."""
+    event = from_environment()
+    inputs = event.payload["inputs"]
+    found = _report(Path(arguments.report) / REPORT)
+    sha, number = str(inputs["sha"]), int(inputs["pull"])
+    if (found.sha, found.pull) != (sha, number):
+        raise HarnessError(
+            Exit.ARTIFACT_INVALID, "the report is of another commit than the sweep; it is not published"
+        )
+    _data(event, Path(arguments.report) / "records", arguments.tree)
+    pull = pulls.get(event.api, number)
+    if pull.head != sha:
+        text = f"{sha[:10]} is not the head any more; nothing is written"
+        pulls.status(event.api, sha, CONTEXT, "error", description=text, url=event.run_url)
+        summary(f"{text}\n")
+        return Exit.OK
+    commit, patch = _entry(event, pull, found, Path(arguments.tree))
+    parts = report.parts(found, event.run_url, str(inputs.get("pair") or "main"))
+    address = comments.upsert(event.api, number, "report", [*parts, *patch])
+    headline = found.comparison.headline.text if found.comparison else "no verdict"
+    for one in filter(None, (sha, commit)):
+        pulls.status(
+            event.api,
+            one,
+            CONTEXT,
+            "failure" if found.missing else "success",
+            description=headline,
+            url=address,
+        )
+    summary(f"{address}\n")
+    return Exit.OK
+
+
+def _report(path: Path) -> Report:
+    """A report of another job, which had read what foreign code left."""
+    try:
+        if path.stat().st_size > MOST_REPORT:
+            raise HarnessError(Exit.ARTIFACT_INVALID, f"the report has more than {MOST_REPORT:,} bytes")
+        return report.Report.model_validate(json.loads(path.read_bytes()))
+    except (OSError, ValueError, RecursionError, ValidationError) as error:
+        raise HarnessError(
+            Exit.ARTIFACT_INVALID, f"the report cannot be read: {type(error).__name__}"
+        ) from error
+
+
+def _entry(event: Event, pull: Pull, found: Report, tree: Path) -> tuple[str, list[str]]:
+    """The changelog onto the pull request's branch, fast-forward and alone; for a fork, and where a push is refused, as a patch."""
+    path = tree / changelog.FILE
+    before = path.read_text() if path.exists() else ""
+    if not found.changelog or found.changelog == before:
+        return "", []
+    _only_filled(before, found.changelog)
+    lines = list(
+        difflib.unified_diff(
+            before.splitlines(keepends=True),
+            found.changelog.splitlines(keepends=True),
+            "a/perf-changelog.yaml",
+            "b/perf-changelog.yaml",
+        )
+    )
+    if pull.head_repository != event.repository:
+        return "", [report.patch(lines)]
+    git = Git(tree, event.api.token)
+    path.write_text(found.changelog)
+    commit = git.commit(f"Figures of {found.sha[:10]}\n\n{event.run_url}", changelog.FILE)
+    try:
+        git.run("push", "--quiet", "origin", f"{commit}:refs/heads/{pull.branch}")
+    except HarnessError as error:
+        summary(f"{error}\n")
+        return "", [report.patch(lines)]
+    pulls.approve(event.api, commit, "the sweep's own commit", event.run_url)
+    return commit, []
+
+
+def _only_filled(before: str, after: str) -> None:
+    """The new file may differ in what the tool writes of one entry a section, and in nothing that a person wrote.
+
+    Raises:
+        HarnessError: ARTIFACT_INVALID.
+    """
+    old, new = changelog.read(before.encode()).root, changelog.read(after.encode()).root
+    for name in {*old, *new}:
+        was, now = old.get(name, []), new.get(name, [])
+        words = [
+            [(one.pr, one.title, one.why, one.expect, one.source) for one in entries]
+            for entries in (was, now)
+        ]
+        changed = sum(a != b for a, b in zip(was, now, strict=False))
+        if words[0] != words[1] or changed > 1:
+            raise HarnessError(
+                Exit.ARTIFACT_INVALID,
+                f"the report would change more of {name} than figures; it is not written",
+            )
+
+
+def _data(event: Event, records: Path, tree: str) -> None:
+    """Raw records and what they tell of noise, onto the data branch."""
+    files = _checked(records)
+    if not files:
+        return
+
+    def change(folder: Path) -> str:
+        for path in files:
+            target = folder / "records" / path.relative_to(records)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+        known, new, alarms = ledger.read(folder / LEDGER).with_records(collect([records]))
+        record.write_whole(folder / LEDGER, ledger.text(known).encode())
+        summary("".join(f"alarm: {line}\n" for line in alarms))
+        return f"Records of {event.run_url}\n\n{len(new)} differences for the ledger"
+
+    onto(Git(Path(tree), event.api.token), DATA, change)
+
+
+def _checked(records: Path) -> list[Path]:
+    """Files that are regular, small, and named as ours are; anything else is left."""
+    found = []
+    for path in sorted(records.rglob("*")):
+        parts = path.relative_to(records).parts
+        good = all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._=+-]{0,200}", part) for part in parts)
+        status = path.lstat()
+        if good and len(parts) == 5 and stat.S_ISREG(status.st_mode) and status.st_size <= MOST_FILE:  # noqa: PLR2004 - recipe, allocation, run, point, file
+            found.append(path)
+    if len(found) > MOST_FILES:
+        raise HarnessError(Exit.ARTIFACT_INVALID, f"more than {MOST_FILES:,} files of records")
+    return found

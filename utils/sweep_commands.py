@@ -1,0 +1,236 @@
+"""`servematrix github sweep-…`: the parts of a sweep, one for each job of the workflow."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from matrix.errors import Exit, HarnessError
+from matrix.plan import GITHUB_JOB_LIMIT, Plan
+from utils import basis, confirming, show
+from utils.commands import launch, order_for, the_launcher, the_plan, timed
+from utils.github import plan_comment, pulls
+from utils.github.event import Event, from_environment, output, summary
+from utils.github.report import Missing, Report
+from utils.node import record
+from utils.node.record import write_whole
+from utils.results import changelog, changelog_edit, compare, ledger, pairs, verdict_show
+from utils.results.collect import collect, missing
+from utils.verdict_commands import with_claims
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from utils.node.record import Record
+    from utils.results.comparison import Comparison
+
+CONTEXT = "servematrix/sweep"
+PLAN, REPORT = "plan.json", "report.json"
+FIGURES = ("requests.json.gz", "itl.json.gz")
+MOST_RAW = 200_000
+"""Bytes of a point's raw requests on the data branch; larger ones stay in the run's artifacts."""
+
+
+def sweep_plan(arguments: Namespace) -> Exit:
+    """Plan a commit that is the head, that is open, and that a person approved; nothing else is measured."""
+    event = from_environment()
+    pull, sha = _asked(event)
+    if not pull.is_open or pull.head != sha:
+        raise HarnessError(Exit.REFUSED, f"{sha[:10]} is not the head of an open pull request {pull.number}")
+    if not pulls.is_approved(event.api, sha):
+        raise HarnessError(
+            Exit.REFUSED,
+            f"nobody approved {sha[:10]}: a person with write access comments /sweep run {sha[:10]}",
+        )
+    head = Path(arguments.tree).resolve()
+    inputs = event.payload["inputs"]
+    merge_base = basis.merge_base(head, pull.base, sha)
+    selectors = str(inputs.get("selectors") or "").split()
+    asked = Namespace(
+        tree=str(head),
+        selectors=selectors,
+        changed=None if selectors else f"{merge_base}...{sha}",
+        pair=inputs.get("pair") or merge_base,
+        runs=int(inputs["runs"]) if inputs.get("runs") else None,
+        budget=float(inputs["budget"]) if inputs.get("budget") else None,
+        history=None,
+        launcher=None,
+    )
+    found = timed(asked, the_plan(asked))
+    _hand_on(found, Path(arguments.out))
+    summary("".join(plan_comment.parts(found, sha)))
+    text = f"{found.points} points in {found.server_starts} server starts"
+    state = "pending" if found.jobs else "success"
+    pulls.status(
+        event.api,
+        sha,
+        CONTEXT,
+        state,
+        description=text if found.jobs else "nothing to measure",
+        url=event.run_url,
+    )
+    return Exit.OK
+
+
+def _asked(event: Event) -> tuple[pulls.Pull, str]:
+    """The pull request and the commit that the workflow was started for."""
+    inputs = event.payload.get("inputs") or {}
+    number, sha = str(inputs.get("pull", "")), str(inputs.get("sha", ""))
+    if not number.isdecimal() or not re.fullmatch(r"[0-9a-f]{40}", sha):
+        raise HarnessError(Exit.USAGE, "a sweep wants `pull`, a number, and `sha`, 40 hex digits")
+    return pulls.get(event.api, int(number)), sha
+
+
+def _hand_on(plan: Plan, out: Path) -> None:
+    """The plan as a file, and its jobs as a matrix."""
+    if len(plan.jobs) > GITHUB_JOB_LIMIT:
+        raise HarnessError(
+            Exit.USAGE,
+            f"{len(plan.jobs)} jobs are more than the {GITHUB_JOB_LIMIT} of a matrix; select fewer points",
+        )
+    write_whole(out / PLAN, plan.to_json().encode())
+    output(count=str(len(plan.jobs)), jobs=json.dumps([job.id for job in plan.jobs], separators=(",", ":")))
+
+
+def _read_plan(folder: str) -> Plan:
+    return Plan.from_json(json.loads((Path(folder) / PLAN).read_bytes()))
+
+
+def sweep_run(arguments: Namespace) -> Exit:
+    """Measure one job of the plan. A gate that failed is a result; only what broke makes this fail, so that it can be run again."""
+    plan = _read_plan(arguments.plan)
+    jobs = [job for job in plan.jobs if job.id == arguments.job]
+    if not jobs:
+        raise HarnessError(Exit.USAGE, f"the plan has no job {arguments.job!r}")
+    made = plan.model_copy(update={"jobs": jobs})
+    asked = Namespace(
+        tree=arguments.tree, launcher=None, out=arguments.out, environment=arguments.environment
+    )
+    order, wanted = order_for(asked, made)
+    code = launch(the_launcher(wanted), order)
+    return Exit.OK if code is Exit.GATE_FAILED else code
+
+
+def sweep_judge(arguments: Namespace) -> Exit:
+    """Judge what came back: what is to be confirmed goes on as a matrix; with `--final` everything goes into a report."""
+    event = from_environment()
+    inputs = event.payload["inputs"]
+    folder, out = Path(arguments.results), Path(arguments.out)
+    records = _records(folder)
+    plan = _read_plan(arguments.plan)
+    known = ledger.read(Path(arguments.ledger)) if arguments.ledger else ledger.Ledger()
+    found = _compared(records, known, Path(arguments.tree))
+    if not arguments.final:
+        flagged = found.flagged if found else []
+        asked = Namespace(tree=arguments.tree, budget=None, history=[str(folder)], launcher=None)
+        _hand_on(timed(asked, confirming.again(plan, flagged)), out)
+        return Exit.OK
+    report = Report(
+        sha=str(inputs["sha"]),
+        pull=int(inputs["pull"]),
+        comparison=found,
+        alone=[_line(one) for one in records if one.arm == "head" and not _has_base(one, records)],
+        missing=_missing(plan, records, folder),
+        changelog="",
+        notes=[],
+    )
+    report = _with_changelog(report, records, found, Path(arguments.tree), event.run_url)
+    write_whole(out / REPORT, report.model_dump_json().encode())
+    for one in records:
+        _keep(one, folder, out / "records")
+    if found:
+        summary(verdict_show.markdown(found))
+    return Exit.OK
+
+
+def _records(folder: Path) -> list[Record]:
+    """What every job left, of each its newest attempt; that none left anything is a result, too."""
+    newest: dict[tuple[str, str], tuple[int, Path]] = {}
+    for left in folder.glob("*") if folder.is_dir() else ():
+        if match := re.fullmatch(r"(results|confirm)-(\d+)-(.+)", left.name):
+            which, attempt = (match[1], match[3]), int(match[2])
+            if which not in newest or attempt > newest[which][0]:
+                newest[which] = (attempt, left)
+    return [one for _, left in newest.values() if any(left.rglob(record.FILE)) for one in collect([left])]
+
+
+def _compared(records: Sequence[Record], known: ledger.Ledger, tree: Path) -> Comparison | None:
+    if {one.arm for one in records} != {"base", "head"}:
+        return None
+    base, head = pairs.arms(records)
+    return with_claims(compare.compare(base, head, known), head, tree)
+
+
+def _has_base(one: Record, records: Sequence[Record]) -> bool:
+    return any(other.arm == "base" and other.point == one.point for other in records)
+
+
+def _line(one: Record) -> str:
+    cells = show.result_row(one)
+    return f"{cells[0]}: {cells[2]}, {cells[3]} tok/s/device, TTFT {cells[4]} ms, TPOT {cells[5]} ms"
+
+
+def _missing(plan: Plan, records: Sequence[Record], folder: Path) -> list[Missing]:
+    """Points of the plan without a measured head, with what their job or their record says."""
+    measured = {one.point for one in records if one.arm == "head" and one.status == "measured"}
+    said = {one.point: pairs.reason(one) for one in records if one.status != "measured"}
+    for launched in sorted(folder.glob("*")):
+        said |= dict(line.split(": ", 1) for line in missing(launched, records) if ": " in line)
+    found = []
+    for job in plan.jobs:
+        for point in job.points:
+            if point.id not in measured:
+                why = said.get(point.id, "its job left nothing")
+                found.append(
+                    Missing(
+                        point=point.id, why=why[:500], retry=why.startswith(("infra", "cancelled", "its job"))
+                    )
+                )
+    return found
+
+
+def _with_changelog(
+    report: Report, records: Sequence[Record], found: Comparison | None, tree: Path, run_url: str
+) -> Report:
+    """The report with the pull request's changelog filled, a recipe at a time; where there is no stub, a note says so."""
+    path = tree / changelog.FILE
+    text = path.read_bytes() if path.exists() else b""
+    notes = list(report.notes)
+    for recipe in sorted({one.point.split("/")[0] for one in records}):
+        head, base = (
+            [one for one in records if one.arm == arm and one.point.startswith(f"{recipe}/")]
+            for arm in ("head", "base")
+        )
+        stub = changelog_edit.Stub(report.pull, "", ())
+        try:
+            text = changelog_edit.add(
+                text, changelog.FILE, head, base, stub, found=found, runs=[run_url]
+            ).encode()
+        except HarnessError as error:
+            notes.append(f"no entry of {recipe}: {error}"[:500])
+    return report.model_copy(update={"changelog": text.decode(), "notes": notes})
+
+
+def _keep(one: Record, folder: Path, out: Path) -> None:
+    """A record in its place on the data branch, by what it says of itself, with its raw requests if they are small."""
+    recipe, short = one.point.split("/")
+    parts = [recipe, one.allocation.replace("/", "-"), f"run-{one.run_index}-{one.arm}", short]
+    if not all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._=+-]{0,200}", part) for part in parts):
+        return
+    place = out.joinpath(*parts)
+    write_whole(place / record.FILE, (one.model_dump_json(indent=1) + "\n").encode())
+    for source in folder.rglob(f"run-{one.run_index}-{one.arm}/{short}/{record.FILE}"):
+        raw = [source.parent / name for name in FIGURES]
+        if (
+            source.is_file()
+            and record.read(source) == one
+            and all(path.is_file() and not path.is_symlink() for path in raw)
+        ):
+            if sum(path.stat().st_size for path in raw) <= MOST_RAW:
+                for path in raw:
+                    shutil.copyfile(path, place / path.name)
+            return
