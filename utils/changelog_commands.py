@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
+from matrix.source import commit_of, git
 from utils.environments import ROOT
 from utils.log import clean
 from utils.results import changelog
@@ -57,6 +58,47 @@ def add(arguments: Namespace) -> Exit:
     )
     sys.stdout.write(f"{path.name}: figures of {len({one.point for one in head})} points\n")
     return Exit.OK
+
+
+def rebase(arguments: Namespace) -> Exit:
+    """Put this branch's entries onto another one's changelog, also in the middle of a merge or rebase that stopped there."""
+    from utils.node.record import write_whole  # noqa: PLC0415
+    from utils.results.changelog_rebase import rebase as put_onto  # noqa: PLC0415
+
+    path = _file(arguments)
+    root = path.resolve().parent
+    ours, onto = _sides(root, arguments.onto)
+    base = git(root, "merge-base", "--end-of-options", ours or "HEAD", onto).decode().strip()
+    mine = _content(path) if ours is None else _committed(root, ours)
+    text = put_onto(_committed(root, base), mine, _committed(root, onto), commit_of(root, onto))
+    write_whole(path, text.encode())
+    stale_now = sum(
+        bool(entry.stale) for entries in changelog.read(text.encode()).root.values() for entry in entries
+    )
+    sys.stdout.write(f"{path.name}: onto {onto}; {stale_now} entries wait to be measured again\n")
+    return Exit.OK
+
+
+def _sides(root: Path, onto: str | None) -> tuple[str | None, str]:
+    """Our commit (None means the file as it is) and theirs: as asked for, else those of the merge or rebase that is under way."""
+    if onto:
+        return None, onto
+    for ours, theirs in (("REBASE_HEAD", "HEAD"), ("HEAD", "MERGE_HEAD")):
+        try:
+            commit_of(root, ours), commit_of(root, theirs)
+        except HarnessError:
+            continue
+        return ours, theirs
+    raise HarnessError(
+        Exit.USAGE, "no merge or rebase is under way; name the branch to go onto: changelog rebase main"
+    )
+
+
+def _committed(root: Path, commit: str) -> bytes:
+    try:
+        return git(root, "cat-file", "blob", f"{commit}:{changelog.FILE}")
+    except HarnessError:
+        return b""
 
 
 def show(arguments: Namespace) -> Exit:

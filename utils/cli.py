@@ -244,7 +244,20 @@ def _changelog(commands: Commands, command: Callable[..., argparse.ArgumentParse
     checked.add_argument(
         "--strict", action="store_true", help="fail where the newest entry is not of this tree's keys"
     )
-    for one in (add, shown, checked):
+    rebased = command(
+        "rebase",
+        "utils.changelog_commands:rebase",
+        "put this branch's entries onto another one's changelog; figures that have another base then wait to be measured again",
+        "changelog rebase main",
+        actions,
+    )
+    rebased.add_argument(
+        "onto",
+        nargs="?",
+        metavar="ONTO",
+        help="a branch or commit (default: that of the merge or rebase under way)",
+    )
+    for one in (add, shown, checked, rebased):
         one.add_argument("--file", metavar="FILE", help="another file than perf-changelog.yaml")
 
 

@@ -99,6 +99,8 @@ class Entry(Strict):
     points: dict[PointName, PointLine] = {}
     missing: dict[PointName, str] = {}
     """Points without figures, with the reason."""
+    stale: str | None = None
+    """Why figures that it had were taken out; it waits for new ones."""
 
     @property
     def is_stub(self) -> bool:
@@ -208,7 +210,7 @@ def stale(entries: list[Entry], keys: dict[str, str]) -> list[str]:
     """How the newest entry of a section differs from the tree's keys, in words; empty when it speaks for the tree."""
     entry = entries[0]
     if entry.is_stub:
-        return ["the newest entry waits for its figures"]
+        return [f"the newest entry waits for its figures{f' ({entry.stale})' if entry.stale else ''}"]
     found = []
     for point, now in keys.items():
         line = entry.points.get(point)

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from utils.node.record import Record
     from utils.results.comparison import Comparison, PointVerdict
 
-_TOOLS_KEYS = {"date", "base", "head", "runs", "claims", "points", "missing"}
-_TITLE = "# What changed, and what it did to the numbers. See docs/changelog.md.\n"
+TOOLS_KEYS = {"date", "base", "head", "runs", "claims", "points", "missing", "stale"}
+"""Keys of an entry that the tool writes."""
+TITLE = "# What changed, and what it did to the numbers. See docs/changelog.md.\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +69,8 @@ def add(
         )
     log = changelog.read(content, file)
     text = content.decode("utf-8-sig")
-    lines = text.splitlines(keepends=True) if text.strip() else [_TITLE]
-    start, end = _section(lines, recipes[0])
+    lines = text.splitlines(keepends=True) if text.strip() else [TITLE]
+    start, end = section_lines(lines, recipes[0])
     entries = log.root.get(recipes[0], [])
     number = _find(entries, stub)
     older = entries[0 if number is None else number + 1 :]
@@ -80,8 +81,8 @@ def add(
         heading = [] if entries else [f"{recipes[0]}:\n"]
         new = [*lines[:at], *heading, *author, *facts, *lines[at:]]
     else:
-        first, last = _entry(lines, start, end, number)
-        new = [*lines[:first], *_without_tools_part(lines[first:last]), *facts, *lines[last:]]
+        first, last = entry_lines(lines, start, end, number)
+        new = [*lines[:first], *without_tools_part(lines[first:last]), *facts, *lines[last:]]
     result = "".join(new)
     changelog.read(result.encode(), file)
     return result
@@ -228,7 +229,7 @@ def _text(words: str) -> str:
     return words if safe else json.dumps(words, ensure_ascii=False)
 
 
-def _section(lines: Sequence[str], name: str) -> tuple[int, int]:
+def section_lines(lines: Sequence[str], name: str) -> tuple[int, int]:
     """First line of a section and the line after its last; for a new one, both where it belongs."""
     starts = [
         (i, line.split(":")[0].strip("\"'"))
@@ -244,7 +245,8 @@ def _section(lines: Sequence[str], name: str) -> tuple[int, int]:
     return len(lines), len(lines)
 
 
-def _entry(lines: Sequence[str], start: int, end: int, number: int) -> tuple[int, int]:
+def entry_lines(lines: Sequence[str], start: int, end: int, number: int) -> tuple[int, int]:
+    """First line of an entry of a section and the line after its last."""
     starts = [i for i in range(start, end) if lines[i].startswith("- ")]
     last = starts[number + 1] if number + 1 < len(starts) else end
     while not lines[last - 1].strip() or lines[last - 1].startswith("#"):
@@ -252,12 +254,13 @@ def _entry(lines: Sequence[str], start: int, end: int, number: int) -> tuple[int
     return starts[number], last
 
 
-def _without_tools_part(entry: Sequence[str]) -> list[str]:
+def without_tools_part(entry: Sequence[str]) -> list[str]:
+    """An entry's lines as their author wrote them."""
     kept: list[str] = []
     ours = False
     for line in entry:
         if match := re.match(r"(?:- |  )([a-z]+):", line):
-            ours = match[1] in _TOOLS_KEYS
+            ours = match[1] in TOOLS_KEYS
         if not ours:
             kept.append(line)
     return kept
