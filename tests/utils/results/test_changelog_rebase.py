@@ -84,7 +84,11 @@ def test_changes_to_different_recipes_merge(
 @settings(max_examples=40, deadline=None)
 @given(HISTORIES, st.sampled_from(RECIPES), st.sampled_from(RECIPES), st.booleans(), st.booleans())
 def test_what_git_cannot_merge_rebase_does(
-    have: dict[str, int], one: str, other: str, new: bool, figures: bool
+    have: dict[str, int],
+    one: str,
+    other: str,
+    new: bool,  # noqa: FBT001 - drawn
+    figures: bool,  # noqa: FBT001 - drawn
 ) -> None:
     """The same recipe, or new sections at one place: theirs to the letter, ours on top; figures only where the section did not move."""
     base = {
