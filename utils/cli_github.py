@@ -31,6 +31,14 @@ def github(
         "comment-plan", f"{does}comment_plan", "write a plan as a comment", "github comment-plan", actions
     )
     command("command", f"{does}command", "do what a comment asks for", "github command", actions)
+    asked = command(
+        "plan-asked",
+        f"{does}plan_asked",
+        "plan what a comment asks for",
+        "github plan-asked --tree head",
+        actions,
+    )
+    asked.add_argument("--tree", metavar="DIR", required=True, help="checkout of the pull request's commit")
     _sweep(actions, command)
 
 

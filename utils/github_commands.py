@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from argparse import Namespace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
 from utils import basis
 from utils.commands import the_plan, timed
 from utils.environments import ROOT
-from utils.github import plan_comment, react
+from utils.github import comments, plan_comment, pulls, react
+from utils.github.command import Command, parse
 from utils.github.event import from_environment, summary
+from utils.markdown import escape
 from utils.node.record import write_whole
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from matrix.plan import Plan
 
 
@@ -32,17 +37,55 @@ def plan(arguments: Namespace) -> Exit:
 
 def of_range(base: str, head: str) -> Plan:
     """What a sweep of that head would run, of this checkout's trees."""
+    return asked_for(None, basis.merge_base(ROOT, base, head), head)
+
+
+def asked_for(
+    tree: Path | None,
+    merge_base: str,
+    head: str,
+    selectors: Sequence[str] = (),
+    options: Mapping[str, str] = MappingProxyType({}),
+) -> Plan:
+    """The plan of a command: points whose key differs from the merge base, or those that are selected; both arms of them.
+
+    Args:
+        tree: checkout of the pull request; None means this one.
+        merge_base: what it parted from.
+        head: its commit.
+        selectors: none means what changed.
+        options: of the command: runs, pair, budget.
+    """
     asked = Namespace(
-        tree=None,
-        selectors=[],
-        changed=f"{base}...{head}",
-        pair=basis.merge_base(ROOT, base, head),
-        runs=None,
-        budget=None,
-        history=[],
+        tree=str(tree) if tree else None,
+        selectors=list(selectors),
+        changed=None if selectors else f"{merge_base}...{head}",
+        pair=options.get("pair") or merge_base,
+        runs=int(options["runs"]) if options.get("runs") else None,
+        budget=float(options["budget"]) if options.get("budget") else None,
+        history=None if tree else [],
         launcher=None,
     )
     return timed(asked, the_plan(asked))
+
+
+def plan_asked(arguments: Namespace) -> Exit:
+    """Plan what `/sweep plan …` asks for, and write it as the plan's comment; what is wrong with it is the answer."""
+    event = from_environment()
+    found = parse(str(event.at("comment", "body") or ""))
+    if not isinstance(found, Command):
+        raise HarnessError(Exit.USAGE, "the comment asks for no plan")
+    pull = pulls.get(event.api, int(event.payload["issue"]["number"]))
+    tree = Path(arguments.tree).resolve()
+    try:
+        made = asked_for(
+            tree, basis.merge_base(tree, pull.base, pull.head), pull.head, found.selectors, found.options
+        )
+        parts = plan_comment.parts(made, pull.head)
+    except HarnessError as error:
+        parts = [f"**There is no such plan**: {escape(str(error))[:2000]}\n"]
+    comments.upsert(event.api, pull.number, "plan", parts)
+    return Exit.OK
 
 
 def comment_plan(arguments: Namespace) -> Exit:

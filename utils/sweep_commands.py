@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 from matrix.errors import Exit, HarnessError
 from matrix.plan import GITHUB_JOB_LIMIT, Plan
 from utils import basis, confirming, show
-from utils.commands import launch, order_for, the_launcher, the_plan, timed
+from utils.commands import launch, order_for, the_launcher, timed
 from utils.github import plan_comment, pulls
 from utils.github.event import Event, from_environment, output, summary
 from utils.github.report import Missing, Report
+from utils.github_commands import asked_for
 from utils.node import record
 from utils.node.record import write_whole
 from utils.results import changelog, changelog_edit, compare, ledger, pairs, verdict_show
@@ -50,17 +51,7 @@ def sweep_plan(arguments: Namespace) -> Exit:
     inputs = event.payload["inputs"]
     merge_base = basis.merge_base(head, pull.base, sha)
     selectors = str(inputs.get("selectors") or "").split()
-    asked = Namespace(
-        tree=str(head),
-        selectors=selectors,
-        changed=None if selectors else f"{merge_base}...{sha}",
-        pair=inputs.get("pair") or merge_base,
-        runs=int(inputs["runs"]) if inputs.get("runs") else None,
-        budget=float(inputs["budget"]) if inputs.get("budget") else None,
-        history=None,
-        launcher=None,
-    )
-    found = timed(asked, the_plan(asked))
+    found = asked_for(head, merge_base, sha, selectors, inputs)
     _hand_on(found, Path(arguments.out))
     summary("".join(plan_comment.parts(found, sha)))
     text = f"{found.points} points in {found.server_starts} server starts"

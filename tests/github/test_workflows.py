@@ -59,7 +59,7 @@ def test_each_workflow_has_no_rights_at_its_top_and_a_limit_on_each_job(name: st
             assert "${{" not in step.get("run", "")
             if step.get("uses", "").startswith("actions/checkout@"):
                 assert step["with"]["persist-credentials"] is False
-    for used in re.findall(r"uses: (\S+)(.*)", text):
+    for used in re.findall(r"^\s*(?:- )?uses: (\S+)(.*)", text, re.MULTILINE):
         assert used[0].startswith("./") or re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", used[0])
         assert used[0].startswith("./") or re.search(r"# v\d+\.\d+\.\d+", used[1])
 
@@ -243,6 +243,20 @@ def test_from_a_sweep_command_to_the_changelog_commit(swept: Acting) -> None:
     assert sum(name.endswith("requests.json.gz") for name in files) == 16
     lines = swept.git("show", "o/data:ledger.jsonl").splitlines()
     assert len(lines) == 20 + 8
+
+
+def test_a_plan_that_is_asked_for(swept: Acting) -> None:
+    """With selectors and options; the pull request's tree is read as data, and a wrong selector is answered."""
+    head = opened(swept)
+    asked = commanded(swept, "/sweep plan r/*c1 runs=4")
+    assert asked.code == 0, asked.text
+    (body,) = swept.stand_in.state.bodies(42)
+    assert "**1 points in one job would run: 9 server starts" in body
+    assert f"`/sweep run {head[:10]}`" in body
+    commanded(swept, "/sweep plan nothing-like-it")
+    (body,) = swept.stand_in.state.bodies(42)
+    assert "There is no such plan" in body
+    assert "no point matches nothing-like-it" in body
 
 
 def test_a_commit_that_nobody_approved_is_not_measured(swept: Acting) -> None:

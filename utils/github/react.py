@@ -11,7 +11,7 @@ from matrix.errors import Exit, HarnessError
 from matrix.plan import Plan
 from utils.github import artifact, comments, plan_comment, pulls, sweeps
 from utils.github.command import Command, Mistake, help_text, parse
-from utils.github.event import summary
+from utils.github.event import output, summary
 from utils.markdown import escape
 
 if TYPE_CHECKING:
@@ -54,13 +54,14 @@ def _do(event: Event, number: int, user: str, command: Command) -> str:
         return "refused: this pull request is closed; open it again first"
     if command.verb == "run":
         return _run(event, pull, user, command)
+    if command.verb == "plan":  # the next step checks that commit out, as data, and plans it
+        output(sha=pull.head)
+        return ""
     known = sweeps.of_pull(event.api, number)
     if command.verb == "cancel":
         ended = sweeps.cancel(event.api, known)
         return "" if ended else "no sweep of this pull request is running"
-    if command.verb == "rerun":
-        return _rerun(event, pull, known)
-    return ""
+    return _rerun(event, pull, known)
 
 
 def _run(event: Event, pull: Pull, user: str, command: Command) -> str:
