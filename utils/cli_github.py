@@ -52,6 +52,10 @@ def _sweep(actions: Commands, command: Callable[..., argparse.ArgumentParser]) -
         "github sweep-plan --tree head --out plan",
         actions,
     )
+    turn = command(
+        "sweep-turn", f"{does}turn", "wait for the cluster", "github sweep-turn --plan plan", actions
+    )
+    turn.add_argument("--plan", metavar="DIR", required=True, help="folder with the sweep's plan.json")
     run = command(
         "sweep-run",
         f"{does}run",
@@ -87,3 +91,32 @@ def _sweep(actions: Commands, command: Callable[..., argparse.ArgumentParser]) -
     publish.add_argument(
         "--report", metavar="DIR", required=True, help="folder with the report and the records"
     )
+    nightly = "utils.sweep_commands:nightly_"
+    night = command(
+        "nightly-plan",
+        f"{nightly}plan",
+        "plan something against itself",
+        "github nightly-plan --out plan",
+        actions,
+    )
+    night.add_argument("--out", metavar="DIR", required=True, help="where plan.json goes")
+    keep = command(
+        "nightly-keep",
+        f"{nightly}keep",
+        "keep records that can be read",
+        "github nightly-keep --results results --out report",
+        actions,
+    )
+    keep.add_argument("--results", metavar="DIR", required=True, help="folder with what the runs left")
+    keep.add_argument("--out", metavar="DIR", required=True, help="where they go")
+    noted = command(
+        "nightly-publish",
+        "utils.publish_command:nightly_publish",
+        "write records and ledger",
+        "github nightly-publish --tree harness --report report",
+        actions,
+    )
+    noted.add_argument(
+        "--tree", metavar="DIR", required=True, help="a checkout whose origin has the data branch"
+    )
+    noted.add_argument("--report", metavar="DIR", required=True, help="folder with the records")

@@ -16,10 +16,11 @@ from matrix.errors import Exit, HarnessError
 from utils.github import comments, pulls, report
 from utils.github.event import Event, from_environment, summary
 from utils.github.push import Git, onto
+from utils.github.queue import CONTEXT
 from utils.node import record
 from utils.results import changelog, ledger
 from utils.results.collect import collect
-from utils.sweep_commands import CONTEXT, REPORT
+from utils.sweep_commands import REPORT
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -66,6 +67,12 @@ def sweep_publish(arguments: Namespace) -> Exit:
             url=address,
         )
     summary(f"{address}\n")
+    return Exit.OK
+
+
+def nightly_publish(arguments: Namespace) -> Exit:
+    """Records of something against itself, and the ledger."""
+    _data(from_environment(), Path(arguments.report) / "records", arguments.tree)
     return Exit.OK
 
 

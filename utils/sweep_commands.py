@@ -6,15 +6,20 @@ import json
 import re
 import shutil
 from argparse import Namespace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from matrix import estimate
 from matrix.errors import Exit, HarnessError
 from matrix.plan import GITHUB_JOB_LIMIT, Plan
+from matrix.source import commit_of
 from utils import basis, confirming, show
-from utils.commands import launch, order_for, the_launcher, timed
-from utils.github import plan_comment, pulls
+from utils.commands import launch, order_for, the_launcher, the_plan, timed
+from utils.environments import ROOT
+from utils.github import plan_comment, pulls, queue
 from utils.github.event import Event, from_environment, output, summary
+from utils.github.queue import CONTEXT
 from utils.github.report import Missing, Report
 from utils.github_commands import asked_for
 from utils.node import record
@@ -26,10 +31,10 @@ from utils.verdict_commands import with_claims
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from matrix.plan import Job
     from utils.node.record import Record
     from utils.results.comparison import Comparison
 
-CONTEXT = "servematrix/sweep"
 PLAN, REPORT = "plan.json", "report.json"
 FIGURES = ("requests.json.gz", "itl.json.gz")
 MOST_RAW = 200_000
@@ -54,16 +59,27 @@ def sweep_plan(arguments: Namespace) -> Exit:
     found = asked_for(head, merge_base, sha, selectors, inputs)
     _hand_on(found, Path(arguments.out))
     summary("".join(plan_comment.parts(found, sha)))
-    text = f"{found.points} points in {found.server_starts} server starts"
-    state = "pending" if found.jobs else "success"
-    pulls.status(
-        event.api,
-        sha,
-        CONTEXT,
-        state,
-        description=text if found.jobs else "nothing to measure",
+    if found.jobs:
+        cluster, hours = found.jobs[0].cluster, estimate.node_hours(found)
+        said = queue.description(cluster, f"{found.points} points", hours)
+        pulls.status(event.api, sha, CONTEXT, "pending", description=said, url=event.run_url)
+    else:
+        pulls.status(event.api, sha, CONTEXT, "success", description="nothing to measure", url=event.run_url)
+    return Exit.OK
+
+
+def sweep_turn(arguments: Namespace) -> Exit:
+    """Wait until no older sweep is at work on the cluster."""
+    event = from_environment()
+    plan = _read_plan(arguments.plan)
+    ticket = queue.Ticket(
+        run=int(event.run),
+        sha=str(event.payload["inputs"]["sha"]),
+        cluster=plan.jobs[0].cluster,
+        hours=estimate.node_hours(plan),
         url=event.run_url,
     )
+    queue.wait(event.api, ticket, lambda text: print(text, flush=True))  # noqa: T201 - a job's log
     return Exit.OK
 
 
@@ -135,6 +151,41 @@ def sweep_judge(arguments: Namespace) -> Exit:
         _keep(one, folder, out / "records")
     if found:
         summary(verdict_show.markdown(found))
+    return Exit.OK
+
+
+def nightly_plan(arguments: Namespace) -> Exit:
+    """This checkout against itself: one job of each recipe, another one each night."""
+    commit = commit_of(ROOT, "HEAD")
+    asked = Namespace(
+        tree=None,
+        selectors=[],
+        changed=None,
+        pair=commit,
+        runs=None,
+        budget=None,
+        history=None,
+        launcher=None,
+    )
+    made = the_plan(asked)
+    night = int(datetime.now(UTC).timestamp() // 86400)
+    by_recipe: dict[str, list[Job]] = {}
+    for job in made.jobs:
+        by_recipe.setdefault(job.points[0].recipe, []).append(job)
+    jobs = [of_one[night % len(of_one)] for of_one in by_recipe.values()]
+    found = timed(
+        asked, made.model_copy(update={"jobs": jobs, "points": sum(len(job.points) for job in jobs)})
+    )
+    _hand_on(found, Path(arguments.out))
+    summary("".join(plan_comment.parts(found, commit)))
+    return Exit.OK
+
+
+def nightly_keep(arguments: Namespace) -> Exit:
+    """Records that can be read, in the places of the data branch."""
+    folder, out = Path(arguments.results), Path(arguments.out)
+    for one in _records(folder):
+        _keep(one, folder, out / "records")
     return Exit.OK
 
 

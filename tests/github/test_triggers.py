@@ -118,10 +118,18 @@ def swept(results: dict[str, str], count: str = "1", again: str = "0", **more: A
 def test_a_sweep_goes_on_with_what_came_back() -> None:
     """A job that broke ends nothing; what nobody flagged is not confirmed; a plan without jobs runs none; a cancelled one writes nothing."""
     broken = swept(
-        {"plan": "success", "run": "failure", "collect": "success", "confirm": "skipped", "judge": "success"}
+        {
+            "plan": "success",
+            "turn": "success",
+            "run": "failure",
+            "collect": "success",
+            "confirm": "skipped",
+            "judge": "success",
+        }
     )
     assert broken == {
         "plan": True,
+        "turn": True,
         "run": True,
         "collect": True,
         "confirm": False,
@@ -129,17 +137,32 @@ def test_a_sweep_goes_on_with_what_came_back() -> None:
         "publish": True,
     }
     flagged = swept(
-        {"plan": "success", "run": "success", "collect": "success", "confirm": "failure", "judge": "success"},
+        {
+            "plan": "success",
+            "turn": "success",
+            "run": "success",
+            "collect": "success",
+            "confirm": "failure",
+            "judge": "success",
+        },
         again="2",
     )
     assert flagged["confirm"]
     assert flagged["judge"]
     empty = swept(
-        {"plan": "success", "run": "skipped", "collect": "skipped", "confirm": "skipped", "judge": "skipped"},
+        {
+            "plan": "success",
+            "turn": "skipped",
+            "run": "skipped",
+            "collect": "skipped",
+            "confirm": "skipped",
+            "judge": "skipped",
+        },
         count="0",
     )
     assert empty == {
         "plan": True,
+        "turn": False,
         "run": False,
         "collect": False,
         "confirm": False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -217,7 +218,7 @@ def test_from_a_sweep_command_to_the_changelog_commit(swept: Acting) -> None:
     (dispatched,) = state.dispatched
     done = swept.act("sweep.yml", "workflow_dispatch", {"inputs": dispatched["inputs"]})
     assert done.code == 0, done.text
-    assert set(done.jobs) == {"plan", "run", "collect", "confirm", "judge", "publish"}
+    assert set(done.jobs) == {"plan", "turn", "run", "collect", "confirm", "judge", "publish"}
     assert set(done.jobs.values()) == {"success"}
 
     report = next(body for body in state.bodies(42) if "servematrix:report" in body)
@@ -257,6 +258,24 @@ def test_a_plan_that_is_asked_for(swept: Acting) -> None:
     (body,) = swept.stand_in.state.bodies(42)
     assert "There is no such plan" in body
     assert "no point matches nothing-like-it" in body
+
+
+def test_a_night_fills_the_ledger(swept: Acting) -> None:
+    """One job of each recipe against itself; a ledger and records on the data branch, which is begun where it is not there."""
+    for recipe in sorted((swept.work / "recipes").glob("*.yaml")):
+        if recipe.name != "r.yaml":
+            recipe.unlink()
+    swept.git("checkout", "-q", "main")
+    swept.commit("one recipe", "main")
+    swept.git("push", "-q", str(swept.remote), ":refs/heads/data")
+    done = swept.act("nightly.yml", "schedule", {"schedule": "17 1 * * *"})
+    assert done.code == 0, done.text
+    assert set(done.jobs.values()) == {"success"}
+    swept.git("fetch", "-q", str(swept.remote), "+refs/heads/*:refs/remotes/o/*")
+    lines = [json.loads(line) for line in swept.git("show", "o/data:ledger.jsonl").splitlines()]
+    assert {(line["point"], tuple(line["runs"])) for line in lines} == {
+        (f"r/32x16-tp1-c{c}", runs) for c in (1, 2) for runs in ((0, 1), (2, 3))
+    }
 
 
 def test_a_commit_that_nobody_approved_is_not_measured(swept: Acting) -> None:

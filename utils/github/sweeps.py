@@ -33,13 +33,21 @@ class Sweep:
 
 def of_pull(api: Api, pull: int) -> list[Sweep]:
     """All of a pull request among the newest hundred, newest first."""
+    return [one for one in _newest(api) if one.pull == pull]
+
+
+def alive(api: Api) -> list[Sweep]:
+    """Every sweep that is not over, oldest first."""
+    return sorted((one for one in _newest(api) if one.status in ALIVE), key=lambda one: one.run)
+
+
+def _newest(api: Api) -> list[Sweep]:
     answer = api.call("GET", f"actions/workflows/{WORKFLOW}/runs", per_page=100)
-    found = []
-    for run in answer["workflow_runs"]:
-        match = TITLE.fullmatch(run["display_title"])
-        if match and int(match[1]) == pull:
-            found.append(Sweep(run["id"], pull, match[2], run["status"], run["conclusion"] or ""))
-    return found
+    return [
+        Sweep(run["id"], int(match[1]), match[2], run["status"], run["conclusion"] or "")
+        for run in answer["workflow_runs"]
+        if (match := TITLE.fullmatch(run["display_title"]))
+    ]
 
 
 def start(api: Api, pull: int, sha: str, command: Command) -> None:

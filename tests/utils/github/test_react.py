@@ -15,7 +15,7 @@ from matrix.tree import Tree
 from tests.conftest import ROOT
 from tests.github.standin import Fault
 from tests.utils.github.conftest import HEAD, TREE, GitHub
-from utils.github import artifact, comments, pulls, react
+from utils.github import artifact, comments, pulls, queue, react
 from utils.github.api import GitHubError
 
 RUN = 77
@@ -305,3 +305,37 @@ def test_a_comment_larger_than_github_takes_loses_folded_parts() -> None:
     assert text.startswith("first\nlast\n")
     assert "1 folded parts are too large" in text
     assert len(text) <= comments.LARGEST
+
+
+def test_one_sweep_a_cluster_at_a_time(github: GitHub) -> None:
+    """Older ones of the same cluster come first; what waits says how long, on its commit; other clusters and younger sweeps do not matter."""
+    shas = {
+        name: letter * 40
+        for name, letter in (("older", "1"), ("elsewhere", "2"), ("mine", "3"), ("younger", "4"))
+    }
+    runs = {name: github.state.sweep(50, sha, "in_progress") for name, sha in shas.items()}
+    for name, cluster in (
+        ("older", "mi300x"),
+        ("elsewhere", "h100"),
+        ("mine", "mi300x"),
+        ("younger", "mi300x"),
+    ):
+        said = queue.description(cluster, "18 points", 5.3)
+        pulls.status(
+            github.api, shas[name], queue.CONTEXT, "pending", description=said, url="https://e.org/x"
+        )
+    assert queue.ahead(github.api, runs["mine"], "mi300x") == queue.Ahead(1, 5.3)
+    told: list[str] = []
+
+    def sleep(_: float) -> None:
+        if len(told) > 0 and len(github.state.calls) > 20:
+            next(one for one in github.state.runs if one["id"] == runs["older"])["status"] = "completed"
+
+    ticket = queue.Ticket(runs["mine"], shas["mine"], "mi300x", 5.3, "https://e.org/x")
+    queue.wait(github.api, ticket, told.append, sleep)
+    assert told == ["waits for 1 sweeps, at most 5.3 h"]
+    words = [one["description"] for one in github.state.statuses[shas["mine"]]]
+    assert words[1:] == [
+        "mi300x: waits for 1 sweeps, at most 5.3 h (5.30 h)",
+        "mi300x: is being measured (5.30 h)",
+    ]
