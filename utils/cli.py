@@ -136,6 +136,14 @@ def parser() -> argparse.ArgumentParser:
     github(commands, command, _Formatter)
     _changelog(commands, command)
 
+    doctor = command(
+        "doctor",
+        "utils.doctor_command:doctor",
+        "what this machine, or the repository on GitHub, lacks",
+        "doctor --github",
+    )
+    doctor.add_argument("--github", action="store_true", help="look at settings that no file says")
+    doctor.add_argument("--repository", metavar="OWNER/NAME", help="another one than origin")
     check = command(
         "check", "utils.house:check", "check recipes, clusters, changelog and generated files", "check"
     )

@@ -34,6 +34,11 @@ OPERATIONS = {
     "/repos/{owner}/{repo}/actions/runs/{run_id}/cancel": "post",
     "/repos/{owner}/{repo}/actions/runs/{run_id}/rerun-failed-jobs": "post",
     "/repos/{owner}/{repo}/actions/runs/{run_id}/artifacts": "get",
+    "/repos/{owner}/{repo}/actions/permissions": "get",
+    "/repos/{owner}/{repo}/actions/permissions/workflow": "get",
+    "/repos/{owner}/{repo}/actions/permissions/fork-pr-contributor-approval": "get",
+    "/repos/{owner}/{repo}/actions/runners": "get",
+    "/repos/{owner}/{repo}/rules/branches/{branch}": "get",
     "/repos/{owner}/{repo}/actions/artifacts/{artifact_id}/{archive_format}": "get",
 }
 """What `utils.github` calls; a call of anything else is an error in a test."""

@@ -56,6 +56,8 @@ class State:
     calls: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     """What GitHub's description has against a call or an answer."""
+    settings: str = "good"
+    """`good`, or everything as it should not be."""
     number: int = 1000
     remote: str = ""
     """A repository on disk, for commits whose tree is asked for."""
@@ -228,12 +230,60 @@ class _Routes:
         known = self.state.artifacts.get(int(run), [])
         return 200, {"total_count": len(known), "artifacts": known}
 
+    def workflow_token(self, *, query: dict[str, str], body: Any) -> Reply:  # noqa: ARG002
+        good = self.state.settings == "good"
+        rights = {"default_workflow_permissions": "read" if good else "write"}
+        return 200, rights | {"can_approve_pull_request_reviews": not good}
+
+    def permissions_of_actions(self, *, query: dict[str, str], body: Any) -> Reply:  # noqa: ARG002
+        return 200, {
+            "enabled": True,
+            "allowed_actions": "selected" if self.state.settings == "good" else "all",
+        }
+
+    def forks(self, *, query: dict[str, str], body: Any) -> Reply:  # noqa: ARG002
+        good = self.state.settings == "good"
+        return 200, {"approval_policy": "all_external_contributors" if good else "first_time_contributors"}
+
+    def runners(self, *, query: dict[str, str], body: Any) -> Reply:  # noqa: ARG002
+        one = description.example("runner-paginated")["runners"][0]
+        one["labels"] = [{"name": "servematrix"}]
+        one["status"] = "online" if self.state.settings == "good" else "offline"
+        return 200, {"total_count": 1, "runners": [one]}
+
+    def rules(self, branch: str, *, query: dict[str, str], body: Any) -> Reply:  # noqa: ARG002
+        if self.state.settings != "good":
+            return 200, []
+        about = {"ruleset_source_type": "Repository", "ruleset_source": REPOSITORY, "ruleset_id": 1}
+        review = {
+            "dismiss_stale_reviews_on_push": False,
+            "require_code_owner_review": False,
+            "require_last_push_approval": False,
+            "required_approving_review_count": 1,
+            "required_review_thread_resolution": False,
+        }
+        checks = {
+            "required_status_checks": [{"context": "lint and test"}],
+            "strict_required_status_checks_policy": True,
+        }
+        return 200, [
+            {"type": "pull_request", "parameters": review, **about},
+            {"type": "non_fast_forward", **about},
+            {"type": "deletion", **about},
+            {"type": "required_status_checks", "parameters": checks, **about},
+        ]
+
     def archive(self, number: str, *, query: dict[str, str], body: Any) -> Reply | bytes:  # noqa: ARG002
         return self.state.archives.get(int(number), (410, {"message": "Artifact has expired"}))
 
 
 _TABLE = (
     ("GET ", "repository"),
+    ("GET /actions/permissions/workflow", "workflow_token"),
+    ("GET /actions/permissions/fork-pr-contributor-approval", "forks"),
+    ("GET /actions/permissions", "permissions_of_actions"),
+    ("GET /actions/runners", "runners"),
+    (r"GET /rules/branches/(\w+)", "rules"),
     ("GET /pulls", "list_pulls"),
     (r"GET /pulls/(\d+)", "one_pull"),
     (r"GET /issues/(\d+)/comments", "list_comments"),

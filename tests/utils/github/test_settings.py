@@ -1,0 +1,60 @@
+"""`doctor --github`: settings that no file says, each with what to change."""
+
+from __future__ import annotations
+
+from matrix.errors import Exit
+from tests.conftest import Cli
+from tests.github.standin import REPOSITORY, Fault
+from tests.utils.github.conftest import GitHub
+from utils.github import settings
+
+
+def asked(cli: Cli, github: GitHub) -> tuple[int, str]:
+    env = {
+        "GITHUB_TOKEN": "secret-token",
+        "GITHUB_API_URL": github.stand_in.url,
+        "GITHUB_REPOSITORY": REPOSITORY,
+    }
+    done = cli("doctor", "--github", env=env)
+    assert "secret-token" not in done.stdout + done.stderr
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_a_repository_as_it_should_be(cli: Cli, github: GitHub) -> None:
+    """Every line says ok, and there is no advice."""
+    code, said = asked(cli, github)
+    assert code == 0, said
+    assert "BAD" not in said
+    assert said.count("ok  ") == 9
+
+
+def test_each_bad_setting_has_its_advice(cli: Cli, github: GitHub) -> None:
+    """And the command fails."""
+    github.state.settings = "bad"
+    code, said = asked(cli, github)
+    assert code == Exit.CHECK_FAILED
+    assert said.count("BAD") == 9
+    for advice in (
+        "read repository contents",
+        "take the mark away",
+        "named ones only",
+        "all external contributors",
+        "Rulesets",
+        "lint and test",
+        "label servematrix",
+    ):
+        assert advice in said
+
+
+def test_what_a_token_may_not_see_is_said(github: GitHub) -> None:
+    """No guess, and no failure."""
+    github.state.faults.append(Fault("GET", "/actions/permissions", 403, times=99))
+    found = {one.name: one.good for one in settings.look(github.api)}
+    assert found["rights of a job's token"] is None
+    assert found["runners with the label servematrix"] is True
+
+
+def test_without_a_token_it_says_what_it_wants(cli: Cli) -> None:
+    """And of this machine it needs none."""
+    assert "GITHUB_TOKEN is not set" in cli("doctor", "--github").stderr
+    assert cli("doctor").returncode == 0
