@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
 COLUMNS = [("", "left"), ("setting", "left"), ("found", "left")]
+ROOM_GB = 5
 SLURM = ("sbatch", "squeue", "srun", "scancel", "sacct")
 
 
@@ -73,8 +74,8 @@ def _here() -> list[Finding]:
         ),
         Finding(
             "room for results",
-            free > 5,
+            free > ROOM_GB,
             f"{free:.0f} GB",
             "free some: records of a sweep and vLLM's environment need 5 GB",
-        ),  # noqa: PLR2004 - said in the advice
+        ),
     ]

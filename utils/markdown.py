@@ -9,13 +9,23 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+SECRET = re.compile(
+    r"\b(gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|hf_[A-Za-z0-9]{20,}|AKIA[0-9A-Z]{16}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*)"
+)
+"""Tokens of GitHub, of Hugging Face, of AWS, and JSON web tokens, by their own marks."""
+_INVISIBLE = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029\u202a-\u202e\u2066-\u2069\s]+")
+
+
+def redacted(text: str) -> str:
+    """Text without what looks like a token."""
+    return SECRET.sub("***", text)
+
+
 def escape(text: str) -> str:
-    """Text of others: no markup, no HTML, no mention, no row's end, no control character."""
-    text = re.sub(r"[\x00-\x1f\x7f\u0085\u2028\u2029\u202a-\u202e\u2066-\u2069\s]+", " ", text).replace(
-        "\\", "\\\\"
-    )
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("@", "&#64;")
-    text = re.sub(r"([`*_|\[\]#~!])", r"\\\1", text)
+    """Text of others: no markup, no HTML, no mention, no row's end, no control character, no token."""
+    text = _INVISIBLE.sub(" ", redacted(text))
+    text = re.sub(r"([\\`*_|\[\]#~!])", r"\\\1", text)
+    text = re.sub("&", "&amp;", text).replace("<", "&lt;").replace(">", "&gt;").replace("@", "&#64;")
     return re.sub(r"(?i)\b(https?|www)(:|\.)", r"\1&#8203;\2", text)
 
 
@@ -32,5 +42,5 @@ def folded(title: str, body: str) -> str:
 
 def code(text: str) -> str:
     """One line in a block of code that the line cannot leave."""
-    clean = re.sub(r"[\x00-\x1f\x7f`]+", " ", text)
+    clean = _INVISIBLE.sub(" ", redacted(text)).replace("`", "'")
     return f"`{clean}`"
