@@ -68,22 +68,23 @@ def check(arguments: Namespace) -> Exit:
 def steps(*, quick: bool, slurm: bool, rest: list[str]) -> list[tuple[str, list[str]]]:
     """The parts of `test`, each a name and the arguments of Python; `KERNELS` runs in an environment of its own.
 
-    Tests on Slurm mostly wait, so that several run at once, each with a Slurm of its own; those that measure run alone.
+    Tests on Slurm mostly wait, so that several run at once, each with a Slurm of its own; those that measure the real vLLM run alone.
     """
     on_slurm = ("pytest on Slurm", ["-m", "pytest", "-m", "slurm and not real", "-n", str(SLURMS), *rest])
     if slurm:
         return [on_slurm]
-    pick = "not real and not slurm and not debian" if quick else "real or not slurm"
+    pick = "not real and not slurm and not debian" if quick else "not real and not slurm"
     found = [
         ("ruff check", ["-m", "ruff", "check", "--quiet", "."]),
         ("ruff format", ["-m", "ruff", "format", "--check", "--quiet", "."]),
         ("mypy", ["-m", "mypy"]),
         ("import directions", ["-c", "from importlinter.cli import lint_imports_command as lint; lint()"]),
         ("check", ["-m", "utils.cli", "check"]),
-        ("pytest", ["-m", "pytest", "-m", pick, *rest]),
+        ("pytest", ["-m", "pytest", "-m", pick, "-n", "2", *rest]),
     ]
+    measuring = ("pytest that measures", ["-m", "pytest", "-m", "real", *rest])
     on_kernels = (KERNELS, ["-m", "pytest", "-n", "2", "tests/kernels", *rest])
-    return found if quick else [*found, on_kernels, on_slurm]
+    return found if quick else [*found, measuring, on_kernels, on_slurm]
 
 
 def test(arguments: Namespace) -> Exit:

@@ -184,11 +184,15 @@ def swept(acting: Acting) -> Acting:
     return acting
 
 
-def opened(acting: Acting) -> str:
+def opened(acting: Acting, fault: str = "slow") -> str:
     """A pull request of this repository, slower, with its stub; the head."""
     acting.git("checkout", "-q", "-b", "change")
     recipe = acting.work / "recipes/r.yaml"
-    recipe.write_text(RECIPE.replace("  flags: {block-size: 16}", "  flags: {block-size: 16}\n" + SLOW))
+    recipe.write_text(
+        RECIPE.replace(
+            "  flags: {block-size: 16}", "  flags: {block-size: 16}\n" + SLOW.replace("slow", fault)
+        )
+    )
     write(acting.work / "perf-changelog.yaml", f"# entries\n{STUB}")
     head = acting.commit("slower", "change")
     acting.git("push", "-q", str(acting.remote), "HEAD:refs/pull/42/head")
@@ -244,6 +248,66 @@ def test_from_a_sweep_command_to_the_changelog_commit(swept: Acting) -> None:
     assert sum(name.endswith("requests.json.gz") for name in files) == 16
     lines = swept.git("show", "o/data:ledger.jsonl").splitlines()
     assert len(lines) == 20 + 8
+
+
+def test_a_fork_whose_points_fail_gets_a_patch(swept: Acting) -> None:
+    """Every run of the head breaks a gate: invalid with its reason, the entry as a patch, nothing pushed to anybody's branch."""
+    head = opened(swept, fault="output-short")
+    state = swept.stand_in.state
+    state.pulls[42]["head"]["repo"]["full_name"] = "fork/bench"
+    commanded(swept, f"/sweep run {head[:10]} r/*c1")
+    done = swept.act("sweep.yml", "workflow_dispatch", {"inputs": state.dispatched[0]["inputs"]})
+    assert done.code == 0, done.text
+    report = next(body for body in state.bodies(42) if "servematrix:report" in body)
+    assert "**invalid in 1 of 1 points**" in report
+    assert "output\\_lengths: 1 of 10 requests differ" in report
+    assert "The entry, as a patch for this fork's branch" in report
+    assert "+  missing:" in report
+    swept.git("fetch", "-q", str(swept.remote), "+refs/heads/*:refs/remotes/o/*")
+    assert swept.git("rev-parse", "o/change") == head
+    assert {one["state"] for one in state.statuses[head] if one["context"] == "servematrix/sweep"} == {
+        "pending",
+        "failure",
+    }
+
+
+EVIL = 'x"; echo PWNED-$((6*7)); "$(echo PWNED-$((6*7)))`echo PWNED-$((6*7))`'
+
+
+def test_what_a_pull_request_says_is_never_run(swept: Acting) -> None:
+    """A branch, a title, a label, a comment, a description, a file's name that would be commands where they were pasted into a shell."""
+    head = opened(swept)
+    evil = swept.work / "recipes/models/m" / EVIL.replace("/", "")
+    evil.write_text("{}")
+    recipe = swept.work / "recipes/r.yaml"
+    recipe.write_text(f"description: {json.dumps(EVIL)}\n{recipe.read_text()}")
+    head = swept.commit(EVIL, "refs/pull/42/head")
+    state = swept.stand_in.state
+    state.pull(42, head, branch=EVIL)
+    event = pull_request(swept, head, label={"name": EVIL})
+    event["pull_request"] |= {"title": EVIL, "body": EVIL}
+    event["pull_request"]["head"]["ref"] = EVIL
+    said = [
+        swept.act("plan.yml", "pull_request", event),
+        commanded(swept, f"/sweep run {head[:10]} {EVIL}"),
+        commanded(swept, f"/sweep plan {EVIL}"),
+        swept.act(
+            "sweep.yml",
+            "workflow_dispatch",
+            {
+                "inputs": {
+                    "pull": "42",
+                    "sha": head,
+                    "selectors": EVIL,
+                    "runs": EVIL,
+                    "pair": EVIL,
+                    "budget": EVIL,
+                }
+            },
+        ),
+    ]
+    assert not [line for one in said for line in one.lines if "PWNED-42" in line["msg"]]
+    assert state.dispatched == []
 
 
 def test_a_plan_that_is_asked_for(swept: Acting) -> None:

@@ -59,11 +59,12 @@ def test_quick_leaves_out_what_must_be_installed() -> None:
     """The real vLLM, Slurm, and the tools of Debian packages; everything else is always run."""
     assert [name for name, _ in steps(quick=True, slurm=False, rest=[])] == [*BREAKS, "pytest"]
     assert dict(steps(quick=True, slurm=False, rest=["-x"]))["pytest"] == [
-        *("-m", "pytest", "-m", "not real and not slurm and not debian", "-x")
+        *("-m", "pytest", "-m", "not real and not slurm and not debian", "-n", "2", "-x")
     ]
     everything = dict(steps(quick=False, slurm=False, rest=[]))
-    # every test is in one of the two: (real or not slurm) or (slurm and not real)
-    assert everything["pytest"] == ["-m", "pytest", "-m", "real or not slurm"]
+    # every test is in one of the three: real, or slurm and not real, or neither
+    assert everything["pytest"] == ["-m", "pytest", "-m", "not real and not slurm", "-n", "2"]
+    assert everything["pytest that measures"] == ["-m", "pytest", "-m", "real"]
     assert everything["pytest on kernels"][-1] == "tests/kernels", (
         "in its own environment; the others leave that folder out"
     )

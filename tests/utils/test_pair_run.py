@@ -58,7 +58,7 @@ def test_a_slower_head_is_found_and_confirmed(pairs: Pairs) -> None:
     """From `run --pair main` alone: B H H B after a canary, a verdict, one more block of both arms, the same sign: a regression."""
     same = pairs.run("same", "r", "--pair", "main")
     assert same.returncode == 0, same.stdout + same.stderr
-    assert "no verdict: nothing tells yet what noise is here" in same.stdout
+    assert "no verdict: the ledger has 0 of the 8 differences that a verdict needs" in same.stdout
     records = collect([pairs.folder / "same"])
     assert [(one.run_index, one.arm) for one in records if one.position == 0] == [
         (0, "base"),
