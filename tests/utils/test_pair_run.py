@@ -80,7 +80,7 @@ def test_a_slower_head_is_found_and_confirmed(pairs: Pairs) -> None:
     assert words == {"tput": "regression", "ttft": "no change seen", "tpot": "regression"}
     assert found["points"][0]["metrics"]["tpot"]["percent"] == pytest.approx(20, abs=1)
     assert found["points"][0]["vary"] == ["env.FAKE_VLLM"]
-    assert done.stdout.rstrip().splitlines()[-1].startswith("regression in 2 of 2 points")
+    assert "\nregression in 2 of 2 points; throughput" in done.stdout
     both = collect([pairs.folder / "slow"])
     assert {one.block for one in both} == {1, 2}
     base = run_git(pairs.tree, "rev-parse", "main").strip()
