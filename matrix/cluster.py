@@ -128,6 +128,13 @@ class Cluster(Strict):
     """The server's port; 0 takes a free one."""
     limits: Limits = Limits()
     """How long things may take."""
+    sweeps: bool | None = None
+    """Whether sweeps of pull requests may run here; unless it says so, only where servers run in containers, because their kernels are code."""
+
+    @property
+    def takes_sweeps(self) -> bool:
+        """Whether code of a pull request may run here."""
+        return self.container.runtime != "none" if self.sweeps is None else self.sweeps
 
     @model_validator(mode="after")
     def _slurm_is_complete(self) -> Cluster:

@@ -60,7 +60,13 @@ def base(name: str, root: Path, tree: Tree, selectors: Sequence[str]) -> Base:
         )
     else:
         return Base(Pairing(name=named, kind="recipe"), tree, rules)
-    source = Revision(root, commit)
+    try:
+        source = Revision(root, commit)
+    except HarnessError as error:
+        raise HarnessError(
+            Exit.USAGE,
+            f"{commit[:12]} of {name} is not in this repository; a squash merge leaves it behind: git fetch origin refs/pull/N/head",
+        ) from error
     # Both arms run in one allocation, from one environment: cluster and locks are the head's in both.
     before = Tree(recipes=source, kernels=source, clusters=tree.clusters, locks=tree.locks)
     return Base(Pairing(name=name, kind="revision", commit=commit), before, before)

@@ -250,7 +250,9 @@ def _changelog(commands: Commands, command: Callable[..., argparse.ArgumentParse
         "check", "utils.changelog_commands:check", "check the file's rules", "changelog check", actions
     )
     checked.add_argument(
-        "--strict", action="store_true", help="fail where the newest entry is not of this tree's keys"
+        "--strict",
+        action="store_true",
+        help="fail where the newest entry is not of this tree's keys, unless it waits for its figures",
     )
     rebased = command(
         "rebase",

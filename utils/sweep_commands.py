@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from matrix import cluster as clusters
 from matrix import estimate
 from matrix.errors import Exit, HarnessError
 from matrix.plan import GITHUB_JOB_LIMIT, Plan
-from matrix.source import commit_of
+from matrix.source import Folder, commit_of
 from utils import basis, confirming, show
 from utils.commands import launch, order_for, the_launcher, the_plan, timed
 from utils.environments import ROOT
@@ -56,9 +57,9 @@ def sweep_plan(arguments: Namespace) -> Exit:
     inputs = event.payload["inputs"]
     merge_base = basis.merge_base(head, pull.base, sha)
     selectors = str(inputs.get("selectors") or "").split()
-    found = asked_for(head, merge_base, sha, selectors, inputs)
+    found, kept_out = _where_sweeps_may_run(asked_for(head, merge_base, sha, selectors, inputs))
     _hand_on(found, Path(arguments.out))
-    summary("".join(plan_comment.parts(found, sha)))
+    summary(kept_out + "".join(plan_comment.parts(found, sha)))
     if found.jobs:
         cluster, hours = found.jobs[0].cluster, estimate.node_hours(found)
         said = queue.description(cluster, f"{found.points} points", hours)
@@ -66,6 +67,27 @@ def sweep_plan(arguments: Namespace) -> Exit:
     else:
         pulls.status(event.api, sha, CONTEXT, "success", description="nothing to measure", url=event.run_url)
     return Exit.OK
+
+
+def _where_sweeps_may_run(plan: Plan) -> tuple[Plan, str]:
+    """The plan without jobs of clusters on which code of others would run outside of a container; what is left out, in words.
+
+    Cluster files are the harness's own: `sweeps: true` in one of them is the default branch's word.
+    """
+    source = Folder(ROOT)
+    taken = {name: clusters.load(source, name).takes_sweeps for name in {job.cluster for job in plan.jobs}}
+    jobs = [job for job in plan.jobs if taken[job.cluster]]
+    out = [job for job in plan.jobs if not taken[job.cluster]]
+    if not out:
+        return plan, ""
+    names = ", ".join(sorted({job.cluster for job in out}))
+    update = {
+        "jobs": jobs,
+        "points": sum(len(job.points) for job in jobs),
+        "server_starts": sum(len(job.arms) for job in jobs),
+    }
+    text = f"{len(out)} jobs are left out: {names} runs servers outside of containers, and so takes no sweeps.\n\n"
+    return plan.model_copy(update=update), text
 
 
 def sweep_turn(arguments: Namespace) -> Exit:
@@ -173,9 +195,8 @@ def nightly_plan(arguments: Namespace) -> Exit:
     for job in made.jobs:
         by_recipe.setdefault(job.points[0].recipe, []).append(job)
     jobs = [of_one[night % len(of_one)] for of_one in by_recipe.values()]
-    found = timed(
-        asked, made.model_copy(update={"jobs": jobs, "points": sum(len(job.points) for job in jobs)})
-    )
+    some = made.model_copy(update={"jobs": jobs, "points": sum(len(job.points) for job in jobs)})
+    found, _ = _where_sweeps_may_run(timed(asked, some))
     _hand_on(found, Path(arguments.out))
     summary("".join(plan_comment.parts(found, commit)))
     return Exit.OK

@@ -172,6 +172,8 @@ def made_ledger() -> str:
 def swept(acting: Acting) -> Acting:
     """`main` has the small recipe; the FAKE vLLM is lent as the locked one; the data branch has a ledger."""
     write(acting.work / "recipes/r.yaml", RECIPE)
+    local = acting.work / "recipes/clusters/local.yaml"
+    local.write_text(f"{local.read_text()}sweeps: true\n")
     write(acting.work / "recipes/models/m/config.json", "{}")
     write(acting.work / "perf-changelog.yaml", "# entries\n")
     acting.lend_fake()
@@ -340,6 +342,24 @@ def test_a_night_fills_the_ledger(swept: Acting) -> None:
     assert {(line["point"], tuple(line["runs"])) for line in lines} == {
         (f"r/32x16-tp1-c{c}", runs) for c in (1, 2) for runs in ((0, 1), (2, 3))
     }
+
+
+def test_outside_of_containers_nothing_of_a_pull_request_runs(swept: Acting) -> None:
+    """Unless the default branch's cluster file says so; what the pull request's own says does not count."""
+    local = swept.work / "recipes/clusters/local.yaml"
+    text = local.read_text()
+    local.write_text(text.replace("sweeps: true\n", ""))
+    swept.commit("as it is shipped", "main")
+    local.write_text(text)
+    head = opened(swept)
+    commanded(swept, f"/sweep run {head[:10]}")
+    inputs = swept.stand_in.state.dispatched[0]["inputs"]
+    done = swept.act("sweep.yml", "workflow_dispatch", {"inputs": inputs}, "-j", "plan")
+    assert done.code == 0, done.text
+    assert any(
+        "1 jobs are left out: local runs servers outside of containers" in line["msg"] for line in done.lines
+    )
+    assert swept.stand_in.state.statuses[head][-1]["description"] == "nothing to measure"
 
 
 def test_a_commit_that_nobody_approved_is_not_measured(swept: Acting) -> None:

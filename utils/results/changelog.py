@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matrix.strict_yaml import Document
 
 FILE = "perf-changelog.yaml"
+WAITS = "the newest entry waits for its figures"
 
 Percent = Annotated[str, StringConstraints(pattern=r"^[-+][0-9]+(\.[0-9]+)?%$")]
 Claim = Annotated[str, StringConstraints(pattern=r"^(<=|>=) [-+]?[0-9]+(\.[0-9]+)?%$")]
@@ -210,7 +211,7 @@ def stale(entries: list[Entry], keys: dict[str, str]) -> list[str]:
     """How the newest entry of a section differs from the tree's keys, in words; empty when it speaks for the tree."""
     entry = entries[0]
     if entry.is_stub:
-        return [f"the newest entry waits for its figures{f' ({entry.stale})' if entry.stale else ''}"]
+        return [f"{WAITS}{f' ({entry.stale})' if entry.stale else ''}"]
     found = []
     for point, now in keys.items():
         line = entry.points.get(point)
