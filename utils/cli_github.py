@@ -39,6 +39,9 @@ def github(
         actions,
     )
     asked.add_argument("--tree", metavar="DIR", required=True, help="checkout of the pull request's commit")
+    command(
+        "pushed", "utils.baseline:pushed", "measure new keys of the default branch", "github pushed", actions
+    )
     _sweep(actions, command)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from matrix.errors import Exit, HarnessError
+from utils import baseline
 from utils.github import comments, pulls, report
 from utils.github.event import Event, from_environment, summary
 from utils.github.push import Git, onto
@@ -47,6 +48,8 @@ def sweep_publish(arguments: Namespace) -> Exit:
             Exit.ARTIFACT_INVALID, "the report is of another commit than the sweep; it is not published"
         )
     _data(event, Path(arguments.report) / "records", arguments.tree)
+    if number == 0:
+        return _baseline(event, found, Path(arguments.tree))
     pull = pulls.get(event.api, number)
     if pull.head != sha:
         text = f"{sha[:10]} is not the head any more; nothing is written"
@@ -66,6 +69,24 @@ def sweep_publish(arguments: Namespace) -> Exit:
             description=headline,
             url=address,
         )
+    summary(f"{address}\n")
+    return Exit.OK
+
+
+def _baseline(event: Event, found: Report, tree: Path) -> Exit:
+    """The entry on a branch of its own, and a pull request that proposes it."""
+    path = tree / changelog.FILE
+    before = path.read_text() if path.exists() else ""
+    text = f"{len(found.alone)} figures, {len(found.missing)} missing"
+    state = "failure" if found.missing else "success"
+    address = event.run_url
+    if found.changelog and found.changelog != before:
+        git, branch = Git(tree, event.api.token), f"{baseline.BRANCH}{found.sha[:12]}"
+        path.write_text(found.changelog)
+        commit = git.commit(f"Figures of {found.sha[:10]}\n\n{event.run_url}", changelog.FILE)
+        git.run("push", "--quiet", "origin", f"{commit}:refs/heads/{branch}")
+        address = baseline.open_pull(event, found.sha, branch, text)
+    pulls.status(event.api, found.sha, CONTEXT, state, description=text, url=address)
     summary(f"{address}\n")
     return Exit.OK
 

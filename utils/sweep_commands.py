@@ -15,7 +15,7 @@ from matrix import estimate
 from matrix.errors import Exit, HarnessError
 from matrix.plan import GITHUB_JOB_LIMIT, Plan
 from matrix.source import Folder, commit_of
-from utils import basis, confirming, show
+from utils import baseline, basis, confirming, show
 from utils.commands import launch, order_for, the_launcher, the_plan, timed
 from utils.environments import ROOT
 from utils.github import plan_comment, pulls, queue
@@ -43,21 +43,15 @@ MOST_RAW = 200_000
 
 
 def sweep_plan(arguments: Namespace) -> Exit:
-    """Plan a commit that is the head, that is open, and that a person approved; nothing else is measured."""
+    """Plan a commit that is the head, that is open, and that a person approved; of no pull request, one of the default branch."""
     event = from_environment()
-    pull, sha = _asked(event)
-    if not pull.is_open or pull.head != sha:
-        raise HarnessError(Exit.REFUSED, f"{sha[:10]} is not the head of an open pull request {pull.number}")
-    if not pulls.is_approved(event.api, sha):
-        raise HarnessError(
-            Exit.REFUSED,
-            f"nobody approved {sha[:10]}: a person with write access comments /sweep run {sha[:10]}",
-        )
+    number, sha = _asked(event)
     head = Path(arguments.tree).resolve()
-    inputs = event.payload["inputs"]
-    merge_base = basis.merge_base(head, pull.base, sha)
-    selectors = str(inputs.get("selectors") or "").split()
-    found, kept_out = _where_sweeps_may_run(asked_for(head, merge_base, sha, selectors, inputs))
+    if number == 0:
+        _refuse_other_branches(event, head, sha)
+        found, kept_out = _where_sweeps_may_run(baseline.plan(head))
+    else:
+        found, kept_out = _where_sweeps_may_run(_of_pull(event, number, sha, head))
     _hand_on(found, Path(arguments.out))
     summary(kept_out + "".join(plan_comment.parts(found, sha)))
     if found.jobs:
@@ -105,13 +99,35 @@ def sweep_turn(arguments: Namespace) -> Exit:
     return Exit.OK
 
 
-def _asked(event: Event) -> tuple[pulls.Pull, str]:
-    """The pull request and the commit that the workflow was started for."""
+def _of_pull(event: Event, number: int, sha: str, head: Path) -> Plan:
+    pull = pulls.get(event.api, number)
+    if not pull.is_open or pull.head != sha:
+        raise HarnessError(Exit.REFUSED, f"{sha[:10]} is not the head of an open pull request {number}")
+    if not pulls.is_approved(event.api, sha):
+        raise HarnessError(
+            Exit.REFUSED,
+            f"nobody approved {sha[:10]}: a person with write access comments /sweep run {sha[:10]}",
+        )
+    inputs = event.payload["inputs"]
+    selectors = str(inputs.get("selectors") or "").split()
+    return asked_for(head, basis.merge_base(head, pull.base, sha), sha, selectors, inputs)
+
+
+def _refuse_other_branches(event: Event, head: Path, sha: str) -> None:
+    branch = str(event.at("repository", "default_branch"))
+    if basis.merge_base(head, f"refs/remotes/origin/{branch}", sha) != sha:
+        raise HarnessError(
+            Exit.REFUSED, f"{sha[:10]} is not on {branch}; a sweep without a pull request is of that alone"
+        )
+
+
+def _asked(event: Event) -> tuple[int, str]:
+    """The pull request, 0 for none, and the commit that the workflow was started for."""
     inputs = event.payload.get("inputs") or {}
     number, sha = str(inputs.get("pull", "")), str(inputs.get("sha", ""))
     if not number.isdecimal() or not re.fullmatch(r"[0-9a-f]{40}", sha):
         raise HarnessError(Exit.USAGE, "a sweep wants `pull`, a number, and `sha`, 40 hex digits")
-    return pulls.get(event.api, int(number)), sha
+    return int(number), sha
 
 
 def _hand_on(plan: Plan, out: Path) -> None:
@@ -268,7 +284,11 @@ def _with_changelog(
             [one for one in records if one.arm == arm and one.point.startswith(f"{recipe}/")]
             for arm in ("head", "base")
         )
-        stub = changelog_edit.Stub(report.pull, "", ())
+        stub = (
+            changelog_edit.Stub(report.pull, "", ())
+            if report.pull
+            else baseline.stub(text, recipe, report.sha)
+        )
         try:
             text = changelog_edit.add(
                 text, changelog.FILE, head, base, stub, found=found, runs=[run_url]

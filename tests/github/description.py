@@ -20,7 +20,7 @@ FOLDER = Path(__file__).parent
 MODULES = FOLDER / "node_modules"
 OPERATIONS = {
     "/repos/{owner}/{repo}": "get",
-    "/repos/{owner}/{repo}/pulls": "get",
+    "/repos/{owner}/{repo}/pulls": "get post",
     "/repos/{owner}/{repo}/pulls/{pull_number}": "get",
     "/repos/{owner}/{repo}/issues/{issue_number}/comments": "get post",
     "/repos/{owner}/{repo}/issues/comments/{comment_id}": "patch",

@@ -50,6 +50,8 @@ class State:
     archives: dict[int, bytes] = field(default_factory=dict)
     dispatched: list[dict[str, Any]] = field(default_factory=list)
     reactions: list[tuple[int, str]] = field(default_factory=list)
+    opened: list[dict[str, Any]] = field(default_factory=list)
+    """Pull requests that were made."""
     cancelled: list[int] = field(default_factory=list)
     rerun: list[int] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
@@ -151,6 +153,12 @@ class _Routes:
             for one in self.state.pulls.values()
             if one["head"]["ref"] == branch and one["head"]["repo"]["full_name"].startswith(f"{owner}/")
         ]
+
+    def make_pull(self, *, query: dict[str, str], body: Any) -> Reply:  # noqa: ARG002
+        number = self.state.next()
+        self.state.pull(number, "e" * 40, branch=body["head"])
+        self.state.opened.append(body)
+        return 201, self.state.pulls[number]
 
     def one_pull(self, number: str, *, query: dict[str, str], body: Any) -> Reply:  # noqa: ARG002
         one = self.state.pulls.get(int(number))
@@ -285,6 +293,7 @@ _TABLE = (
     ("GET /actions/runners", "runners"),
     (r"GET /rules/branches/(\w+)", "rules"),
     ("GET /pulls", "list_pulls"),
+    ("POST /pulls", "make_pull"),
     (r"GET /pulls/(\d+)", "one_pull"),
     (r"GET /issues/(\d+)/comments", "list_comments"),
     (r"POST /issues/(\d+)/comments", "make_comment"),

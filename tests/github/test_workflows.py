@@ -326,6 +326,34 @@ def test_a_plan_that_is_asked_for(swept: Acting) -> None:
     assert "no point matches nothing-like-it" in body
 
 
+def test_new_keys_of_the_default_branch_end_in_a_pull_request(swept: Acting) -> None:
+    """A first baseline: measured without a base, its entry proposed; once it is there, equal keys run nothing."""
+    for recipe in sorted((swept.work / "recipes").glob("*.yaml")):
+        if recipe.name != "r.yaml":
+            recipe.unlink()
+    swept.git("checkout", "-q", "main")
+    head = swept.commit("one recipe", "main")
+    state = swept.stand_in.state
+    pushed = swept.act("pushed.yml", "push", {"after": head})
+    assert pushed.code == 0, pushed.text
+    (dispatched,) = state.dispatched
+    assert dispatched["inputs"]["pull"] == "0"
+    done = swept.act("sweep.yml", "workflow_dispatch", {"inputs": dispatched["inputs"]})
+    assert done.code == 0, done.text
+    (opened_pull,) = state.opened
+    assert opened_pull["head"] == f"servematrix/baseline-{head[:12]}"
+    assert opened_pull["base"] == "main"
+    swept.git("fetch", "-q", str(swept.remote), "+refs/heads/*:refs/remotes/o/*")
+    entry = swept.git("show", f"o/{opened_pull['head']}:perf-changelog.yaml")
+    assert f"- title: Baseline at {head[:10]}" in entry
+    assert "n: 0+2" in entry
+    swept.git("merge", "-q", "--ff-only", f"o/{opened_pull['head']}")
+    swept.git("push", "-q", str(swept.remote), "HEAD:refs/heads/main")
+    again = swept.act("pushed.yml", "push", {"after": swept.git("rev-parse", "HEAD")})
+    assert "nothing to measure" in again.text
+    assert len(state.dispatched) == 1
+
+
 def test_a_night_fills_the_ledger(swept: Acting) -> None:
     """One job of each recipe against itself; a ledger and records on the data branch, which is begun where it is not there."""
     for recipe in sorted((swept.work / "recipes").glob("*.yaml")):

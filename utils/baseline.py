@@ -1,0 +1,81 @@
+"""The default branch's own figures: what no entry of the changelog speaks for is measured, without a base."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from typing import TYPE_CHECKING
+
+from matrix.errors import Exit
+from utils import changes
+from utils.commands import the_plan, timed
+from utils.environments import ROOT
+from utils.github import sweeps
+from utils.github.command import Command
+from utils.github.event import from_environment
+from utils.results import changelog
+from utils.results.changelog_edit import Stub
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matrix.plan import Plan
+    from utils.github.event import Event
+
+RUNS = 2
+BRANCH = "servematrix/baseline-"
+
+
+def plan(tree: Path) -> Plan:
+    """Points of a checkout whose key has no figures in its changelog."""
+    asked = Namespace(
+        tree=str(tree) if tree != ROOT else None,
+        selectors=[],
+        changed=None,
+        pair=None,
+        runs=RUNS,
+        budget=None,
+        history=None,
+        launcher=None,
+    )
+    made = the_plan(asked)
+    path = tree / changelog.FILE
+    known = changes.reused(made, changelog.read(path.read_bytes())) if path.exists() else {}
+    jobs = [
+        job.model_copy(update={"points": left})
+        for job in made.jobs
+        if (left := [point for point in job.points if point.id not in known])
+    ]
+    update = {"jobs": jobs, "points": sum(len(job.points) for job in jobs)}
+    return timed(asked, made.model_copy(update=update))
+
+
+def stub(content: bytes, recipe: str, sha: str) -> Stub:
+    """The entry that the figures go into: one that waits, else one of their own."""
+    entries = changelog.read(content).root.get(recipe, [])
+    if entries and entries[0].is_stub:
+        return Stub(entries[0].pr, "", ())
+    return Stub(None, f"Baseline at {sha[:10]}", ("No entry speaks for these keys",))
+
+
+def pushed(arguments: Namespace) -> Exit:
+    """Start a sweep of the default branch where it has keys that were never measured."""
+    del arguments
+    event = from_environment()
+    found = plan(ROOT)
+    if not found.jobs:
+        sys.stdout.write("every key has its figures; nothing to measure\n")
+        return Exit.OK
+    sweeps.start(event.api, 0, str(event.payload["after"]), Command("run"))
+    sys.stdout.write(f"a sweep of {found.points} points is on its way\n")
+    return Exit.OK
+
+
+def open_pull(event: Event, sha: str, branch: str, headline: str) -> str:
+    """The pull request with the entry; its address."""
+    base = str(event.at("repository", "default_branch"))
+    body = (
+        f"Figures of `{sha}` for keys that no entry speaks for: {headline}.\n\nMeasured by {event.run_url}."
+    )
+    asked = {"title": f"Figures of {sha[:10]}", "head": branch, "base": base, "body": body}
+    return str(event.api.call("POST", "pulls", asked)["html_url"])
