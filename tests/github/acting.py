@@ -56,6 +56,8 @@ class Acting:
 
     stand_in: StandIn
     folder: Path
+    variables: dict[str, str] = field(default_factory=dict)
+    """More environment for the jobs, such as where Slurm is."""
 
     def __post_init__(self) -> None:
         """A bare repository with this checkout's files as `main`."""
@@ -160,6 +162,7 @@ class Acting:
             *(
                 "--env",
                 "GITHUB_RUN_ID=991",
+                *(word for pair in self.variables.items() for word in ("--env", "=".join(pair))),
                 "--env",
                 f"TEST_REMOTE={self.remote}",
                 "--env",
