@@ -91,13 +91,13 @@ def overhead(folder: Path) -> list[float]:
 
     records = sorted(
         (record.read(path) for path in folder.rglob("record.json")),
-        key=lambda one: (one.run_index, one.position),
+        key=lambda one: (one.allocation, one.run_index, one.position),
     )
     added: list[float] = []
     end_s = 0.0
     for one in records:
         phases = {phase.name: phase for phase in one.phases}
-        begin_s = end_s if added else phases["warm-up"].start_s
+        begin_s = end_s if one.position else phases["warm-up"].start_s
         end_s = one.clock.monotonic_s
         added.append(end_s - begin_s - phases["warm-up"].duration_s - phases["load"].duration_s)
     return added

@@ -79,7 +79,7 @@ def timed(arguments: Namespace, made: Plan) -> Plan:
     default = [ROOT / "results"] if (ROOT / "results").is_dir() else []
     known = history([Path(folder) for folder in given] if given else default)
     _, tree = the_tree(arguments)
-    found = {job.cluster: clusters.load(tree.clusters, job.cluster) for job in made.jobs}
+    found = {name: clusters.load(tree.clusters, name) for name in {job.cluster for job in made.jobs}}
     launcher = getattr(arguments, "launcher", None)
     by_slurm = all((launcher or cluster.launcher) == "slurm" for cluster in found.values())
     result = estimate.timed(made, found, known, canary=by_slurm)
@@ -191,7 +191,9 @@ def order_for(arguments: Namespace, made: Plan) -> tuple[Order, dict[str, Launch
     from utils.launch import base, launchers  # noqa: PLC0415 - templates and uv are no business of `plan`
 
     root, tree = the_tree(arguments)
-    known = {job.cluster: clusters.load(tree.clusters, job.cluster) for job in made.jobs}
+    known = {
+        name: clusters.load(tree.clusters, name) for name in dict.fromkeys(job.cluster for job in made.jobs)
+    }
     wanted = {
         name: launchers.for_cluster(name, cluster, arguments.launcher) for name, cluster in known.items()
     }
