@@ -11,8 +11,9 @@ from utils import changes
 from utils.commands import the_plan, timed
 from utils.environments import ROOT
 from utils.github import sweeps
+from utils.github.api import GitHubError
 from utils.github.command import Command
-from utils.github.event import from_environment
+from utils.github.event import from_environment, summary
 from utils.results import changelog
 from utils.results.changelog_edit import Stub
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from utils.github.event import Event
 
 RUNS = 2
+FORBIDDEN = 403
 BRANCH = "servematrix/baseline-"
 
 
@@ -59,12 +61,16 @@ def stub(content: bytes, recipe: str, sha: str) -> Stub:
 
 
 def pushed(arguments: Namespace) -> Exit:
-    """Start a sweep of the default branch where it has keys that were never measured."""
+    """Start a sweep of the default branch where it has keys that were never measured, and nobody is at it."""
     del arguments
     event = from_environment()
     found = plan(ROOT)
     if not found.jobs:
         sys.stdout.write("every key has its figures; nothing to measure\n")
+        return Exit.OK
+    waiting = [one for one in event.api.pages("pulls", state="open") if one["head"]["ref"].startswith(BRANCH)]
+    if waiting or any(one.pull == 0 for one in sweeps.alive(event.api)):
+        sys.stdout.write("a sweep of the default branch is at work, or its pull request waits to be merged\n")
         return Exit.OK
     sweeps.start(event.api, 0, str(event.payload["after"]), Command("run"))
     sys.stdout.write(f"a sweep of {found.points} points is on its way\n")
@@ -78,4 +84,10 @@ def open_pull(event: Event, sha: str, branch: str, headline: str) -> str:
         f"Figures of `{sha}` for keys that no entry speaks for: {headline}.\n\nMeasured by {event.run_url}."
     )
     asked = {"title": f"Figures of {sha[:10]}", "head": branch, "base": base, "body": body}
-    return str(event.api.call("POST", "pulls", asked)["html_url"])
+    try:
+        return str(event.api.call("POST", "pulls", asked)["html_url"])
+    except GitHubError as error:
+        if error.status != FORBIDDEN:
+            raise
+        summary(f"{error}; Actions may not make pull requests here, so make it by hand\n")
+        return f"{event.server}/{event.repository}/compare/{base}...{branch}"

@@ -80,6 +80,7 @@ def _sweep(actions: Commands, command: Callable[..., argparse.ArgumentParser]) -
         "github sweep-publish --tree head --report report",
         actions,
     )
+    command("sweep-close", f"{does}close", "say that it came to no report", "github sweep-close", actions)
     for one in (plan, run, judge, publish):
         one.add_argument("--tree", metavar="DIR", required=True, help="checkout of the pull request's commit")
     for one in (plan, run, judge):
@@ -110,6 +111,7 @@ def _sweep(actions: Commands, command: Callable[..., argparse.ArgumentParser]) -
         "github nightly-keep --results results --out report",
         actions,
     )
+    keep.add_argument("--plan", metavar="DIR", required=True, help="folder with the night's plan.json")
     keep.add_argument("--results", metavar="DIR", required=True, help="folder with what the runs left")
     keep.add_argument("--out", metavar="DIR", required=True, help="where they go")
     noted = command(

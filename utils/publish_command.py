@@ -21,7 +21,7 @@ from utils.github.queue import CONTEXT
 from utils.node import record
 from utils.results import changelog, ledger
 from utils.results.collect import collect
-from utils.sweep_commands import REPORT
+from utils.sweep_commands import REPORT, committed_changelog
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -51,7 +51,7 @@ def sweep_publish(arguments: Namespace) -> Exit:
     if number == 0:
         return _baseline(event, found, Path(arguments.tree))
     pull = pulls.get(event.api, number)
-    if pull.head != sha:
+    if not _is_current(event, pull, sha):
         text = f"{sha[:10]} is not the head any more; nothing is written"
         pulls.status(event.api, sha, CONTEXT, "error", description=text, url=event.run_url)
         summary(f"{text}\n")
@@ -75,17 +75,17 @@ def sweep_publish(arguments: Namespace) -> Exit:
 
 def _baseline(event: Event, found: Report, tree: Path) -> Exit:
     """The entry on a branch of its own, and a pull request that proposes it."""
-    path = tree / changelog.FILE
-    before = path.read_text() if path.exists() else ""
+    before = committed_changelog(tree).decode()
     text = f"{len(found.alone)} figures, {len(found.missing)} missing"
     state = "failure" if found.missing else "success"
     address = event.run_url
     if found.changelog and found.changelog != before:
-        git, branch = Git(tree, event.api.token), f"{baseline.BRANCH}{found.sha[:12]}"
-        path.write_text(found.changelog)
+        git, branch = Git(tree, event.api.token), f"{baseline.BRANCH}{found.sha[:12]}-{event.run}"
+        (tree / changelog.FILE).write_text(found.changelog)
         commit = git.commit(f"Figures of {found.sha[:10]}\n\n{event.run_url}", changelog.FILE)
-        git.run("push", "--quiet", "origin", f"{commit}:refs/heads/{branch}")
-        address = baseline.open_pull(event, found.sha, branch, text)
+        if commit:
+            git.run("push", "--quiet", "origin", f"{commit}:refs/heads/{branch}")
+            address = baseline.open_pull(event, found.sha, branch, text)
     pulls.status(event.api, found.sha, CONTEXT, state, description=text, url=address)
     summary(f"{address}\n")
     return Exit.OK
@@ -109,26 +109,36 @@ def _report(path: Path) -> Report:
         ) from error
 
 
+def _is_current(event: Event, pull: Pull, sha: str) -> bool:
+    """Whether the pull request is open and its head is what was measured, or our own commit of the entry on top of it."""
+    if not pull.is_open:
+        return False
+    if pull.head == sha:
+        return True
+    same = pulls.tree_digest(event.api, pull.head) == pulls.tree_digest(event.api, sha)
+    return same and pulls.is_approved(event.api, pull.head)
+
+
 def _entry(event: Event, pull: Pull, found: Report, tree: Path) -> tuple[str, list[str]]:
     """The changelog onto the pull request's branch, fast-forward and alone; for a fork, and where a push is refused, as a patch."""
-    path = tree / changelog.FILE
-    before = path.read_text() if path.exists() else ""
+    before = committed_changelog(tree).decode()
     if not found.changelog or found.changelog == before:
         return "", []
     _only_filled(before, found.changelog)
-    lines = list(
-        difflib.unified_diff(
-            before.splitlines(keepends=True),
-            found.changelog.splitlines(keepends=True),
-            "a/perf-changelog.yaml",
-            "b/perf-changelog.yaml",
-        )
-    )
+    old, new = (text.splitlines(keepends=True) for text in (before, found.changelog))
+    lines = list(difflib.unified_diff(old, new, f"a/{changelog.FILE}", f"b/{changelog.FILE}"))
+    summary(f"```diff\n{''.join(lines).replace('```', '` ` `')}```\n")
     if pull.head_repository != event.repository:
         return "", [report.patch(lines)]
     git = Git(tree, event.api.token)
-    path.write_text(found.changelog)
+    if pull.head != found.sha:  # our own commit of an earlier attempt: the new figures go on top of it
+        git.run("fetch", "--quiet", "origin", pull.head)
+        git.run("checkout", "--quiet", "--detach", pull.head)
+        committed_changelog(tree)
+    (tree / changelog.FILE).write_text(found.changelog)
     commit = git.commit(f"Figures of {found.sha[:10]}\n\n{event.run_url}", changelog.FILE)
+    if not commit:
+        return "", []
     try:
         git.run("push", "--quiet", "origin", f"{commit}:refs/heads/{pull.branch}")
     except HarnessError as error:

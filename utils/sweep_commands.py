@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from matrix import cluster as clusters
 from matrix import estimate
 from matrix.errors import Exit, HarnessError
-from matrix.plan import GITHUB_JOB_LIMIT, Plan
+from matrix.plan import BLOCK, GITHUB_JOB_LIMIT, Plan
 from matrix.source import Folder, commit_of
 from utils import baseline, basis, confirming, show
 from utils.commands import launch, order_for, the_launcher, the_plan, timed
@@ -23,16 +23,17 @@ from utils.github.event import Event, from_environment, output, summary
 from utils.github.queue import CONTEXT
 from utils.github.report import Missing, Report
 from utils.github_commands import asked_for
+from utils.markdown import escape
 from utils.node import record
 from utils.node.record import write_whole
 from utils.results import changelog, changelog_edit, compare, ledger, pairs, verdict_show
-from utils.results.collect import collect, missing
+from utils.results.collect import missing
 from utils.verdict_commands import with_claims
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from matrix.plan import Job
+    from matrix.plan import Job, Point
     from utils.node.record import Record
     from utils.results.comparison import Comparison
 
@@ -99,6 +100,16 @@ def sweep_turn(arguments: Namespace) -> Exit:
     return Exit.OK
 
 
+def sweep_close(arguments: Namespace) -> Exit:
+    """Say on the commit that its sweep came to no report, so that nobody waits for one."""
+    del arguments
+    event = from_environment()
+    _, sha = _asked(event)
+    text = "it came to no report; the run's log says why"
+    pulls.status(event.api, sha, CONTEXT, "error", description=text, url=event.run_url)
+    return Exit.OK
+
+
 def _of_pull(event: Event, number: int, sha: str, head: Path) -> Plan:
     pull = pulls.get(event.api, number)
     if not pull.is_open or pull.head != sha:
@@ -106,7 +117,7 @@ def _of_pull(event: Event, number: int, sha: str, head: Path) -> Plan:
     if not pulls.is_approved(event.api, sha):
         raise HarnessError(
             Exit.REFUSED,
-            f"nobody approved {sha[:10]}: a person with write access comments /sweep run {sha[:10]}",
+            f"nobody approved {sha[:10]}: a person with write access comments /sweep run {sha}",
         )
     inputs = event.payload["inputs"]
     selectors = str(inputs.get("selectors") or "").split()
@@ -165,10 +176,11 @@ def sweep_judge(arguments: Namespace) -> Exit:
     event = from_environment()
     inputs = event.payload["inputs"]
     folder, out = Path(arguments.results), Path(arguments.out)
-    records = _records(folder)
-    plan = _read_plan(arguments.plan)
+    plan, notes = _read_plan(arguments.plan), list[str]()
+    left = _records(folder, plan, notes, event.run)
+    records = list(left.values())
     known = ledger.read(Path(arguments.ledger)) if arguments.ledger else ledger.Ledger()
-    found = _compared(records, known, Path(arguments.tree))
+    found = _compared(records, known, Path(arguments.tree), notes)
     if not arguments.final:
         flagged = found.flagged if found else []
         asked = Namespace(tree=arguments.tree, budget=None, history=[str(folder)], launcher=None)
@@ -181,12 +193,12 @@ def sweep_judge(arguments: Namespace) -> Exit:
         alone=[_line(one) for one in records if one.arm == "head" and not _has_base(one, records)],
         missing=_missing(plan, records, folder),
         changelog="",
-        notes=[],
+        notes=notes,
     )
     report = _with_changelog(report, records, found, Path(arguments.tree), event.run_url)
     write_whole(out / REPORT, report.model_dump_json().encode())
-    for one in records:
-        _keep(one, folder, out / "records")
+    for place, one in left.items():
+        _keep(one, place, out / "records")
     if found:
         summary(verdict_show.markdown(found))
     return Exit.OK
@@ -221,27 +233,68 @@ def nightly_plan(arguments: Namespace) -> Exit:
 def nightly_keep(arguments: Namespace) -> Exit:
     """Records that can be read, in the places of the data branch."""
     folder, out = Path(arguments.results), Path(arguments.out)
-    for one in _records(folder):
-        _keep(one, folder, out / "records")
+    event, notes = from_environment(), list[str]()
+    for place, one in _records(folder, _read_plan(arguments.plan), notes, event.run).items():
+        _keep(one, place, out / "records")
+    summary("".join(f"{escape(note)}\n" for note in notes))
     return Exit.OK
 
 
-def _records(folder: Path) -> list[Record]:
-    """What every job left, of each its newest attempt; that none left anything is a result, too."""
+def _records(folder: Path, plan: Plan, notes: list[str], run: str) -> dict[Path, Record]:
+    """What every job left, of each its newest attempt, as far as it is what the plan asked for.
+
+    A record comes out of a container with foreign code in it. Which point, arm, run and key it is of, and how it is judged, is
+    the plan's word; its allocation gets a name of this run, so that no record can pass for another sweep's.
+    """
     newest: dict[tuple[str, str], tuple[int, Path]] = {}
-    for left in folder.glob("*") if folder.is_dir() else ():
+    for left in sorted(folder.glob("*")) if folder.is_dir() else ():
         if match := re.fullmatch(r"(results|confirm)-(\d+)-(.+)", left.name):
             which, attempt = (match[1], match[3]), int(match[2])
             if which not in newest or attempt > newest[which][0]:
                 newest[which] = (attempt, left)
-    return [one for _, left in newest.values() if any(left.rglob(record.FILE)) for one in collect([left])]
+    wanted = _wanted(plan)
+    found: dict[Path, Record] = {}
+    for (kind, job), (attempt, left) in newest.items():
+        for path in sorted(left.glob(f"jobs/*/run-*/*/{record.FILE}")):
+            try:
+                one = record.read(path)
+            except HarnessError as error:
+                notes.append(f"a record is left out: {error}"[:300])
+                continue
+            known = wanted.get((one.point, one.arm))
+            block = 2 if kind == "confirm" else 1
+            if known is None or (one.key, one.block) != (known.key, block) or one.run_index >= len(BLOCK) * 2:
+                notes.append(f"a record of {one.point} is left out: the plan asked for no such thing"[:300])
+                continue
+            allocation = f"sweep-{run}-{attempt}-{job}"
+            update: dict[str, object] = {"allocation": allocation, "rules": known.rules, "vary": known.vary}
+            if plan.pair and plan.pair.commit and one.arm == "base":
+                update["provenance"] = one.provenance.model_copy(update={"tree_commit": plan.pair.commit})
+            found[path.parent] = one.model_copy(update=update)
+    return found
 
 
-def _compared(records: Sequence[Record], known: ledger.Ledger, tree: Path) -> Comparison | None:
+def _wanted(plan: Plan) -> dict[tuple[str, str], Point]:
+    """Point and arm -> what the plan says of it."""
+    found: dict[tuple[str, str], Point] = {}
+    for job in plan.jobs:
+        found |= {(point.id, "head"): point for point in job.points}
+        if job.base:
+            found |= {(point.id, "base"): point for point in job.base.points}
+    return found
+
+
+def _compared(
+    records: Sequence[Record], known: ledger.Ledger, tree: Path, notes: list[str]
+) -> Comparison | None:
     if {one.arm for one in records} != {"base", "head"}:
         return None
     base, head = pairs.arms(records)
-    return with_claims(compare.compare(base, head, known), head, tree)
+    try:
+        return with_claims(compare.compare(base, head, known), head, tree)
+    except HarnessError as error:
+        notes.append(f"no verdict: {error}"[:500])
+        return None
 
 
 def _has_base(one: Record, records: Sequence[Record]) -> bool:
@@ -272,12 +325,21 @@ def _missing(plan: Plan, records: Sequence[Record], folder: Path) -> list[Missin
     return found
 
 
+def committed_changelog(tree: Path) -> bytes:
+    """A checkout's changelog; one that is a link, or leads elsewhere, is refused."""
+    source = Folder(tree)
+    return (
+        source.read(changelog.FILE)
+        if (tree / changelog.FILE).is_symlink() or (tree / changelog.FILE).exists()
+        else b""
+    )
+
+
 def _with_changelog(
     report: Report, records: Sequence[Record], found: Comparison | None, tree: Path, run_url: str
 ) -> Report:
     """The report with the pull request's changelog filled, a recipe at a time; where there is no stub, a note says so."""
-    path = tree / changelog.FILE
-    text = path.read_bytes() if path.exists() else b""
+    text = committed_changelog(tree)
     notes = list(report.notes)
     for recipe in sorted({one.point.split("/")[0] for one in records}):
         head, base = (
@@ -298,22 +360,13 @@ def _with_changelog(
     return report.model_copy(update={"changelog": text.decode(), "notes": notes})
 
 
-def _keep(one: Record, folder: Path, out: Path) -> None:
-    """A record in its place on the data branch, by what it says of itself, with its raw requests if they are small."""
+def _keep(one: Record, left: Path, out: Path) -> None:
+    """A record in its place on the data branch, with its raw requests if they are small."""
     recipe, short = one.point.split("/")
-    parts = [recipe, one.allocation.replace("/", "-"), f"run-{one.run_index}-{one.arm}", short]
-    if not all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._=+-]{0,200}", part) for part in parts):
-        return
-    place = out.joinpath(*parts)
+    place = out / recipe / one.allocation / f"run-{one.run_index}-{one.arm}" / short
     write_whole(place / record.FILE, (one.model_dump_json(indent=1) + "\n").encode())
-    for source in folder.rglob(f"run-{one.run_index}-{one.arm}/{short}/{record.FILE}"):
-        raw = [source.parent / name for name in FIGURES]
-        if (
-            source.is_file()
-            and record.read(source) == one
-            and all(path.is_file() and not path.is_symlink() for path in raw)
-        ):
-            if sum(path.stat().st_size for path in raw) <= MOST_RAW:
-                for path in raw:
-                    shutil.copyfile(path, place / path.name)
-            return
+    raw = [left / name for name in FIGURES]
+    there = all(path.is_file() and not path.is_symlink() for path in raw)
+    if there and sum(path.stat().st_size for path in raw) <= MOST_RAW:
+        for path in raw:
+            shutil.copyfile(path, place / path.name)

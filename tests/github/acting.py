@@ -134,7 +134,10 @@ class Acting:
         return self.folder / "artifacts"
 
     def act(self, workflow: str, name: str, event: dict[str, Any], *more: str) -> Acted:
-        """Run a workflow for an event."""
+        """Run a workflow for an event, as the default branch has it."""
+        trunk = self.folder / "trunk"
+        shutil.rmtree(trunk, ignore_errors=True)
+        subprocess.run(["git", "clone", "-q", str(self.remote), str(trunk)], check=True)
         file = self.folder / "event.json"
         file.write_text(
             json.dumps({"repository": {"default_branch": "main"}, "ref": "refs/heads/main", **event})
@@ -144,7 +147,7 @@ class Acting:
         command = [
             str(Path(sys.executable).parent / "act"),
             name,
-            *("-e", str(file), "-C", str(self.work), "-W", str(path), "--json"),
+            *("-e", str(file), "-C", str(trunk), "-W", str(path), "--json"),
             *(word for label in LABELS for word in ("-P", f"{label}=-self-hosted")),
             *(
                 "--pull=false",

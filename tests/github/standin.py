@@ -146,12 +146,13 @@ class _Routes:
         return 200, one
 
     def list_pulls(self, *, query: dict[str, str], body: Any) -> Reply:  # noqa: ARG002
-        owner, _, branch = query["head"].partition(":")
+        owner, _, branch = query.get("head", ":").partition(":")
         simple = description.example("pull-request-simple-items")[0]
         return 200, [
             {name: one.get(name, value) for name, value in simple.items()}
             for one in self.state.pulls.values()
-            if one["head"]["ref"] == branch and one["head"]["repo"]["full_name"].startswith(f"{owner}/")
+            if not branch
+            or (one["head"]["ref"] == branch and one["head"]["repo"]["full_name"].startswith(f"{owner}/"))
         ]
 
     def make_pull(self, *, query: dict[str, str], body: Any) -> Reply:  # noqa: ARG002
@@ -241,7 +242,7 @@ class _Routes:
     def workflow_token(self, *, query: dict[str, str], body: Any) -> Reply:  # noqa: ARG002
         good = self.state.settings == "good"
         rights = {"default_workflow_permissions": "read" if good else "write"}
-        return 200, rights | {"can_approve_pull_request_reviews": not good}
+        return 200, rights | {"can_approve_pull_request_reviews": good}
 
     def permissions_of_actions(self, *, query: dict[str, str], body: Any) -> Reply:  # noqa: ARG002
         return 200, {

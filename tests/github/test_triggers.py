@@ -55,7 +55,8 @@ def test_what_plans(event: dict[str, Any], plans: bool) -> None:  # noqa: FBT001
     """Also a pull request that is stacked on another branch; a label or a title plans nothing. One group a pull request."""
     found = decided("plan.yml", "pull_request", event)
     assert (found["starts"] and found["jobs"]["plan"]) is plans
-    assert found["group"] == "plan-42"
+    only_words = event["action"] == "edited" and not plans
+    assert found["group"] == ("plan-42-edited" if only_words else "plan-42")
 
 
 def run_of(name: str, event: str, conclusion: str) -> dict[str, Any]:
@@ -75,6 +76,8 @@ def run_of(name: str, event: str, conclusion: str) -> dict[str, Any]:
         (run_of("plan", "pull_request", "success"), True),
         (run_of("plan", "pull_request", "failure"), True),
         (run_of("plan", "pull_request", "cancelled"), False),
+        (run_of("plan", "pull_request", "skipped"), False),
+        (run_of("plan", "pull_request", "action_required"), False),
         (run_of("plan", "push", "success"), False),
         (run_of("checks", "pull_request", "success"), False),
     ],
@@ -125,6 +128,7 @@ def test_a_sweep_goes_on_with_what_came_back() -> None:
             "collect": "success",
             "confirm": "skipped",
             "judge": "success",
+            "publish": "success",
         }
     )
     assert broken == {
@@ -135,6 +139,7 @@ def test_a_sweep_goes_on_with_what_came_back() -> None:
         "confirm": False,
         "judge": True,
         "publish": True,
+        "close": False,
     }
     flagged = swept(
         {
@@ -144,6 +149,7 @@ def test_a_sweep_goes_on_with_what_came_back() -> None:
             "collect": "success",
             "confirm": "failure",
             "judge": "success",
+            "publish": "success",
         },
         again="2",
     )
@@ -168,18 +174,18 @@ def test_a_sweep_goes_on_with_what_came_back() -> None:
         "confirm": False,
         "judge": False,
         "publish": False,
+        "close": False,
     }
     stopped = swept(
-        {
-            "plan": "success",
-            "run": "cancelled",
-            "collect": "skipped",
-            "confirm": "skipped",
-            "judge": "skipped",
-        },
+        {"plan": "success", "turn": "success", "run": "cancelled", "collect": "success", "judge": "success"},
+        again="1",
         cancelled=True,
     )
-    assert not any(stopped[name] for name in ("collect", "confirm", "judge", "publish"))
+    assert stopped["collect"], "what was measured before is kept"
+    assert stopped["judge"]
+    assert stopped["publish"]
+    assert stopped["close"], "unless it came to a report, the commit says that it did not"
+    assert not stopped["confirm"]
 
 
 def test_a_sweep_is_of_the_default_branch_alone() -> None:

@@ -129,7 +129,7 @@ def test_from_a_pull_request_to_the_plan_comment(acting: Acting) -> None:
     assert "**6 points in one job would run: 5 server starts, at most" in body
     assert "changed: flags.max-num-seqs" in body or "flags.max-num-seqs" in body
     assert "recipes/qwen3moe-tiny-cpu-vllm.yaml:" in body
-    assert f"`/sweep run {head[:10]}`" in body
+    assert f"`/sweep run {head}`" in body
     visible = re.sub(r"<details>.*?</details>", "", body, flags=re.DOTALL)
     assert len(visible.splitlines()) <= 40
 
@@ -219,7 +219,7 @@ def test_from_a_sweep_command_to_the_changelog_commit(swept: Acting) -> None:
     """Approved, dispatched, planned, run, judged, confirmed, published: a comment, a commit with the entry alone, records, ledger, statuses."""
     head = opened(swept)
     state = swept.stand_in.state
-    asked = commanded(swept, f"/sweep run {head[:10]}")
+    asked = commanded(swept, f"/sweep run {head}")
     assert asked.code == 0, asked.text
     (dispatched,) = state.dispatched
     done = swept.act("sweep.yml", "workflow_dispatch", {"inputs": dispatched["inputs"]})
@@ -251,13 +251,22 @@ def test_from_a_sweep_command_to_the_changelog_commit(swept: Acting) -> None:
     lines = swept.git("show", "o/data:ledger.jsonl").splitlines()
     assert len(lines) == 20 + 8
 
+    # once more, with our own commit as the head: the report is written again, and the branch goes on
+    state.pulls[42]["head"]["sha"] = swept.git("rev-parse", "o/change")
+    again = swept.act(
+        "sweep.yml", "workflow_dispatch", {"inputs": dispatched["inputs"]}, "--env", "GITHUB_RUN_ID=992"
+    )
+    assert "is not the head" in again.text, (
+        "a sweep is of the head alone; a job that is run again has its plan already"
+    )
+
 
 def test_a_fork_whose_points_fail_gets_a_patch(swept: Acting) -> None:
     """Every run of the head breaks a gate: invalid with its reason, the entry as a patch, nothing pushed to anybody's branch."""
     head = opened(swept, fault="output-short")
     state = swept.stand_in.state
     state.pulls[42]["head"]["repo"]["full_name"] = "fork/bench"
-    commanded(swept, f"/sweep run {head[:10]} r/*c1")
+    commanded(swept, f"/sweep run {head} r/*c1")
     done = swept.act("sweep.yml", "workflow_dispatch", {"inputs": state.dispatched[0]["inputs"]})
     assert done.code == 0, done.text
     report = next(body for body in state.bodies(42) if "servematrix:report" in body)
@@ -291,7 +300,7 @@ def test_what_a_pull_request_says_is_never_run(swept: Acting) -> None:
     event["pull_request"]["head"]["ref"] = EVIL
     said = [
         swept.act("plan.yml", "pull_request", event),
-        commanded(swept, f"/sweep run {head[:10]} {EVIL}"),
+        commanded(swept, f"/sweep run {head} {EVIL}"),
         commanded(swept, f"/sweep plan {EVIL}"),
         swept.act(
             "sweep.yml",
@@ -319,7 +328,7 @@ def test_a_plan_that_is_asked_for(swept: Acting) -> None:
     assert asked.code == 0, asked.text
     (body,) = swept.stand_in.state.bodies(42)
     assert "**1 points in one job would run: 9 server starts" in body
-    assert f"`/sweep run {head[:10]}`" in body
+    assert f"`/sweep run {head}`" in body
     commanded(swept, "/sweep plan nothing-like-it")
     (body,) = swept.stand_in.state.bodies(42)
     assert "There is no such plan" in body
@@ -341,7 +350,7 @@ def test_new_keys_of_the_default_branch_end_in_a_pull_request(swept: Acting) -> 
     done = swept.act("sweep.yml", "workflow_dispatch", {"inputs": dispatched["inputs"]})
     assert done.code == 0, done.text
     (opened_pull,) = state.opened
-    assert opened_pull["head"] == f"servematrix/baseline-{head[:12]}"
+    assert opened_pull["head"] == f"servematrix/baseline-{head[:12]}-991"
     assert opened_pull["base"] == "main"
     swept.git("fetch", "-q", str(swept.remote), "+refs/heads/*:refs/remotes/o/*")
     entry = swept.git("show", f"o/{opened_pull['head']}:perf-changelog.yaml")
@@ -380,7 +389,7 @@ def test_outside_of_containers_nothing_of_a_pull_request_runs(swept: Acting) -> 
     swept.commit("as it is shipped", "main")
     local.write_text(text)
     head = opened(swept)
-    commanded(swept, f"/sweep run {head[:10]}")
+    commanded(swept, f"/sweep run {head}")
     inputs = swept.stand_in.state.dispatched[0]["inputs"]
     done = swept.act("sweep.yml", "workflow_dispatch", {"inputs": inputs}, "-j", "plan")
     assert done.code == 0, done.text
@@ -405,7 +414,7 @@ def test_a_report_is_written_only_while_its_commit_is_the_head(swept: Acting) ->
     """Somebody pushes while it is measured: raw data is kept, the status says so, no comment, no entry."""
     head = opened(swept)
     state = swept.stand_in.state
-    commanded(swept, f"/sweep run {head[:10]} r/*c1 runs=2")
+    commanded(swept, f"/sweep run {head} r/*c1 runs=2")
     done = swept.act(
         "sweep.yml", "workflow_dispatch", {"inputs": state.dispatched[0]["inputs"]}, "-j", "judge"
     )

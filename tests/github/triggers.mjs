@@ -65,5 +65,5 @@ function interpolated(text) {
 }
 
 const content = fs.readFileSync(file, "utf8");
-const group = /^concurrency:\n {2}group: (.*)$/m.exec(content)?.[1] ?? "";
+const group = /^concurrency:\n(?: {2}#.*\n)?(?: {2}group: )(.*?)(?: #.*)?$/m.exec(content)?.[1] ?? "";
 console.log(JSON.stringify({errors: errors.concat(template.errors ?? []), starts: started(), jobs, group: interpolated(group)}));

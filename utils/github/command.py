@@ -22,7 +22,7 @@ VERBS: dict[Verb, str] = {
 LONGEST = 500
 """Letters of a command; a longer line is no command that a person types."""
 _SELECTOR = re.compile(r"[a-z0-9*?\[][a-z0-9*?\[\]!._/-]*")
-_SHA = re.compile(r"[0-9a-f]{7,40}")
+_SHA = re.compile(r"[0-9a-f]{40}")
 _BASE = re.compile(r"(entry=(\d{1,9}|latest)|kernel=off|[A-Za-z0-9][A-Za-z0-9._/-]{0,99})")
 
 
@@ -32,7 +32,7 @@ class Command:
 
     verb: Verb
     sha: str = ""
-    """7 to 40 hex of the commit to measure."""
+    """40 hex of the commit to measure: fewer digits can be found for another commit."""
     selectors: tuple[str, ...] = ()
     options: dict[str, str] = field(default_factory=dict)
     """runs, pair, budget; each checked."""
@@ -99,7 +99,7 @@ def _arguments(verb: Verb, words: list[str]) -> Command | Mistake:
         sha, *words = words or [""]
         if not _SHA.fullmatch(sha):
             return Mistake(
-                "`/sweep run` wants the commit first, at least 7 of its hex digits: `/sweep run 1a2b3c4`"
+                "`/sweep run` wants the commit first, all 40 of its hex digits, as the plan's comment shows them"
             )
     options: dict[str, str] = {}
     selectors = [word for word in words if "=" not in word]

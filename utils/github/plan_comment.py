@@ -36,7 +36,7 @@ def parts(plan: Plan, head: str) -> list[str]:
         visible.append(f"- and {len(plan.lines) - LINES} more lines\n")
     visible += [f"- {escape(text)}\n" for text in _remarks(plan)]
     if plan.jobs:
-        visible.append(f"\nTo measure it, a person with write access comments `/sweep run {head[:10]}`\n\n")
+        visible.append(f"\nTo measure it, a person with write access comments `/sweep run {head}`\n\n")
     return ["".join(visible), *_folded(plan, heads, jobs)]
 
 

@@ -66,10 +66,10 @@ def _do(event: Event, number: int, user: str, command: Command) -> str:
 
 def _run(event: Event, pull: Pull, user: str, command: Command) -> str:
     """Approve the head, and start a sweep of it."""
-    if not pull.head.startswith(command.sha):
+    if pull.head != command.sha:
         return (
-            f"refused: `{command.sha}` is not the head of this pull request any more, `{pull.head[:10]}` is; "
-            f"look at it, then comment `/sweep run {pull.head[:10]}`"
+            f"refused: `{command.sha[:10]}` is not the head of this pull request any more, `{pull.head[:10]}` is; "
+            f"look at it, then comment `/sweep run {pull.head}`"
         )
     pulls.approve(event.api, pull.head, user, event.run_url)
     sweeps.start(event.api, pull.number, pull.head, command)
@@ -79,13 +79,13 @@ def _run(event: Event, pull: Pull, user: str, command: Command) -> str:
 def _rerun(event: Event, pull: Pull, known: list[sweeps.Sweep]) -> str:
     last = known[0] if known else None
     if last is None:
-        return f"refused: there was no sweep yet; start one: `/sweep run {pull.head[:10]}`"
+        return f"refused: there was no sweep yet; start one: `/sweep run {pull.head}`"
     if last.status in sweeps.ALIVE:
         return "refused: the last sweep is still at work; `/sweep cancel` ends it"
     if last.sha != pull.head and pulls.tree_digest(event.api, last.sha) != pulls.tree_digest(
         event.api, pull.head
     ):
-        return f"refused: the last sweep was of `{last.sha[:10]}`; start one of the head: `/sweep run {pull.head[:10]}`"
+        return f"refused: the last sweep was of `{last.sha[:10]}`; start one of the head: `/sweep run {pull.head}`"
     if last.conclusion == "success":
         return "refused: nothing in the last sweep is broken"
     sweeps.rerun(event.api, last)
@@ -119,8 +119,13 @@ def _drop(event: Event, pull: Pull) -> None:
         return
     if pull.is_open:
         now = pulls.tree_digest(event.api, pull.head)
+        ours = pulls.is_approved(
+            event.api, pull.head
+        )  # a person's commit of the changelog alone has no approval
         alive = [
-            one for one in alive if one.sha != pull.head and pulls.tree_digest(event.api, one.sha) != now
+            one
+            for one in alive
+            if one.sha != pull.head and not (ours and pulls.tree_digest(event.api, one.sha) == now)
         ]
     sweeps.cancel(event.api, alive)
 

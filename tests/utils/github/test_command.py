@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from utils.github.command import Command, Mistake, help_text, parse
 
-SHA = "1a2b3c4d5e"
+SHA = "1a2b3c4d5e" * 4
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def reaction(github: GitHub) -> str:
 
 def test_a_writers_run_approves_the_head_and_starts_a_sweep(github: GitHub) -> None:
     """The status is bound to the tree; the sweep gets what was asked for, on the default branch."""
-    event = github.comment(f"/sweep run {HEAD[:8]} qwen3moe-* runs=4 budget=2")
+    event = github.comment(f"/sweep run {HEAD} qwen3moe-* runs=4 budget=2")
     assert react.to_comment(event) is Exit.OK
     assert reaction(github) == "rocket"
     assert github.state.dispatched == [
@@ -54,7 +54,7 @@ def test_a_writers_run_approves_the_head_and_starts_a_sweep(github: GitHub) -> N
 
 def test_an_approval_is_for_the_tree_without_the_changelog(github: GitHub) -> None:
     """The bot's own commit keeps it; anything else does not, and nobody else's status counts."""
-    react.to_comment(github.comment(f"/sweep run {HEAD[:8]}"))
+    react.to_comment(github.comment(f"/sweep run {HEAD}"))
     github.state.trees[HEAD]["perf-changelog.yaml"] = "d" * 40
     assert pulls.is_approved(github.api, HEAD)
     github.state.trees[HEAD]["recipes"] = "d" * 40
@@ -66,16 +66,16 @@ def test_an_approval_is_for_the_tree_without_the_changelog(github: GitHub) -> No
 
 def test_a_commit_that_is_not_the_head_is_refused(github: GitHub) -> None:
     """With the one that is; nothing is started."""
-    assert react.to_comment(github.comment(f"/sweep run {OTHER[:8]}")) is Exit.REFUSED
+    assert react.to_comment(github.comment(f"/sweep run {OTHER}")) is Exit.REFUSED
     assert reaction(github) == "confused"
-    assert f"comment `/sweep run {HEAD[:10]}`" in github.state.bodies(42)[-1]
+    assert f"comment `/sweep run {HEAD}`" in github.state.bodies(42)[-1]
     assert (github.state.dispatched, github.state.statuses) == ([], {})
 
 
 @pytest.mark.parametrize("user", ["reader", "stranger", "a/../b", "x" * 60])
 def test_who_may_not_write_gets_a_reaction_alone(github: GitHub, user: str) -> None:
     """Asked of the API, whatever the event says of its author."""
-    event = github.comment(f"/sweep run {HEAD[:8]}", user)
+    event = github.comment(f"/sweep run {HEAD}", user)
     event.payload["comment"]["author_association"] = "OWNER"
     assert react.to_comment(event) is Exit.REFUSED
     assert reaction(github) == "-1"
@@ -108,7 +108,7 @@ def test_help_and_a_closed_pull_request(github: GitHub) -> None:
     assert "/sweep run SHA" in github.state.bodies(42)[-1]
     github.state.pull(42, HEAD, state="closed")
     github.state.comments[42] = []
-    assert react.to_comment(github.comment(f"/sweep run {HEAD[:8]}")) is Exit.REFUSED
+    assert react.to_comment(github.comment(f"/sweep run {HEAD}")) is Exit.REFUSED
     assert "closed" in github.state.bodies(42)[-1]
 
 
@@ -134,7 +134,7 @@ def test_rerun_wants_a_sweep_of_this_tree_that_broke(github: GitHub) -> None:
         ("", "", "", "there was no sweep yet"),
         ("in_progress", None, HEAD, "still at work"),
         ("completed", "success", HEAD, "nothing in the last sweep is broken"),
-        ("completed", "failure", OTHER, f"start one of the head: `/sweep run {HEAD[:10]}`"),
+        ("completed", "failure", OTHER, f"start one of the head: `/sweep run {HEAD}`"),
     ):
         if status:
             github.state.sweep(42, sha, status, conclusion)
@@ -151,7 +151,7 @@ def test_a_plan_becomes_one_comment_that_is_written_anew(github: GitHub) -> None
     assert react.to_plan(github.planned(RUN)) is Exit.OK
     (body,) = github.state.bodies(42)
     assert body.startswith("<!-- servematrix:plan -->\n**6 points in one job would run: 1 server starts")
-    assert f"`/sweep run {HEAD[:10]}`" in body
+    assert f"`/sweep run {HEAD}`" in body
     react.to_plan(github.planned(RUN, "failure"))
     assert len(github.state.bodies(42)) == 1
     assert "did not come about" in github.state.bodies(42)[0]
@@ -176,7 +176,8 @@ def test_a_plan_is_written_only_while_its_commit_is_the_head(github: GitHub) -> 
 
 
 def test_a_push_ends_sweeps_of_other_trees_and_the_bots_commit_none(github: GitHub) -> None:
-    """The tree without the changelog decides."""
+    """The tree without the changelog decides, and our approval of it: a person's own commit of the changelog has none."""
+    pulls.approve(github.api, HEAD, "the sweep's own commit", "https://e.org/x")
     github.state.trees[OTHER] = TREE | {"perf-changelog.yaml": "d" * 40}
     github.state.artifact(RUN, {"plan.json": plan()})
     same = github.state.sweep(42, OTHER, "in_progress")
@@ -185,6 +186,10 @@ def test_a_push_ends_sweeps_of_other_trees_and_the_bots_commit_none(github: GitH
     github.state.trees[OTHER]["kernels"] = "d" * 40
     react.to_plan(github.planned(RUN))
     assert github.state.cancelled == [same]
+    github.state.trees[OTHER] = TREE | {"perf-changelog.yaml": "d" * 40}
+    github.state.statuses.clear()
+    react.to_plan(github.planned(RUN))
+    assert github.state.cancelled == [same, same]
 
 
 def test_closing_ends_its_sweeps(github: GitHub) -> None:

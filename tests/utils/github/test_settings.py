@@ -36,7 +36,7 @@ def test_each_bad_setting_has_its_advice(cli: Cli, github: GitHub) -> None:
     assert said.count("BAD") == 9
     for advice in (
         "read repository contents",
-        "take the mark away",
+        "allow it",
         "named ones only",
         "all external contributors",
         "Rulesets",

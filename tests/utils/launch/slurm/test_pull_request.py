@@ -54,7 +54,7 @@ def test_from_a_sweep_command_to_the_changelog_commit(site: Site) -> None:
         state.pulls[42]["head"]["repo"]["full_name"] = REPOSITORY
         state.pulls[42]["base"]["sha"] = acting.git("rev-parse", "main")
         state.permissions["writer"] = "write"
-        body = f"/sweep run {head[:10]}"
+        body = f"/sweep run {head}"
         about = {"id": state.comment(42, "writer", body), "body": body, "user": {"login": "writer"}}
         issue = {"number": 42, "pull_request": {"url": "x"}}
         asked = acting.act(

@@ -1,0 +1,152 @@
+"""What a sweep takes from runs of foreign code: only what its plan asked for, judged by the plan's rules, under names of its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from matrix import select
+from matrix.errors import Exit, HarnessError
+from matrix.plan import Plan
+from matrix.rules import Floors, Rules
+from matrix.source import Folder
+from matrix.tree import Tree
+from tests.utils.github.conftest import HEAD, TREE, GitHub
+from tests.utils.results.conftest import _record
+from utils import basis
+from utils.github import pulls
+from utils.node import record
+from utils.publish_command import _checked, _is_current, _only_filled
+from utils.sweep_commands import _records, committed_changelog
+
+
+@pytest.fixture
+def plan(git_tree: Path) -> Plan:
+    """Both points of the small recipe against their commit."""
+    tree = Tree.of(Folder(git_tree))
+    return select.chosen(tree, ["r"], basis.base("main", git_tree, tree, ["r"]))
+
+
+def left(folder: Path, plan: Plan, artifact: str = "results-1-job", **update: Any) -> Path:
+    """A record that a run of the head left, changed by its kernel."""
+    point = plan.jobs[0].points[0]
+    plain = _record(0, 1, slower=1.0, clean=True, parts={"model": "m"})
+    one = plain.model_copy(update={"key": point.key, "arm": "head", "allocation": "slurm-1", **update})
+    return record.save(
+        one, folder / artifact / "jobs/job" / f"run-{one.run_index}-{one.arm}" / one.point.split("/")[1]
+    )
+
+
+def test_what_the_plan_asked_for_is_taken_by_the_plans_word(tmp_path: Path, plan: Plan) -> None:
+    """Rules that a kernel wrote into its record do not count, and its allocation gets a name that no other sweep has."""
+    lax = Rules(floors=Floors(tput=99.0, ttft=99.0, tpot=99.0))
+    left(tmp_path / "results", plan, rules=lax, vary=["model"])
+    notes: list[str] = []
+    (one,) = _records(tmp_path / "results", plan, notes, "991").values()
+    assert one.rules == Rules()
+    assert one.vary == []
+    assert one.allocation == "sweep-991-1-job"
+    assert notes == []
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"point": "r/32x16-tp1-c64"},
+        {"point": "other/32x16-tp1-c1"},
+        {"key": "k1:" + "9" * 16},
+        {"block": 2},
+        {"arm": "base", "key": "k1:" + "9" * 16},
+        {"run_index": 99},
+    ],
+    ids=str,
+)
+def test_what_it_did_not_ask_for_is_left_out(tmp_path: Path, plan: Plan, forged: dict[str, Any]) -> None:
+    """Another point, another key, a block that was not measured: said in a note, and neither judged nor kept."""
+    left(tmp_path / "results", plan, **forged)
+    notes: list[str] = []
+    assert _records(tmp_path / "results", plan, notes, "991") == {}
+    assert "the plan asked for no such thing" in notes[0]
+
+
+def test_one_unreadable_record_loses_no_other(tmp_path: Path, plan: Plan) -> None:
+    """It is named; links are unreadable, too. Of two attempts at a job the newest counts."""
+    path = left(tmp_path / "results", plan)
+    other = path.parent.parent / "32x16-tp1-c2"
+    other.mkdir()
+    (other / record.FILE).symlink_to(path)
+    notes: list[str] = []
+    assert len(_records(tmp_path / "results", plan, notes, "991")) == 1
+    assert "a record is left out" in notes[0]
+    left(tmp_path / "results", plan, "results-2-job")
+    (one,) = _records(tmp_path / "results", plan, [], "991").values()
+    assert one.allocation == "sweep-991-2-job"
+
+
+def test_a_changelog_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    """It could lead to any file of the machine that publishes."""
+    assert committed_changelog(tmp_path) == b""
+    (tmp_path / "secret").write_text("r: []")
+    (tmp_path / "perf-changelog.yaml").symlink_to(tmp_path / "secret")
+    with pytest.raises(HarnessError, match="symbolic link"):
+        committed_changelog(tmp_path)
+
+
+def test_what_is_published_is_of_the_head_or_of_our_commit_on_it(github: GitHub) -> None:
+    """An earlier attempt's own commit of the entry is no other head; a person's commit of the changelog is, and so is a closed pull request."""
+    other = "f" * 40
+    event = github.event("workflow_dispatch")
+    assert _is_current(event, pulls.get(github.api, 42), HEAD)
+    github.state.pull(42, other)
+    github.state.trees[other] = TREE | {"perf-changelog.yaml": "d" * 40}
+    assert not _is_current(event, pulls.get(github.api, 42), HEAD)
+    pulls.approve(github.api, other, "the sweep's own commit", "https://e.org/x")
+    assert _is_current(event, pulls.get(github.api, 42), HEAD)
+    github.state.trees[other]["kernels"] = "d" * 40
+    assert not _is_current(event, pulls.get(github.api, 42), HEAD)
+    github.state.pull(42, HEAD, state="closed")
+    assert not _is_current(event, pulls.get(github.api, 42), HEAD)
+
+
+ENTRY = "- pr: {pr}\n  title: {title}\n  why: [w]\n"
+FIGURES = f"""\
+  date: 2026-06-15
+  head: {{{{commit: {"c" * 40}, image: i, vllm: v, device: d}}}}
+  points:
+    1k1k-tp1-c1: {{{{key: "k1:{"3f" * 8}", tput: {{n}}, ttft: 1, tpot: 1, n: 0+1}}}}
+"""
+
+
+def test_a_report_may_fill_one_entry_and_change_no_word() -> None:
+    """Titles, reasons, claims, other entries: a report that would change them is not written."""
+    old = "r:\n" + ENTRY.format(pr=2, title="T") + ENTRY.format(pr=1, title="Old") + FIGURES.format(n=1)
+    filled = (
+        "r:\n"
+        + ENTRY.format(pr=2, title="T")
+        + FIGURES.format(n=5)
+        + ENTRY.format(pr=1, title="Old")
+        + FIGURES.format(n=1)
+    )
+    _only_filled(old, filled)
+    for bad in (
+        filled.replace("title: T", "title: U"),
+        filled.replace("tput: 1,", "tput: 9,"),
+        "r:\n" + ENTRY.format(pr=2, title="T"),
+    ):
+        with pytest.raises(HarnessError) as caught:
+            _only_filled(old, bad)
+        assert caught.value.exit_code is Exit.ARTIFACT_INVALID
+
+
+def test_the_data_branch_takes_regular_small_files_in_their_places(tmp_path: Path) -> None:
+    """No link, no other depth, no odd name."""
+    good = tmp_path / "r/sweep-1-1-job/run-0-head/32x16-tp1-c1/record.json"
+    good.parent.mkdir(parents=True)
+    good.write_text(json.dumps({}))
+    (good.parent / "link.json").symlink_to(good)
+    (good.parent / "-x").write_text("")
+    (tmp_path / "r/top.json").write_text("")
+    assert _checked(tmp_path) == [good]
