@@ -77,6 +77,7 @@ def test_from_a_sweep_command_to_the_changelog_commit(site: Site) -> None:
     ]
     assert len(records) == 4
     assert len({one["allocation"] for one in records}) == 1
-    assert all(one["allocation"].startswith("slurm-servematrix-") for one in records)
+    assert all(one["allocation"].startswith("sweep-991-1-small.") for one in records)
+    assert {one["node"]["name"] for one in records} <= set(site.slurm.names)
     assert len(acting.git("show", "o/data:ledger.jsonl").splitlines()) == 2
     assert site.left_on_nodes() == []
