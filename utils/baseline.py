@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from argparse import Namespace
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit
 from utils import changes
-from utils.commands import the_plan, timed
+from utils.commands import asking, the_plan, timed
 from utils.environments import ROOT
 from utils.github import sweeps
 from utils.github.api import GitHubError
@@ -18,6 +17,7 @@ from utils.results import changelog
 from utils.results.changelog_edit import Stub
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from pathlib import Path
 
     from matrix.plan import Plan
@@ -30,16 +30,7 @@ BRANCH = "servematrix/baseline-"
 
 def plan(tree: Path) -> Plan:
     """Points of a checkout whose key has no figures in its changelog."""
-    asked = Namespace(
-        tree=str(tree) if tree != ROOT else None,
-        selectors=[],
-        changed=None,
-        pair=None,
-        runs=RUNS,
-        budget=None,
-        history=None,
-        launcher=None,
-    )
+    asked = asking(tree=str(tree) if tree != ROOT else None, runs=RUNS)
     made = the_plan(asked)
     path = tree / changelog.FILE
     known = changes.reused(made, changelog.read(path.read_bytes())) if path.exists() else {}

@@ -80,6 +80,8 @@ def _is_revision(name: str, root: Path) -> bool:
 
 
 def _revision(name: str, root: Path, recipes: list[str]) -> str:
+    if not _is_revision(name, root) and _is_revision(f"origin/{name}", root):
+        name = f"origin/{name}"  # a checkout of a commit has no branches of its own
     try:
         return Revision(root, name).commit
     except HarnessError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from dataclasses import replace
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from utils.launch.base import Launcher, Order
+
+
+def asking(**given: object) -> Namespace:
+    """What `plan` would be told on the command line, for a caller that has none: options that are not given are left out there."""
+    nothing = dict.fromkeys(("tree", "changed", "pair", "runs", "budget", "history", "launcher"))
+    return argparse.Namespace(**{**nothing, "selectors": [], **given})
 
 
 def the_tree(arguments: Namespace) -> tuple[Path, Tree]:

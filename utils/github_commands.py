@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
 from utils import basis
-from utils.commands import the_plan, timed
+from utils.commands import asking, the_plan, timed
 from utils.environments import ROOT
 from utils.github import comments, plan_comment, pulls, react
 from utils.github.command import Command, parse
@@ -18,6 +17,7 @@ from utils.markdown import escape
 from utils.node.record import write_whole
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Mapping, Sequence
 
     from matrix.plan import Plan
@@ -56,7 +56,7 @@ def asked_for(
         selectors: none means what changed.
         options: of the command: runs, pair, budget.
     """
-    asked = Namespace(
+    asked = asking(
         tree=str(tree) if tree else None,
         selectors=list(selectors),
         changed=None if selectors else f"{merge_base}...{head}",
@@ -64,7 +64,6 @@ def asked_for(
         runs=int(options["runs"]) if options.get("runs") else None,
         budget=float(options["budget"]) if options.get("budget") else None,
         history=None if tree else [],
-        launcher=None,
     )
     return timed(asked, the_plan(asked))
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from matrix import cluster as clusters
 from matrix import estimate
 from matrix.errors import Exit, HarnessError
-from matrix.plan import BLOCK, GITHUB_JOB_LIMIT, Plan
+from matrix.plan import GITHUB_JOB_LIMIT, Plan
 from matrix.source import Folder, commit_of
 from utils import baseline, basis, confirming, show
-from utils.commands import launch, order_for, the_launcher, the_plan, timed
+from utils.commands import asking, launch, order_for, the_launcher, the_plan, timed
 from utils.environments import ROOT
 from utils.github import plan_comment, pulls, queue
 from utils.github.event import Event, from_environment, output, summary
@@ -177,7 +177,7 @@ def sweep_judge(arguments: Namespace) -> Exit:
     inputs = event.payload["inputs"]
     folder, out = Path(arguments.results), Path(arguments.out)
     plan, notes = _read_plan(arguments.plan), list[str]()
-    left = _records(folder, plan, notes, event.run)
+    left = _records(folder, plan, notes, event.run, str(inputs["sha"]))
     records = list(left.values())
     known = ledger.read(Path(arguments.ledger)) if arguments.ledger else ledger.Ledger()
     found = _compared(records, known, Path(arguments.tree), notes)
@@ -207,16 +207,7 @@ def sweep_judge(arguments: Namespace) -> Exit:
 def nightly_plan(arguments: Namespace) -> Exit:
     """This checkout against itself: one job of each recipe, another one each night."""
     commit = commit_of(ROOT, "HEAD")
-    asked = Namespace(
-        tree=None,
-        selectors=[],
-        changed=None,
-        pair=commit,
-        runs=None,
-        budget=None,
-        history=None,
-        launcher=None,
-    )
+    asked = asking(pair=commit)
     made = the_plan(asked)
     night = int(datetime.now(UTC).timestamp() // 86400)
     by_recipe: dict[str, list[Job]] = {}
@@ -234,17 +225,19 @@ def nightly_keep(arguments: Namespace) -> Exit:
     """Records that can be read, in the places of the data branch."""
     folder, out = Path(arguments.results), Path(arguments.out)
     event, notes = from_environment(), list[str]()
-    for place, one in _records(folder, _read_plan(arguments.plan), notes, event.run).items():
+    plan = _read_plan(arguments.plan)
+    commit = plan.pair.commit if plan.pair else ""
+    for place, one in _records(folder, plan, notes, event.run, commit).items():
         _keep(one, place, out / "records")
     summary("".join(f"{escape(note)}\n" for note in notes))
     return Exit.OK
 
 
-def _records(folder: Path, plan: Plan, notes: list[str], run: str) -> dict[Path, Record]:
+def _records(folder: Path, plan: Plan, notes: list[str], run: str, sha: str) -> dict[Path, Record]:
     """What every job left, of each its newest attempt, as far as it is what the plan asked for.
 
-    A record comes out of a container with foreign code in it. Which point, arm, run and key it is of, and how it is judged, is
-    the plan's word; its allocation gets a name of this run, so that no record can pass for another sweep's.
+    A record comes out of a container with foreign code in it. Which point, arm, run, key and commit it is of, and how it is judged,
+    is the plan's word; its allocation gets a name of this run, so that no record can pass for another sweep's.
     """
     newest: dict[tuple[str, str], tuple[int, Path]] = {}
     for left in sorted(folder.glob("*")) if folder.is_dir() else ():
@@ -261,27 +254,31 @@ def _records(folder: Path, plan: Plan, notes: list[str], run: str) -> dict[Path,
             except HarnessError as error:
                 notes.append(f"a record is left out: {error}"[:300])
                 continue
-            known = wanted.get((one.point, one.arm))
+            known = wanted.get((one.point, one.arm, one.run_index))
             block = 2 if kind == "confirm" else 1
-            if known is None or (one.key, one.block) != (known.key, block) or one.run_index >= len(BLOCK) * 2:
+            if known is None or (one.key, one.block) != (known.key, block):
                 notes.append(f"a record of {one.point} is left out: the plan asked for no such thing"[:300])
                 continue
             allocation = f"sweep-{run}-{attempt}-{job}"
-            update: dict[str, object] = {"allocation": allocation, "rules": known.rules, "vary": known.vary}
-            if plan.pair and plan.pair.commit and one.arm == "base":
-                update["provenance"] = one.provenance.model_copy(update={"tree_commit": plan.pair.commit})
+            of_base = plan.pair.commit if plan.pair and one.arm == "base" else ""
+            update = {
+                "allocation": allocation,
+                "rules": known.rules,
+                "vary": known.vary,
+                "provenance": one.provenance.model_copy(update={"tree_commit": of_base or sha}),
+            }
             found[path.parent] = one.model_copy(update=update)
     return found
 
 
-def _wanted(plan: Plan) -> dict[tuple[str, str], Point]:
-    """Point and arm -> what the plan says of it."""
-    found: dict[tuple[str, str], Point] = {}
-    for job in plan.jobs:
-        found |= {(point.id, "head"): point for point in job.points}
-        if job.base:
-            found |= {(point.id, "base"): point for point in job.base.points}
-    return found
+def _wanted(plan: Plan) -> dict[tuple[str, str, int], Point]:
+    """Point, arm and run -> what the plan says of it."""
+    return {
+        (point.id, arm, index): point
+        for job in plan.jobs
+        for index, arm in enumerate(job.arms)
+        for point in job.of(arm).points
+    }
 
 
 def _compared(
@@ -327,12 +324,8 @@ def _missing(plan: Plan, records: Sequence[Record], folder: Path) -> list[Missin
 
 def committed_changelog(tree: Path) -> bytes:
     """A checkout's changelog; one that is a link, or leads elsewhere, is refused."""
-    source = Folder(tree)
-    return (
-        source.read(changelog.FILE)
-        if (tree / changelog.FILE).is_symlink() or (tree / changelog.FILE).exists()
-        else b""
-    )
+    path = tree / changelog.FILE
+    return Folder(tree).read(changelog.FILE) if path.is_symlink() or path.exists() else b""
 
 
 def _with_changelog(

@@ -1,4 +1,4 @@
-"""`servematrix compare`, `ledger …` and `history`."""
+"""`servematrix compare` and `ledger …`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from utils.environments import ROOT
 from utils.node.record import write_whole
 from utils.results import changelog, claims, compare, ledger, metrics, pairs, verdict_show
 from utils.results.collect import collect
+from utils.results.verdict import POWER
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -90,13 +91,15 @@ def ledger_show(arguments: Namespace) -> Exit:
         )
         sd = 100 * pool.variance**0.5
         enough = pool.df >= ledger.NEEDED
-        seen = [f"{2.8 * sd * (2 / n) ** 0.5:.1f} %" if enough else f"wants {ledger.NEEDED}" for n in (2, 4)]
+        seen = [
+            f"{POWER * sd * (2 / n) ** 0.5:.1f} %" if enough else f"wants {ledger.NEEDED}" for n in (2, 4)
+        ]
         heading = metrics.JUDGED[metric].heading
         table.append([device, driver, name, heading, str(pool.df), str(own), f"{sd:.2f} %", *seen])
     if not table:
         sys.stdout.write(
-            f"{ledger_file(arguments)} has no differences; measure something against itself, "
-            "./servematrix run RECIPE --pair HEAD, and add it: ./servematrix ledger add DIR\n"
+            f"{ledger_file(arguments)} has no differences; a few runs of something against itself fill it: "
+            "./servematrix run RECIPE --pair HEAD\n"
         )
         return Exit.OK
     show.table(sys.stdout, "What runs of the same thing differ by", LEDGER_COLUMNS, table)

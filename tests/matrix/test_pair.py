@@ -121,6 +121,13 @@ def test_an_entry_of_the_change_itself_is_none(cli: Cli, git_tree: Path) -> None
     assert "no measured entry" in cli("plan", "r", "--tree", str(git_tree), "--pair", "entry=42").stderr
 
 
+def test_a_branch_is_found_where_only_its_remote_name_is(cli: Cli, git_tree: Path) -> None:
+    """As in a checkout of a commit, which has no branches of its own."""
+    first = run_git(git_tree, "rev-parse", "HEAD").strip()
+    run_git(git_tree, "update-ref", "refs/remotes/origin/elsewhere", first)
+    assert planned(cli, git_tree, "--pair", "elsewhere")["pair"]["commit"] == first
+
+
 def test_a_recipe_cannot_pose_as_a_revision(cli: Cli, git_tree: Path) -> None:
     """A file of the change that is named like its base is refused; `recipe=` says which is meant."""
     first = run_git(git_tree, "rev-parse", "HEAD").strip()

@@ -30,7 +30,14 @@ def one_file(content: bytes, name: str) -> bytes:
                 found = file.read(MOST_UNPACKED + 1)
     except KeyError as error:
         raise _invalid(f"has no {name}") from error
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except (  # zipfile's own ways to refuse: NotImplementedError is a compression that it does not know
+        zipfile.BadZipFile,
+        NotImplementedError,
+        RuntimeError,
+        EOFError,
+        OSError,
+        ValueError,
+    ) as error:
         raise _invalid(f"is no archive that can be read ({type(error).__name__})") from error
     if len(found) > MOST_UNPACKED:
         raise _invalid(f"has a {name} of more than {MOST_UNPACKED:,} bytes")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from utils.github import pulls, sweeps
+from utils.github.api import GitHubError
 from utils.github.comments import BOT
 
 if TYPE_CHECKING:
@@ -34,9 +35,9 @@ class Ahead:
 
 
 def ahead(api: Api, run: int, cluster: str) -> Ahead:
-    """Sweeps of the same cluster that were dispatched before this run and are not over, and what they may take in all."""
+    """Sweeps that were dispatched before this run, are not over, and are of this cluster or not planned yet; what they may take in all."""
     older = [_said(api, sweep.sha) for sweep in sweeps.alive(api) if sweep.run < run]
-    hours = [said[1] for said in older if said and said[0] == cluster]
+    hours = [said[1] if said else 0.0 for said in older if said is None or said[0] == cluster]
     return Ahead(len(hours), sum(hours))
 
 
@@ -60,12 +61,20 @@ class Ticket:
     url: str
 
 
+def _patiently(api: Api, ticket: Ticket) -> Ahead:
+    """An hour's trouble of GitHub does not end a day's wait: without an answer somebody may be ahead."""
+    try:
+        return ahead(api, ticket.run, ticket.cluster)
+    except GitHubError:
+        return Ahead(1, 0.0)
+
+
 def wait(
     api: Api, ticket: Ticket, tell: Callable[[str], None], sleep: Callable[[float], None] = time.sleep
 ) -> None:
     """Return when it is this sweep's turn; each change of the queue is told, and stands on the commit."""
     before = None
-    while (now := ahead(api, ticket.run, ticket.cluster)).sweeps:
+    while (now := _patiently(api, ticket)).sweeps:
         if now != before:
             text = f"waits for {now.sweeps} sweeps, at most {now.hours:.1f} h"
             tell(text)

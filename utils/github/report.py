@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import StringConstraints
@@ -70,8 +71,8 @@ def parts(report: Report, run_url: str, pair: str) -> list[str]:
 
 def patch(lines: Sequence[str]) -> str:
     """A diff to apply by hand, for a branch that we may not write to."""
-    fence = "`" * 8
-    body = "".join(line.replace("`", "'") for line in lines)
+    body = "".join(lines)
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", body)), default=2))
     return "\n" + folded("The entry, as a patch for this fork's branch", f"{fence}diff\n{body}{fence}")
 
 

@@ -9,7 +9,7 @@ from matrix.rules import JUDGED, Judged
 from utils.results import metrics, pairs, verdict
 from utils.results.comparison import Comparison, MetricVerdict, PointVerdict, Whole, Word
 from utils.results.headline import headline
-from utils.results.ledger import Ledger, Spread, device_of
+from utils.results.ledger import NEEDED, Ledger, Spread, device_of
 from utils.results.metrics import geometric_mean
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _sample(
             spread, why_not[pair.point, metric] = Spread(math.nan, 0, "none"), odd
         elif spread.calibration == "none":
             why_not[pair.point, metric] = (
-                f"the ledger has {spread.df} of the 8 differences that a verdict needs"
+                f"the ledger has {spread.df} of the {NEEDED} differences that a verdict needs"
             )
         samples[pair.point, metric] = verdict.Sample(
             first=first,

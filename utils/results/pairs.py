@@ -69,10 +69,7 @@ def arms(records: Sequence[Record]) -> tuple[list[Record], list[Record]]:
             Exit.NOT_COMPARABLE,
             f"only the {'base' if base else 'head'} was measured there; give two folders, or measure with --pair",
         )
-    paired = {record.point for record in base}
-    return base, [record for record in head if record.point in paired] + [
-        record for record in head if record.point not in paired
-    ]
+    return base, head
 
 
 def match(base: Sequence[Record], head: Sequence[Record], vary: Sequence[str] = ()) -> Matched:

@@ -10,16 +10,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from statistics import fmean
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from scipy import special
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from utils.results.comparison import Word
     from utils.results.ledger import Spread
 
-Word = Literal["regression", "improvement", "no change seen", "invalid"]
 FALSE_DISCOVERIES = 0.10
 CONFIRM_P = 0.05
 """Two-sided, and the sign must be the one that was flagged."""

@@ -24,7 +24,7 @@ COLUMNS = [
     ("verdict", "left"),
 ]
 NOTABLE = 12
-ORDER = ("regression", "improvement", "invalid", None, "no change seen")
+WORST_FIRST = ("regression", "improvement", "invalid", None)
 
 
 def verdict_text(one: MetricVerdict) -> str:
@@ -149,7 +149,7 @@ def markdown(found: Comparison) -> str:
 def _notable(found: Comparison) -> list[list[str]]:
     """Rows of what stands out, the worst first; a point that is invalid as a whole has one row."""
     made = []
-    for word in ORDER[:4]:
+    for word in WORST_FIRST:
         for one in found.points:
             standing = [
                 (name, m) for name, m in one.metrics.items() if m.word == word and (m.flagged or word)

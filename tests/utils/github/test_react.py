@@ -330,6 +330,12 @@ def test_one_sweep_a_cluster_at_a_time(github: GitHub) -> None:
             github.api, shas[name], queue.CONTEXT, "pending", description=said, url="https://e.org/x"
         )
     assert queue.ahead(github.api, runs["mine"], "mi300x") == queue.Ahead(1, 5.3)
+    github.state.statuses[shas["elsewhere"]].clear()
+    assert queue.ahead(github.api, runs["mine"], "mi300x").sweeps == 2, (
+        "one that is not planned yet may be ahead"
+    )
+    github.state.runs = [one for one in github.state.runs if one["id"] != runs["elsewhere"]]
+    github.state.faults.append(Fault("GET", "/sweep.yml/runs", 403))
     told: list[str] = []
 
     def sleep(_: float) -> None:
@@ -338,8 +344,11 @@ def test_one_sweep_a_cluster_at_a_time(github: GitHub) -> None:
 
     ticket = queue.Ticket(runs["mine"], shas["mine"], "mi300x", 5.3, "https://e.org/x")
     queue.wait(github.api, ticket, told.append, sleep)
-    assert told == ["waits for 1 sweeps, at most 5.3 h"]
+    assert told == ["waits for 1 sweeps, at most 0.0 h", "waits for 1 sweeps, at most 5.3 h"], (
+        "a refusal ends no wait"
+    )
     words = [one["description"] for one in github.state.statuses[shas["mine"]]]
+    del words[1]  # what was said while GitHub did not answer
     assert words[1:] == [
         "mi300x: waits for 1 sweeps, at most 5.3 h (5.30 h)",
         "mi300x: is being measured (5.30 h)",

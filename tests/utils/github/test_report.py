@@ -26,7 +26,10 @@ GOLDEN = ROOT / "tests/golden/comments"
 SHA = "1a2b3c4d5e" * 4
 RUN = "https://github.com/acme/bench/actions/runs/991"
 EVIL = (
-    "<!-- servematrix:report --> @everyone [x](http://e.org) `y` | z\n<img src=x onerror=1> ghp_" + "a" * 36
+    "<!-- servematrix:report --> @everyone [x](http://e.org) `y` | z\n<img src=x onerror=1> ghp_"
+    + "a" * 36
+    + " ghs_12345_"
+    + "b" * 30
 )
 
 
@@ -150,6 +153,7 @@ def test_texts_of_others_stay_text(made: dict[str, str], name: str) -> None:
     tags = set(re.findall(r"<[^>]*>", outside)) - {"<details>", "</details>", "<summary>", "</summary>"}
     assert tags == set()
     assert "@" not in outside
+    assert "ghs_" not in made[name].replace("\\", "")
     assert "ghp_" not in made[name].replace("\\", "")
     links = re.findall(r"(?<!\\)\]\(([^)]*)\)", outside)
     assert set(links) <= {RUN}

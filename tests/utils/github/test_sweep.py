@@ -22,6 +22,8 @@ from utils.node import record
 from utils.publish_command import _checked, _is_current, _only_filled
 from utils.sweep_commands import _records, committed_changelog
 
+COMMIT = "d" * 40
+
 
 @pytest.fixture
 def plan(git_tree: Path) -> Plan:
@@ -45,10 +47,11 @@ def test_what_the_plan_asked_for_is_taken_by_the_plans_word(tmp_path: Path, plan
     lax = Rules(floors=Floors(tput=99.0, ttft=99.0, tpot=99.0))
     left(tmp_path / "results", plan, rules=lax, vary=["model"])
     notes: list[str] = []
-    (one,) = _records(tmp_path / "results", plan, notes, "991").values()
+    (one,) = _records(tmp_path / "results", plan, notes, "991", COMMIT).values()
     assert one.rules == Rules()
     assert one.vary == []
     assert one.allocation == "sweep-991-1-job"
+    assert one.provenance.tree_commit == COMMIT, "claims are looked up there"
     assert notes == []
 
 
@@ -61,6 +64,8 @@ def test_what_the_plan_asked_for_is_taken_by_the_plans_word(tmp_path: Path, plan
         {"block": 2},
         {"arm": "base", "key": "k1:" + "9" * 16},
         {"run_index": 99},
+        {"run_index": -1},
+        {"run_index": 0},
     ],
     ids=str,
 )
@@ -68,7 +73,7 @@ def test_what_it_did_not_ask_for_is_left_out(tmp_path: Path, plan: Plan, forged:
     """Another point, another key, a block that was not measured: said in a note, and neither judged nor kept."""
     left(tmp_path / "results", plan, **forged)
     notes: list[str] = []
-    assert _records(tmp_path / "results", plan, notes, "991") == {}
+    assert _records(tmp_path / "results", plan, notes, "991", COMMIT) == {}
     assert "the plan asked for no such thing" in notes[0]
 
 
@@ -79,10 +84,10 @@ def test_one_unreadable_record_loses_no_other(tmp_path: Path, plan: Plan) -> Non
     other.mkdir()
     (other / record.FILE).symlink_to(path)
     notes: list[str] = []
-    assert len(_records(tmp_path / "results", plan, notes, "991")) == 1
+    assert len(_records(tmp_path / "results", plan, notes, "991", COMMIT)) == 1
     assert "a record is left out" in notes[0]
     left(tmp_path / "results", plan, "results-2-job")
-    (one,) = _records(tmp_path / "results", plan, [], "991").values()
+    (one,) = _records(tmp_path / "results", plan, [], "991", COMMIT).values()
     assert one.allocation == "sweep-991-2-job"
 
 
