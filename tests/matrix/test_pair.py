@@ -226,5 +226,5 @@ def test_jobs_split_alike_in_both_arms_and_cost_is_shown(cli: Cli) -> None:
     single = estimate.timed(alone, {"mi300x-amds": cluster}, estimate.History(), canary=True)
     assert estimate.node_hours(timed) > 2 * estimate.node_hours(single)
     shown = cli("plan", M3, "--pair", M3).stdout
-    assert "a canary and then B H H B" in shown
+    assert "jobs, each a canary and then B H H B" in shown
     assert "flagged points are measured once more" in shown

@@ -24,7 +24,7 @@ def collect(folders: Iterable[Path], pattern: str = record.FILE) -> list[record.
         broken = {mark.parent for mark in folder.rglob(record.BROKEN)}
         below = [path for path in folder.rglob(pattern) if broken.isdisjoint(path.parents)]
         paths = sorted(below) if folder.is_dir() else [folder]
-        if not paths:
+        if not paths or not folder.exists():
             raise HarnessError(
                 Exit.RECORD_UNREADABLE, f"no {record.FILE} below {folder}; name the folder that a run wrote"
             )

@@ -18,8 +18,9 @@ from tests.utils.github.conftest import HEAD, TREE, GitHub
 from tests.utils.results.conftest import _record
 from utils import basis
 from utils.github import pulls
+from utils.github.report import Report
 from utils.node import record
-from utils.publish_command import _checked, _is_current, _only_filled
+from utils.publish_command import _checked, _entry, _is_current, _only_filled
 from utils.sweep_commands import _records, committed_changelog
 
 COMMIT = "d" * 40
@@ -144,6 +145,17 @@ def test_a_report_may_fill_one_entry_and_change_no_word() -> None:
         with pytest.raises(HarnessError) as caught:
             _only_filled(old, bad)
         assert caught.value.exit_code is Exit.ARTIFACT_INVALID
+
+
+def test_an_entry_that_changes_words_is_not_written(github: GitHub, git_tree: Path) -> None:
+    """The publishing job itself looks: the report came from another job, and the branch stays as it is."""
+    old = "r:\n" + ENTRY.format(pr=2, title="T")
+    (git_tree / "perf-changelog.yaml").write_text(old)
+    new = "r:\n" + ENTRY.format(pr=2, title="Another title") + FIGURES.format(n=5)
+    report = Report(sha=HEAD, pull=42, comparison=None, alone=[], missing=[], changelog=new, notes=[])
+    with pytest.raises(HarnessError, match="would change more of r than figures"):
+        _entry(github.event("workflow_dispatch"), pulls.get(github.api, 42), report, git_tree)
+    assert (git_tree / "perf-changelog.yaml").read_text() == old
 
 
 def test_the_data_branch_takes_regular_small_files_in_their_places(tmp_path: Path) -> None:
