@@ -195,8 +195,8 @@ class Block:
 
     def _submit(self) -> None:
         packed = batch.pack(self.attempt, self.root, self.provenance)
-        script = batch.render(self.attempt, packed)
-        record.write_whole(self.notes.beside(self.memory.attempt, "sh"), script.encode())
+        script = self.notes.beside(self.memory.attempt, "sh")
+        record.write_whole(script, batch.render(self.attempt, packed).encode())
         if self.track and batch.by_sbcast(self.attempt, packed):
             self.track.payload = self.notes.beside(self.memory.attempt, "tar.gz")
             record.write_whole(self.track.payload, packed.content)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 LIMIT_S = 45.0
 """Longer than Slurm's own MessageTimeout retries; one hung client must not hang the launcher."""
@@ -50,9 +51,7 @@ def environment() -> dict[str, str]:
     }
 
 
-def call(
-    command: Sequence[str], text: str = "", limit_s: float = LIMIT_S, env: dict[str, str] | None = None
-) -> str:
+def call(command: Sequence[str], limit_s: float = LIMIT_S, env: dict[str, str] | None = None) -> str:
     """What a command prints.
 
     Raises:
@@ -61,7 +60,7 @@ def call(
     try:
         done = subprocess.run(
             list(command),
-            input=text,
+            stdin=subprocess.DEVNULL,
             env=environment() if env is None else env,
             capture_output=True,
             text=True,
@@ -85,14 +84,17 @@ def call(
     return done.stdout
 
 
-def submit(script: str) -> int:
-    """`sbatch --parsable`, the script on stdin: the job's number (`JOB` or `JOB;CLUSTER`, sbatch(1))."""
+def submit(script: Path) -> int:
+    """`sbatch --parsable FILE`: the job's number (`JOB` or `JOB;CLUSTER`, sbatch(1)).
+
+    A file, because sbatch takes a stdin that ends early, as it does when we are killed, for the whole script.
+    """
     env = {
         name: value
         for name, value in environment().items()
         if name in {"PATH", "SLURM_CONF", "SLURM_CLUSTERS"}
     }
-    said = call(["sbatch", "--parsable"], script, env=env).strip()
+    said = call(["sbatch", "--parsable", str(script)], env=env).strip()
     number = said.splitlines()[-1].split(";")[0] if said else ""
     if not number.isdecimal():
         raise SlurmError("sbatch", f"no job number in {said!r}", unanswered=True)

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from tests.slurm.site import Site
+from tests.slurm.site import Site, wrapper
 
 pytestmark = pytest.mark.slurm
 SEEDS = 50
@@ -37,3 +37,27 @@ def test_a_launcher_killed_at_random_moments(site: Site, seed: int) -> None:
     assert list(site.every_job().values()) == ["COMPLETED"], (done.stdout, why)
     assert not (site.out(storage) / "broken").exists()
     site.wait(lambda: site.left_on_nodes() == [], limit_s=15)
+
+
+def test_a_launcher_killed_while_sbatch_still_reads(site: Site) -> None:
+    """A script that ends early would be taken as a whole one: the job is submitted as it was meant, and found again by its name."""
+    real = site.slurm.which("sbatch")
+    began = site.base / "began"
+    wrapper(site, "sbatch", f'touch {began}\nsleep 1\nexec {real} "$@"')
+    env = {"PATH": f"{site.base}/bin:{site.env['PATH']}"}
+    arguments = [
+        "run",
+        "staged/32x16-tp1-c1",
+        "--environment",
+        str(site.environment),
+        "--out",
+        str(site.out("staged")),
+    ]
+    launcher = site.start_command(*arguments, env=env)
+    site.wait(began.exists)
+    launcher.kill()
+    launcher.communicate()
+    began.unlink()
+    done = site.call(*arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert list(site.every_job().values()) == ["COMPLETED"]
