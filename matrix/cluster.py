@@ -128,6 +128,8 @@ class Cluster(Strict):
     """The server's port; 0 takes a free one."""
     limits: Limits = Limits()
     """How long things may take."""
+    runner: str = Field("servematrix", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    """Label of the GitHub runners that stand where this cluster's launcher is."""
     sweeps: bool | None = None
     """Whether sweeps of pull requests may run here; unless it says so, only where servers run in containers, because their kernels are code."""
 

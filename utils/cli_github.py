@@ -80,7 +80,6 @@ def _sweep(actions: Commands, command: Callable[..., argparse.ArgumentParser]) -
         "github sweep-publish --tree head --report report",
         actions,
     )
-    command("sweep-close", f"{does}close", "say that it came to no report", "github sweep-close", actions)
     for one in (plan, run, judge, publish):
         one.add_argument("--tree", metavar="DIR", required=True, help="checkout of the pull request's commit")
     for one in (plan, run, judge):

@@ -28,7 +28,7 @@ SLURM = ("sbatch", "squeue", "srun", "scancel", "sacct")
 
 def doctor(arguments: Namespace) -> Exit:
     """Say what is as it should be, and what to change where it is not."""
-    found = settings.look(_api(arguments)) if arguments.github else list(_here())
+    found = settings.look(_api(arguments), _runner_labels()) if arguments.github else list(_here())
     marks = {True: "ok", False: "BAD", None: "?"}
     show.table(
         sys.stdout, "Doctor", COLUMNS, [[marks[one.good], one.name, clean(one.found)] for one in found]
@@ -36,6 +36,13 @@ def doctor(arguments: Namespace) -> Exit:
     bad = [one for one in found if not one.good]
     sys.stdout.writelines(f"{one.name}: {one.advice}\n" for one in bad)
     return Exit.CHECK_FAILED if any(one.good is False for one in bad) else Exit.OK
+
+
+def _runner_labels() -> list[str]:
+    """Of the runners where sweeps of this checkout's clusters run."""
+    source = Folder(ROOT)
+    kinds = [clusters.load(source, name) for name in clusters.names(source)]
+    return [cluster.runner for cluster in kinds if cluster.takes_sweeps]
 
 
 def _api(arguments: Namespace) -> Api:

@@ -10,7 +10,7 @@ from matrix.errors import Exit, HarnessError
 from utils import basis
 from utils.commands import asking, the_plan, timed
 from utils.environments import ROOT
-from utils.github import comments, plan_comment, pulls, react
+from utils.github import comments, plan_comment, plans, pulls, react
 from utils.github.command import Command, parse
 from utils.github.event import from_environment, summary
 from utils.markdown import escape
@@ -30,7 +30,7 @@ def plan(arguments: Namespace) -> Exit:
     if not base or not head:
         raise HarnessError(Exit.USAGE, f"the event {event.name!r} is of no pull request")
     found = of_range(base, head)
-    write_whole(Path(arguments.out) / react.FILE, found.to_json().encode())
+    write_whole(Path(arguments.out) / plans.FILE, found.to_json().encode())
     summary("".join(plan_comment.parts(found, head)))
     return Exit.OK
 

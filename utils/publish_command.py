@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
 import shutil
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,14 +16,16 @@ from pydantic import ValidationError
 
 from matrix.errors import Exit, HarnessError
 from utils import baseline
-from utils.github import comments, pulls, report
+from utils.github import comments, pulls, queue, report
+from utils.github.api import GitHubError
 from utils.github.event import Event, from_environment, summary
 from utils.github.push import Git, onto
 from utils.github.queue import CONTEXT
+from utils.markdown import escape
 from utils.node import record
 from utils.results import changelog, ledger
 from utils.results.collect import collect
-from utils.sweep_commands import REPORT, committed_changelog
+from utils.sweep_commands import REPORT, asked_of, committed_changelog
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -32,17 +36,46 @@ if TYPE_CHECKING:
 DATA = "data"
 """The branch with raw records and the ledger."""
 LEDGER = "ledger.jsonl"
+NEEDS = "NEEDS"
+"""Variable with how the jobs before this one ended, as Actions tells it: job -> result and outputs."""
 MOST_REPORT = 20_000_000
 MOST_FILE = 2_000_000
 MOST_FILES = 50_000
 
 
 def sweep_publish(arguments: Namespace) -> Exit:
-    """Comment, entry, records, ledger, statuses; only while the commit is still the head."""
+    """Comment, entry, records, ledger, statuses; where it came to no report, say why. Then tell those that wait that it is over."""
     event = from_environment()
-    inputs = event.payload["inputs"]
+    try:
+        if (Path(arguments.report) / REPORT).exists():
+            return _publish(event, arguments)
+        return _no_report(event)
+    finally:
+        with suppress(GitHubError):  # what it tells is no part of this sweep
+            queue.tell_waiting(event.api, int(event.run))
+
+
+def _no_report(event: Event) -> Exit:
+    """Nothing to measure, or something broke on the way: on the commit, and as an answer to whoever asked for the sweep."""
+    number, sha = asked_of(event)
+    needs = json.loads(os.environ.get(NEEDS) or "{}")
+    planned = needs.get("plan", {}).get("outputs", {})
+    if planned.get("count") == "0":
+        pulls.status(event.api, sha, CONTEXT, "success", description="nothing to measure", url=event.run_url)
+        return Exit.OK
+    failed = [name for name, job in needs.items() if job["result"] == "failure"]
+    why = planned.get("why") or (f"the job {failed[0]} failed" if failed else "it was cancelled")
+    pulls.status(event.api, sha, CONTEXT, "error", description=f"no report: {why}", url=event.run_url)
+    if number and failed:
+        text = f"The sweep of `{sha[:10]}` came to no report: {escape(why)} ([log]({event.run_url}))"
+        event.api.call("POST", f"issues/{number}/comments", {"body": text})
+    return Exit.OK
+
+
+def _publish(event: Event, arguments: Namespace) -> Exit:
+    """Comment, entry, statuses only while the commit is still the head; records are kept in any case."""
+    number, sha = asked_of(event)
     found = _report(Path(arguments.report) / REPORT)
-    sha, number = str(inputs["sha"]), int(inputs["pull"])
     if (found.sha, found.pull) != (sha, number):
         raise HarnessError(
             Exit.ARTIFACT_INVALID, "the report is of another commit than the sweep; it is not published"
@@ -57,7 +90,8 @@ def sweep_publish(arguments: Namespace) -> Exit:
         summary(f"{text}\n")
         return Exit.OK
     commit, patch = _entry(event, pull, found, Path(arguments.tree))
-    parts = report.parts(found, event.run_url, str(inputs.get("pair") or "main"))
+    pair = str(event.payload["inputs"].get("pair") or "main")
+    parts = report.parts(found, event.run_url, pair)
     address = comments.upsert(event.api, number, "report", [*parts, *patch])
     headline = found.comparison.headline.text if found.comparison else "no verdict"
     for one in filter(None, (sha, commit)):

@@ -5,24 +5,26 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from argparse import Namespace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matrix import cluster as clusters
-from matrix import estimate
 from matrix.errors import Exit, HarnessError
 from matrix.plan import GITHUB_JOB_LIMIT, Plan
 from matrix.source import Folder, commit_of
 from utils import baseline, basis, confirming, show
 from utils.commands import asking, launch, order_for, the_launcher, the_plan, timed
 from utils.environments import ROOT
-from utils.github import plan_comment, pulls, queue
+from utils.github import plan_comment, plans, pulls, queue
 from utils.github.event import Event, from_environment, output, summary
-from utils.github.queue import CONTEXT
 from utils.github.report import Missing, Report
 from utils.github_commands import asked_for
+from utils.launch import turn
+from utils.launch.slurm.poll import state_folder
+from utils.log import clean
 from utils.markdown import escape
 from utils.node import record
 from utils.node.record import write_whole
@@ -37,8 +39,10 @@ if TYPE_CHECKING:
     from utils.node.record import Record
     from utils.results.comparison import Comparison
 
-PLAN, REPORT = "plan.json", "report.json"
+REPORT = "report.json"
 FIGURES = ("requests.json.gz", "itl.json.gz")
+MOST_WHY = 1000
+"""Characters of an error that are handed on."""
 MOST_RAW = 200_000
 """Bytes of a point's raw requests on the data branch; larger ones stay in the run's artifacts."""
 
@@ -46,21 +50,20 @@ MOST_RAW = 200_000
 def sweep_plan(arguments: Namespace) -> Exit:
     """Plan a commit that is the head, that is open, and that a person approved; of no pull request, one of the default branch."""
     event = from_environment()
-    number, sha = _asked(event)
+    number, sha = asked_of(event)
     head = Path(arguments.tree).resolve()
-    if number == 0:
-        _refuse_other_branches(event, head, sha)
-        found, kept_out = _where_sweeps_may_run(baseline.plan(head))
-    else:
-        found, kept_out = _where_sweeps_may_run(_of_pull(event, number, sha, head))
+    try:
+        if number == 0:
+            _refuse_other_branches(event, head, sha)
+            made = baseline.plan(head)
+        else:
+            made = _of_pull(event, number, sha, head)
+    except HarnessError as error:
+        output(why=clean(str(error)).replace("\n", "; ")[:MOST_WHY])  # the publishing job tells it
+        raise
+    found, kept_out = _where_sweeps_may_run(made)
     _hand_on(found, Path(arguments.out))
     summary(kept_out + "".join(plan_comment.parts(found, sha)))
-    if found.jobs:
-        cluster, hours = found.jobs[0].cluster, estimate.node_hours(found)
-        said = queue.description(cluster, f"{found.points} points", hours)
-        pulls.status(event.api, sha, CONTEXT, "pending", description=said, url=event.run_url)
-    else:
-        pulls.status(event.api, sha, CONTEXT, "success", description="nothing to measure", url=event.run_url)
     return Exit.OK
 
 
@@ -86,28 +89,18 @@ def _where_sweeps_may_run(plan: Plan) -> tuple[Plan, str]:
 
 
 def sweep_turn(arguments: Namespace) -> Exit:
-    """Wait until no older sweep is at work on the cluster."""
+    """Wait until no older sweep is at work on its clusters; the queue stands in the job's log, and on the run's page."""
     event = from_environment()
-    plan = _read_plan(arguments.plan)
-    ticket = queue.Ticket(
-        run=int(event.run),
-        sha=str(event.payload["inputs"]["sha"]),
-        cluster=plan.jobs[0].cluster,
-        hours=estimate.node_hours(plan),
-        url=event.run_url,
-    )
-    queue.wait(event.api, ticket, lambda text: print(text, flush=True))  # noqa: T201 - a job's log
+    queue.wait(event.api, int(event.run), _read_plan(arguments.plan), _tell)
     return Exit.OK
 
 
-def sweep_close(arguments: Namespace) -> Exit:
-    """Say on the commit that its sweep came to no report, so that nobody waits for one."""
-    del arguments
-    event = from_environment()
-    _, sha = _asked(event)
-    text = "it came to no report; the run's log says why"
-    pulls.status(event.api, sha, CONTEXT, "error", description=text, url=event.run_url)
-    return Exit.OK
+def _tell(text: str) -> None:
+    """A line of the job's log, and of the run's page."""
+    line = f"{datetime.now(UTC):%H:%M} UTC: {text}\n"
+    sys.stdout.write(line)
+    sys.stdout.flush()
+    summary(f"{line}\n")
 
 
 def _of_pull(event: Event, number: int, sha: str, head: Path) -> Plan:
@@ -132,7 +125,7 @@ def _refuse_other_branches(event: Event, head: Path, sha: str) -> None:
         )
 
 
-def _asked(event: Event) -> tuple[int, str]:
+def asked_of(event: Event) -> tuple[int, str]:
     """The pull request, 0 for none, and the commit that the workflow was started for."""
     inputs = event.payload.get("inputs") or {}
     number, sha = str(inputs.get("pull", "")), str(inputs.get("sha", ""))
@@ -148,16 +141,22 @@ def _hand_on(plan: Plan, out: Path) -> None:
             Exit.USAGE,
             f"{len(plan.jobs)} jobs are more than the {GITHUB_JOB_LIMIT} of a matrix; select fewer points",
         )
-    write_whole(out / PLAN, plan.to_json().encode())
-    output(count=str(len(plan.jobs)), jobs=json.dumps([job.id for job in plan.jobs], separators=(",", ":")))
+    write_whole(out / plans.FILE, plan.to_json().encode())
+    source = Folder(ROOT)
+    runners = {name: clusters.load(source, name).runner for name in {job.cluster for job in plan.jobs}}
+    matrix = [{"id": job.id, "runner": runners[job.cluster]} for job in plan.jobs]
+    output(count=str(len(plan.jobs)), jobs=json.dumps(matrix, separators=(",", ":")))
 
 
 def _read_plan(folder: str) -> Plan:
-    return Plan.from_json(json.loads((Path(folder) / PLAN).read_bytes()))
+    return Plan.from_json(json.loads((Path(folder) / plans.FILE).read_bytes()))
 
 
 def sweep_run(arguments: Namespace) -> Exit:
-    """Measure one job of the plan. A gate that failed is a result; only what broke makes this fail, so that it can be run again."""
+    """Measure one job of the plan, while no other sweep is at work on its cluster.
+
+    A gate that failed is a result; only what broke makes this fail, so that it can be run again.
+    """
     plan = _read_plan(arguments.plan)
     jobs = [job for job in plan.jobs if job.id == arguments.job]
     if not jobs:
@@ -167,7 +166,9 @@ def sweep_run(arguments: Namespace) -> Exit:
         tree=arguments.tree, launcher=None, out=arguments.out, environment=arguments.environment
     )
     order, wanted = order_for(asked, made)
-    code = launch(the_launcher(wanted), order)
+    sweep = f"run {from_environment().run}"
+    with turn.held(state_folder(), jobs[0].cluster, sweep, _tell):
+        code = launch(the_launcher(wanted), order)
     return Exit.OK if code is Exit.GATE_FAILED else code
 
 

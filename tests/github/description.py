@@ -38,6 +38,8 @@ OPERATIONS = {
     "/repos/{owner}/{repo}/actions/permissions/workflow": "get",
     "/repos/{owner}/{repo}/actions/permissions/fork-pr-contributor-approval": "get",
     "/repos/{owner}/{repo}/actions/runners": "get",
+    "/orgs/{org}/actions/runner-groups": "get",
+    "/orgs/{org}/actions/runner-groups/{runner_group_id}/runners": "get",
     "/repos/{owner}/{repo}/rules/branches/{branch}": "get",
     "/repos/{owner}/{repo}/actions/artifacts/{artifact_id}/{archive_format}": "get",
 }

@@ -58,6 +58,8 @@ class State:
     calls: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     """What GitHub's description has against a call or an answer."""
+    owner: str = "Organization"
+    """`User` where the repository is a person's."""
     settings: str = "good"
     """`good`, or everything as it should not be."""
     number: int = 1000
@@ -134,13 +136,15 @@ class _Routes:
     def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> Reply | bytes:
         for pattern, name in _TABLE:
             wanted, _, rest = pattern.partition(" ")
-            if wanted == method and (match := re.fullmatch(f"/repos/{REPOSITORY}{rest}", path)):
+            start = "" if rest.startswith("/orgs/") else f"/repos/{REPOSITORY}"
+            if wanted == method and (match := re.fullmatch(f"{start}{rest}", path)):
                 reply: Reply | bytes = getattr(self, name)(*match.groups(), query=query, body=body)
                 return reply
         return 404, {"message": "Not Found"}
 
     def repository(self, *, query: dict[str, str], body: Any) -> Reply:  # noqa: ARG002
         one = description.example("full-repository-default-response") | {"default_branch": "main"}
+        one["owner"] |= {"login": "acme", "type": self.state.owner}
         for part in (one, one["source"], one["parent"]):
             part["language"] = "Python"  # the example lacks what the schema asks for
         return 200, one
@@ -225,7 +229,14 @@ class _Routes:
 
     def dispatch(self, *, query: dict[str, str], body: Any) -> Reply:  # noqa: ARG002
         self.state.dispatched.append(body)
-        return 204, None
+        run = self.state.sweep(int(body["inputs"]["pull"]), body["inputs"]["sha"], "queued")
+        if not body.get("return_run_details"):
+            return 204, None
+        return 200, {
+            "workflow_run_id": run,
+            "run_url": f"https://api.github.com/repos/{REPOSITORY}/actions/runs/{run}",
+            "html_url": f"https://github.com/{REPOSITORY}/actions/runs/{run}",
+        }
 
     def cancel(self, run: str, *, query: dict[str, str], body: Any) -> Reply:  # noqa: ARG002
         self.state.cancelled.append(int(run))
@@ -257,6 +268,21 @@ class _Routes:
     def runners(self, *, query: dict[str, str], body: Any) -> Reply:  # noqa: ARG002
         one = description.example("runner-paginated")["runners"][0]
         one["labels"] = [{"name": "servematrix"}]
+        one["status"] = "offline"
+        bad = [] if self.state.settings == "good" else [one]
+        return 200, {"total_count": len(bad), "runners": bad}
+
+    def runner_groups(self, *, query: dict[str, str], body: Any) -> Reply:  # noqa: ARG002
+        groups = description.example("runner-groups-org")["runner_groups"][:2]
+        names = ["sweep", "nightly"] if self.state.settings == "good" else ["sweep", "plan"]
+        groups[1]["selected_workflows"] = [
+            f"{REPOSITORY}/.github/workflows/{name}.yml@refs/heads/main" for name in names
+        ]
+        return 200, {"total_count": 2, "runner_groups": groups}
+
+    def runners_of(self, group: str, *, query: dict[str, str], body: Any) -> Reply:  # noqa: ARG002
+        one = description.example("runner-paginated")["runners"][0]
+        one["labels"] = [{"name": "servematrix" if group == "2" else "other"}]
         one["status"] = "online" if self.state.settings == "good" else "offline"
         return 200, {"total_count": 1, "runners": [one]}
 
@@ -292,6 +318,8 @@ _TABLE = (
     ("GET /actions/permissions/fork-pr-contributor-approval", "forks"),
     ("GET /actions/permissions", "permissions_of_actions"),
     ("GET /actions/runners", "runners"),
+    ("GET /orgs/acme/actions/runner-groups", "runner_groups"),
+    (r"GET /orgs/acme/actions/runner-groups/(\d+)/runners", "runners_of"),
     (r"GET /rules/branches/(\w+)", "rules"),
     ("GET /pulls", "list_pulls"),
     ("POST /pulls", "make_pull"),

@@ -117,6 +117,7 @@ def test_from_a_pull_request_to_the_plan_comment(acting: Acting) -> None:
     about = {
         "id": 77,
         "event": "pull_request",
+        "display_title": "plan #42",
         "conclusion": "success",
         "head_sha": head,
         "head_branch": "change",

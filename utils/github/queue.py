@@ -1,87 +1,122 @@
-"""One paired sweep a cluster at a time: whoever was dispatched first. What waits says so, and for how long, on its commit."""
+"""One paired sweep a cluster at a time: whoever was dispatched first. What is ahead is read from the plans that sweeps left."""
 
 from __future__ import annotations
 
-import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from utils.github import pulls, sweeps
+from matrix import estimate
+from matrix.errors import Exit, HarnessError
+from utils.github import plans, pulls, sweeps
 from utils.github.api import GitHubError
-from utils.github.comments import BOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from matrix.plan import Plan
     from utils.github.api import Api
 
 CONTEXT = "servematrix/sweep"
+PLAN = "sweep-plan"
+"""The artifact with a sweep's plan."""
 POLL_S = 60.0
-_SAID = re.compile(r"(\S+): .*\((\d+\.\d\d) h\)")
-
-
-def description(cluster: str, text: str, hours: float) -> str:
-    """A status from which others see where a sweep runs and how long it may take."""
-    return f"{cluster}: {text} ({hours:.2f} h)"
+Hours = dict[str, float]
+"""Cluster -> node-hours that a sweep may take there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """What comes before."""
+    """What comes before; sweeps that are not planned yet count with no hours."""
 
     sweeps: int
     hours: float
 
-
-def ahead(api: Api, run: int, cluster: str) -> Ahead:
-    """Sweeps that were dispatched before this run, are not over, and are of this cluster or not planned yet; what they may take in all."""
-    older = [_said(api, sweep.sha) for sweep in sweeps.alive(api) if sweep.run < run]
-    hours = [said[1] if said else 0.0 for said in older if said is None or said[0] == cluster]
-    return Ahead(len(hours), sum(hours))
-
-
-def _said(api: Api, sha: str) -> tuple[str, float] | None:
-    """Cluster and hours of a sweep, by our own newest status on its commit; None while it is not planned yet."""
-    for one in api.pages(f"commits/{sha}/statuses"):
-        if one["context"] == CONTEXT and (one.get("creator") or {}).get("login") == BOT:
-            match = _SAID.fullmatch(one.get("description") or "")
-            return (match[1], float(match[2])) if match else None
-    return None
+    def __str__(self) -> str:
+        if not self.sweeps:
+            return "nothing is ahead of it"
+        many = "a sweep is" if self.sweeps == 1 else f"{self.sweeps} sweeps are"
+        return f"{many} ahead of it, at most {self.hours:.1f} h"
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    """Who waits."""
+def hours_of(plan: Plan) -> Hours:
+    """What a plan may take on each of its clusters."""
+    return {
+        name: estimate.node_hours(
+            plan.model_copy(update={"jobs": [job for job in plan.jobs if job.cluster == name]})
+        )
+        for name in sorted({job.cluster for job in plan.jobs})
+    }
 
-    run: int
-    sha: str
-    cluster: str
-    hours: float
-    url: str
+
+@dataclass(slots=True)
+class Queue:
+    """Sweeps that are not over, and where they run."""
+
+    api: Api
+    known: dict[int, Hours] = field(default_factory=dict)
+    """Run -> its hours; a plan does not change once it is there."""
+
+    def ahead(self, run: int, clusters: set[str] | None = None, *, over: int = 0) -> Ahead:
+        """Sweeps that were dispatched before this run and share a cluster with it, or are not planned yet.
+
+        Args:
+            run: whose turn is asked for.
+            clusters: where it will run; None means that it is not planned yet.
+            over: a run that counts as over, although it is still writing its report.
+        """
+        hours = []
+        for one in sweeps.alive(self.api):
+            if one.run < run and one.run != over:
+                theirs = self.hours(one.run)
+                if theirs is None or clusters is None:
+                    hours.append(sum((theirs or {}).values()))
+                elif shared := theirs.keys() & clusters:
+                    hours.append(sum(theirs[name] for name in shared))
+        return Ahead(len(hours), sum(hours))
+
+    def hours(self, run: int) -> Hours | None:
+        """What a sweep's plan says; None while there is none that can be read."""
+        if run not in self.known:
+            try:
+                self.known[run] = hours_of(plans.read(self.api, run, PLAN))
+            except HarnessError as error:
+                if error.exit_code is not Exit.ARTIFACT_INVALID:
+                    raise
+                return None
+        return self.known[run]
 
 
-def _patiently(api: Api, ticket: Ticket) -> Ahead:
+def wait(
+    api: Api,
+    run: int,
+    plan: Plan,
+    tell: Callable[[str], None],
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Return when it is this sweep's turn; each change of the queue is told."""
+    queue, clusters = Queue(api), {job.cluster for job in plan.jobs}
+    before = None
+    while (now := _patiently(queue, run, clusters)).sweeps:
+        if now != before:
+            tell(str(now))
+            before = now
+        sleep(POLL_S)
+
+
+def _patiently(queue: Queue, run: int, clusters: set[str]) -> Ahead:
     """An hour's trouble of GitHub does not end a day's wait: without an answer somebody may be ahead."""
     try:
-        return ahead(api, ticket.run, ticket.cluster)
+        return queue.ahead(run, clusters)
     except GitHubError:
         return Ahead(1, 0.0)
 
 
-def wait(
-    api: Api, ticket: Ticket, tell: Callable[[str], None], sleep: Callable[[float], None] = time.sleep
-) -> None:
-    """Return when it is this sweep's turn; each change of the queue is told, and stands on the commit."""
-    before = None
-    while (now := _patiently(api, ticket)).sweeps:
-        if now != before:
-            text = f"waits for {now.sweeps} sweeps, at most {now.hours:.1f} h"
-            tell(text)
-            said = description(ticket.cluster, text, ticket.hours)
-            pulls.status(api, ticket.sha, CONTEXT, "pending", description=said, url=ticket.url)
-            before = now
-        sleep(POLL_S)
-    if before is not None:
-        said = description(ticket.cluster, "is being measured", ticket.hours)
-        pulls.status(api, ticket.sha, CONTEXT, "pending", description=said, url=ticket.url)
+def tell_waiting(api: Api, over: int) -> None:
+    """Write on the commits of sweeps that were dispatched after one what is ahead of them, now that it is over."""
+    queue = Queue(api)
+    for one in sweeps.alive(api):
+        if one.run > over and one.pull:
+            hours = queue.hours(one.run)
+            left = queue.ahead(one.run, set(hours) if hours else None, over=over)
+            pulls.status(api, one.sha, CONTEXT, "pending", description=str(left), url=one.url)

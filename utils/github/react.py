@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import re
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
 from matrix.errors import Exit, HarnessError
-from matrix.plan import Plan
-from utils.github import artifact, comments, plan_comment, pulls, sweeps
+from utils.github import comments, plan_comment, plans, pulls, queue, sweeps
 from utils.github.command import Command, Mistake, help_text, parse
 from utils.github.event import output, summary
 from utils.markdown import escape
@@ -19,7 +16,8 @@ if TYPE_CHECKING:
     from utils.github.pulls import Pull
 
 ARTIFACT = "plan"
-FILE = "plan.json"
+TITLE = re.compile(r"plan #(\d{1,9})")
+"""The workflow's `run-name`. It may come from a pull request's own file, and picks among those that have that head."""
 
 
 def to_comment(event: Event) -> Exit:
@@ -72,7 +70,12 @@ def _run(event: Event, pull: Pull, user: str, command: Command) -> str:
             f"look at it, then comment `/sweep run {pull.head}`"
         )
     pulls.approve(event.api, pull.head, user, event.run_url)
-    sweeps.start(event.api, pull.number, pull.head, command)
+    started = sweeps.start(event.api, pull.number, pull.head, command)
+    said = "on its way"
+    if started:
+        said += f"; {queue.Queue(event.api).ahead(started.run)}"
+    url = started.url if started else event.run_url
+    pulls.status(event.api, pull.head, queue.CONTEXT, "pending", description=said, url=url)
     return ""
 
 
@@ -101,9 +104,10 @@ def to_plan(event: Event) -> Exit:
     found = pulls.at_commit(event.api, owner, run["head_branch"], run["head_sha"])
     for pull in found:
         _drop(event, pull)
-    found = [pull for pull in found if pull.is_open]
+    named = TITLE.fullmatch(str(run["display_title"]))  # of several with one branch, the one that was planned
+    found = [pull for pull in found if pull.is_open and named and pull.number == int(named[1])]
     if not found:
-        summary("No open pull request has this commit as its head any more; nothing is written.\n")
+        summary("The plan's pull request is closed, or has another head by now; nothing is written.\n")
         return Exit.OK
     parts = _plan_parts(event, int(run["id"]), str(run["conclusion"]), run["head_sha"], str(run["html_url"]))
     for pull in found:
@@ -134,25 +138,11 @@ def _plan_parts(event: Event, run: int, conclusion: str, head: str, url: str) ->
     if conclusion != "success":
         return [f"**The plan of `{head[:10]}` did not come about** ([its log]({url}))\n"]
     try:
-        known = [
-            one
-            for one in event.api.pages(f"actions/runs/{run}/artifacts", "artifacts")
-            if one["name"] == ARTIFACT
-        ]
-        if not known or known[-1]["expired"]:
-            return [
-                f"**The plan of `{head[:10]}` is not kept any more**; run the workflow again ([log]({url}))\n"
-            ]
-        content = event.api.download(f"actions/artifacts/{known[-1]['id']}/zip", artifact.MOST_PACKED)
-        plan = Plan.from_json(json.loads(artifact.one_file(content, FILE)))
-    except (ValueError, ValidationError, RecursionError, AttributeError, TypeError) as error:
-        return [
-            f"**The plan of `{head[:10]}` cannot be read**: {escape(type(error).__name__)} ([log]({url}))\n"
-        ]
+        plan = plans.read(event.api, run, ARTIFACT)
     except HarnessError as error:
         if error.exit_code is not Exit.ARTIFACT_INVALID:
             raise
-        return [f"**The plan of `{head[:10]}` cannot be read**: {escape(error.message)} ([log]({url}))\n"]
+        return [f"**The plan of `{head[:10]}` {escape(error.message)}** ([log]({url}))\n"]
     return plan_comment.parts(plan, head)
 
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 from utils.github.api import GitHubError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from utils.github.api import Api
 
-LABEL = "servematrix"
 REQUIRED = ("lint and test",)
 """Names of checks that a merge should wait for."""
+ON_RUNNERS = ("sweep.yml", "nightly.yml")
+"""Workflows with jobs on machines of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,22 +29,45 @@ class Finding:
     advice: str = ""
 
 
-def look(api: Api) -> list[Finding]:
-    """Every setting, in the order in which one would mend them."""
-    branch = api.call("GET", f"/repos/{api.repository}")["default_branch"]
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """Whose settings are looked at."""
+
+    api: Api
+    branch: str
+    """The default one."""
+    organisation: str
+    """Empty where it is a person's."""
+    labels: tuple[str, ...]
+    """Of the runners that sweeps ask for."""
+
+    def wants(self, runner: dict[str, Any]) -> bool:
+        """Whether sweeps would go to it."""
+        return not _labels(runner).isdisjoint(self.labels)
+
+
+def look(api: Api, labels: Iterable[str]) -> list[Finding]:
+    """Every setting, in the order in which one would mend them.
+
+    Args:
+        api: with a token that may read the repository's administration.
+        labels: of the runners that the clusters name.
+    """
+    answer = api.call("GET", f"/repos/{api.repository}")
+    owner = answer["owner"]["login"] if answer["owner"]["type"] == "Organization" else ""
+    about = Repository(api, answer["default_branch"], owner, tuple(sorted(set(labels))))
     found: list[Finding] = []
     for name, check in CHECKS.items():
         try:
-            found += check(api, branch)
+            found += check(about)
         except GitHubError as error:
             advice = "let somebody with admin rights run this: GITHUB_TOKEN=… ./servematrix doctor --github"
             found.append(Finding(name, None, f"cannot be seen ({error.status})", advice))
     return found
 
 
-def _token(api: Api, branch: str) -> Iterator[Finding]:
-    del branch
-    answer = api.call("GET", "actions/permissions/workflow")
+def _token(about: Repository) -> Iterator[Finding]:
+    answer = about.api.call("GET", "actions/permissions/workflow")
     read = answer["default_workflow_permissions"] == "read"
     yield Finding(
         "default rights of a job's token",
@@ -60,9 +84,8 @@ def _token(api: Api, branch: str) -> Iterator[Finding]:
     )
 
 
-def _actions(api: Api, branch: str) -> Iterator[Finding]:
-    del branch
-    allowed = api.call("GET", "actions/permissions").get("allowed_actions", "all")
+def _actions(about: Repository) -> Iterator[Finding]:
+    allowed = about.api.call("GET", "actions/permissions").get("allowed_actions", "all")
     yield Finding(
         "which actions may run",
         allowed != "all",
@@ -71,9 +94,8 @@ def _actions(api: Api, branch: str) -> Iterator[Finding]:
     )
 
 
-def _forks(api: Api, branch: str) -> Iterator[Finding]:
-    del branch
-    policy = api.call("GET", "actions/permissions/fork-pr-contributor-approval")["approval_policy"]
+def _forks(about: Repository) -> Iterator[Finding]:
+    policy = about.api.call("GET", "actions/permissions/fork-pr-contributor-approval")["approval_policy"]
     yield Finding(
         "who waits for approval to run workflows of a fork",
         policy == "all_external_contributors",
@@ -82,24 +104,63 @@ def _forks(api: Api, branch: str) -> Iterator[Finding]:
     )
 
 
-def _runners(api: Api, branch: str) -> Iterator[Finding]:
-    del branch
-    runners = [
-        one
-        for one in api.pages("actions/runners", "runners")
-        if LABEL in {label["name"] for label in one["labels"]}
-    ]
-    online = [one["name"] for one in runners if one["status"] == "online"]
-    yield Finding(
-        f"runners with the label {LABEL}",
-        bool(online),
-        ", ".join(online) or ("none is online" if runners else "none"),
-        f"register the cluster's launcher host as a runner with the label {LABEL}, in a group that only sweep.yml and nightly.yml of {api.repository} may use",
+def _runners(about: Repository) -> Iterator[Finding]:
+    """Runners of the repository itself, and those of groups, which alone can keep a branch's own workflows away from them."""
+    own = list(about.api.pages("actions/runners", "runners"))
+    known = list(own)
+    groups: list[tuple[dict[str, Any], list[dict[str, Any]]]] = []
+    if about.organisation:
+        start, name = f"/orgs/{about.organisation}/actions/runner-groups", about.api.repository.split("/")[1]
+        for group in about.api.pages(start, "runner_groups", visible_to_repository=name):
+            members = list(about.api.pages(f"{start}/{group['id']}/runners", "runners"))
+            groups.append((group, members))
+            known += members
+    for label in about.labels:
+        mine = [one for one in known if label in _labels(one)]
+        online = [one["name"] for one in mine if one["status"] == "online"]
+        yield Finding(
+            f"runners with the label {label}",
+            bool(online),
+            ", ".join(online) or ("none is online" if mine else "none"),
+            f"register the cluster's launcher host as a runner with the label {label}, in a group of the organisation",
+        )
+    if alone := [one["name"] for one in own if about.wants(one)]:
+        yield Finding(
+            "runners in a group",
+            good=False,
+            found=f"{', '.join(alone)} of the repository itself",
+            advice="a workflow of any branch may use them: register them with the organisation, in a group for "
+            + " and ".join(_allowed(about)),
+        )
+    for group, members in groups:
+        if any(about.wants(one) for one in members):
+            yield _group(about, group)
+
+
+def _group(about: Repository, group: dict[str, Any]) -> Finding:
+    allowed = set(group.get("selected_workflows") or ()) if group.get("restricted_to_workflows") else {"*"}
+    good = bool(allowed) and allowed <= set(_allowed(about))
+    return Finding(
+        f"workflows that may use the runner group {group['name']}",
+        good,
+        "every one" if allowed == {"*"} else ", ".join(sorted(allowed)) or "none",
+        f"the organisation's Settings, Actions, Runner groups, {group['name']}, Workflow access: "
+        + " and ".join(_allowed(about)),
     )
 
 
-def _branch(api: Api, branch: str) -> Iterator[Finding]:
-    rules: list[dict[str, Any]] = list(api.call("GET", f"rules/branches/{branch}"))
+def _allowed(about: Repository) -> list[str]:
+    start = f"{about.api.repository}/.github/workflows"
+    return [f"{start}/{name}@refs/heads/{about.branch}" for name in ON_RUNNERS]
+
+
+def _labels(runner: dict[str, Any]) -> set[str]:
+    return {label["name"] for label in runner["labels"]}
+
+
+def _branch(about: Repository) -> Iterator[Finding]:
+    branch = about.branch
+    rules: list[dict[str, Any]] = list(about.api.call("GET", f"rules/branches/{branch}"))
     kinds = {rule["type"] for rule in rules}
     for kind, what in (
         ("pull_request", "changes come by pull request"),
@@ -127,7 +188,7 @@ def _branch(api: Api, branch: str) -> Iterator[Finding]:
     )
 
 
-CHECKS: dict[str, Callable[[Api, str], Iterator[Finding]]] = {
+CHECKS: dict[str, Callable[[Repository], Iterator[Finding]]] = {
     "rights of a job's token": _token,
     "which actions may run": _actions,
     "approval of forks": _forks,

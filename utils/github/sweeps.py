@@ -29,6 +29,8 @@ class Sweep:
     sha: str
     status: str
     conclusion: str
+    url: str
+    """Where a person sees it."""
 
 
 def of_pull(api: Api, pull: int) -> list[Sweep]:
@@ -44,14 +46,14 @@ def alive(api: Api) -> list[Sweep]:
 def _newest(api: Api) -> list[Sweep]:
     answer = api.call("GET", f"actions/workflows/{WORKFLOW}/runs", per_page=100)
     return [
-        Sweep(run["id"], int(match[1]), match[2], run["status"], run["conclusion"] or "")
+        Sweep(run["id"], int(match[1]), match[2], run["status"], run["conclusion"] or "", run["html_url"])
         for run in answer["workflow_runs"]
         if (match := TITLE.fullmatch(run["display_title"]))
     ]
 
 
-def start(api: Api, pull: int, sha: str, command: Command) -> None:
-    """Dispatch the workflow on the default branch."""
+def start(api: Api, pull: int, sha: str, command: Command) -> Sweep | None:
+    """Dispatch the workflow on the default branch; None from a GitHub that does not tell the run."""
     branch = api.call("GET", f"/repos/{api.repository}")["default_branch"]
     inputs = {
         "pull": str(pull),
@@ -59,7 +61,9 @@ def start(api: Api, pull: int, sha: str, command: Command) -> None:
         "selectors": " ".join(command.selectors),
         **{name: command.options.get(name, "") for name in ("runs", "pair", "budget")},
     }
-    api.call("POST", f"actions/workflows/{WORKFLOW}/dispatches", {"ref": branch, "inputs": inputs})
+    asked = {"ref": branch, "inputs": inputs, "return_run_details": True}
+    answer = api.call("POST", f"actions/workflows/{WORKFLOW}/dispatches", asked)
+    return Sweep(answer["workflow_run_id"], pull, sha, "queued", "", answer["html_url"]) if answer else None
 
 
 def cancel(api: Api, sweeps: list[Sweep]) -> list[int]:

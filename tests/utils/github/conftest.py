@@ -50,11 +50,19 @@ class GitHub:
             comment={"id": number, "body": body, "user": {"login": user}},
         )
 
-    def planned(self, run: int, conclusion: str = "success", sha: str = HEAD, owner: str = "acme") -> Event:
+    def planned(
+        self,
+        run: int,
+        conclusion: str = "success",
+        sha: str = HEAD,
+        owner: str = "acme",
+        title: str = "plan #42",
+    ) -> Event:
         """The workflow `plan` has ended."""
         about = {
             "id": run,
             "event": "pull_request",
+            "display_title": title,
             "conclusion": conclusion,
             "head_sha": sha,
             "head_branch": "change",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import zipfile
 
@@ -10,6 +11,7 @@ import pytest
 
 from matrix import select
 from matrix.errors import Exit
+from matrix.plan import Plan
 from matrix.source import Folder
 from matrix.tree import Tree
 from tests.conftest import ROOT
@@ -46,10 +48,14 @@ def test_a_writers_run_approves_the_head_and_starts_a_sweep(github: GitHub) -> N
                 "pair": "",
                 "budget": "2",
             },
+            "return_run_details": True,
         }
     ]
     assert pulls.is_approved(github.api, HEAD)
-    assert github.state.statuses[HEAD][0]["context"] == "servematrix/approved"
+    approval, waiting = github.state.statuses[HEAD]
+    assert approval["context"] == "servematrix/approved"
+    assert waiting["description"] == "on its way; nothing is ahead of it"
+    assert waiting["target_url"].endswith(f"/actions/runs/{github.state.runs[0]['id']}")
 
 
 def test_an_approval_is_for_the_tree_without_the_changelog(github: GitHub) -> None:
@@ -312,44 +318,74 @@ def test_a_comment_larger_than_github_takes_loses_folded_parts() -> None:
     assert len(text) <= comments.LARGEST
 
 
-def test_one_sweep_a_cluster_at_a_time(github: GitHub) -> None:
-    """Older ones of the same cluster come first; what waits says how long, on its commit; other clusters and younger sweeps do not matter."""
-    shas = {
-        name: letter * 40
-        for name, letter in (("older", "1"), ("elsewhere", "2"), ("mine", "3"), ("younger", "4"))
-    }
-    runs = {name: github.state.sweep(50, sha, "in_progress") for name, sha in shas.items()}
-    for name, cluster in (
-        ("older", "mi300x"),
-        ("elsewhere", "h100"),
-        ("mine", "mi300x"),
-        ("younger", "mi300x"),
-    ):
-        said = queue.description(cluster, "18 points", 5.3)
-        pulls.status(
-            github.api, shas[name], queue.CONTEXT, "pending", description=said, url="https://e.org/x"
-        )
-    assert queue.ahead(github.api, runs["mine"], "mi300x") == queue.Ahead(1, 5.3)
-    github.state.statuses[shas["elsewhere"]].clear()
-    assert queue.ahead(github.api, runs["mine"], "mi300x").sweeps == 2, (
-        "one that is not planned yet may be ahead"
-    )
-    github.state.runs = [one for one in github.state.runs if one["id"] != runs["elsewhere"]]
+def swept(cluster: str) -> bytes:
+    """The plan of a sweep there."""
+    found = select.chosen(Tree.of(Folder(ROOT)), ["qwen3moe-tiny-cpu-vllm"])
+    jobs = [job.model_copy(update={"cluster": cluster, "walltime_s": 19080}) for job in found.jobs]
+    return found.model_copy(update={"jobs": jobs}).to_json().encode()
+
+
+QUEUE = (("older", "mi300x"), ("elsewhere", "h100"), ("mine", "mi300x"), ("younger", "mi300x"))
+
+
+@pytest.fixture
+def queued(github: GitHub) -> dict[str, int]:
+    """Four sweeps at work, each with its plan."""
+    runs = {}
+    for number, (name, cluster) in enumerate(QUEUE):
+        runs[name] = github.state.sweep(50 + number, str(number) * 40, "in_progress")
+        github.state.artifact(runs[name], {"plan.json": swept(cluster)}, name=queue.PLAN)
+    return runs
+
+
+def test_one_sweep_a_cluster_at_a_time(github: GitHub, queued: dict[str, int]) -> None:
+    """Older ones that share a cluster come first; one that is not planned yet may; younger ones and other clusters do not matter."""
+    ahead = queue.Queue(github.api).ahead
+    mine = queued["mine"]
+    assert ahead(mine, {"mi300x"}) == queue.Ahead(1, 5.3)
+    assert ahead(mine, {"mi300x", "h100"}) == queue.Ahead(2, 10.6)
+    assert ahead(mine, {"mi355x"}) == queue.Ahead(0, 0.0)
+    assert ahead(mine) == queue.Ahead(2, 10.6), "who has no plan yet waits for all"
+    assert ahead(mine, {"mi300x"}, over=queued["older"]) == queue.Ahead(0, 0.0)
+    github.state.artifacts[queued["elsewhere"]].clear()
+    assert queue.Queue(github.api).ahead(mine, {"mi300x"}) == queue.Ahead(2, 5.3)
+    github.state.artifacts[queued["elsewhere"]].clear()
+    github.state.artifact(queued["elsewhere"], b"no archive", name=queue.PLAN)
+    assert queue.Queue(github.api).ahead(mine, {"mi300x"}) == queue.Ahead(2, 5.3)
+
+
+def test_a_sweep_waits_for_its_turn(github: GitHub, queued: dict[str, int]) -> None:
+    """Each change is told; an answer that GitHub refuses ends no wait."""
     github.state.faults.append(Fault("GET", "/sweep.yml/runs", 403))
     told: list[str] = []
 
     def sleep(_: float) -> None:
-        if len(told) > 0 and len(github.state.calls) > 20:
-            next(one for one in github.state.runs if one["id"] == runs["older"])["status"] = "completed"
+        if len(told) > 1:
+            next(one for one in github.state.runs if one["id"] == queued["older"])["status"] = "completed"
 
-    ticket = queue.Ticket(runs["mine"], shas["mine"], "mi300x", 5.3, "https://e.org/x")
-    queue.wait(github.api, ticket, told.append, sleep)
-    assert told == ["waits for 1 sweeps, at most 0.0 h", "waits for 1 sweeps, at most 5.3 h"], (
-        "a refusal ends no wait"
-    )
-    words = [one["description"] for one in github.state.statuses[shas["mine"]]]
-    del words[1]  # what was said while GitHub did not answer
-    assert words[1:] == [
-        "mi300x: waits for 1 sweeps, at most 5.3 h (5.30 h)",
-        "mi300x: is being measured (5.30 h)",
-    ]
+    plan = Plan.from_json(json.loads(swept("mi300x")))
+    queue.wait(github.api, queued["mine"], plan, told.append, sleep)
+    assert told == ["a sweep is ahead of it, at most 0.0 h", "a sweep is ahead of it, at most 5.3 h"]
+
+
+def test_those_that_wait_are_told_that_one_is_over(github: GitHub, queued: dict[str, int]) -> None:
+    """On their commits; those before it, and on other clusters, wait for what they waited for."""
+    queue.tell_waiting(github.api, queued["older"])
+    words = {sha: [one["description"] for one in known] for sha, known in github.state.statuses.items()}
+    assert words == {
+        "1" * 40: ["nothing is ahead of it"],
+        "2" * 40: ["nothing is ahead of it"],
+        "3" * 40: ["a sweep is ahead of it, at most 5.3 h"],
+    }
+
+
+def test_of_two_pull_requests_of_a_branch_each_gets_its_own_plan(github: GitHub) -> None:
+    """Both have the same head; the run's name says which it is of, and names none that has another head."""
+    github.state.pull(43, HEAD)
+    github.state.pull(44, OTHER)
+    github.state.artifact(RUN, {"plan.json": plan()})
+    react.to_plan(github.planned(RUN, title="plan #43"))
+    assert (len(github.state.bodies(42)), len(github.state.bodies(43))) == (0, 1)
+    react.to_plan(github.planned(RUN, title="plan #44"))
+    react.to_plan(github.planned(RUN, title="plan"))
+    assert (len(github.state.bodies(42)), len(github.state.bodies(44))) == (0, 0)

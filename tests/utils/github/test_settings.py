@@ -25,7 +25,7 @@ def test_a_repository_as_it_should_be(cli: Cli, github: GitHub) -> None:
     code, said = asked(cli, github)
     assert code == 0, said
     assert "BAD" not in said
-    assert said.count("ok  ") == 9
+    assert said.count("ok  ") == 10
 
 
 def test_each_bad_setting_has_its_advice(cli: Cli, github: GitHub) -> None:
@@ -33,7 +33,7 @@ def test_each_bad_setting_has_its_advice(cli: Cli, github: GitHub) -> None:
     github.state.settings = "bad"
     code, said = asked(cli, github)
     assert code == Exit.CHECK_FAILED
-    assert said.count("BAD") == 9
+    assert said.count("BAD") == 11
     for advice in (
         "read repository contents",
         "allow it",
@@ -42,6 +42,8 @@ def test_each_bad_setting_has_its_advice(cli: Cli, github: GitHub) -> None:
         "Rulesets",
         "lint and test",
         "label servematrix",
+        "a workflow of any branch may use them",
+        "Runner groups, octo-runner-group, Workflow access: acme/bench/.github/workflows/sweep.yml@refs/heads/main and",
     ):
         assert advice in said
 
@@ -49,9 +51,18 @@ def test_each_bad_setting_has_its_advice(cli: Cli, github: GitHub) -> None:
 def test_what_a_token_may_not_see_is_said(github: GitHub) -> None:
     """No guess, and no failure."""
     github.state.faults.append(Fault("GET", "/actions/permissions", 403, times=99))
-    found = {one.name: one.good for one in settings.look(github.api)}
+    found = {one.name: one.good for one in settings.look(github.api, ["servematrix"])}
     assert found["rights of a job's token"] is None
     assert found["runners with the label servematrix"] is True
+
+
+def test_runners_of_a_person_have_no_group(github: GitHub) -> None:
+    """Nobody asks for one; that every branch may use them is said."""
+    github.state.owner, github.state.settings = "User", "bad"
+    found = {one.name: one for one in settings.look(github.api, ["servematrix", "mi300x"])}
+    assert found["runners in a group"].good is False
+    assert found["runners with the label mi300x"].found == "none"
+    assert not [call for call in github.state.calls if "/orgs/" in call]
 
 
 def test_without_a_token_it_says_what_it_wants(cli: Cli) -> None:
