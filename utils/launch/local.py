@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
+import platform
+import shutil
 import signal
 import subprocess
-import tempfile
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
 from utils import environments, provenance
 from utils.launch import base, script
+from utils.launch.failures import Facts, as_json, classify
 from utils.node import events, process, record
 from utils.node.spec import NodeJob, runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from matrix.plan import Job
     from utils.launch.base import Order
@@ -86,10 +88,15 @@ class Local:
         )
         emit({"kind": "job", "name": job.id, "total": len(job.points)})
         if job.base is not None:
-            with tempfile.TemporaryDirectory(prefix="servematrix-canary-") as scratch:
-                code = _start(environment, spec.as_canary(scratch), Path(scratch), emit)
-            if code not in {Exit.OK, Exit.GATE_FAILED}:
+            canary = folder / "canary"
+            record.write_whole(canary / record.BROKEN, b'{"why": "a canary, which nobody judges"}\n')
+            code = _start(environment, spec.as_canary(str(canary)), canary, emit)
+            if code not in {Exit.OK, Exit.GATE_FAILED}:  # its logs stay
+                facts = Facts(state="", begun=True, ended=code, asked=True, started=True)
+                told = as_json(classify(facts), job.id, None, platform.node())
+                record.write_whole(folder / "failure.json", told)
                 return code
+            shutil.rmtree(canary)
         return _start(environment, spec, folder, emit)
 
     @staticmethod

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
-from utils.launch.failures import Kind, Verdict, classify
+from utils.launch.failures import Kind, Verdict, as_json, classify
 from utils.launch.slurm import batch, client, states
 from utils.launch.slurm.client import SlurmError
 from utils.launch.slurm.memory import Memory, Notebook
@@ -309,13 +308,4 @@ class Block:
         self.notes.write(self.memory)
 
     def _as_json(self, verdict: Verdict) -> bytes:
-        content = {
-            "kind": verdict.kind.value if verdict.kind else None,
-            "cause": verdict.cause,
-            "evidence": list(verdict.evidence),
-            "exit": int(verdict.exit_code),
-            "job": self.name,
-            "slurm": self.memory.slurm,
-            "node": self.memory.node,
-        }
-        return json.dumps(content, indent=1).encode()
+        return as_json(verdict, self.name, self.memory.slurm, self.memory.node)

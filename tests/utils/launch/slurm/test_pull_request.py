@@ -61,7 +61,7 @@ def test_from_a_sweep_command_to_the_changelog_commit(site: Site) -> None:
             "command.yml", "issue_comment", {"action": "created", "issue": issue, "comment": about}
         )
         assert asked.code == 0, asked.text
-        done = acting.act("sweep.yml", "workflow_dispatch", {"inputs": state.dispatched[0]["inputs"]})
+        done = acting.sweep()
         assert done.code == 0, done.text
     assert state.problems == []
     report = next(one for one in state.bodies(42) if "servematrix:report" in one)
@@ -77,7 +77,7 @@ def test_from_a_sweep_command_to_the_changelog_commit(site: Site) -> None:
     ]
     assert len(records) == 4
     assert len({one["allocation"] for one in records}) == 1
-    assert all(one["allocation"].startswith("sweep-991-1-small.") for one in records)
+    assert all(one["allocation"].startswith(f"sweep-{state.runs[0]['id']}-1-small.") for one in records)
     assert {one["node"]["name"] for one in records} <= set(site.slurm.names)
     assert len(acting.git("show", "o/data:ledger.jsonl").splitlines()) == 2
     assert site.left_on_nodes() == []
