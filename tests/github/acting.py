@@ -59,6 +59,9 @@ class Acting:
     variables: dict[str, str] = field(default_factory=dict)
     """More environment for the jobs, such as where Slurm is."""
 
+    lends: bool = True
+    """Whether clones get the tests' packages; else each makes its own environment, as on a machine that was never used."""
+
     def __post_init__(self) -> None:
         """A bare repository with this checkout's files as `main`."""
         self.remote = self.folder / "remote.git"
@@ -79,7 +82,11 @@ class Acting:
         lend = self.folder / "lend"
         lend.write_text(
             LEND.replace("{python}", sys.executable).replace("{environments}", str(ROOT / ".environments"))
+            if self.lends
+            else "#!/bin/sh\n"
         )
+        if not self.lends:  # where pip looks
+            self.variables |= {name: text for name, text in os.environ.items() if name.startswith("PIP_")}
         lend.chmod(0o755)
 
     @property
@@ -262,3 +269,38 @@ def workflow(name: str) -> dict[str, Any]:
     """A workflow's content."""
     content: dict[str, Any] = yaml.safe_load((ROOT / ".github/workflows" / name).read_text())
     return content
+
+
+def pull_request(acting: Acting, head: str, action: str = "opened", **more: Any) -> dict[str, Any]:
+    """The event of pull request 42."""
+    base = acting.git("rev-parse", "main")
+    about = {"number": 42, "base": {"sha": base, "ref": "main"}, "head": {"sha": head, "ref": "change"}}
+    return {"action": action, "pull_request": about, **more}
+
+
+def planned_and_said(acting: Acting) -> tuple[Acted, Acted, str]:
+    """From a pull request that changes a flag to its comment: what `plan` did, what `comment` did, and the head."""
+    acting.git("checkout", "-q", "-b", "change")
+    recipe = acting.work / "recipes/qwen3moe-tiny-cpu-vllm.yaml"
+    recipe.write_text(
+        recipe.read_text().replace("enforce-eager: true", "enforce-eager: true\n    max-num-seqs: 64")
+    )
+    head = acting.commit("a change `@everyone` <img src=x>", "refs/pull/42/head")
+    planned = acting.act("plan.yml", "pull_request", pull_request(acting, head))
+    state = acting.stand_in.state
+    assert state.calls == [], "`plan` has no token"
+    state.pull(42, head)
+    state.trees[head] = {"recipes": "a" * 40}
+    state.artifact(77, {"plan.json": (acting.artifacts / "plan/plan.json").read_bytes()})
+    about = {
+        "id": 77,
+        "event": "pull_request",
+        "display_title": "plan #42",
+        "conclusion": "success",
+        "head_sha": head,
+        "head_branch": "change",
+        "head_repository": {"full_name": "acme/bench", "owner": {"login": "acme"}},
+        "html_url": "https://github.com/acme/bench/actions/runs/77",
+    }
+    said = acting.act("comment.yml", "workflow_run", {"action": "completed", "workflow_run": about})
+    return planned, said, head

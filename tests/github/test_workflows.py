@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import RECIPE, ROOT, write
-from tests.github.acting import Acted, Acting, workflow
+from tests.github.acting import Acted, Acting, planned_and_said, pull_request, workflow
 from tests.github.standin import REPOSITORY, StandIn
 from utils.node import preflight
 from utils.results.ledger import Difference
@@ -84,49 +84,25 @@ def test_all_workflows_are_short() -> None:
 
 
 @pytest.fixture
-def acting(tmp_path: Path) -> Iterator[Acting]:
+def acting(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Acting]:
     """A repository whose `main` is this checkout; every call must be as GitHub describes it."""
     with StandIn() as stand_in:
-        yield Acting(stand_in, tmp_path)
+        yield Acting(stand_in, tmp_path, lends=not request.node.get_closest_marker("unlent"))
     assert stand_in.state.problems == []
 
 
-def pull_request(acting: Acting, head: str, action: str = "opened", **more: Any) -> dict[str, Any]:
-    base = acting.git("rev-parse", "main")
-    about = {"number": 42, "base": {"sha": base, "ref": "main"}, "head": {"sha": head, "ref": "change"}}
-    return {"action": action, "pull_request": about, **more}
-
-
+@pytest.mark.unlent
 def test_from_a_pull_request_to_the_plan_comment(acting: Acting) -> None:
-    """`plan` without a token; `comment` with the default branch's code; the number comes from the API."""
-    acting.git("checkout", "-q", "-b", "change")
-    recipe = acting.work / "recipes/qwen3moe-tiny-cpu-vllm.yaml"
-    recipe.write_text(
-        recipe.read_text().replace("enforce-eager: true", "enforce-eager: true\n    max-num-seqs: 64")
-    )
-    head = acting.commit("a change `@everyone` <img src=x>", "refs/pull/42/head")
-    planned = acting.act("plan.yml", "pull_request", pull_request(acting, head))
+    """`plan` without a token; `comment` with the default branch's code; the number comes from the API.
+
+    Each job makes the light environment for itself, which has all that they need.
+    """
+    planned, said, head = planned_and_said(acting)
     assert planned.code == 0, planned.text
     assert planned.jobs == {"plan": "success"}
-    state = acting.stand_in.state
-    assert state.calls == []
-
-    state.pull(42, head)
-    state.trees[head] = {"recipes": "a" * 40}
-    state.artifact(77, {"plan.json": (acting.artifacts / "plan/plan.json").read_bytes()})
-    about = {
-        "id": 77,
-        "event": "pull_request",
-        "display_title": "plan #42",
-        "conclusion": "success",
-        "head_sha": head,
-        "head_branch": "change",
-        "head_repository": {"full_name": "acme/bench", "owner": {"login": "acme"}},
-        "html_url": "https://github.com/acme/bench/actions/runs/77",
-    }
-    said = acting.act("comment.yml", "workflow_run", {"action": "completed", "workflow_run": about})
     assert said.code == 0, said.text
-    (body,) = state.bodies(42)
+    assert ".venv-light (once" in said.text
+    (body,) = acting.stand_in.state.bodies(42)
     assert "**6 points in one job would run: 5 server starts, at most" in body
     assert "changed: flags.max-num-seqs" in body or "flags.max-num-seqs" in body
     assert "recipes/qwen3moe-tiny-cpu-vllm.yaml:" in body
