@@ -28,7 +28,7 @@ def seconds(done: Acted, step: str) -> float:
     if done.code:
         raise SystemExit(done.text)
     return next(
-        line["executionTime"] / 1e9
+        float(line["executionTime"]) / 1e9
         for line in done.lines
         if line.get("step") == step and line.get("stage") == "Main" and "executionTime" in line
     )

@@ -142,14 +142,14 @@ def check(arguments: Namespace) -> Exit:
     return Exit.OK
 
 
-def stale(log: changelog.Changelog) -> list[str]:
-    """Where the newest entries differ from this checkout's recipes."""
+def stale(log: changelog.Changelog, root: Path = ROOT) -> list[str]:
+    """Where the newest entries differ from a checkout's recipes."""
     from matrix.expand import expand  # noqa: PLC0415 - the rules alone need no recipes
     from matrix.recipe import names  # noqa: PLC0415
     from matrix.source import Folder  # noqa: PLC0415
     from matrix.tree import Tree  # noqa: PLC0415
 
-    tree = Tree.of(Folder(ROOT))
+    tree = Tree.of(Folder(root))
     known = names(tree.recipes)
     found = []
     for recipe, entries in log.root.items():

@@ -308,8 +308,9 @@ def _missing(plan: Plan, records: Sequence[Record], folder: Path) -> list[Missin
     """Points of the plan without a measured head, with what their job or their record says."""
     measured = {one.point for one in records if one.arm == "head" and one.status == "measured"}
     said = {one.point: pairs.reason(one) for one in records if one.status != "measured"}
+    heads = [one for one in records if one.arm == "head"]
     for launched in sorted(folder.glob("*")):
-        said |= dict(line.split(": ", 1) for line in missing(launched, records) if ": " in line)
+        said |= dict(line.split(": ", 1) for line in missing(launched, heads) if ": " in line)
     found = []
     for job in plan.jobs:
         for point in job.points:

@@ -188,6 +188,18 @@ class Acting:
         )
         return acted(done.returncode, done.stdout, done.stderr)
 
+    def processes(self, word: str) -> list[int]:
+        """Of a workflow that runs: those with a word in their command line, and not the shells around them."""
+        listed = subprocess.run(
+            ["ps", "-ww", "-eo", "pid=,args="], capture_output=True, text=True, check=True
+        ).stdout
+        rows = [line.split(None, 1) for line in listed.splitlines()]
+        return [
+            int(number)
+            for number, line in rows
+            if word in line and str(self.folder) in line and line.startswith(sys.executable)
+        ]
+
     @property
     def environment(self) -> dict[str, str]:
         """Of act itself."""

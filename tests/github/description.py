@@ -28,6 +28,7 @@ OPERATIONS = {
     "/repos/{owner}/{repo}/collaborators/{username}/permission": "get",
     "/repos/{owner}/{repo}/git/trees/{tree_sha}": "get",
     "/repos/{owner}/{repo}/commits/{ref}/statuses": "get",
+    "/repos/{owner}/{repo}/commits/{ref}/check-runs": "get",
     "/repos/{owner}/{repo}/statuses/{sha}": "post",
     "/repos/{owner}/{repo}/actions/workflows/{workflow_id}/runs": "get",
     "/repos/{owner}/{repo}/actions/workflows/{workflow_id}/dispatches": "post",

@@ -45,6 +45,8 @@ class State:
     trees: dict[str, dict[str, str]] = field(default_factory=dict)
     """Commit -> path -> object."""
     statuses: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    checks: dict[str, str] = field(default_factory=dict)
+    """Commit -> how its checks ended."""
     runs: list[dict[str, Any]] = field(default_factory=list)
     artifacts: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     archives: dict[int, bytes] = field(default_factory=dict)
@@ -218,6 +220,16 @@ class _Routes:
     def list_statuses(self, sha: str, *, query: dict[str, str], body: Any) -> Reply:  # noqa: ARG002
         return 200, list(reversed(self.state.statuses.get(sha, [])))
 
+    def check_runs(self, sha: str, *, query: dict[str, str], body: Any) -> Reply:  # noqa: ARG002
+        conclusion = self.state.checks.get(sha)
+        if not conclusion:
+            return 200, {"total_count": 0, "check_runs": []}
+        one = description.example("check-run-paginated")["check_runs"][0]
+        return 200, {
+            "total_count": 1,
+            "check_runs": [one | {"name": query["check_name"], "conclusion": conclusion}],
+        }
+
     def make_status(self, sha: str, *, query: dict[str, str], body: Any) -> Reply:  # noqa: ARG002
         one = description.example("status") | body | {"id": self.state.next()}
         one["creator"] |= {"login": BOT}
@@ -331,6 +343,7 @@ _TABLE = (
     (r"GET /collaborators/([^/]+)/permission", "permission"),
     (r"GET /git/trees/([0-9a-f]{40})", "tree"),
     (r"GET /commits/([0-9a-f]{40})/statuses", "list_statuses"),
+    (r"GET /commits/([0-9a-f]{40})/check-runs", "check_runs"),
     (r"POST /statuses/([0-9a-f]{40})", "make_status"),
     (r"GET /actions/workflows/sweep.yml/runs", "list_runs"),
     (r"POST /actions/workflows/sweep.yml/dispatches", "dispatch"),

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import glob
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -203,6 +208,7 @@ def test_from_a_sweep_command_to_the_changelog_commit(swept: Acting) -> None:
     asked = commanded(swept, f"/sweep run {head}")
     assert asked.code == 0, asked.text
     assert len(state.dispatched) == 1
+    state.checks[head] = "success"
     done = swept.sweep()
     assert done.code == 0, done.text
     assert set(done.jobs) == {"plan", "turn", "run", "collect", "confirm", "judge", "publish"}
@@ -216,7 +222,7 @@ def test_from_a_sweep_command_to_the_changelog_commit(swept: Acting) -> None:
     assert len(visible.splitlines()) <= 40
 
     swept.git("fetch", "-q", str(swept.remote), "+refs/heads/*:refs/remotes/o/*")
-    assert swept.git("diff", "--name-only", head, "o/change").split() == ["perf-changelog.yaml"]
+    assert swept.git("diff", "--name-only", head, "o/change").split() == ["perf-changelog.yaml"], report
     assert swept.git("log", "--format=%an", "-1", "o/change") == "github-actions[bot]"
     entry = swept.git("show", "o/change:perf-changelog.yaml")
     assert entry.startswith(f"# entries\n{STUB}")
@@ -224,7 +230,8 @@ def test_from_a_sweep_command_to_the_changelog_commit(swept: Acting) -> None:
     assert f"head: {{commit: {head}" in entry
     contexts = {sha: {one["context"] for one in known} for sha, known in state.statuses.items()}
     assert contexts[head] == {"servematrix/approved", "servematrix/sweep"}
-    assert contexts[swept.git("rev-parse", "o/change")] == {"servematrix/approved", "servematrix/sweep"}
+    ours = swept.git("rev-parse", "o/change")
+    assert contexts[ours] == {"servematrix/approved", "servematrix/sweep", "lint and test"}
 
     files = swept.git("ls-tree", "-r", "--name-only", "o/data").splitlines()
     assert sum(name.endswith("/32x16-tp1-c1/record.json") for name in files) == 8
@@ -310,6 +317,37 @@ def test_a_job_that_broke_is_measured_again_alone(swept: Acting) -> None:
     assert state.statuses[head][-1]["state"] == "success"
 
 
+def test_a_cancelled_run_keeps_what_it_has(swept: Acting) -> None:
+    """The runner sends SIGINT to the step (https://docs.github.com/actions, cancelling a run): the server ends, records travel, the report says what is missing."""
+    head = opened(swept)
+    state = swept.stand_in.state
+    commanded(swept, f"/sweep run {head} runs=4")
+    told: list[int] = []
+
+    def cancel() -> None:
+        while not glob.glob(f"{swept.folder}/**/run-0-base/*/record.json", recursive=True):  # noqa: PTH207 - folders come and go
+            time.sleep(0.05)
+        told.extend(swept.processes("sweep-run"))
+        for process in told:
+            os.kill(process, signal.SIGINT)
+
+    canceller = threading.Thread(target=cancel, daemon=True)
+    canceller.start()
+    done = swept.sweep()
+    canceller.join()
+    assert len(told) == 1
+    assert swept.processes("vllm.entrypoints") == []
+    assert (done.jobs["run"], done.jobs["publish"]) == ("failure", "success"), done.text
+    assert "exit status 130" in done.text
+    report = next(body for body in state.bodies(42) if "servematrix:report" in body)
+    for concurrency in (1, 2):
+        assert f"| r/32x16-tp1-c{concurrency} | cancelled: somebody cancelled the job" in report, report
+    assert state.statuses[head][-1]["state"] == "failure"
+    swept.git("fetch", "-q", str(swept.remote), "+refs/heads/*:refs/remotes/o/*")
+    kept = swept.git("ls-tree", "-r", "--name-only", "o/data")
+    assert "run-0-base/32x16-tp1-c1/record.json" in kept
+
+
 EVIL = 'x"; echo PWNED-$((6*7)); "$(echo PWNED-$((6*7)))`echo PWNED-$((6*7))`'
 
 
@@ -377,6 +415,7 @@ def test_new_keys_of_the_default_branch_end_in_a_pull_request(swept: Acting) -> 
     assert dispatched["inputs"]["pull"] == "0"
     done = swept.sweep()
     assert done.code == 0, done.text
+    assert len(state.opened) == 1, done.text
     (opened_pull,) = state.opened
     assert opened_pull["head"] == f"servematrix/baseline-{head[:12]}-{state.runs[0]['id']}"
     assert opened_pull["base"] == "main"

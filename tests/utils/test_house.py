@@ -79,3 +79,11 @@ def test_the_linter_reads_every_file() -> None:
     read = {str(Path(line).relative_to(ROOT)) for line in shown.splitlines() if line.endswith(".py")}
     listed = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert read >= set(listed.stdout.split())
+
+
+def test_the_light_environment_is_a_part_of_the_whole() -> None:
+    """The same versions and hashes, so that a command answers the same in both."""
+    light, whole = (
+        set((ROOT / f"requirements/{name}.lock").read_text().splitlines()) for name in ("light", "harness")
+    )
+    assert light < whole

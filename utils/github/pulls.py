@@ -97,6 +97,13 @@ def is_approved(api: Api, sha: str) -> bool:
     return False
 
 
+def passed(api: Api, sha: str, check: str) -> bool:
+    """Whether a check went well on a commit, by the newest run of each workflow that has it."""
+    answer = api.call("GET", f"commits/{sha}/check-runs", check_name=check, filter="latest")
+    found = [one["conclusion"] for one in answer["check_runs"]]
+    return bool(found) and set(found) == {"success"}
+
+
 def status(api: Api, sha: str, context: str, state: str, *, description: str, url: str) -> None:
     """Set a status; GitHub takes 140 characters of description."""
     body = {"state": state, "context": context, "description": description[:140], "target_url": url}

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from utils.launch.base import Order
     from utils.node.events import Event
 
+WELL = frozenset({Exit.OK, Exit.GATE_FAILED})
+"""A job that measured what it was to measure."""
 END_S = 40.0
 """How long the node may take to end its server and write what it has."""
 
@@ -64,7 +66,7 @@ class Local:
         return worst
 
     def _job(self, order: Order, job: Job, emit: Callable[[Event], None]) -> Exit:
-        """One job; where it has two arms, a canary before, so that neither owns the cold machine."""
+        """One job; where it does not end well, failure.json says why."""
 
         def tell(text: str) -> None:
             emit({"kind": "note", "text": text})
@@ -87,17 +89,18 @@ class Local:
             provenance=provenance.find(order.tree),
         )
         emit({"kind": "job", "name": job.id, "total": len(job.points)})
-        if job.base is not None:
-            canary = folder / "canary"
-            record.write_whole(canary / record.BROKEN, b'{"why": "a canary, which nobody judges"}\n')
-            code = _start(environment, spec.as_canary(str(canary)), canary, emit)
-            if code not in {Exit.OK, Exit.GATE_FAILED}:  # its logs stay
+        code = Exit.BUG
+        try:
+            code = _measure(environment, spec, folder, emit)
+        except KeyboardInterrupt:
+            code = Exit.CANCELLED
+            raise
+        finally:
+            if code not in WELL:
                 facts = Facts(state="", begun=True, ended=code, asked=True, started=True)
                 told = as_json(classify(facts), job.id, None, platform.node())
                 record.write_whole(folder / "failure.json", told)
-                return code
-            shutil.rmtree(canary)
-        return _start(environment, spec, folder, emit)
+        return code
 
     @staticmethod
     def _environment(
@@ -107,6 +110,20 @@ class Local:
         if not (make or order.environment):
             return environments.Environment(environments.FOLDER / image.split("==")[0])
         return environments.given_or_made(order.environment, image, tell)
+
+
+def _measure(
+    environment: environments.Environment, spec: NodeJob, folder: Path, emit: Callable[[Event], None]
+) -> Exit:
+    """The runs; where there are two arms, a canary before, so that neither owns the cold machine."""
+    if spec.job.base is not None:
+        canary = folder / "canary"
+        record.write_whole(canary / record.BROKEN, b'{"why": "a canary, which nobody judges"}\n')
+        code = _start(environment, spec.as_canary(str(canary)), canary, emit)
+        if code not in WELL:  # its logs stay
+            return code
+        shutil.rmtree(canary)
+    return _start(environment, spec, folder, emit)
 
 
 def _start(

@@ -18,9 +18,10 @@ from tests.utils.github.conftest import HEAD, TREE, GitHub
 from tests.utils.results.conftest import _record
 from utils import basis
 from utils.github import pulls
+from utils.github.event import Event
 from utils.github.report import Report
 from utils.node import record
-from utils.publish_command import _checked, _entry, _is_current, _only_filled
+from utils.publish_command import _checked, _entry, _is_current, _no_report, _only_filled
 from utils.sweep_commands import _records, committed_changelog
 
 COMMIT = "d" * 40
@@ -167,3 +168,37 @@ def test_the_data_branch_takes_regular_small_files_in_their_places(tmp_path: Pat
     (good.parent / "-x").write_text("")
     (tmp_path / "r/top.json").write_text("")
     assert _checked(tmp_path) == [good]
+
+
+def dispatched(github: GitHub, pull: str = "42") -> Event:
+    return github.event("workflow_dispatch", inputs={"pull": pull, "sha": HEAD})
+
+
+def needs(plan: str, run: str, **outputs: str) -> str:
+    return json.dumps({"plan": {"result": plan, "outputs": outputs}, "run": {"result": run, "outputs": {}}})
+
+
+@pytest.mark.parametrize(
+    ("told", "state", "words", "answered"),
+    [
+        (needs("success", "skipped", count="0"), "success", "nothing to measure", False),
+        (needs("failure", "skipped", why="no point <b>matches</b>"), "error", "no report: no point", True),
+        (needs("success", "failure", count="1"), "error", "no report: the job run failed", True),
+        (needs("success", "cancelled", count="1"), "error", "no report: it was cancelled", False),
+    ],
+)
+def test_a_sweep_without_a_report_says_so(
+    github: GitHub, monkeypatch: pytest.MonkeyPatch, told: str, *, state: str, words: str, answered: bool
+) -> None:
+    """On the commit, and where something broke as an answer on the pull request; whoever cancelled knows it."""
+    monkeypatch.setenv("NEEDS", told)
+    assert _no_report(dispatched(github)) is Exit.OK
+    (status,) = github.state.statuses[HEAD]
+    assert status["state"] == state
+    assert status["description"].startswith(words)
+    bodies = github.state.bodies(42)
+    assert len(bodies) == answered
+    assert not any("<b>" in body for body in bodies)
+    github.state.statuses.clear()
+    _no_report(dispatched(github, "0"))
+    assert len(github.state.bodies(42)) == answered, "of no pull request there is nobody to answer"
