@@ -10,6 +10,7 @@ from tests.conftest import write
 from tests.github.acting import Acting
 from tests.github.standin import REPOSITORY, StandIn
 from tests.slurm.site import Site
+from utils.node.gates import GATES
 
 pytestmark = [pytest.mark.real, pytest.mark.slurm]
 CLUSTER = """\
@@ -77,6 +78,7 @@ def test_from_a_sweep_command_to_the_changelog_commit(site: Site) -> None:
     ]
     assert len(records) == 4
     assert len({one["allocation"] for one in records}) == 1
+    assert {(one["status"], len(one["gates"])) for one in records} == {("measured", len(GATES))}
     assert all(one["allocation"].startswith(f"sweep-{state.runs[0]['id']}-1-small.") for one in records)
     assert {one["node"]["name"] for one in records} <= set(site.slurm.names)
     assert len(acting.git("show", "o/data:ledger.jsonl").splitlines()) == 2
