@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import sys
 from argparse import Namespace
 from datetime import UTC, datetime
@@ -15,36 +14,31 @@ from matrix import cluster as clusters
 from matrix.errors import Exit, HarnessError
 from matrix.plan import GITHUB_JOB_LIMIT, Plan
 from matrix.source import Folder, commit_of
-from utils import baseline, basis, confirming, show
+from utils import baseline, basis, confirming, show, sweep_records
 from utils.commands import asking, launch, order_for, the_launcher, the_plan, timed
 from utils.environments import ROOT
 from utils.github import plan_comment, plans, pulls, queue
 from utils.github.event import Event, from_environment, output, summary
-from utils.github.report import Missing, Report
+from utils.github.report import Report
 from utils.github_commands import asked_for
 from utils.launch import turn
 from utils.launch.slurm.poll import state_folder
 from utils.log import clean
 from utils.markdown import escape
-from utils.node import record
 from utils.node.record import write_whole
 from utils.results import changelog, changelog_edit, compare, ledger, pairs, verdict_show
-from utils.results.collect import missing
 from utils.verdict_commands import with_claims
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from matrix.plan import Job, Point
+    from matrix.plan import Job
     from utils.node.record import Record
     from utils.results.comparison import Comparison
 
 REPORT = "report.json"
-FIGURES = ("requests.json.gz", "itl.json.gz")
 MOST_WHY = 1000
 """Characters of an error that are handed on."""
-MOST_RAW = 200_000
-"""Bytes of a point's raw requests on the data branch; larger ones stay in the run's artifacts."""
 
 
 def sweep_plan(arguments: Namespace) -> Exit:
@@ -178,7 +172,7 @@ def sweep_judge(arguments: Namespace) -> Exit:
     inputs = event.payload["inputs"]
     folder, out = Path(arguments.results), Path(arguments.out)
     plan, notes = _read_plan(arguments.plan), list[str]()
-    left = _records(folder, plan, notes, event.run, str(inputs["sha"]))
+    left = sweep_records.taken(folder, plan, notes, event.run, str(inputs["sha"]))
     records = list(left.values())
     known = ledger.read(Path(arguments.ledger)) if arguments.ledger else ledger.Ledger()
     found = _compared(records, known, Path(arguments.tree), notes)
@@ -192,14 +186,14 @@ def sweep_judge(arguments: Namespace) -> Exit:
         pull=int(inputs["pull"]),
         comparison=found,
         alone=[_line(one) for one in records if one.arm == "head" and not _has_base(one, records)],
-        missing=_missing(plan, records, folder),
+        missing=sweep_records.missing(plan, records, folder),
         changelog="",
         notes=notes,
     )
     report = _with_changelog(report, records, found, Path(arguments.tree), event.run_url)
     write_whole(out / REPORT, report.model_dump_json().encode())
     for place, one in left.items():
-        _keep(one, place, out / "records")
+        sweep_records.keep(one, place, out / "records")
     if found:
         summary(verdict_show.markdown(found))
     return Exit.OK
@@ -228,58 +222,10 @@ def nightly_keep(arguments: Namespace) -> Exit:
     event, notes = from_environment(), list[str]()
     plan = _read_plan(arguments.plan)
     commit = plan.pair.commit if plan.pair else ""
-    for place, one in _records(folder, plan, notes, event.run, commit).items():
-        _keep(one, place, out / "records")
+    for place, one in sweep_records.taken(folder, plan, notes, event.run, commit).items():
+        sweep_records.keep(one, place, out / "records")
     summary("".join(f"{escape(note)}\n" for note in notes))
     return Exit.OK
-
-
-def _records(folder: Path, plan: Plan, notes: list[str], run: str, sha: str) -> dict[Path, Record]:
-    """What every job left, of each its newest attempt, as far as it is what the plan asked for.
-
-    A record comes out of a container with foreign code in it. Which point, arm, run, key and commit it is of, and how it is judged,
-    is the plan's word; its allocation gets a name of this run, so that no record can pass for another sweep's.
-    """
-    newest: dict[tuple[str, str], tuple[int, Path]] = {}
-    for left in sorted(folder.glob("*")) if folder.is_dir() else ():
-        if match := re.fullmatch(r"(results|confirm)-(\d+)-(.+)", left.name):
-            which, attempt = (match[1], match[3]), int(match[2])
-            if which not in newest or attempt > newest[which][0]:
-                newest[which] = (attempt, left)
-    wanted = _wanted(plan)
-    found: dict[Path, Record] = {}
-    for (kind, job), (attempt, left) in newest.items():
-        for path in sorted(left.glob(f"jobs/*/run-*/*/{record.FILE}")):
-            try:
-                one = record.read(path)
-            except HarnessError as error:
-                notes.append(f"a record is left out: {error}"[:300])
-                continue
-            known = wanted.get((one.point, one.arm, one.run_index))
-            block = 2 if kind == "confirm" else 1
-            if known is None or (one.key, one.block) != (known.key, block):
-                notes.append(f"a record of {one.point} is left out: the plan asked for no such thing"[:300])
-                continue
-            allocation = f"sweep-{run}-{attempt}-{job}"
-            of_base = plan.pair.commit if plan.pair and one.arm == "base" else ""
-            update = {
-                "allocation": allocation,
-                "rules": known.rules,
-                "vary": known.vary,
-                "provenance": one.provenance.model_copy(update={"tree_commit": of_base or sha}),
-            }
-            found[path.parent] = one.model_copy(update=update)
-    return found
-
-
-def _wanted(plan: Plan) -> dict[tuple[str, str, int], Point]:
-    """Point, arm and run -> what the plan says of it."""
-    return {
-        (point.id, arm, index): point
-        for job in plan.jobs
-        for index, arm in enumerate(job.arms)
-        for point in job.of(arm).points
-    }
 
 
 def _compared(
@@ -302,26 +248,6 @@ def _has_base(one: Record, records: Sequence[Record]) -> bool:
 def _line(one: Record) -> str:
     cells = show.result_row(one)
     return f"{cells[0]}: {cells[2]}, {cells[3]} tok/s/device, TTFT {cells[4]} ms, TPOT {cells[5]} ms"
-
-
-def _missing(plan: Plan, records: Sequence[Record], folder: Path) -> list[Missing]:
-    """Points of the plan without a measured head, with what their job or their record says."""
-    measured = {one.point for one in records if one.arm == "head" and one.status == "measured"}
-    said = {one.point: pairs.reason(one) for one in records if one.status != "measured"}
-    heads = [one for one in records if one.arm == "head"]
-    for launched in sorted(folder.glob("*")):
-        said |= dict(line.split(": ", 1) for line in missing(launched, heads) if ": " in line)
-    found = []
-    for job in plan.jobs:
-        for point in job.points:
-            if point.id not in measured:
-                why = said.get(point.id, "its job left nothing")
-                found.append(
-                    Missing(
-                        point=point.id, why=why[:500], retry=why.startswith(("infra", "cancelled", "its job"))
-                    )
-                )
-    return found
 
 
 def committed_changelog(tree: Path) -> bytes:
@@ -353,15 +279,3 @@ def _with_changelog(
         except HarnessError as error:
             notes.append(f"no entry of {recipe}: {error}"[:500])
     return report.model_copy(update={"changelog": text.decode(), "notes": notes})
-
-
-def _keep(one: Record, left: Path, out: Path) -> None:
-    """A record in its place on the data branch, with its raw requests if they are small."""
-    recipe, short = one.point.split("/")
-    place = out / recipe / one.allocation / f"run-{one.run_index}-{one.arm}" / short
-    write_whole(place / record.FILE, (one.model_dump_json(indent=1) + "\n").encode())
-    raw = [left / name for name in FIGURES]
-    there = all(path.is_file() and not path.is_symlink() for path in raw)
-    if there and sum(path.stat().st_size for path in raw) <= MOST_RAW:
-        for path in raw:
-            shutil.copyfile(path, place / path.name)

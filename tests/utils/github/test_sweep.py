@@ -22,7 +22,8 @@ from utils.github.event import Event
 from utils.github.report import Report
 from utils.node import record
 from utils.publish_command import _checked, _entry, _is_current, _no_report, _only_filled
-from utils.sweep_commands import _records, committed_changelog
+from utils.sweep_commands import committed_changelog
+from utils.sweep_records import taken
 
 COMMIT = "d" * 40
 
@@ -49,7 +50,7 @@ def test_what_the_plan_asked_for_is_taken_by_the_plans_word(tmp_path: Path, plan
     lax = Rules(floors=Floors(tput=99.0, ttft=99.0, tpot=99.0))
     left(tmp_path / "results", plan, rules=lax, vary=["model"])
     notes: list[str] = []
-    (one,) = _records(tmp_path / "results", plan, notes, "991", COMMIT).values()
+    (one,) = taken(tmp_path / "results", plan, notes, "991", COMMIT).values()
     assert one.rules == Rules()
     assert one.vary == []
     assert one.allocation == "sweep-991-1-job"
@@ -75,7 +76,7 @@ def test_what_it_did_not_ask_for_is_left_out(tmp_path: Path, plan: Plan, forged:
     """Another point, another key, a block that was not measured: said in a note, and neither judged nor kept."""
     left(tmp_path / "results", plan, **forged)
     notes: list[str] = []
-    assert _records(tmp_path / "results", plan, notes, "991", COMMIT) == {}
+    assert taken(tmp_path / "results", plan, notes, "991", COMMIT) == {}
     assert "the plan asked for no such thing" in notes[0]
 
 
@@ -86,10 +87,10 @@ def test_one_unreadable_record_loses_no_other(tmp_path: Path, plan: Plan) -> Non
     other.mkdir()
     (other / record.FILE).symlink_to(path)
     notes: list[str] = []
-    assert len(_records(tmp_path / "results", plan, notes, "991", COMMIT)) == 1
+    assert len(taken(tmp_path / "results", plan, notes, "991", COMMIT)) == 1
     assert "a record is left out" in notes[0]
     left(tmp_path / "results", plan, "results-2-job")
-    (one,) = _records(tmp_path / "results", plan, [], "991", COMMIT).values()
+    (one,) = taken(tmp_path / "results", plan, [], "991", COMMIT).values()
     assert one.allocation == "sweep-991-2-job"
 
 
