@@ -52,11 +52,11 @@ def sweep_plan(arguments: Namespace) -> Exit:
             made = baseline.plan(head)
         else:
             made = _of_pull(event, number, sha, head)
+        found, kept_out = _where_sweeps_may_run(made)
+        _hand_on(found, Path(arguments.out))
     except HarnessError as error:
         output(why=clean(str(error)).replace("\n", "; ")[:MOST_WHY])  # the publishing job tells it
         raise
-    found, kept_out = _where_sweeps_may_run(made)
-    _hand_on(found, Path(arguments.out))
     summary(kept_out + "".join(plan_comment.parts(found, sha)))
     return Exit.OK
 

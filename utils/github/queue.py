@@ -21,6 +21,8 @@ CONTEXT = "servematrix/sweep"
 PLAN = "sweep-plan"
 """The artifact with a sweep's plan."""
 POLL_S = 60.0
+LONGEST_S = 340 * 60.0
+"""A job on GitHub's machines may take six hours; whoever waited so long waits on for the lock of its cluster (utils.launch.turn)."""
 Hours = dict[str, float]
 """Cluster -> node-hours that a sweep may take there."""
 
@@ -94,14 +96,18 @@ def wait(
     tell: Callable[[str], None],
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Return when it is this sweep's turn; each change of the queue is told."""
+    """Return when it is this sweep's turn, or when it has waited for long; each change of the queue is told."""
     queue, clusters = Queue(api), {job.cluster for job in plan.jobs}
-    before = None
+    before, waited = None, 0.0
     while (now := _patiently(queue, run, clusters)).sweeps:
         if now != before:
             tell(str(now))
             before = now
+        if waited >= LONGEST_S:
+            tell("goes on to the cluster, and waits there")
+            return
         sleep(POLL_S)
+        waited += POLL_S
 
 
 def _patiently(queue: Queue, run: int, clusters: set[str]) -> Ahead:

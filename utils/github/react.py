@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
 from utils.github import comments, plan_comment, plans, pulls, queue, sweeps
+from utils.github.api import GitHubError
 from utils.github.command import Command, Mistake, help_text, parse
 from utils.github.event import output, summary
 from utils.markdown import escape
@@ -71,11 +73,11 @@ def _run(event: Event, pull: Pull, user: str, command: Command) -> str:
         )
     pulls.approve(event.api, pull.head, user, event.run_url)
     started = sweeps.start(event.api, pull.number, pull.head, command)
-    said = "on its way"
-    if started:
-        said += f"; {queue.Queue(event.api).ahead(started.run)}"
-    url = started.url if started else event.run_url
-    pulls.status(event.api, pull.head, queue.CONTEXT, "pending", description=said, url=url)
+    with suppress(GitHubError):  # it is on its way all the same, and its last job tells how it ended
+        said, url = "on its way", event.run_url
+        if started:
+            said, url = f"{said}; {queue.Queue(event.api).ahead(started.run)}", started.url
+        pulls.status(event.api, pull.head, queue.CONTEXT, "pending", description=said, url=url)
     return ""
 
 

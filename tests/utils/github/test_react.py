@@ -15,6 +15,7 @@ from matrix.plan import Plan
 from matrix.source import Folder
 from matrix.tree import Tree
 from tests.conftest import ROOT
+from tests.github.acting import workflow
 from tests.github.standin import Fault
 from tests.utils.github.conftest import HEAD, TREE, GitHub
 from utils.github import artifact, comments, pulls, queue, react
@@ -56,6 +57,14 @@ def test_a_writers_run_approves_the_head_and_starts_a_sweep(github: GitHub) -> N
     assert approval["context"] == "servematrix/approved"
     assert waiting["description"] == "on its way; nothing is ahead of it"
     assert waiting["target_url"].endswith(f"/actions/runs/{github.state.runs[0]['id']}")
+
+
+def test_a_sweep_that_is_started_is_accepted_whatever_fails_afterwards(github: GitHub) -> None:
+    """The queue cannot be read: nobody is told to try again, for then there would be two."""
+    github.state.faults.append(Fault("GET", "/sweep.yml/runs", 403, times=9))
+    assert react.to_comment(github.comment(f"/sweep run {HEAD}")) is Exit.OK
+    assert reaction(github) == "rocket"
+    assert len(github.state.dispatched) == 1
 
 
 def test_an_approval_is_for_the_tree_without_the_changelog(github: GitHub) -> None:
@@ -366,6 +375,20 @@ def test_a_sweep_waits_for_its_turn(github: GitHub, queued: dict[str, int]) -> N
     plan = Plan.from_json(json.loads(swept("mi300x")))
     queue.wait(github.api, queued["mine"], plan, told.append, sleep)
     assert told == ["a sweep is ahead of it, at most 0.0 h", "a sweep is ahead of it, at most 5.3 h"]
+
+
+def test_nobody_waits_longer_than_a_job_may_take(
+    github: GitHub, queued: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GitHub ends a job after six hours; the cluster's own lock goes on."""
+    assert queue.LONGEST_S < workflow("sweep.yml")["jobs"]["turn"]["timeout-minutes"] * 60 < 6 * 3600
+    monkeypatch.setattr(queue, "LONGEST_S", 600.0)
+    told: list[str] = []
+    slept: list[float] = []
+    plan = Plan.from_json(json.loads(swept("mi300x")))
+    queue.wait(github.api, queued["mine"], plan, told.append, slept.append)
+    assert sum(slept) == queue.LONGEST_S
+    assert told[-1] == "goes on to the cluster, and waits there"
 
 
 def test_those_that_wait_are_told_that_one_is_over(github: GitHub, queued: dict[str, int]) -> None:
