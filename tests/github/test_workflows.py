@@ -281,7 +281,7 @@ SKIPPED = {"confirm": {**ended("confirm")["confirm"], "if": "false"}}
 def test_a_job_that_broke_is_measured_again_alone(swept: Acting) -> None:
     """Re-running failed jobs: the second attempt's artifacts beside the first's, the report anew, the entry on top of our own commit."""
     more = "- {isl: 32, osl: 16, search: [{tp: 2, concurrency: 1}]}\n"
-    head = opened(swept, more=more)
+    head = opened(swept, fault="none", more=more)
     state = swept.stand_in.state
     commanded(swept, f"/sweep run {head}")
     swept.break_servers("--tensor-parallel-size 2")
