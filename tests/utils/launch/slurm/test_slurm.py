@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.slurm.site import RECIPE, Site
@@ -46,3 +48,16 @@ def test_both_arms_are_measured_in_one_allocation(site: Site, storage: str) -> N
     assert site.left_on_nodes() == []
     site.wait(lambda: not site.jobs())
     (site.checkout / "recipes/other.yaml").unlink()
+
+
+def test_a_recipe_of_another_launcher_runs_behind_slurm(site: Site) -> None:
+    """Its own cluster, only where it runs differs: the same key as from the local launcher, with the FAKE vLLM."""
+    point, out = "qwen3moe-tiny-cpu-vllm/128x64-tp1-c1", site.base / "nfs" / f"other-{site.number}"
+    given = ["--environment", str(site.environment), "--out", str(out)]
+    done = site.call("run", point, "--launcher", "slurm", *given)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (found,) = (json.loads(path.read_bytes()) for path in (out / "jobs").rglob("record.json"))
+    (job,) = json.loads(site.call("plan", point, "--format", "json").stdout)["jobs"]
+    assert [one["key"] for one in job["points"]] == [found["key"]]
+    assert found["status"] == "measured"
+    assert site.left_on_nodes() == []
