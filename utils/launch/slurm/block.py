@@ -212,7 +212,7 @@ class Block:
                 self._found(number, "")
             self.tell(f"submitted as Slurm job {number}: {self.name}")
         except SlurmError as error:
-            self.unanswered += 1
+            self.unanswered += error.unanswered  # a refusal is an answer: there is no job to look for
             if not error.unanswered or self.unanswered >= TRIES:
                 raise HarnessError(Exit.SLURM_FAILED, self._refused(error)) from error
             self.tell(f"{error}; looking whether the job was accepted all the same")

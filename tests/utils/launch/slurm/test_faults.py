@@ -9,6 +9,7 @@ import pytest
 
 from matrix.errors import Exit
 from tests.slurm.site import Site, wrapper
+from utils.launch.slurm.block import UNANSWERED_S
 
 pytestmark = pytest.mark.slurm
 
@@ -267,9 +268,11 @@ def test_a_refused_second_job_ends_the_first(site: Site) -> None:
 
 
 def test_a_job_that_slurm_refuses_says_why(site: Site) -> None:
-    """Slurm's own words, and nothing is left."""
+    """Slurm's own words, and nothing is left; a refusal is an answer, so that nobody waits whether there is a job all the same."""
     site.cluster("shared", {"partition: compute": "partition: gone"})
+    began = time.monotonic()
     done = site.run("shared")
+    assert time.monotonic() - began < UNANSWERED_S / 2
     assert done.returncode == Exit.SLURM_FAILED
     assert "invalid partition" in done.stderr
     assert site.every_job() == {}
