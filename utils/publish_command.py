@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 DATA = "data"
 """The branch with raw records and the ledger."""
 LEDGER = "ledger.jsonl"
+JOBS = ("plan", "turn", "run", "collect", "confirm", "judge")
+"""Before this one, in order: the last that failed is why there is no report, for a broken block alone is none."""
 NEEDS = "NEEDS"
 """Variable with how the jobs before this one ended, as Actions tells it: job -> result and outputs."""
 MOST_REPORT = 20_000_000
@@ -51,6 +53,11 @@ def sweep_publish(arguments: Namespace) -> Exit:
         if (Path(arguments.report) / REPORT).exists():
             return _publish(event, arguments)
         return _no_report(event)
+    except HarnessError as error:
+        with suppress(GitHubError):
+            said = f"it could not be published: {error}"
+            pulls.status(event.api, asked_of(event)[1], CONTEXT, "error", description=said, url=event.run_url)
+        raise
     finally:
         with suppress(GitHubError):  # what it tells is no part of this sweep
             queue.tell_waiting(event.api, int(event.run))
@@ -64,8 +71,11 @@ def _no_report(event: Event) -> Exit:
     if planned.get("count") == "0":
         pulls.status(event.api, sha, CONTEXT, "success", description="nothing to measure", url=event.run_url)
         return Exit.OK
-    failed = [name for name, job in needs.items() if job["result"] == "failure"]
-    why = planned.get("why") or (f"the job {failed[0]} failed" if failed else "it was cancelled")
+    ends = {name: needs.get(name, {}).get("result", "") for name in JOBS}
+    failed = [name for name, result in ends.items() if result == "failure"]
+    why = planned.get("why") or (f"the job {failed[-1]} failed" if failed else "it was cancelled")
+    if ends["judge"] == "success":
+        failed, why = ["publish"], "what was judged could not be fetched"
     pulls.status(event.api, sha, CONTEXT, "error", description=f"no report: {why}", url=event.run_url)
     if number and failed:
         text = f"The sweep of `{sha[:10]}` came to no report: {escape(why)} ([log]({event.run_url}))"
@@ -95,8 +105,6 @@ def _publish(event: Event, arguments: Namespace) -> Exit:
     parts = report.parts(found, event.run_url, pair)
     address = comments.upsert(event.api, number, "report", [*parts, *patch])
     headline = found.comparison.headline.text if found.comparison else "no verdict"
-    if commit:
-        _checks(event, sha, commit, Path(arguments.tree))
     for one in filter(None, (sha, commit)):
         pulls.status(
             event.api,
@@ -106,6 +114,8 @@ def _publish(event: Event, arguments: Namespace) -> Exit:
             description=headline,
             url=address,
         )
+    if commit:
+        _checks(event, sha, commit, Path(arguments.tree))
     summary(f"{address}\n")
     return Exit.OK
 
@@ -122,8 +132,8 @@ def _baseline(event: Event, found: Report, tree: Path) -> Exit:
         commit = git.commit(f"Figures of {found.sha[:10]}\n\n{event.run_url}", changelog.FILE)
         if commit:
             git.run("push", "--quiet", "origin", f"{commit}:refs/heads/{branch}")
-            _checks(event, found.sha, commit, tree)
             address = baseline.open_pull(event, found.sha, branch, text)
+            _checks(event, found.sha, commit, tree)
     pulls.status(event.api, found.sha, CONTEXT, state, description=text, url=address)
     summary(f"{address}\n")
     return Exit.OK
@@ -135,9 +145,10 @@ def _checks(event: Event, sha: str, commit: str, tree: Path) -> None:
     if any(changelog.WAITS not in line for line in stale(log, tree)):
         return
     said = f"as on {sha[:10]}: only {changelog.FILE} differs, and agrees with the recipes"
-    for name in settings.REQUIRED:
-        if pulls.passed(event.api, sha, name):
-            pulls.status(event.api, commit, name, "success", description=said, url=event.run_url)
+    with suppress(GitHubError):  # a person can run them again
+        for name in settings.REQUIRED:
+            if pulls.passed(event.api, sha, name):
+                pulls.status(event.api, commit, name, "success", description=said, url=event.run_url)
 
 
 def nightly_publish(arguments: Namespace) -> Exit:

@@ -183,6 +183,9 @@ def test_a_sweep_goes_on_with_what_came_back() -> None:
     assert stopped["judge"]
     assert stopped["publish"]
     assert not stopped["confirm"]
+    waited = swept({"plan": "success", "turn": "cancelled", "run": "skipped"})
+    assert not waited["collect"], "what was never measured overwrites no report"
+    assert waited["publish"]
     refused = swept({"plan": "failure"}, count="")
     assert [name for name, runs in refused.items() if runs] == ["plan", "publish"], (
         "it says why there is no report"

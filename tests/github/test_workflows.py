@@ -83,6 +83,53 @@ def test_what_runs_a_pull_requests_own_file_has_no_rights() -> None:
             assert job["runs-on"] == "ubuntu-24.04"
 
 
+RIGHTS = {
+    "github plan": {},
+    "github comment-plan": {"actions": "write", "pull-requests": "write", "statuses": "read"},
+    "github command": {"actions": "write", "pull-requests": "write", "issues": "write", "statuses": "write"},
+    "github plan-asked": {"pull-requests": "write"},
+    "github pushed": {"actions": "write", "pull-requests": "read"},
+    "github sweep-plan": {"pull-requests": "read", "statuses": "read"},
+    "github sweep-turn": {"actions": "read"},
+    "github sweep-run": {},
+    "github sweep-judge": {},
+    "github sweep-publish": {
+        "contents": "write",
+        "pull-requests": "write",
+        "statuses": "write",
+        "checks": "read",
+        "actions": "read",
+    },
+    "github nightly-plan": {},
+    "github nightly-keep": {},
+    "github nightly-publish": {"contents": "write"},
+}
+"""What the calls of each command want of a job's token, by https://docs.github.com/rest/authentication/permissions-required-for-github-apps."""
+
+
+def test_each_job_has_the_rights_of_its_commands_and_no_others() -> None:
+    """The stand-in plays no rights, so that a right that is missing would show on GitHub alone."""
+    seen = set()
+    for name in NAMES:
+        for job in workflow(name)["jobs"].values():
+            texts = [step.get("run", "") for step in job["steps"]]
+            called = {word for text in texts for word in re.findall(r"github [a-z-]+", text)}
+            seen |= called
+            wanted = {"contents": "read"}
+            for command in called:
+                for right, level in RIGHTS[command].items():
+                    wanted[right] = "write" if "write" in {level, wanted.get(right)} else level
+            assert job["permissions"] == wanted, name
+    assert seen == RIGHTS.keys() - {"github sweep-run"}, "which the composite action calls, without a token"
+
+
+def test_publishing_alone_can_write_in_a_sweep() -> None:
+    """Next to code that is not ours there is no token that writes."""
+    for name in ("sweep.yml", "nightly.yml"):
+        jobs = workflow(name)["jobs"]
+        assert [job for job in jobs if "write" in jobs[job]["permissions"].values()] == ["publish"]
+
+
 def test_all_workflows_are_short() -> None:
     """Under 700 lines together."""
     assert sum(len((FOLDER / name).read_text().splitlines()) for name in NAMES) < 700

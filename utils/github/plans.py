@@ -26,9 +26,10 @@ def read(api: Api, run: int, name: str) -> Plan:
         GitHubError: where GitHub does not give it.
     """
     known = [one for one in api.pages(f"actions/runs/{run}/artifacts", "artifacts") if one["name"] == name]
-    if not known or known[-1]["expired"]:
+    newest = max(known, key=lambda one: int(one["id"]), default=None)
+    if newest is None or newest["expired"]:
         raise HarnessError(Exit.ARTIFACT_INVALID, "is not kept any more; run the workflow again")
-    content = api.download(f"actions/artifacts/{known[-1]['id']}/zip", artifact.MOST_PACKED)
+    content = api.download(f"actions/artifacts/{newest['id']}/zip", artifact.MOST_PACKED)
     try:
         return Plan.from_json(json.loads(artifact.one_file(content, FILE)))
     except (ValueError, ValidationError, RecursionError, AttributeError, TypeError) as error:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from utils.github.api import GitHubError
-from utils.github.comments import BOT, NOT_FOUND
+from utils.github.comments import BOT, NOT_FOUND, SERVER_ERROR
 from utils.results import changelog
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 APPROVED = "servematrix/approved"
 """Context of the status that a person's `/sweep run` sets on a commit."""
+TRIES = 3
 MAY_COMMAND = frozenset({"admin", "write"})
 
 
@@ -91,10 +92,17 @@ def approve(api: Api, sha: str, user: str, url: str) -> None:
 def is_approved(api: Api, sha: str) -> bool:
     """Whether our own status says so for the tree that the commit has."""
     wanted = f"tree {tree_digest(api, sha)}"
+    one = newest(api, sha, APPROVED)
+    return bool(one and one["state"] == "success" and (one.get("description") or "").endswith(wanted))
+
+
+def newest(api: Api, sha: str, context: str) -> dict[str, Any] | None:
+    """Our own newest status of a context."""
     for one in api.pages(f"commits/{sha}/statuses"):
-        if one["context"] == APPROVED and (one.get("creator") or {}).get("login") == BOT:
-            return one["state"] == "success" and (one.get("description") or "").endswith(wanted)
-    return False
+        if one["context"] == context and (one.get("creator") or {}).get("login") == BOT:
+            found: dict[str, Any] = one
+            return found
+    return None
 
 
 def passed(api: Api, sha: str, check: str) -> bool:
@@ -105,6 +113,14 @@ def passed(api: Api, sha: str, check: str) -> bool:
 
 
 def status(api: Api, sha: str, context: str, state: str, *, description: str, url: str) -> None:
-    """Set a status; GitHub takes 140 characters of description."""
-    body = {"state": state, "context": context, "description": description[:140], "target_url": url}
-    api.call("POST", f"statuses/{sha}", body)
+    """Set a status; GitHub takes 140 characters of description, each of at most three bytes. To set it twice does no harm."""
+    said = re.sub(r"[^\u0000-\uffff]", "?", description)[:140]
+    body = {"state": state, "context": context, "description": said, "target_url": url}
+    for attempt in range(TRIES):
+        try:
+            api.call("POST", f"statuses/{sha}", body)
+        except GitHubError as error:
+            if attempt == TRIES - 1 or 0 < error.status < SERVER_ERROR:
+                raise
+        else:
+            return

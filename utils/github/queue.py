@@ -21,7 +21,7 @@ CONTEXT = "servematrix/sweep"
 PLAN = "sweep-plan"
 """The artifact with a sweep's plan."""
 POLL_S = 60.0
-LONGEST_S = 340 * 60.0
+LONGEST_S = 320 * 60.0
 """A job on GitHub's machines may take six hours; whoever waited so long waits on for the lock of its cluster (utils.launch.turn)."""
 Hours = dict[str, float]
 """Cluster -> node-hours that a sweep may take there."""
@@ -94,20 +94,21 @@ def wait(
     run: int,
     plan: Plan,
     tell: Callable[[str], None],
+    *,
     sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
 ) -> None:
     """Return when it is this sweep's turn, or when it has waited for long; each change of the queue is told."""
     queue, clusters = Queue(api), {job.cluster for job in plan.jobs}
-    before, waited = None, 0.0
+    before, end = None, clock() + LONGEST_S
     while (now := _patiently(queue, run, clusters)).sweeps:
         if now != before:
             tell(str(now))
             before = now
-        if waited >= LONGEST_S:
+        if clock() >= end:
             tell("goes on to the cluster, and waits there")
             return
         sleep(POLL_S)
-        waited += POLL_S
 
 
 def _patiently(queue: Queue, run: int, clusters: set[str]) -> Ahead:
@@ -122,7 +123,8 @@ def tell_waiting(api: Api, over: int) -> None:
     """Write on the commits of sweeps that were dispatched after one what is ahead of them, now that it is over."""
     queue = Queue(api)
     for one in sweeps.alive(api):
-        if one.run > over and one.pull:
+        said = pulls.newest(api, one.sha, CONTEXT) if one.run > over else None
+        if said and said["state"] == "pending":  # else it has told its end already
             hours = queue.hours(one.run)
             left = queue.ahead(one.run, set(hours) if hours else None, over=over)
             pulls.status(api, one.sha, CONTEXT, "pending", description=str(left), url=one.url)

@@ -94,6 +94,9 @@ def _rerun(event: Event, pull: Pull, known: list[sweeps.Sweep]) -> str:
     if last.conclusion == "success":
         return "refused: nothing in the last sweep is broken"
     sweeps.rerun(event.api, last)
+    with suppress(GitHubError):
+        said = "what broke is measured again"
+        pulls.status(event.api, last.sha, queue.CONTEXT, "pending", description=said, url=last.url)
     return ""
 
 

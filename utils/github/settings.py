@@ -43,7 +43,7 @@ class Repository:
 
     def wants(self, runner: dict[str, Any]) -> bool:
         """Whether sweeps would go to it."""
-        return not _labels(runner).isdisjoint(self.labels)
+        return not _labels(runner).isdisjoint(label.lower() for label in self.labels)
 
 
 def look(api: Api, labels: Iterable[str]) -> list[Finding]:
@@ -59,7 +59,8 @@ def look(api: Api, labels: Iterable[str]) -> list[Finding]:
     found: list[Finding] = []
     for name, check in CHECKS.items():
         try:
-            found += check(about)
+            for one in check(about):  # what was seen before a refusal stays
+                found.append(one)  # noqa: PERF402
         except GitHubError as error:
             advice = "let somebody with admin rights run this: GITHUB_TOKEN=… ./servematrix doctor --github"
             found.append(Finding(name, None, f"cannot be seen ({error.status})", advice))
@@ -107,6 +108,14 @@ def _forks(about: Repository) -> Iterator[Finding]:
 def _runners(about: Repository) -> Iterator[Finding]:
     """Runners of the repository itself, and those of groups, which alone can keep a branch's own workflows away from them."""
     own = list(about.api.pages("actions/runners", "runners"))
+    if alone := [one["name"] for one in own if about.wants(one)]:
+        yield Finding(
+            "runners in a group",
+            good=False,
+            found=f"{', '.join(alone)} of the repository itself",
+            advice="a workflow of any branch may use them: register them with the organisation, in a group for "
+            + " and ".join(_allowed(about)),
+        )
     known = list(own)
     groups: list[tuple[dict[str, Any], list[dict[str, Any]]]] = []
     if about.organisation:
@@ -116,21 +125,13 @@ def _runners(about: Repository) -> Iterator[Finding]:
             groups.append((group, members))
             known += members
     for label in about.labels:
-        mine = [one for one in known if label in _labels(one)]
+        mine = [one for one in known if label.lower() in _labels(one)]
         online = [one["name"] for one in mine if one["status"] == "online"]
         yield Finding(
             f"runners with the label {label}",
             bool(online),
             ", ".join(online) or ("none is online" if mine else "none"),
             f"register the cluster's launcher host as a runner with the label {label}, in a group of the organisation",
-        )
-    if alone := [one["name"] for one in own if about.wants(one)]:
-        yield Finding(
-            "runners in a group",
-            good=False,
-            found=f"{', '.join(alone)} of the repository itself",
-            advice="a workflow of any branch may use them: register them with the organisation, in a group for "
-            + " and ".join(_allowed(about)),
         )
     for group, members in groups:
         if any(about.wants(one) for one in members):
@@ -155,7 +156,7 @@ def _allowed(about: Repository) -> list[str]:
 
 
 def _labels(runner: dict[str, Any]) -> set[str]:
-    return {label["name"] for label in runner["labels"]}
+    return {label["name"].lower() for label in runner["labels"]}
 
 
 def _branch(about: Repository) -> Iterator[Finding]:

@@ -158,6 +158,7 @@ def test_rerun_wants_a_sweep_of_this_tree_that_broke(github: GitHub) -> None:
     broken = github.state.sweep(42, HEAD, "completed", "failure")
     assert react.to_comment(github.comment("/sweep rerun")) is Exit.OK
     assert github.state.rerun == [broken]
+    assert github.state.statuses[HEAD][-1]["description"] == "what broke is measured again"
 
 
 def test_a_plan_becomes_one_comment_that_is_written_anew(github: GitHub) -> None:
@@ -363,6 +364,15 @@ def test_one_sweep_a_cluster_at_a_time(github: GitHub, queued: dict[str, int]) -
     assert queue.Queue(github.api).ahead(mine, {"mi300x"}) == queue.Ahead(2, 5.3)
 
 
+def test_what_others_wrote_stops_no_status(github: GitHub) -> None:
+    """GitHub takes no character of four bytes; a failure of its own is tried again, for to set a status twice does no harm."""
+    github.state.faults.append(Fault("POST", "/statuses/", 502, times=2))
+    pulls.status(
+        github.api, HEAD, "c", "error", description="unknown key '\U0001f41bbad'", url="https://e.org/x"
+    )
+    assert [one["description"] for one in github.state.statuses[HEAD]] == ["unknown key '?bad'"]
+
+
 def test_a_sweep_waits_for_its_turn(github: GitHub, queued: dict[str, int]) -> None:
     """Each change is told; an answer that GitHub refuses ends no wait."""
     github.state.faults.append(Fault("GET", "/sweep.yml/runs", 403))
@@ -373,7 +383,7 @@ def test_a_sweep_waits_for_its_turn(github: GitHub, queued: dict[str, int]) -> N
             next(one for one in github.state.runs if one["id"] == queued["older"])["status"] = "completed"
 
     plan = Plan.from_json(json.loads(swept("mi300x")))
-    queue.wait(github.api, queued["mine"], plan, told.append, sleep)
+    queue.wait(github.api, queued["mine"], plan, told.append, sleep=sleep)
     assert told == ["a sweep is ahead of it, at most 0.0 h", "a sweep is ahead of it, at most 5.3 h"]
 
 
@@ -386,20 +396,24 @@ def test_nobody_waits_longer_than_a_job_may_take(
     told: list[str] = []
     slept: list[float] = []
     plan = Plan.from_json(json.loads(swept("mi300x")))
-    queue.wait(github.api, queued["mine"], plan, told.append, slept.append)
-    assert sum(slept) == queue.LONGEST_S
+    queue.wait(github.api, queued["mine"], plan, told.append, sleep=slept.append, clock=lambda: sum(slept))
+    assert sum(slept) == 600.0
     assert told[-1] == "goes on to the cluster, and waits there"
 
 
 def test_those_that_wait_are_told_that_one_is_over(github: GitHub, queued: dict[str, int]) -> None:
     """On their commits; those before it, and on other clusters, wait for what they waited for."""
+    for number, state in enumerate(("pending", "pending", "pending", "success")):
+        sha = str(number) * 40
+        pulls.status(github.api, sha, queue.CONTEXT, state, description="before", url="https://e.org/x")
     queue.tell_waiting(github.api, queued["older"])
-    words = {sha: [one["description"] for one in known] for sha, known in github.state.statuses.items()}
+    words = {sha: [one["description"] for one in known][1:] for sha, known in github.state.statuses.items()}
     assert words == {
+        "0" * 40: [],
         "1" * 40: ["nothing is ahead of it"],
         "2" * 40: ["nothing is ahead of it"],
-        "3" * 40: ["a sweep is ahead of it, at most 5.3 h"],
-    }
+        "3" * 40: [],
+    }, "one that has told its end keeps it"
 
 
 def test_of_two_pull_requests_of_a_branch_each_gets_its_own_plan(github: GitHub) -> None:

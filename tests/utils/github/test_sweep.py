@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from matrix.source import Folder
 from matrix.tree import Tree
 from tests.utils.github.conftest import HEAD, TREE, GitHub
 from tests.utils.results.conftest import _record
-from utils import basis
+from utils import basis, publish_command
 from utils.github import pulls
 from utils.github.event import Event
 from utils.github.report import Report
@@ -175,8 +176,11 @@ def dispatched(github: GitHub, pull: str = "42") -> Event:
     return github.event("workflow_dispatch", inputs={"pull": pull, "sha": HEAD})
 
 
-def needs(plan: str, run: str, **outputs: str) -> str:
-    return json.dumps({"plan": {"result": plan, "outputs": outputs}, "run": {"result": run, "outputs": {}}})
+def needs(plan: str, run: str, judge: str = "skipped", **outputs: str) -> str:
+    ends = {"plan": plan, "run": run, "judge": judge}
+    made: dict[str, Any] = {name: {"result": result, "outputs": {}} for name, result in ends.items()}
+    made["plan"]["outputs"] = outputs
+    return json.dumps(made)
 
 
 @pytest.mark.parametrize(
@@ -185,6 +189,18 @@ def needs(plan: str, run: str, **outputs: str) -> str:
         (needs("success", "skipped", count="0"), "success", "nothing to measure", False),
         (needs("failure", "skipped", why="no point <b>matches</b>"), "error", "no report: no point", True),
         (needs("success", "failure", count="1"), "error", "no report: the job run failed", True),
+        (
+            needs("success", "failure", count="1", judge="failure"),
+            "error",
+            "no report: the job judge failed",
+            True,
+        ),
+        (
+            needs("success", "success", count="1", judge="success"),
+            "error",
+            "no report: what was judged could",
+            True,
+        ),
         (needs("success", "cancelled", count="1"), "error", "no report: it was cancelled", False),
     ],
 )
@@ -203,3 +219,16 @@ def test_a_sweep_without_a_report_says_so(
     github.state.statuses.clear()
     _no_report(dispatched(github, "0"))
     assert len(github.state.bodies(42)) == answered, "of no pull request there is nobody to answer"
+
+
+def test_what_cannot_be_published_is_told(
+    github: GitHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The report of the judging job is not one: the commit says so, and does not wait for ever."""
+    (tmp_path / "report.json").write_text("{}")
+    monkeypatch.setattr(publish_command, "from_environment", lambda: dispatched(github))
+    with pytest.raises(HarnessError):
+        publish_command.sweep_publish(Namespace(report=str(tmp_path), tree=str(tmp_path)))
+    (status,) = github.state.statuses[HEAD]
+    assert status["state"] == "error"
+    assert status["description"].startswith("it could not be published: the report cannot be read")
