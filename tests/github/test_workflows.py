@@ -544,3 +544,31 @@ def test_a_report_is_written_only_while_its_commit_is_the_head(swept: Acting) ->
     swept.git("fetch", "-q", str(swept.remote), "+refs/heads/*:refs/remotes/o/*")
     assert swept.git("rev-parse", "o/change") == head
     assert "record.json" in swept.git("ls-tree", "-r", "--name-only", "o/data")
+
+
+def test_a_stacked_pull_request_is_planned_against_what_it_stands_on(acting: Acting) -> None:
+    """Only its own change runs; with the default branch as its base, after an edit, both do."""
+    recipes = acting.work / "recipes"
+    write(recipes / "r.yaml", RECIPE)
+    write(recipes / "s.yaml", RECIPE)
+    write(recipes / "models/m/config.json", "{}")
+    base = acting.commit("two recipes", "main")
+    changed = RECIPE.replace("block-size: 16", "block-size: 32")
+    acting.git("checkout", "-q", "-b", "below")
+    write(recipes / "r.yaml", changed)
+    below = acting.commit("below", "below")
+    acting.git("checkout", "-q", "-b", "change")
+    write(recipes / "s.yaml", changed)
+    head = acting.commit("on top", "refs/pull/42/head")
+
+    def planned(on: str, action: str, **more: Any) -> set[str]:
+        event = pull_request(acting, head, action, **more)
+        event["pull_request"]["base"] = {"sha": on, "ref": "x"}
+        done = acting.act("plan.yml", "pull_request", event)
+        assert done.code == 0, done.text
+        plan = json.loads((acting.artifacts / "plan/plan.json").read_bytes())
+        assert {job["base"] is not None for job in plan["jobs"]} == {True}
+        return {point["id"].split("/")[0] for job in plan["jobs"] for point in job["points"]}
+
+    assert planned(below, "opened") == {"s"}
+    assert planned(base, "edited", changes={"base": {"ref": {"from": "below"}}}) == {"r", "s"}
