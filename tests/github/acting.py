@@ -177,45 +177,6 @@ class Acting:
         changed: dict[str, Any] | None = None,
     ) -> Acted:
         """Run a workflow for an event, as the default branch has it; `changed` are jobs to put in the place of its own."""
-        command = self.command(workflow, name, event, *more, changed=changed)
-        done = subprocess.run(
-            command,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=600,
-        )
-        return acted(done.returncode, done.stdout, done.stderr)
-
-    def processes(self, word: str) -> list[int]:
-        """Of a workflow that runs: those with a word in their command line, and not the shells around them."""
-        listed = subprocess.run(
-            ["ps", "-ww", "-eo", "pid=,args="], capture_output=True, text=True, check=True
-        ).stdout
-        rows = [line.split(None, 1) for line in listed.splitlines()]
-        return [
-            int(number)
-            for number, line in rows
-            if word in line and str(self.folder) in line and line.startswith(sys.executable)
-        ]
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """Of act itself."""
-        home = self.folder / "home"
-        home.mkdir(exist_ok=True)
-        return {"HOME": str(home), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
-
-    def command(
-        self,
-        workflow: str,
-        name: str,
-        event: dict[str, Any],
-        *more: str,
-        changed: dict[str, Any] | None = None,
-    ) -> list[str]:
-        """The command line of act."""
         trunk = self.folder / "trunk"
         shutil.rmtree(trunk, ignore_errors=True)
         subprocess.run(["git", "clone", "-q", str(self.remote), str(trunk)], check=True)
@@ -231,7 +192,7 @@ class Acting:
             content["jobs"] |= changed
             path = self.folder / workflow
             path.write_text(yaml.safe_dump(content, sort_keys=False))
-        return [
+        command = [
             str(Path(sys.executable).parent / "act"),
             name,
             *("-e", str(file), "-C", str(trunk), "-W", str(path), "--json"),
@@ -259,6 +220,29 @@ class Acting:
                 f"TEST_ARTIFACTS={self.artifacts}",
             ),
             *("--env", f"TEST_LEND={self.folder / 'lend'}", "-s", "GITHUB_TOKEN=fake-token", *more),
+        ]
+        home = self.folder / "home"
+        home.mkdir(exist_ok=True)
+        done = subprocess.run(
+            command,
+            env={"HOME": str(home), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
+        )
+        return acted(done.returncode, done.stdout, done.stderr)
+
+    def processes(self, word: str) -> list[int]:
+        """Of a workflow that runs: those with a word in their command line, and not the shells around them."""
+        listed = subprocess.run(
+            ["ps", "-ww", "-eo", "pid=,args="], capture_output=True, text=True, check=True
+        ).stdout
+        rows = [line.split(None, 1) for line in listed.splitlines()]
+        return [
+            int(number)
+            for number, line in rows
+            if word in line and str(self.folder) in line and line.startswith(sys.executable)
         ]
 
 

@@ -29,16 +29,21 @@ Hours = dict[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """What comes before; sweeps that are not planned yet count with no hours."""
+    """What comes before."""
 
     sweeps: int
     hours: float
+    """Of those that are planned, at most."""
+    unplanned: int = 0
+    """How many of them are not planned yet: nobody knows their hours."""
 
     def __str__(self) -> str:
         if not self.sweeps:
             return "nothing is ahead of it"
         many = "a sweep is" if self.sweeps == 1 else f"{self.sweeps} sweeps are"
-        return f"{many} ahead of it, at most {self.hours:.1f} h"
+        known = f", at most {self.hours:.1f} h" if self.sweeps > self.unplanned else ""
+        unknown = f", {self.unplanned} not planned yet" if self.unplanned else ""
+        return f"{many} ahead of it{known}{unknown}"
 
 
 def hours_of(plan: Plan) -> Hours:
@@ -67,15 +72,17 @@ class Queue:
             clusters: where it will run; None means that it is not planned yet.
             over: a run that counts as over, although it is still writing its report.
         """
-        hours = []
+        hours, unplanned = list[float](), 0
         for one in sweeps.alive(self.api):
             if one.run < run and one.run != over:
                 theirs = self.hours(one.run)
-                if theirs is None or clusters is None:
-                    hours.append(sum((theirs or {}).values()))
+                if theirs is None:
+                    unplanned += 1
+                elif clusters is None:
+                    hours.append(sum(theirs.values()))
                 elif shared := theirs.keys() & clusters:
                     hours.append(sum(theirs[name] for name in shared))
-        return Ahead(len(hours), sum(hours))
+        return Ahead(len(hours) + unplanned, sum(hours), unplanned)
 
     def hours(self, run: int) -> Hours | None:
         """What a sweep's plan says; None while there is none that can be read."""
@@ -100,10 +107,10 @@ def wait(
 ) -> None:
     """Return when it is this sweep's turn, or when it has waited for long; each change of the queue is told."""
     queue, clusters = Queue(api), {job.cluster for job in plan.jobs}
-    before, end = None, clock() + LONGEST_S
-    while (now := _patiently(queue, run, clusters)).sweeps:
+    before, end = "", clock() + LONGEST_S
+    while now := _waits_for(queue, run, clusters):
         if now != before:
-            tell(str(now))
+            tell(now)
             before = now
         if clock() >= end:
             tell("goes on to the cluster, and waits there")
@@ -111,12 +118,13 @@ def wait(
         sleep(POLL_S)
 
 
-def _patiently(queue: Queue, run: int, clusters: set[str]) -> Ahead:
-    """An hour's trouble of GitHub does not end a day's wait: without an answer somebody may be ahead."""
+def _waits_for(queue: Queue, run: int, clusters: set[str]) -> str:
+    """What is ahead in words; empty for nothing. An hour's trouble of GitHub does not end a day's wait: somebody may be ahead."""
     try:
-        return queue.ahead(run, clusters)
-    except GitHubError:
-        return Ahead(1, 0.0)
+        found = queue.ahead(run, clusters)
+    except GitHubError as error:
+        return f"what is ahead of it is not known: {error.message}"
+    return str(found) if found.sweeps else ""
 
 
 def tell_waiting(api: Api, over: int) -> None:

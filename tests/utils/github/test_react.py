@@ -358,10 +358,14 @@ def test_one_sweep_a_cluster_at_a_time(github: GitHub, queued: dict[str, int]) -
     assert ahead(mine) == queue.Ahead(2, 10.6), "who has no plan yet waits for all"
     assert ahead(mine, {"mi300x"}, over=queued["older"]) == queue.Ahead(0, 0.0)
     github.state.artifacts[queued["elsewhere"]].clear()
-    assert queue.Queue(github.api).ahead(mine, {"mi300x"}) == queue.Ahead(2, 5.3)
-    github.state.artifacts[queued["elsewhere"]].clear()
+    unplanned = queue.Queue(github.api).ahead(mine, {"mi300x"})
+    assert unplanned == queue.Ahead(2, 5.3, 1)
+    assert str(unplanned) == "2 sweeps are ahead of it, at most 5.3 h, 1 not planned yet"
+    assert str(queue.Ahead(1, 0.0, 1)) == "a sweep is ahead of it, 1 not planned yet", (
+        "nobody knows for how long"
+    )
     github.state.artifact(queued["elsewhere"], b"no archive", name=queue.PLAN)
-    assert queue.Queue(github.api).ahead(mine, {"mi300x"}) == queue.Ahead(2, 5.3)
+    assert queue.Queue(github.api).ahead(mine, {"mi300x"}) == queue.Ahead(2, 5.3, 1)
 
 
 def test_what_others_wrote_stops_no_status(github: GitHub) -> None:
@@ -384,7 +388,8 @@ def test_a_sweep_waits_for_its_turn(github: GitHub, queued: dict[str, int]) -> N
 
     plan = Plan.from_json(json.loads(swept("mi300x")))
     queue.wait(github.api, queued["mine"], plan, told.append, sleep=sleep)
-    assert told == ["a sweep is ahead of it, at most 0.0 h", "a sweep is ahead of it, at most 5.3 h"]
+    assert told[0].startswith("what is ahead of it is not known: GitHub says 403")
+    assert told[1:] == ["a sweep is ahead of it, at most 5.3 h"]
 
 
 def test_nobody_waits_longer_than_a_job_may_take(
