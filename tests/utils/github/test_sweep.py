@@ -22,7 +22,7 @@ from utils.github import pulls
 from utils.github.event import Event
 from utils.github.report import Report
 from utils.node import record
-from utils.publish_command import _checked, _entry, _is_current, _no_report, _only_filled
+from utils.publish_command import _checked, _checks, _entry, _is_current, _no_report, _only_filled
 from utils.sweep_commands import committed_changelog
 from utils.sweep_records import taken
 
@@ -232,3 +232,24 @@ def test_what_cannot_be_published_is_told(
     (status,) = github.state.statuses[HEAD]
     assert status["state"] == "error"
     assert status["description"].startswith("it could not be published: the report cannot be read")
+
+
+@pytest.mark.parametrize(
+    ("ended", "log", "carried"),
+    [
+        ("success", "", True),
+        ("failure", "", False),
+        (None, "", False),
+        ("success", "r:\n" + ENTRY.format(pr=1, title="T") + FIGURES.format(n=1), False),
+    ],
+)
+def test_checks_of_a_commit_hold_for_ours_where_they_went_well(
+    github: GitHub, git_tree: Path, *, ended: str | None, log: str, carried: bool
+) -> None:
+    """Failed ones, those that have not ended, and a changelog with other keys than the tree's leave our commit without the status."""
+    ours = "e" * 40
+    (git_tree / "perf-changelog.yaml").write_text(log)
+    if ended:
+        github.state.checks[HEAD] = ended
+    _checks(github.event("workflow_dispatch"), HEAD, ours, git_tree)
+    assert [one["context"] for one in github.state.statuses.get(ours, [])] == ["lint and test"] * carried
