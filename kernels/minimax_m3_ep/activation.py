@@ -5,6 +5,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from .local import local_expert
 from .rounding import bf16
 
 
@@ -36,8 +37,6 @@ def swiglu(
 ):
     """SwiGLU of filled rows, from [rows, 2 * inner] (gate before up) to [rows, inner] in BF16."""
     block = tl.program_id(1)
-    if PDL:
-        tl.extra.cuda.gdc_launch_dependents()  # at once: the second product has weights to ask for
     # both at once; `compact`, which made them, is done: see `gemm`
     count = tl.load(blocks, cache_modifier=".cg")
     filled = tl.load(block_rows + block, cache_modifier=".cg")
@@ -45,6 +44,7 @@ def swiglu(
         return
     first = block * BLOCK_M
     if PDL:
+        tl.extra.cuda.gdc_launch_dependents()  # before the wait: the second product has weights to ask for
         tl.extra.cuda.gdc_wait()
     m = tl.program_id(2) * ROWS + tl.arange(0, ROWS)
     inside = (m < filled)[:, None]
@@ -71,6 +71,7 @@ def combine(
     stride_split,
     stride_out,
     TOP_K: tl.constexpr,
+    GLOBAL: tl.constexpr,
     COLUMNS: tl.constexpr,
     SPLIT: tl.constexpr,
     PDL: tl.constexpr,
@@ -83,8 +84,8 @@ def combine(
     token = tl.program_id(0).to(tl.int64)
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     route = token * TOP_K + tl.arange(0, TOP_K)
-    chosen = tl.load(topk_ids + route, cache_modifier=".cg")  # known before the layer began
-    is_local = tl.load(expert_map + chosen) >= 0
+    inside = tl.full((TOP_K,), True, dtype=tl.int1)
+    is_local = local_expert(topk_ids, expert_map, route, inside, GLOBAL) >= 0  # ids: known before the layer began
     if PDL:
         tl.extra.cuda.gdc_wait()
         tl.extra.cuda.gdc_launch_dependents()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from .local import local_expert
+
 
 @triton.jit(
     do_not_specialize=["rows", "block_expert", "block_rows", "blocks", "routes", "chunks"]
@@ -22,6 +24,7 @@ def compact(
     CHUNK: tl.constexpr,
     ONE: tl.constexpr,
     EXPERTS: tl.constexpr,
+    GLOBAL: tl.constexpr,
     PDL: tl.constexpr,
 ):
     """One program an expert: a counting sort, stable in the order of routes.
@@ -39,6 +42,7 @@ def compact(
         CHUNK: routes looked at together.
         ONE: all routes are in one chunk.
         EXPERTS: local ones, padded to a power of two.
+        GLOBAL: entries of the map; an id outside of it is remote.
         PDL: whether the launch before may still be running (CUDA only).
     """
     if PDL:
@@ -49,7 +53,8 @@ def compact(
     count = tl.zeros((2 * EXPERTS,), dtype=tl.int32)
     local = tl.full((CHUNK,), -1, dtype=tl.int32)
     for chunk in range(chunks):
-        local = _local(topk_ids, expert_map, chunk * CHUNK + tl.arange(0, CHUNK), routes)
+        route = chunk * CHUNK + tl.arange(0, CHUNK)
+        local = local_expert(topk_ids, expert_map, route, route < routes, GLOBAL)
         count += tl.histogram(tl.where(local < 0, EXPERTS, local), 2 * EXPERTS)
     count = tl.where(expert < EXPERTS, count, 0)  # the bins above hold remote routes
     needed = (count + BLOCK_M - 1) // BLOCK_M
@@ -59,7 +64,7 @@ def compact(
     for chunk in range(chunks):
         route = chunk * CHUNK + tl.arange(0, CHUNK)
         if not ONE:  # else it is still there
-            local = _local(topk_ids, expert_map, route, routes)
+            local = local_expert(topk_ids, expert_map, route, route < routes, GLOBAL)
         hit = (local == mine).to(tl.int32)
         rank = before + tl.cumsum(hit, axis=0) - 1
         tl.store(rows + first * BLOCK_M + rank, route, mask=hit > 0)
@@ -72,11 +77,3 @@ def compact(
         tl.store(block_rows + first + block, held, mask=held > 0)
     if mine == 0:
         tl.store(blocks, tl.sum(needed, axis=0))
-
-
-@triton.jit
-def _local(topk_ids, expert_map, route, routes):
-    """The local expert of each route, -1 where there is none."""
-    inside = route < routes
-    chosen = tl.load(topk_ids + route, mask=inside, other=0)
-    return tl.load(expert_map + chosen, mask=inside, other=-1).to(tl.int32)

@@ -172,6 +172,7 @@ COMPUTING = (
     "few",
     "gemm",
     "layer",
+    "local",
     "rounding",
     "routing",
     "shapes",

@@ -14,7 +14,17 @@ from .weights import LARGEST_NARROW, Weights, unpack_scales
 from .widen import widen
 
 TOKENS = (0, 1, 15, 16, 17, 216, 255, 256, 257, 4096)
-KINDS = ("random", "all remote", "all on one expert", "all local", "duplicates", "one expert without a row")
+KINDS = (
+    "random",
+    "all remote",
+    "all on one expert",
+    "all local",
+    "duplicates",
+    "one expert without a row",
+    "ids outside of the map",
+)
+OUTSIDE = (-1, bench_cases.GLOBAL_EXPERTS, 2**31 - 1, -(2**31), 0x40000003)
+"""What may stand in rows that only pad a captured graph; the last one is local expert 3 to who looks at its low bits."""
 SEEDS = 3
 SLACK = 1.005
 """How much larger an error may be than that of BF16 grouped products on the same inputs: sums have another order."""
@@ -50,6 +60,9 @@ def routes(kind: str, tokens: int, of: bench_cases.Layer, seed: int) -> Routing:
         ids = torch.where(torch.arange(top_k) % 2 == 0, ids % experts, ids)
     elif kind == "one expert without a row":
         ids = torch.where(ids == 3, 100, ids)  # noqa: PLR2004 - which one does not matter
+    elif kind == "ids outside of the map":
+        strange = torch.tensor(OUTSIDE)[torch.randint(len(OUTSIDE), ids.shape, generator=drawn)]
+        ids = torch.where(torch.rand(ids.shape, generator=drawn) < 0.5, strange, ids)  # noqa: PLR2004 - half of them
     share = torch.rand(tokens, top_k, generator=drawn).cuda()
     return Routing(share, ids.int().contiguous().cuda(), of.expert_map)
 
@@ -94,11 +107,32 @@ def layers(of: bench_cases.Layer, tiles_of: dict[str, tiles.Tiles], large: tiles
         for kind in KINDS:
             for seed in range(SEEDS if kind == "random" else 1):
                 found += _layer(of, tiles_of, large, tokens, (kind, seed))
+    found += no_numbers(of, tiles_of, large)
     room = replace(of, bf16=padded(of.bf16), mxfp8=padded(of.mxfp8))
     wide = scaled_widely(of)
     for tokens in (2, 17, 64, 256):
         found += _layer(room, tiles_of, large, tokens, ("random", 9), about=", padded weights")
         found += _layer(wide, tiles_of, large, tokens, ("random", 9), about=", large scales")
+    return found
+
+
+def no_numbers(of: bench_cases.Layer, tiles_of: dict[str, tiles.Tiles], large: tiles.Tile) -> list[Checked]:
+    """NaN and Inf, in activations and in the router's weights, stay in their own tokens: all others are the same to the last bit."""
+    found = []
+    for tokens in (3, 56, 216):
+        routing = routes("random", tokens, of, 0)
+        drawn = torch.Generator().manual_seed(tokens)
+        x = (torch.randn(tokens, of.shape.hidden, generator=drawn) * 0.5).bfloat16().cuda()
+        hit = torch.arange(tokens) % 3 == 0
+        poisoned, weights = x.clone(), routing.weights.clone()
+        poisoned[hit] = torch.tensor([float("nan"), float("inf")]).repeat(of.shape.hidden // 2).bfloat16().cuda()
+        weights[hit] = float("nan")
+        for variant, known in tiles_of.items():
+            how = (known, variant, large)
+            clean = _run(x, of.of(variant), routing, how)
+            with_none = _run(poisoned, of.of(variant), routing._replace(weights=weights), how)
+            wrong = int((clean[~hit].view(torch.int16) != with_none[~hit].view(torch.int16)).sum())
+            found.append(Checked(f"{variant}, {tokens} tokens, every third NaN and Inf", wrong, 0))
     return found
 
 
@@ -133,7 +167,9 @@ def _expected(
     if tokens == 0:
         return x, exact, 0.0
     out = torch.full_like(x, float("nan"))
-    bench_today.forward(x, of.bf16, routing, out, torch.zeros(1, dtype=torch.int64, device="cuda"))
+    known = torch.where(reference.local_experts(routing) < 0, bench_cases.GLOBAL_EXPERTS - 1, routing.ids)
+    today = Routing(routing.weights, known, routing.expert_map)  # vLLM's path wants ids of the map
+    bench_today.forward(x, of.bf16, today, out, torch.zeros(1, dtype=torch.int64, device="cuda"))
     return x, exact, SLACK * _error(out, exact)
 
 

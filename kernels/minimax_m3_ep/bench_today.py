@@ -110,7 +110,7 @@ def forward(
     chunk = min(4096, max(16, triton.next_power_of_2(routes)))
     compact[(shape.experts,)](
         routing.ids, routing.expert_map, rows, block_expert, block_rows, count, routes, triton.cdiv(routes, chunk),
-        BLOCK_M=tile.block_m, CHUNK=chunk, ONE=chunk >= routes, EXPERTS=triton.next_power_of_2(shape.experts), PDL=False,
+        BLOCK_M=tile.block_m, CHUNK=chunk, ONE=chunk >= routes, EXPERTS=triton.next_power_of_2(shape.experts), GLOBAL=routing.experts, PDL=False,
     )  # fmt: skip
 
     def product(x: torch.Tensor, w: torch.Tensor, out: torch.Tensor, *, is_first: bool) -> None:
@@ -129,5 +129,5 @@ def forward(
     product(a, weights.w2, y, is_first=False)
     combine[(tokens, shape.hidden // columns)](
         y, routing.ids, routing.expert_map, out, counter, shape.hidden, 0, out.stride(0),
-        TOP_K=shape.top_k, COLUMNS=columns, SPLIT=1, PDL=False, EMULATE=False,
+        TOP_K=shape.top_k, GLOBAL=routing.experts, COLUMNS=columns, SPLIT=1, PDL=False, EMULATE=False,
     )  # fmt: skip

@@ -9,6 +9,7 @@ import triton
 import triton.language as tl
 
 from .activation import swiglu_oai
+from .local import local_expert
 from .rounding import bf16
 from .widen import widen
 
@@ -30,6 +31,7 @@ def gate_up(
     beta,
     limit,
     TOP_K: tl.constexpr,
+    GLOBAL: tl.constexpr,
     MXFP8: tl.constexpr,
     WIDE: tl.constexpr,
     PTX: tl.constexpr,
@@ -52,6 +54,7 @@ def gate_up(
         stride_x, stride_expert, stride_n: in elements.
         alpha, beta, limit: of SwiGLU-OAI.
         TOP_K: routes of a token.
+        GLOBAL: entries of the map; an id outside of it is remote.
         MXFP8, WIDE, PTX, SCALES, STAGES, PDL, EMULATE: as in `gemm.grouped`.
         BLOCK_N, BLOCK_K: the tile.
     """
@@ -59,7 +62,7 @@ def gate_up(
         tl.extra.cuda.gdc_wait()
         tl.extra.cuda.gdc_launch_dependents()
     route = tl.program_id(1)
-    expert = tl.load(expert_map + tl.load(topk_ids + route)).to(tl.int64)
+    expert = local_expert(topk_ids, expert_map, route, True, GLOBAL).to(tl.int64)
     if expert < 0:
         return
     column = tl.program_id(0) * BLOCK_N
@@ -104,6 +107,7 @@ def down_sum(
     stride_n,
     stride_out,
     TOP_K: tl.constexpr,
+    GLOBAL: tl.constexpr,
     MXFP8: tl.constexpr,
     WIDE: tl.constexpr,
     PTX: tl.constexpr,
@@ -127,7 +131,7 @@ def down_sum(
     total = tl.zeros((BLOCK_N,), dtype=tl.float32)
     for choice in range(TOP_K):
         route = token * TOP_K + choice
-        expert = tl.load(expert_map + tl.load(topk_ids + route)).to(tl.int64)
+        expert = local_expert(topk_ids, expert_map, route, True, GLOBAL).to(tl.int64)
         if expert >= 0:
             y = _product(
                 a + route.to(tl.int64) * K,

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from .reference import NAN_BYTES, NAN_SCALE
-from .shapes import MINIMAX_M3, TINY, Shape
+from .shapes import MINIMAX_M3, MINIMAX_M3_32, TINY, TINY_2, Shape
 
 ACTIVATION = "SWIGLUOAI_UNINTERLEAVE"
 """vLLM's name for SwiGLU-OAI with all gates before all ups."""
@@ -21,7 +21,7 @@ DTYPE = "torch.bfloat16"
 
 @dataclass(frozen=True)
 class Layout:
-    """The one layer of a platform that this package computes."""
+    """One layer of a platform that this package computes."""
 
     platform: str
     """The compiler's name of the GPU, or cpu."""
@@ -32,25 +32,38 @@ class Layout:
     """The most of a step: above it, decode's tiles have no advantage."""
 
 
-LAYOUTS = {
-    one.platform: one
-    for one in (
-        Layout("gfx942", MINIMAX_M3, global_experts=128, ep_size=8, tokens=256),
-        Layout("cpu", TINY, global_experts=8, ep_size=2, tokens=64),
-    )
-}
+LAYOUTS = (
+    Layout("gfx942", MINIMAX_M3, global_experts=128, ep_size=8, tokens=256),
+    Layout("gfx942", MINIMAX_M3_32, global_experts=128, ep_size=4, tokens=256),
+    Layout("sm90", MINIMAX_M3, global_experts=128, ep_size=8, tokens=256),
+    Layout("sm90", MINIMAX_M3_32, global_experts=128, ep_size=4, tokens=256),
+    Layout("sm90", MINIMAX_M3, global_experts=64, ep_size=4, tokens=256),
+    Layout("sm90", MINIMAX_M3_32, global_experts=64, ep_size=2, tokens=256),
+    Layout("sm90", MINIMAX_M3, global_experts=32, ep_size=2, tokens=256),
+    Layout("cpu", TINY, global_experts=8, ep_size=2, tokens=64),
+    Layout("cpu", TINY_2, global_experts=8, ep_size=4, tokens=64),
+)
+"""Every layer that is computed here. Models with fewer experts than MiniMax-M3 keep its local layer on fewer GPUs."""
 
 
 def layer(platform: str, config: Any) -> Layout | str:  # noqa: ANN401 - vLLM's FusedMoEConfig; its fields are checked at load
-    """The platform's layout if a layer is that layer, else the first difference.
+    """The layout that a layer is, else the first difference from the nearest one of its platform.
 
     Args:
         platform: see `Layout.platform`.
         config: vLLM's `FusedMoEConfig` of the layer.
     """
-    layout = LAYOUTS.get(platform)
-    if layout is None:
-        return f"the platform is {platform}, wanted {' or '.join(LAYOUTS)}"
+    rows = [row for row in LAYOUTS if row.platform == platform]
+    if not rows:
+        known = dict.fromkeys(row.platform for row in LAYOUTS)
+        return f"the platform is {platform}, wanted {' or '.join(known)}"
+    differences = [(_differences(row, config), row) for row in rows]
+    found, nearest = min(differences, key=lambda pair: len(pair[0]))
+    return found[0] if found else nearest
+
+
+def _differences(layout: Layout, config: Any) -> list[str]:  # noqa: ANN401
+    """In what a layer differs from a layout."""
     parallel = config.moe_parallel_config
     shape = layout.shape
     found_and_wanted: dict[str, tuple[object, object]] = {
@@ -80,10 +93,11 @@ def layer(platform: str, config: Any) -> Layout | str:  # noqa: ANN401 - vLLM's 
         "bias": (config.has_bias, False),
         "LoRA": (config.is_lora_enabled, False),
     }
-    for name, (found, wanted) in found_and_wanted.items():
-        if found != wanted:
-            return f"{name}: {found}, wanted {wanted}"
-    return layout
+    return [
+        f"{name}: {found}, wanted {wanted}"
+        for name, (found, wanted) in found_and_wanted.items()
+        if found != wanted
+    ]
 
 
 def weights(

@@ -87,7 +87,6 @@ def grouped(
     """
     if PDL and FIRST:
         tl.extra.cuda.gdc_wait()
-        tl.extra.cuda.gdc_launch_dependents()  # not before: so `compact` is done before any launch that follows begins
     program = tl.program_id(0)
     part = program % SPLIT
     tile = program // SPLIT
@@ -110,6 +109,10 @@ def grouped(
     route = tl.load(rows + row, cache_modifier=".cg")
     if block >= count:
         return
+    if PDL and FIRST:
+        # not before: `compact` is done before any launch that follows begins, and nobody reads its table any more once the layer
+        # has ended, also where it holds no block and the launches that follow wait for nothing
+        tl.extra.cuda.gdc_launch_dependents()
     filled = m < held
     route = tl.where(filled, route, 0)
     source = route // top_k if FIRST else row

@@ -81,7 +81,7 @@ def _few(
 ) -> None:
     shape, tokens = weights.shape, x.shape[0]
     a = torch.empty(shape.routes(tokens), shape.intermediate, dtype=torch.bfloat16, device=x.device)
-    about = {"TOP_K": shape.top_k, "MXFP8": weights.s1 is not None, "WIDE": weights.wide, "PTX": ptx, **how}
+    about = {"TOP_K": shape.top_k, "GLOBAL": routing.experts, "MXFP8": weights.s1 is not None, "WIDE": weights.wide, "PTX": ptx, **how}
 
     def sizes(gemm: Gemm, k: int) -> dict[str, int]:
         return {
@@ -158,6 +158,7 @@ def _sorted(
         count,
         routes,
         triton.cdiv(routes, sort["CHUNK"]),
+        GLOBAL=routing.experts,
         **sort,
         **{key: value for key, value in how.items() if key != "EMULATE"},
     )
@@ -241,6 +242,7 @@ def _sorted(
         y.stride(0),
         out.stride(0),
         TOP_K=shape.top_k,
+        GLOBAL=routing.experts,
         COLUMNS=tile.combine_columns,
         SPLIT=second.split,
         num_warps=4,

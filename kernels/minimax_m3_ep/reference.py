@@ -37,6 +37,12 @@ def swiglu(h: torch.Tensor, shape: Shape) -> torch.Tensor:
     return (up + shape.beta) * gate * torch.sigmoid(shape.alpha * gate)
 
 
+def local_experts(routing: Routing) -> torch.Tensor:
+    """The local expert of each route, or -1; an id outside of the map is remote."""
+    known = (routing.ids >= 0) & (routing.ids < routing.experts)
+    return torch.where(known, routing.expert_map[torch.where(known, routing.ids, 0).long()], -1)
+
+
 def layer(
     x: torch.Tensor, w1: torch.Tensor, w2: torch.Tensor, routing: Routing, shape: Shape, *, exact: bool = True
 ) -> torch.Tensor:
@@ -53,7 +59,7 @@ def layer(
     precise = torch.float64 if exact else torch.float32
     rounded = precise if exact else torch.bfloat16
     routed = torch.zeros(*routing.ids.shape, x.shape[1], dtype=precise, device=x.device)
-    local = routing.expert_map[routing.ids.long()]
+    local = local_experts(routing)
     for expert in range(shape.experts):
         token, k = (local == expert).nonzero(as_tuple=True)
         if len(token) == 0:

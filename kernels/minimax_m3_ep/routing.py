@@ -17,3 +17,8 @@ class Routing(NamedTuple):
     """Global experts, [tokens, top_k] int32."""
     expert_map: torch.Tensor
     """Global expert -> local one, or -1, int32."""
+
+    @property
+    def experts(self) -> int:
+        """Global ones: entries of the map."""
+        return self.expert_map.shape[0]

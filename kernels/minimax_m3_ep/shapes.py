@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 GROUP = 32
 """Values along K that share one E8M0 scale (OCP MX)."""
@@ -34,7 +34,13 @@ class Shape:
 
 
 MINIMAX_M3 = Shape(experts=16, hidden=6144, intermediate=3072, top_k=4)
-"""TP8 with EP8: 16 of 128 experts on each of eight GPUs."""
+"""16 local experts: 128 on each of eight GPUs (TP8 with EP8), or as many of a smaller model on fewer."""
+
+MINIMAX_M3_32 = replace(MINIMAX_M3, experts=32)
+"""32 local experts: 128 on four GPUs (TP4 with EP4)."""
 
 TINY = Shape(experts=4, hidden=128, intermediate=64, top_k=2)
 """Of the tiny model that shows the whole path on a CPU, TP2 with EP2: 4 of 8 experts on each of two ranks."""
+
+TINY_2 = replace(TINY, experts=2)
+"""The same with EP4: 2 of 8 experts on each of four ranks."""

@@ -14,6 +14,8 @@ from kernels.minimax_m3_ep.weights import Weights
 
 SMALL = Shape(experts=4, hidden=64, intermediate=128, top_k=4)
 GLOBAL = 16
+OUTSIDE = (-1, GLOBAL, 2**31 - 1, -(2**31), 0x40000005)
+"""Ids that no map has; rows that only pad a captured graph may hold them."""
 TILES = {
     "plain": Tile(1 << 20, 16, Gemm(32, 32, 4, 2), Gemm(16, 64, 4, 2), swiglu_columns=64, combine_columns=64),
     "swapped": Tile(
@@ -95,6 +97,10 @@ def routes(kind: str, tokens: int, generator: torch.Generator, shape: Shape) -> 
         return torch.full((tokens, shape.top_k), 6, dtype=torch.int32)
     if kind == "local":
         return torch.randint(4, 8, (tokens, shape.top_k), generator=generator, dtype=torch.int32)
+    if kind == "outside":
+        ids = torch.randint(4, GLOBAL, (tokens, shape.top_k), generator=generator, dtype=torch.int32)
+        strange = torch.tensor(OUTSIDE)[torch.randint(len(OUTSIDE), ids.shape, generator=generator)]
+        return torch.where(torch.rand(ids.shape, generator=generator) < 0.5, strange, ids).int()
     assert kind == "none-on-some"
     return torch.tensor([5, 9, 5, 4], dtype=torch.int32).repeat(tokens, 1)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from kernels.minimax_m3_ep import gate
+from kernels.minimax_m3_ep import experts, gate
 from tests.kernels.minimax_m3_ep import fakes
 
 
@@ -86,6 +86,36 @@ def test_vllm_keeps_its_own_class(changes):
     assert mxfp8(fakes.config(**changes)) == "CountedMxfp8EmulationTritonExperts"
 
 
+ROWS = [row for row in gate.LAYOUTS if row.platform != "cpu"]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.platform}-ep{row.ep_size}-{row.shape.experts}")
+def test_every_row_takes_its_layer_and_nothing_else(row):
+    """A layer of the row is taken on its platform; one expert more or less, or another number of ranks, is none."""
+    usual = {"num_experts": row.global_experts, "num_logical_experts": row.global_experts}
+
+    def config(ep=row.ep_size, local=row.shape.experts, **changes):
+        return fakes.config(fakes.parallel(ep_size=ep, ep_rank=0), num_local_experts=local, **usual | changes)
+
+    assert gate.layer(row.platform, config()) is row
+    assert gate.layer("gfx90a", config()) != row
+    assert "local experts" in gate.layer(row.platform, config(local=row.shape.experts + 1))
+    assert "expert-parallel size" in gate.layer(row.platform, config(ep=3))
+    assert "hidden size" in gate.layer(row.platform, config(hidden_dim=6016))
+
+
+def test_the_platform_is_named_by_what_the_device_can_do(monkeypatch):
+    """On CUDA by the compute capability, so that a Hopper card is sm90 and a Blackwell one is another platform."""
+    from vllm.platforms import current_platform
+    from vllm.platforms.interface import PlatformEnum
+
+    monkeypatch.setattr(type(current_platform), "_enum", PlatformEnum.CUDA)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    for capability, name in (((9, 0), "sm90"), ((10, 0), "sm100")):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, found=capability: found)
+        assert experts.platform() == name
+
+
 @pytest.mark.usefixtures("gfx942")
 def test_other_layouts_keep_it_too():
     """EP16, and no expert parallelism at all."""
@@ -100,7 +130,7 @@ def test_other_gpus_keep_it(monkeypatch, arch):
     fakes.on(monkeypatch, arch)
     fakes.load(monkeypatch, "compact-bf16")
     assert plain(fakes.config()) == "CountedTritonExperts"
-    assert gate.layer(arch, fakes.config()) == f"the platform is {arch}, wanted gfx942 or cpu"
+    assert gate.layer(arch, fakes.config()) == f"the platform is {arch}, wanted gfx942 or sm90 or cpu"
 
 
 @pytest.mark.usefixtures("gfx942")
@@ -117,7 +147,7 @@ def test_lora_is_refused_where_vllm_does_not_ask():
     assert made.row.refused == "LoRA: True, wanted False"
 
 
-LAYOUT = gate.LAYOUTS["cpu"]
+LAYOUT = next(row for row in gate.LAYOUTS if row.platform == "cpu")
 
 
 def step(tokens=3, **changes):
@@ -183,7 +213,7 @@ def test_a_step_is_let_through():
 
 def test_the_bound():
     """256 tokens on a GPU."""
-    layout = gate.LAYOUTS["gfx942"]
+    layout = next(row for row in gate.LAYOUTS if row.platform == "gfx942")
     assert gate.bound(layout, 256) is None
     assert gate.bound(layout, 257) == "257 tokens, at most 256"
 

@@ -43,7 +43,7 @@ def test_numbers_of_tokens_of_real_steps(variant: str, tokens: int, tile: str) -
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("kind", ["remote", "one", "local", "none-on-some"])
+@pytest.mark.parametrize("kind", ["remote", "one", "local", "none-on-some", "outside"])
 def test_every_kind_of_routing(variant: str, kind: str) -> None:
     """All remote, all on one expert, all local, duplicates in a token's top-k with experts that get no row."""
     held(make(19, kind=kind, seed=7), variant)
@@ -67,6 +67,28 @@ def test_all_remote_gives_zeros() -> None:
     case = make(5, kind="remote")
     out, _ = case.run(case.bf16, TILES["plain"])
     assert torch.equal(out, torch.zeros_like(out))
+
+
+def test_an_id_outside_of_the_map_is_remote() -> None:
+    """A token whose ids are all outside gets zero, by the kernels and by the reference."""
+    case = make(6, kind="local")
+    case.routing.ids[2] = torch.tensor([-1, GLOBAL, 2**31 - 1, -(2**31)], dtype=torch.int32)
+    for tile in TILES.values():
+        out, _ = case.run(case.bf16, tile)
+        assert not out[2].any()
+    assert not case.expected()[2].any()
+
+
+@pytest.mark.parametrize("tile", TILES)
+def test_no_number_stays_in_its_token(tile: str) -> None:
+    """NaN and Inf in activations and in the router's weights change no other token's bits."""
+    case = make(9, kind="random", seed=2)
+    clean, _ = case.run(case.bf16, TILES[tile])
+    case.x[::3] = torch.tensor([float("nan"), float("inf")]).repeat(SMALL.hidden // 2).bfloat16()
+    case.routing.weights[::3] = float("nan")
+    poisoned, _ = case.run(case.bf16, TILES[tile])
+    kept = torch.arange(9) % 3 != 0
+    assert torch.equal(clean[kept].view(torch.int16), poisoned[kept].view(torch.int16))
 
 
 def test_no_token_launches_nothing() -> None:
