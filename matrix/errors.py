@@ -105,7 +105,10 @@ class HarnessError(Exception):
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint at the nearest known word, else the list of all of them; empty when there are none."""
     names = sorted(known)
-    near = get_close_matches(word, names, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean {near[0]!r}?"
-    return f"known: {', '.join(names)}" if names else ""
+    return nearest(word, names) or (f"known: {', '.join(names)}" if names else "")
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A hint at the nearest known word; empty where none is near."""
+    near = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"did you mean {near[0]!r}?" if near else ""

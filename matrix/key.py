@@ -61,8 +61,9 @@ def key(of: Parts) -> str:
 
 
 def files_digest(files: Mapping[str, bytes]) -> str:
-    """Hash of files by relative name and content."""
-    return digest({name: hashlib.sha256(content).hexdigest() for name, content in files.items()})
+    """Hash of files by relative name and content; the ends of lines count as they are committed, whatever a checkout made of them."""
+    plain = {name: content.replace(b"\r\n", b"\n") for name, content in files.items()}
+    return digest({name: hashlib.sha256(content).hexdigest() for name, content in plain.items()})
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any], above: str = "") -> list[str]:

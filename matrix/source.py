@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-from matrix.errors import Exit, HarnessError, Place, Problem
+from matrix.errors import Exit, HarnessError, Place, Problem, nearest
 
 SIZE_LIMIT_BYTES = 1_000_000
 """No recipe, cluster file or model description needs more; a larger one is a mistake or an attack."""
@@ -129,23 +129,89 @@ class Revision:
 
 
 def git(repository: Path, *arguments: str, stdin: bytes = b"") -> bytes:
-    """What a git command prints; an error of git is one of set-up, with git's own words."""
+    """What a git command prints.
+
+    Raises:
+        HarnessError: SETUP_FAILED with git's own words, or with what to do where that is known.
+    """
     command = ["git", "-C", str(repository), *arguments]
     try:
-        done = subprocess.run(command, input=stdin, capture_output=True, check=False)
+        done = subprocess.run(
+            command, input=stdin, capture_output=True, check=False, env={**os.environ, "LC_ALL": "C"}
+        )
     except FileNotFoundError as error:
         raise HarnessError(
             Exit.SETUP_FAILED, "git is not installed; --changed and provenance need it"
         ) from error
     if done.returncode:
         words = done.stderr.decode(errors="replace").strip()
-        raise HarnessError(Exit.SETUP_FAILED, f"git {arguments[0]}: {words}")
+        raise HarnessError(Exit.SETUP_FAILED, _advice(repository, words) or f"git {arguments[0]}: {words}")
     return done.stdout
 
 
+def _advice(repository: Path, words: str) -> str:
+    """What to do, for the errors of git that have nothing to do with what was asked of it."""
+    if "dubious ownership" in words:
+        return (
+            f"git does not read {repository}, because it belongs to another user; if that is as it should be: "
+            f"git config --global --add safe.directory {repository.resolve()}"
+        )
+    if "not a git repository" in words:
+        return f"{repository} is no git repository; --changed, --pair and provenance need one: git clone it, or git init"
+    return ""
+
+
 def commit_of(repository: Path, revision: str) -> str:
-    """The 40-hex commit that a revision names."""
+    """The 40-hex commit that a revision names.
+
+    Raises:
+        HarnessError: USAGE where it names none, with what there is instead.
+    """
     if revision.startswith("-"):
         raise HarnessError(Exit.USAGE, f"{revision!r} is not a revision")
-    answer = git(repository, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
+    try:
+        answer = git(repository, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
+    except HarnessError as error:
+        if "Needed a single revision" not in error.message and "unknown revision" not in error.message:
+            raise
+        raise HarnessError(
+            Exit.USAGE, f"git knows no revision {revision!r} here; {_branches(repository, revision)}"
+        ) from error
     return answer.decode().strip()
+
+
+def _branches(repository: Path, revision: str) -> str:
+    listed = git(
+        repository, "for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/remotes", "refs/tags"
+    )
+    names = listed.decode(errors="replace").split()
+    if hint := nearest(revision, names):
+        return hint
+    shallow = " (this clone is shallow: git fetch --unshallow)" if is_shallow(repository) else ""
+    return f"a branch, a tag or a commit is wanted; a branch of origin comes with: git fetch origin {revision}{shallow}"
+
+
+def is_shallow(repository: Path) -> bool:
+    """Whether a clone lacks a part of its history."""
+    return git(repository, "rev-parse", "--is-shallow-repository").strip() == b"true"
+
+
+def merge_base(repository: Path, one: str, other: str) -> str:
+    """The commit from which two revisions parted.
+
+    Raises:
+        HarnessError: USAGE where there is none, or none in this clone.
+    """
+    commits = [commit_of(repository, name) for name in (one, other)]
+    try:
+        return git(repository, "merge-base", *commits).decode().strip()
+    except HarnessError as error:
+        if is_shallow(repository):
+            raise HarnessError(
+                Exit.USAGE,
+                f"this clone is shallow, and the commit from which {one} and {other} parted is not in it; git fetch --unshallow",
+            ) from error
+        raise HarnessError(
+            Exit.USAGE,
+            f"{one} and {other} have no commit in common; rebase one onto the other, or name another base",
+        ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,10 @@ ROOT = Path(__file__).resolve().parent.parent
 collect_ignore = (
     [] if importlib.util.find_spec("triton") else ["kernels"]
 )  # they have an environment and a step of their own
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell that starts tests in the background lets them ignore it, and the commands that they interrupt inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from matrix.errors import Exit
 from utils import changes
 from utils.commands import asking, the_plan, timed
-from utils.environments import ROOT
 from utils.github import sweeps
 from utils.github.api import GitHubError
 from utils.github.command import Command
 from utils.github.event import from_environment, summary
 from utils.results import changelog
 from utils.results.changelog_edit import Stub
+from utils.setup.environments import ROOT
 
 if TYPE_CHECKING:
     from argparse import Namespace

@@ -13,9 +13,9 @@ from matrix import recipe
 from matrix.errors import Exit, HarnessError, did_you_mean
 from matrix.pair import Base
 from matrix.plan import Pairing
-from matrix.source import Folder, Revision, git
+from matrix.source import Folder, Revision
 from matrix.tree import Tree
-from utils.environments import ROOT
+from utils.setup.environments import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -155,9 +155,3 @@ def _write(source: Source, folder: Path) -> None:
             raise
     finally:
         shutil.rmtree(private, ignore_errors=True)
-
-
-def merge_base(root: Path, base_name: str, head_name: str) -> str:
-    """Where two revisions parted."""
-    answer = git(root, "merge-base", "--end-of-options", base_name, head_name)
-    return answer.decode().strip()

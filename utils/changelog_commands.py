@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
-from matrix.source import commit_of, git
-from utils.environments import ROOT
+from matrix.source import commit_of, git, merge_base
 from utils.log import clean
 from utils.results import changelog
+from utils.setup.environments import ROOT
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -68,7 +68,7 @@ def rebase(arguments: Namespace) -> Exit:
     path = _file(arguments)
     root = path.resolve().parent
     ours, onto = _sides(root, arguments.onto)
-    base = git(root, "merge-base", "--end-of-options", ours or "HEAD", onto).decode().strip()
+    base = merge_base(root, ours or "HEAD", onto)
     mine = _content(path) if ours is None else _committed(root, ours)
     text = put_onto(_committed(root, base), mine, _committed(root, onto), commit_of(root, onto))
     write_whole(path, text.encode())

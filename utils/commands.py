@@ -14,10 +14,10 @@ from matrix import cluster as clusters
 from matrix import estimate, select
 from matrix.errors import Exit, HarnessError
 from matrix.plan import GITHUB_JOB_LIMIT, Plan
-from matrix.source import Folder, Revision
+from matrix.source import Folder, Revision, merge_base
 from matrix.tree import Tree
 from utils import basis, changes, log, show
-from utils.environments import ROOT
+from utils.setup.environments import ROOT
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -59,13 +59,13 @@ def the_plan(arguments: Namespace) -> Plan:
         raise HarnessError(
             Exit.USAGE, f"--changed wants BASE or BASE...HEAD, such as main...HEAD, not {changed!r}"
         )
-    merge_base = basis.merge_base(root, base_name, head_name or "HEAD")
+    parted = merge_base(root, base_name, head_name or "HEAD")
     harness = Folder(ROOT) if root != ROOT else None
-    before = Tree.of(Revision(root, merge_base), harness)
+    before = Tree.of(Revision(root, parted), harness)
     head = Tree.of(Revision(root, head_name), harness) if head_name else tree
     found = select.changed(before, head, arguments.selectors, base, runs)
     return found.model_copy(
-        update={"lines": changes.lines(root, merge_base, head_name), "reused": _reused(found, root)}
+        update={"lines": changes.lines(root, parted, head_name), "reused": _reused(found, root)}
     )
 
 

@@ -12,11 +12,11 @@ from matrix import cluster as clusters
 from matrix.errors import Exit, HarnessError
 from matrix.source import Folder, git
 from utils import show
-from utils.environments import ROOT
 from utils.github import settings
 from utils.github.api import Api
 from utils.github.settings import Finding
 from utils.log import clean
+from utils.setup.environments import ROOT
 
 if TYPE_CHECKING:
     from argparse import Namespace

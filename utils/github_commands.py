@@ -7,14 +7,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
-from utils import basis
+from matrix.source import merge_base
 from utils.commands import asking, the_plan, timed
-from utils.environments import ROOT
 from utils.github import comments, plan_comment, plans, pulls, react
 from utils.github.command import Command, parse
 from utils.github.event import from_environment, summary
 from utils.markdown import escape
 from utils.node.record import write_whole
+from utils.setup.environments import ROOT
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -37,7 +37,7 @@ def plan(arguments: Namespace) -> Exit:
 
 def of_range(base: str, head: str) -> Plan:
     """What a sweep of that head would run, of this checkout's trees."""
-    return asked_for(None, basis.merge_base(ROOT, base, head), head)
+    return asked_for(None, merge_base(ROOT, base, head), head)
 
 
 def asked_for(
@@ -78,7 +78,7 @@ def plan_asked(arguments: Namespace) -> Exit:
     tree = Path(arguments.tree).resolve()
     try:
         made = asked_for(
-            tree, basis.merge_base(tree, pull.base, pull.head), pull.head, found.selectors, found.options
+            tree, merge_base(tree, pull.base, pull.head), pull.head, found.selectors, found.options
         )
         parts = plan_comment.parts(made, pull.head)
     except HarnessError as error:

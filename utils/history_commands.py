@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError, did_you_mean
 from utils import show
-from utils.environments import ROOT
 from utils.log import clean
 from utils.markdown import escape, table
 from utils.node import record
@@ -16,6 +15,7 @@ from utils.results import changelog
 from utils.results.collect import collect
 from utils.results.history import series, steps
 from utils.results.metrics import WHOLE
+from utils.setup.environments import ROOT
 
 if TYPE_CHECKING:
     from argparse import Namespace

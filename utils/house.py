@@ -8,7 +8,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError, Place, Problem
-from utils.environments import ROOT
+from utils.setup import debian, environments
+from utils.setup.environments import ROOT
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -89,7 +90,6 @@ def steps(*, quick: bool, slurm: bool, rest: list[str]) -> list[tuple[str, list[
 
 def test(arguments: Namespace) -> Exit:
     """Linters, then tests; all of them run, and the first that failed is named at the end."""
-    from utils import debian, environments  # noqa: PLC0415
 
     def tell(text: str) -> None:
         sys.stderr.write(f"{text}\n")
@@ -110,46 +110,3 @@ def test(arguments: Namespace) -> Exit:
     if failed:
         raise HarnessError(Exit.CHECK_FAILED, f"failed: {', '.join(failed)}")
     return Exit.OK
-
-
-def lock(arguments: Namespace) -> Exit:
-    """Make the locks of `requirements/` again from what stands in its `.in` files."""
-    from utils import environments  # noqa: PLC0415
-
-    del arguments
-    for source in sorted((ROOT / "requirements").glob("*.in")):
-        overrides = source.with_suffix(".overrides")
-        more = ["--override", str(overrides)] if overrides.exists() else ["--universal"]
-        target = source.with_suffix(".lock")
-        command = [
-            sys.executable,
-            "-I",
-            "-m",
-            "uv",
-            "pip",
-            "compile",
-            "--quiet",
-            "--upgrade",
-            "--python-version",
-            "3.11",
-        ]
-        command += ["--generate-hashes", "--no-header", "--no-annotate", *environments.pip_settings(), *more]
-        done = subprocess.run([*command, str(source)], capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise HarnessError(Exit.SETUP_FAILED, done.stderr.strip())
-        target.write_text(_unbound(done.stdout))
-        sys.stdout.write(f"wrote {target.relative_to(ROOT)}\n")
-    return Exit.OK
-
-
-def _unbound(text: str) -> str:
-    """Packages with a local version such as torch +cpu carry no hash: each index builds its own wheel of them."""
-    lines: list[str] = ["# Made by `./servematrix lock`.\n"]
-    local = False
-    for line in text.splitlines(keepends=True):
-        if not line.startswith(" "):
-            local = "+" in line.split(" ")[0]
-            lines.append(line.replace(" \\", "") if local else line)
-        elif not local:
-            lines.append(line)
-    return "".join(lines)

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from matrix import cluster as clusters
 from matrix.errors import Exit, HarnessError
 from matrix.source import Folder
-from utils import provenance, show
-from utils.environments import ROOT
+from utils import show
 from utils.launch.slurm import batch, claim, client, fetch, names
 from utils.launch.slurm.client import SlurmError
 from utils.launch.slurm.launcher import cancel as cancel_jobs
@@ -22,6 +21,8 @@ from utils.launch.slurm.memory import Notebook
 from utils.launch.slurm.poll import accounted, squeue, state_folder
 from utils.launch.slurm.quarantine import Quarantine
 from utils.launch.slurm.states import from_squeue
+from utils.setup import provenance
+from utils.setup.environments import ROOT
 
 if TYPE_CHECKING:
     from argparse import Namespace

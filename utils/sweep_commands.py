@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 from matrix import cluster as clusters
 from matrix.errors import Exit, HarnessError
 from matrix.plan import GITHUB_JOB_LIMIT, Plan
-from matrix.source import Folder, commit_of
-from utils import baseline, basis, confirming, show, sweep_records
+from matrix.source import Folder, commit_of, merge_base
+from utils import baseline, confirming, show, sweep_records
 from utils.commands import asking, launch, order_for, the_launcher, the_plan, timed
-from utils.environments import ROOT
 from utils.github import plan_comment, plans, pulls, queue
 from utils.github.event import Event, from_environment, output, summary
 from utils.github.report import Report
@@ -27,6 +26,7 @@ from utils.log import clean
 from utils.markdown import escape
 from utils.node.record import write_whole
 from utils.results import changelog, changelog_edit, compare, ledger, pairs, verdict_show
+from utils.setup.environments import ROOT
 from utils.verdict_commands import with_claims
 
 if TYPE_CHECKING:
@@ -108,12 +108,12 @@ def _of_pull(event: Event, number: int, sha: str, head: Path) -> Plan:
         )
     inputs = event.payload["inputs"]
     selectors = str(inputs.get("selectors") or "").split()
-    return asked_for(head, basis.merge_base(head, pull.base, sha), sha, selectors, inputs)
+    return asked_for(head, merge_base(head, pull.base, sha), sha, selectors, inputs)
 
 
 def _refuse_other_branches(event: Event, head: Path, sha: str) -> None:
     branch = str(event.at("repository", "default_branch"))
-    if basis.merge_base(head, f"refs/remotes/origin/{branch}", sha) != sha:
+    if merge_base(head, f"refs/remotes/origin/{branch}", sha) != sha:
         raise HarnessError(
             Exit.REFUSED, f"{sha[:10]} is not on {branch}; a sweep without a pull request is of that alone"
         )

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
 from utils import show
-from utils.environments import ROOT
 from utils.node.record import write_whole
 from utils.results import changelog, claims, compare, ledger, metrics, pairs, verdict_show
 from utils.results.collect import collect
 from utils.results.verdict import POWER
+from utils.setup.environments import ROOT
 
 if TYPE_CHECKING:
     from argparse import Namespace

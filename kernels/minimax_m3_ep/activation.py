@@ -85,7 +85,9 @@ def combine(
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     route = token * TOP_K + tl.arange(0, TOP_K)
     inside = tl.full((TOP_K,), True, dtype=tl.int1)
-    is_local = local_expert(topk_ids, expert_map, route, inside, GLOBAL) >= 0  # ids: known before the layer began
+    is_local = (
+        local_expert(topk_ids, expert_map, route, inside, GLOBAL) >= 0
+    )  # ids: known before the layer began
     if PDL:
         tl.extra.cuda.gdc_wait()
         tl.extra.cuda.gdc_launch_dependents()

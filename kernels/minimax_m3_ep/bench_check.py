@@ -125,7 +125,9 @@ def no_numbers(of: bench_cases.Layer, tiles_of: dict[str, tiles.Tiles], large: t
         x = (torch.randn(tokens, of.shape.hidden, generator=drawn) * 0.5).bfloat16().cuda()
         hit = torch.arange(tokens) % 3 == 0
         poisoned, weights = x.clone(), routing.weights.clone()
-        poisoned[hit] = torch.tensor([float("nan"), float("inf")]).repeat(of.shape.hidden // 2).bfloat16().cuda()
+        poisoned[hit] = (
+            torch.tensor([float("nan"), float("inf")]).repeat(of.shape.hidden // 2).bfloat16().cuda()
+        )
         weights[hit] = float("nan")
         for variant, known in tiles_of.items():
             how = (known, variant, large)

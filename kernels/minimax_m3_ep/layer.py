@@ -81,7 +81,14 @@ def _few(
 ) -> None:
     shape, tokens = weights.shape, x.shape[0]
     a = torch.empty(shape.routes(tokens), shape.intermediate, dtype=torch.bfloat16, device=x.device)
-    about = {"TOP_K": shape.top_k, "GLOBAL": routing.experts, "MXFP8": weights.s1 is not None, "WIDE": weights.wide, "PTX": ptx, **how}
+    about = {
+        "TOP_K": shape.top_k,
+        "GLOBAL": routing.experts,
+        "MXFP8": weights.s1 is not None,
+        "WIDE": weights.wide,
+        "PTX": ptx,
+        **how,
+    }
 
     def sizes(gemm: Gemm, k: int) -> dict[str, int]:
         return {

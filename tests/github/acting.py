@@ -30,8 +30,7 @@ mkdir -p "$1/.venv/bin"
 cp "$1/requirements/harness.lock" "$1/.venv/made-from.lock"
 cat >"$1/.venv/bin/python" <<END
 #!/bin/sh
-shift 3
-exec "{python}" -I -c 'import sys; sys.path.insert(0, "$1"); from utils.cli import main; sys.exit(main())' "\\$@"
+exec "{python}" "\\$@"
 END
 chmod +x "$1/.venv/bin/python"
 ln -s "{environments}" "$1/.environments"

@@ -19,7 +19,7 @@ from matrix.protocol import Protocol
 from matrix.source import Folder
 from matrix.tree import Tree
 from tests.conftest import CLUSTER, RECIPE, ROOT, write
-from utils import environments
+from utils.setup import environments
 
 GOLDEN = ROOT / "tests/golden/keys.json"
 values = st.recursive(

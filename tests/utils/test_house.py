@@ -15,7 +15,7 @@ BREAKS = {
     "ruff check": ("matrix/key.py", "import os\n"),
     "ruff format": ("matrix/key.py", "A   =  1\n"),
     "mypy": ("matrix/key.py", "A: int = 'text'\n"),
-    "import directions": ("matrix/key.py", "import utils.cli\n"),
+    "import directions": ("matrix/key.py", "import utils.cli.main\n"),
     "check": ("recipes/qwen3moe-tiny-cpu-vllm.yaml", "colour: red\n"),
 }
 

@@ -11,11 +11,11 @@ import uuid
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
-from utils import environments, provenance
 from utils.launch import base, script
 from utils.launch.failures import Facts, as_json, classify
 from utils.node import events, process, record
 from utils.node.spec import NodeJob, runs
+from utils.setup import environments, provenance
 
 if TYPE_CHECKING:
     from collections.abc import Callable

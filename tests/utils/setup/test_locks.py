@@ -1,0 +1,53 @@
+"""Locks serve every Python and processor, not the one of the machine that made them."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from utils.setup import environments, locks
+
+PURE = {"certifi==2026.10.19.post1"}
+"""Packages that publish one file alone, which is for every Python; the tests below would fail where it were not."""
+PYTHONS = ("3.11", "3.12", "3.13", "3.14", "3.15")
+
+
+@pytest.mark.parametrize("lock", sorted((ROOT / "requirements").glob("*.lock")), ids=lambda path: path.name)
+def test_no_lock_holds_the_hash_of_one_file(lock: Path) -> None:
+    """One hash is one wheel: of one Python and one processor, where it is not a pure package."""
+    assert set(locks.narrow(lock.read_text())) <= PURE
+
+
+def test_a_narrow_lock_is_seen() -> None:
+    """The fault that this is about: a folder of wheels at the time of locking."""
+    text = "pure==1 \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\nnarrow==2 ; python_version > '3' \\\n    --hash=sha256:cc\ntorch==2+cpu\n"
+    assert locks.narrow(text) == ["narrow==2"]
+
+
+@pytest.mark.parametrize("name", ["harness", "light"])
+def test_hashes_serve_every_python_and_processor(name: str, tmp_path: Path) -> None:
+    """Resolved against the index with these hashes alone, without a build from source."""
+    lock = ROOT / "requirements" / f"{name}.lock"
+    for python in PYTHONS:
+        for processor in ("x86_64", "aarch64"):
+            where = [
+                "--python-version",
+                python,
+                "--python-platform",
+                f"{processor}-manylinux_2_28",
+                "--target",
+                str(tmp_path),
+            ]
+            what = ["--dry-run", "--no-deps", "--require-hashes", "--only-binary", ":all:", "-r", str(lock)]
+            command = [*environments.UV, "pip", "install", "--quiet", *where, *what, *locks._index_alone()]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, f"Python {python} on {processor}: {done.stderr}"
+
+
+def test_a_lock_of_both_places_is_sorted_and_keeps_hashes() -> None:
+    """Builds of elsewhere carry no hash: each place that offers them has its own."""
+    hashed = "tqdm==4 \\\n    --hash=sha256:bb \\\n    --hash=sha256:cc\n"
+    assert locks.merged(hashed, ["torch==2.13.0+cpu"]) == "torch==2.13.0+cpu\n" + hashed

@@ -1,0 +1,1 @@
+"""What a checkout needs on a machine: environments, Debian packages, provenance."""
