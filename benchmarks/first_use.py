@@ -26,7 +26,12 @@ PYTHON = installers.python_with_pip()
 
 def fresh(folder: Path) -> dict[str, str]:
     """An environment whose caches are empty."""
-    return {**os.environ, "XDG_CACHE_HOME": str(folder / "cache"), "PIP_CACHE_DIR": str(folder / "pip"), "SERVEMATRIX_PYTHON": PYTHON}
+    return {
+        **os.environ,
+        "XDG_CACHE_HOME": str(folder / "cache"),
+        "PIP_CACHE_DIR": str(folder / "pip"),
+        "SERVEMATRIX_PYTHON": PYTHON,
+    }
 
 
 def first_plan() -> float:
@@ -35,7 +40,9 @@ def first_plan() -> float:
         folder = Path(name)
         subprocess.run(["git", "clone", "-q", str(ROOT), str(folder / "clone")], check=True)
         start = time.monotonic()
-        subprocess.run([str(folder / "clone/servematrix"), "plan"], check=True, capture_output=True, env=fresh(folder))
+        subprocess.run(
+            [str(folder / "clone/servematrix"), "plan"], check=True, capture_output=True, env=fresh(folder)
+        )
         return time.monotonic() - start
 
 
@@ -46,7 +53,16 @@ def by_pip() -> float:
         lock = str(ROOT / "requirements/harness.lock")
         start = time.monotonic()
         subprocess.run([PYTHON, "-m", "venv", str(folder / "venv")], check=True, env=fresh(folder))
-        command = [str(folder / "venv/bin/python"), "-m", "pip", "install", "--quiet", "--require-hashes", "-r", lock]
+        command = [
+            str(folder / "venv/bin/python"),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--require-hashes",
+            "-r",
+            lock,
+        ]
         subprocess.run(command, check=True, capture_output=True, env=fresh(folder))
         return time.monotonic() - start
 
@@ -58,7 +74,9 @@ def main() -> None:
         ours.append(first_plan())
         theirs.append(by_pip())
     us, them = statistics.median(ours), statistics.median(theirs)
-    print(f"first plan {us:.1f} s (limit {LIMIT_S:.0f} s), pip install of the same lock {them:.1f} s, ratio {us / them:.2f}")
+    print(
+        f"first plan {us:.1f} s (limit {LIMIT_S:.0f} s), pip install of the same lock {them:.1f} s, ratio {us / them:.2f}"
+    )
     sys.exit(us > LIMIT_S)
 
 

@@ -14,10 +14,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from utils.results import metrics, pairs
 from utils.results.collect import collect
-from utils.results.compare import compare
-from utils.results.ledger import Ledger
+from utils.results.verdict import metrics, pairs
+from utils.results.verdict.compare import compare
+from utils.results.verdict.ledger import Ledger
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPE = "qwen3moe-tiny-cpu-vllm"

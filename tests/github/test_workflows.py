@@ -21,7 +21,7 @@ from tests.conftest import RECIPE, ROOT, write
 from tests.github.acting import Acted, Acting, planned_and_said, pull_request, workflow
 from tests.github.standin import REPOSITORY, StandIn
 from utils.node import preflight
-from utils.results.ledger import Difference
+from utils.results.verdict.ledger import Difference
 from utils.setup import pythons
 
 PYTHONS = pythons.found()

@@ -14,7 +14,7 @@ from matrix.plan import Plan
 from matrix.source import Folder
 from matrix.tree import Tree
 from tests.conftest import ROOT, Cli
-from utils.results.durations import history
+from utils.pipeline.durations import history
 
 
 def shipped(recipe: str, runs: int = 1, known: estimate.History | None = None, limit: int = 28800) -> Plan:

@@ -14,7 +14,7 @@ from matrix.errors import Exit, HarnessError
 from matrix.source import Folder
 from matrix.tree import Tree
 from tests.conftest import RECIPE, ROOT, Cli, commit, run_git, write
-from utils import basis
+from utils.pipeline import base as basis
 
 M3 = "minimaxm3-fp8-mi300x-vllm"
 
@@ -103,12 +103,12 @@ def test_an_entry_is_the_commit_that_it_was_measured_at(
     write(git_tree / "perf-changelog.yaml", f"{entry}{head}  points:\n{line}")
     change(git_tree, "block-size: 16", "block-size: 32")
     commit(git_tree, "later")
-    assert basis.base(name, git_tree, tree, ["r"]).pairing.commit == first
+    assert basis.base_of(name, git_tree, tree, ["r"]).pairing.commit == first
     with pytest.raises(HarnessError, match="no measured entry 7"):
-        basis.base("entry=7", git_tree, tree, ["r"])
+        basis.base_of("entry=7", git_tree, tree, ["r"])
     write(git_tree / "perf-changelog.yaml", f"{entry}  source: elsewhere\n  points:\n{line}")
     with pytest.raises(HarnessError, match="were not measured here"):
-        basis.base(name, git_tree, tree, ["r"])
+        basis.base_of(name, git_tree, tree, ["r"])
 
 
 def test_an_entry_of_the_change_itself_is_none(cli: Cli, git_tree: Path) -> None:
@@ -173,14 +173,14 @@ def test_a_recipe_on_another_cluster_is_refused(cli: Cli, git_tree: Path) -> Non
     write(git_tree / "recipes/other.yaml", RECIPE.replace("cluster: local", "cluster: elsewhere"))
     head, base = (Tree.of(Folder(git_tree)) for _ in range(2))
     with pytest.raises(Exception, match="must name one cluster"):
-        select.chosen(head, ["r"], basis.base("other", git_tree, base, ["r"]))
+        select.chosen(head, ["r"], basis.base_of("other", git_tree, base, ["r"]))
 
 
 def test_kernel_off_is_the_same_point_on_vllms_own_path() -> None:
     """Only points with a kernel are measured, and they differ in nothing else."""
     tree = Tree.of(Folder(ROOT))
     recipe = f"{M3}-ep-mxfp8"
-    plan = select.chosen(tree, [recipe, M3], basis.base("kernel=off", ROOT, tree, []))
+    plan = select.chosen(tree, [recipe, M3], basis.base_of("kernel=off", ROOT, tree, []))
     assert {point.recipe for job in plan.jobs for point in job.points} == {recipe}
     for job in plan.jobs:
         assert job.base
@@ -214,7 +214,7 @@ def test_a_name_that_is_nothing_gets_a_hint(cli: Cli, git_tree: Path) -> None:
 def test_jobs_split_alike_in_both_arms_and_cost_is_shown(cli: Cli) -> None:
     """Each part has the same points on both sides; a canary, four runs, and what confirming may cost."""
     tree = Tree.of(Folder(ROOT))
-    plan = select.chosen(tree, [M3], basis.base(M3, ROOT, tree, [M3]))
+    plan = select.chosen(tree, [M3], basis.base_of(M3, ROOT, tree, [M3]))
     cluster = clusters.load(Folder(ROOT), "mi300x-amds")
     timed = estimate.timed(plan, {"mi300x-amds": cluster}, estimate.History(), canary=True)
     assert len(timed.jobs) > len(plan.jobs)

@@ -11,9 +11,9 @@ import numpy as np
 from matrix.plan import BLOCK
 from tests.simulation.server import Figures, Load, Noise, run
 from utils.node.record import Record, Summary, Window
-from utils.results.compare import compare
-from utils.results.comparison import Comparison, Word
-from utils.results.ledger import Ledger
+from utils.results.verdict.compare import compare
+from utils.results.verdict.comparison import Comparison, Word
+from utils.results.verdict.ledger import Ledger
 
 CONCURRENCIES = (1, 2, 4, 8, 16, 32)
 """Of the points of each job."""

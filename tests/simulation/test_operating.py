@@ -16,7 +16,7 @@ from tests.simulation.server import Load, clock_of, run
 from tests.simulation.study import Site, name
 from utils.node import stats
 from utils.node.requests_raw import RawLoad
-from utils.results.ledger import Ledger
+from utils.results.verdict.ledger import Ledger
 
 PLANTED = name(1, 8)
 

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from matrix.errors import Exit
+from matrix.version import VERSION
 from tests.conftest import ROOT, Cli, command, environment
-from utils.cli.main import parser
+from utils.cli.main import module, parsed, parser
+from utils.cli.verbs import VERBS
 from utils.node import record
 
 
@@ -153,9 +155,29 @@ def test_every_command_has_help_with_an_example(
 ) -> None:
     """What a newcomer types first."""
     with pytest.raises(SystemExit):
-        parser().parse_args([*arguments, "--help"])
+        parsed([*arguments, "--help"])
     shown = capsys.readouterr().out
     assert "./servematrix" in shown.split("options:")[1]
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_every_verb_is_a_module(name: str) -> None:
+    """The table holds no name that only a user would find missing, and every action of a verb has what it does."""
+    verb = module(name)
+    made = parser(name, verb)
+    assert callable(getattr(verb, "run", None)) or made._subparsers
+    for group in made._subparsers._group_actions if made._subparsers else ():
+        assert all(callable(one.get_default("do")) for one in dict(group.choices or {}).values())
+
+
+def test_the_start_page(cli: Cli) -> None:
+    """No argument is a question, too; a wrong verb gets the near one, and an abbreviated option is refused."""
+    shown = cli()
+    assert (shown.returncode, shown.stdout) == (0, cli("--help").stdout)
+    assert "start here:  ./servematrix run qwen3moe-tiny-cpu-vllm" in shown.stdout
+    assert cli("--version").stdout == f"servematrix {VERSION}\n"
+    assert "did you mean 'collect'?" in cli("colect").stderr
+    assert cli("plan", "--form", "ids").returncode == Exit.USAGE
 
 
 def test_wrong_usage_has_its_code(cli: Cli) -> None:
@@ -180,7 +202,7 @@ def test_check_finds_a_generated_file_that_is_not_current(cli: Cli) -> None:
     """The schema for editors, and the tables in docs."""
     assert cli("check").returncode == 0
     path = ROOT / "matrix/recipe.schema.json"
-    from utils.generated import GENERATED
+    from utils.cli.generated import GENERATED
 
     assert GENERATED["matrix/recipe.schema.json"]("old") == path.read_text() != "old"
 
@@ -194,7 +216,7 @@ def test_exit_codes_are_unique_and_told() -> None:
 
 def test_help_imports_nothing_heavy() -> None:
     """So that it is there at once."""
-    program = "import sys, utils.cli.main; utils.cli.main.parser(); print([m for m in ('pydantic', 'rich', 'jinja2', 'numpy', 'yaml') if m in sys.modules])"
+    program = "import sys, utils.cli.main; utils.cli.main.overview(); print([m for m in ('pydantic', 'rich', 'jinja2', 'numpy', 'yaml') if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", program], env=environment(), capture_output=True, text=True, check=True
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, environment
-from utils.house import steps
+from utils.cli.test import steps
 
 BREAKS = {
     "ruff check": ("matrix/key.py", "import os\n"),

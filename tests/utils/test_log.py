@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from tests.conftest import ROOT
-from utils import log
 from utils.node.events import Event
+from utils.show import log
 
 GOLDEN = ROOT / "tests/golden"
 P = "qwen3moe-tiny-cpu-vllm/128x64-tp1-c4"

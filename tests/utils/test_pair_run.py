@@ -12,7 +12,7 @@ from matrix.errors import Exit
 from tests.conftest import Cli, run_git
 from utils.node.record import Record
 from utils.results.collect import collect
-from utils.results.ledger import Difference, differences
+from utils.results.verdict.ledger import Difference, differences
 
 BEFORE = "  flags: {block-size: 16}"
 SLOW = '  env: {FAKE_VLLM: "slow"}'

@@ -1,126 +1,176 @@
-"""The command line's part for jobs of GitHub Actions: `github`."""
+"""`servematrix github …`: what jobs of GitHub Actions call. Each reads the event that started its job, and imports its own part alone."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from utils.cli.options import action, actions
+
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Callable
+    from argparse import ArgumentParser, Namespace
 
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse has no public name for it
+    from matrix.errors import Exit
 
-
-def github(
-    commands: Commands,
-    command: Callable[..., argparse.ArgumentParser],
-    formatter: type[argparse.HelpFormatter],
-) -> None:
-    """`github plan|comment-plan|command`."""
-    group = commands.add_parser(
-        "github",
-        help="for jobs of GitHub Actions",
-        description="What jobs of GitHub Actions call; each reads the event that started it.",
-        formatter_class=formatter,
-    )
-    actions = group.add_subparsers(dest="action", metavar="ACTION", required=True)
-    does = "utils.github_commands:"
-    plan = command("plan", f"{does}plan", "plan a pull request", "github plan --out plan", actions)
-    plan.add_argument("--out", metavar="DIR", required=True, help="where plan.json goes")
-    command(
-        "comment-plan", f"{does}comment_plan", "write a plan as a comment", "github comment-plan", actions
-    )
-    command("command", f"{does}command", "do what a comment asks for", "github command", actions)
-    asked = command(
-        "plan-asked",
-        f"{does}plan_asked",
-        "plan what a comment asks for",
-        "github plan-asked --tree head",
-        actions,
-    )
-    asked.add_argument("--tree", metavar="DIR", required=True, help="checkout of the pull request's commit")
-    command(
-        "pushed", "utils.baseline:pushed", "measure new keys of the default branch", "github pushed", actions
-    )
-    _sweep(actions, command)
+TREE = "checkout of the pull request's commit"
+PLAN = "folder with the sweep's plan.json"
 
 
-def _sweep(actions: Commands, command: Callable[..., argparse.ArgumentParser]) -> None:
-    """The jobs of a sweep."""
-    does = "utils.sweep_commands:sweep_"
-    plan = command(
-        "sweep-plan",
-        f"{does}plan",
-        "plan an approved commit",
-        "github sweep-plan --tree head --out plan",
-        actions,
-    )
-    turn = command(
-        "sweep-turn", f"{does}turn", "wait for the cluster", "github sweep-turn --plan plan", actions
-    )
-    turn.add_argument("--plan", metavar="DIR", required=True, help="folder with the sweep's plan.json")
-    run = command(
-        "sweep-run",
-        f"{does}run",
-        "measure one job",
-        "github sweep-run --tree head --plan plan --job ID --out results",
-        actions,
-    )
-    judge = command(
-        "sweep-judge",
-        f"{does}judge",
-        "judge what came back",
-        "github sweep-judge --tree head --plan plan --results results --out again",
-        actions,
-    )
-    publish = command(
-        "sweep-publish",
-        "utils.publish_command:sweep_publish",
-        "write comment, entry, records and ledger",
-        "github sweep-publish --tree head --report report",
-        actions,
-    )
-    for one in (plan, run, judge, publish):
-        one.add_argument("--tree", metavar="DIR", required=True, help="checkout of the pull request's commit")
-    for one in (plan, run, judge):
-        one.add_argument("--out", metavar="DIR", required=True, help="where the result goes")
-    for one in (run, judge):
-        one.add_argument("--plan", metavar="DIR", required=True, help="folder with the sweep's plan.json")
+EXAMPLE = "github plan --out plan"
+
+
+def configure(parser: ArgumentParser) -> None:
+    """The jobs of all workflows."""
+    to = actions(parser)
+
+    def job(name: str, text: str, example: str, run: object, **folders: str) -> ArgumentParser:
+        made = action(to, name, text, f"github {name} {example}".strip(), run)  # type: ignore[arg-type] # each is one
+        for option, meaning in folders.items():
+            made.add_argument(f"--{option}", metavar="DIR", type=Path, required=True, help=meaning)
+        return made
+
+    job("plan", "plan a pull request", "--out plan", _plan, out="where plan.json goes")
+    job("comment-plan", "write a plan as a comment", "", _comment_plan)
+    job("command", "do what a comment asks for", "", _command)
+    job("plan-asked", "plan what a comment asks for", "--tree head", _plan_asked, tree=TREE)
+    job("pushed", "measure new keys of the default branch", "", _pushed)
+    out = "where the result goes"
+    job("sweep-plan", "plan an approved commit", "--tree head --out plan", _sweep_plan, tree=TREE, out=out)
+    job("sweep-turn", "wait for the cluster", "--plan plan", _sweep_turn, plan=PLAN)
+    example = "--tree head --plan plan --job ID --out results"
+    run = job("sweep-run", "measure one job", example, _sweep_run, tree=TREE, plan=PLAN, out=out)
     run.add_argument("--job", metavar="ID", required=True, help="one of the plan's")
-    run.add_argument("--environment", metavar="DIR", help="a vLLM of your own, as for `run`")
-    judge.add_argument("--results", metavar="DIR", required=True, help="folder with what the runs left")
-    judge.add_argument("--ledger", metavar="FILE", help="the A/A ledger; one that is not there is empty")
+    run.add_argument("--environment", metavar="DIR", type=Path, help="a vLLM of your own, as for `run`")
+    example = "--tree head --plan plan --results results --out again"
+    left = "folder with what the runs left"
+    judge = job(
+        "sweep-judge",
+        "judge what came back",
+        example,
+        _sweep_judge,
+        tree=TREE,
+        plan=PLAN,
+        results=left,
+        out=out,
+    )
+    judge.add_argument(
+        "--ledger", metavar="FILE", type=Path, help="the A/A ledger; one that is not there is empty"
+    )
     judge.add_argument("--final", action="store_true", help="make the report instead of the plan to confirm")
-    publish.add_argument(
-        "--report", metavar="DIR", required=True, help="folder with the report and the records"
+    example, report = "--tree head --report report", "folder with the report and the records"
+    job(
+        "sweep-publish",
+        "write comment, entry, records and ledger",
+        example,
+        _sweep_publish,
+        tree=TREE,
+        report=report,
     )
-    nightly = "utils.sweep_commands:nightly_"
-    night = command(
+    job(
         "nightly-plan",
-        f"{nightly}plan",
         "plan something against itself",
-        "github nightly-plan --out plan",
-        actions,
+        "--out plan",
+        _nightly_plan,
+        out="where plan.json goes",
     )
-    night.add_argument("--out", metavar="DIR", required=True, help="where plan.json goes")
-    keep = command(
+    example = "--plan plan --results results --out report"
+    job(
         "nightly-keep",
-        f"{nightly}keep",
         "keep records that can be read",
-        "github nightly-keep --results results --out report",
-        actions,
+        example,
+        _nightly_keep,
+        plan=PLAN,
+        results=left,
+        out="where they go",
     )
-    keep.add_argument("--plan", metavar="DIR", required=True, help="folder with the night's plan.json")
-    keep.add_argument("--results", metavar="DIR", required=True, help="folder with what the runs left")
-    keep.add_argument("--out", metavar="DIR", required=True, help="where they go")
-    noted = command(
-        "nightly-publish",
-        "utils.publish_command:nightly_publish",
-        "write records and ledger",
-        "github nightly-publish --tree harness --report report",
-        actions,
+    example, tree = "--tree harness --report report", "a checkout whose origin has the data branch"
+    job("nightly-publish", "write records and ledger", example, _nightly_publish, tree=tree, report=report)
+
+
+def _plan(arguments: Namespace) -> Exit:
+    from utils.sweeps import pull_plan
+
+    return pull_plan.of_event(arguments.out)
+
+
+def _comment_plan(arguments: Namespace) -> Exit:
+    from utils.github.event import from_environment
+    from utils.sweeps import react
+
+    del arguments
+    return react.to_plan(from_environment())
+
+
+def _command(arguments: Namespace) -> Exit:
+    from matrix.errors import Exit
+    from utils.github.event import from_environment
+    from utils.sweeps import react
+
+    del arguments
+    react.to_comment(from_environment())
+    return Exit.OK  # a refused one has its answer, so that the job did what it should
+
+
+def _plan_asked(arguments: Namespace) -> Exit:
+    from utils.sweeps import pull_plan
+
+    return pull_plan.of_comment(arguments.tree.resolve())
+
+
+def _pushed(arguments: Namespace) -> Exit:
+    from utils.sweeps import baseline
+
+    del arguments
+    return baseline.start_where_new()
+
+
+def _sweep_plan(arguments: Namespace) -> Exit:
+    from utils.sweeps import plan
+
+    return plan.plan_sweep(arguments.tree.resolve(), arguments.out)
+
+
+def _sweep_turn(arguments: Namespace) -> Exit:
+    from utils.sweeps import measure
+
+    return measure.wait_for_clusters(arguments.plan)
+
+
+def _sweep_run(arguments: Namespace) -> Exit:
+    from utils.sweeps import measure
+
+    given = arguments
+    return measure.measure(given.tree.resolve(), given.plan, given.job, given.out, given.environment)
+
+
+def _sweep_judge(arguments: Namespace) -> Exit:
+    from utils.sweeps import judge
+
+    given = arguments
+    return judge.judge(
+        given.tree.resolve(), given.plan, given.results, given.out, given.ledger, final=given.final
     )
-    noted.add_argument(
-        "--tree", metavar="DIR", required=True, help="a checkout whose origin has the data branch"
-    )
-    noted.add_argument("--report", metavar="DIR", required=True, help="folder with the records")
+
+
+def _sweep_publish(arguments: Namespace) -> Exit:
+    from utils.sweeps import publish
+
+    return publish.publish(arguments.tree, arguments.report)
+
+
+def _nightly_plan(arguments: Namespace) -> Exit:
+    from utils.sweeps import nightly
+
+    return nightly.plan_night(arguments.out)
+
+
+def _nightly_keep(arguments: Namespace) -> Exit:
+    from utils.sweeps import nightly
+
+    return nightly.keep_night(arguments.plan, arguments.results, arguments.out)
+
+
+def _nightly_publish(arguments: Namespace) -> Exit:
+    from utils.sweeps import publish
+
+    return publish.publish_night(arguments.tree, arguments.report)

@@ -1,21 +1,17 @@
-"""A pull request as GitHub's API tells it, who may command it, and what its commit is approved for."""
+"""A pull request as GitHub's API tells it, who may command it, and the statuses of its commits."""
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from utils.github.api import GitHubError
 from utils.github.comments import BOT, NOT_FOUND, SERVER_ERROR
-from utils.results import changelog
 
 if TYPE_CHECKING:
     from utils.github.api import Api
 
-APPROVED = "servematrix/approved"
-"""Context of the status that a person's `/sweep run` sets on a commit."""
 TRIES = 3
 MAY_COMMAND = frozenset({"admin", "write"})
 
@@ -72,28 +68,6 @@ def may_command(api: Api, user: str) -> bool:
             return False
         raise
     return answer["permission"] in MAY_COMMAND
-
-
-def tree_digest(api: Api, sha: str) -> str:
-    """Hash of a commit's tree without perf-changelog.yaml: what an approval is for."""
-    entries = api.call("GET", f"git/trees/{sha}")["tree"]
-    lines = sorted(
-        f"{one['mode']} {one['sha']} {one['path']}" for one in entries if one["path"] != changelog.FILE
-    )
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
-
-
-def approve(api: Api, sha: str, user: str, url: str) -> None:
-    """Say on the commit that a person wants it measured."""
-    description = f"{user}: tree {tree_digest(api, sha)}"
-    status(api, sha, APPROVED, "success", description=description, url=url)
-
-
-def is_approved(api: Api, sha: str) -> bool:
-    """Whether our own status says so for the tree that the commit has."""
-    wanted = f"tree {tree_digest(api, sha)}"
-    one = newest(api, sha, APPROVED)
-    return bool(one and one["state"] == "success" and (one.get("description") or "").endswith(wanted))
 
 
 def newest(api: Api, sha: str, context: str) -> dict[str, Any] | None:

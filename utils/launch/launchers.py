@@ -8,7 +8,7 @@ from matrix.errors import Exit, HarnessError
 
 if TYPE_CHECKING:
     from matrix.cluster import Cluster
-    from utils.launch.base import Launcher
+    from utils.launch.interface import Launcher
 
 
 def for_cluster(name: str, cluster: Cluster, asked: str | None = None) -> Launcher:

@@ -11,7 +11,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
-from utils.launch import base, script
+from utils.launch import interface, script
 from utils.launch.failures import Facts, as_json, classify
 from utils.node import events, process, record
 from utils.node.spec import NodeJob, runs
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from matrix.plan import Job
-    from utils.launch.base import Order
+    from utils.launch.interface import Order
     from utils.node.events import Event
 
 WELL = frozenset({Exit.OK, Exit.GATE_FAILED})
@@ -36,7 +36,7 @@ class Local:
 
     def claim(self, order: Order) -> Order:
         """A folder holds one run."""
-        base.claim(order.out)
+        interface.claim(order.out)
         return order
 
     def unfinished(self, order: Order, below: Path) -> Path | None:

@@ -9,13 +9,13 @@ import jinja2
 
 from matrix.cluster import Slurm
 from matrix.protocol import requests
-from utils.launch import container
-from utils.node import command, load
+from utils.launch.slurm import container
 from utils.node.host.image import OUTPUT
+from utils.node.vllm import invocation, load
 
 if TYPE_CHECKING:
     from matrix.plan import Job, Point
-    from utils.launch.base import Order
+    from utils.launch.interface import Order
 
 _PORT = 8000
 WORKSPACE = "/tmp/servematrix-by-hand"  # noqa: S108 - shown to a person, never used by this code
@@ -42,7 +42,7 @@ def render(order: Order, job: Job, *, vllm: str, enter: str = "") -> str:
     cluster = order.clusters[job.cluster]
     port = cluster.port or _PORT
     first = job.points[0]
-    model = command.model_path(first.model, order.tree)
+    model = invocation.model_path(first.model, order.tree)
     return (
         environment()
         .get_template("by-hand.sh.j2")
@@ -52,7 +52,7 @@ def render(order: Order, job: Job, *, vllm: str, enter: str = "") -> str:
             env_from=cluster.env_from,
             client_cores=cluster.client_cores,
             enter=enter,
-            serve=[vllm, *command.serve(job.serve, model, port)],
+            serve=[vllm, *invocation.serve(job.serve, model, port)],
             health=f"http://127.0.0.1:{port}/health",
             points=[_commands(point, model, port, vllm) for point in job.points],
         )
@@ -94,8 +94,8 @@ def _commands(point: Point, model: str, port: int, vllm: str) -> dict[str, Any]:
         "id": point.id,
         "folder": folder,
         "min_duration_s": point.protocol.min_duration_s,
-        "warmup": [vllm, *load.argv(command.warmup(point, model, port, folder))],
-        "load": [vllm, *load.argv(command.measured(point, model, port, folder, rate_per_s=0.0))],
+        "warmup": [vllm, *load.argv(invocation.warmup(point, model, port, folder))],
+        "load": [vllm, *load.argv(invocation.measured(point, model, port, folder, rate_per_s=0.0))],
         "least": least,
     }
 

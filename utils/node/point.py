@@ -9,20 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from matrix.errors import Exit
 from matrix.protocol import lengths, seed
-from utils.node import command, gates, load, load_result, marker, record, stats
+from utils.node import gates, marker, record, stats
 from utils.node.failure import RunFailed, decisive_lines
-from utils.node.server import difference
 from utils.node.telemetry import Sampler
+from utils.node.vllm import invocation, load, load_result
+from utils.node.vllm.server import difference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from matrix.plan import Point
-    from utils.node.client import Client, Ended
     from utils.node.events import Emit
     from utils.node.requests_raw import RawLoad
-    from utils.node.server import Server
+    from utils.node.vllm.client import Client, Ended
+    from utils.node.vllm.server import Server
 
 PROGRESS_EVERY_S = 0.5
 DYING_S = 10.0
@@ -85,11 +86,11 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
         RunFailed: when there is nothing to judge.
     """
     server = bench.server
-    warmup = command.warmup(point, server.model, server.port, str(folder))
+    warmup = invocation.warmup(point, server.model, server.port, str(folder))
     with phases.phase("warm-up", f"{warmup.requests} requests"):
         warm, _ = _call(bench, warmup, folder, None)
     rate = warm.completed / max(warm.duration_s, 1e-3)
-    call = command.measured(point, server.model, server.port, str(folder), rate_per_s=rate, count=count)
+    call = invocation.measured(point, server.model, server.port, str(folder), rate_per_s=rate, count=count)
     age = time.monotonic() - server.started_s
     sampler = Sampler(server.handle.pid)
     counted_before = _marked(bench, point, "before")

@@ -7,8 +7,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from matrix import key
-from utils.node import command, preflight
+from utils.node import preflight
 from utils.node.record import Clock, Node, Observed, Phase, Record
+from utils.node.vllm import invocation
 
 if TYPE_CHECKING:
     from matrix.plan import Point
@@ -37,7 +38,7 @@ class Recorder:
         spec = self.spec
         position = self.names.index(point.id)
         now = time.monotonic()
-        argv = command.serve(spec.job.serve, command.model_path(point.model, spec.tree), self.port)
+        argv = invocation.serve(spec.job.serve, invocation.model_path(point.model, spec.tree), self.port)
         common: dict[str, Any] = {
             "point": point.id,
             "key": point.key,
@@ -91,7 +92,7 @@ class Recorder:
             why_not.append("the environment was given by hand")
         if "==" not in point.image and "@sha256:" not in point.image:
             why_not.append("the image is not pinned by digest")
-        if not point.model.startswith(command.CARRIED) and not re.fullmatch(
+        if not point.model.startswith(invocation.CARRIED) and not re.fullmatch(
             "[0-9a-f]{40}", point.revision or ""
         ):
             why_not.append("the model is not pinned by a commit")

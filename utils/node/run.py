@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
-from utils.node import command, kernel, marker, preflight, process, record
-from utils.node.client import Client
+from utils.node import marker, preflight, process, record
 from utils.node.failure import Cancelled, RunFailed
 from utils.node.point import Bench, Phases, measure
 from utils.node.recorder import Recorder, headline
-from utils.node.server import Server, free_port
+from utils.node.vllm import invocation, plugin
+from utils.node.vllm.client import Client
+from utils.node.vllm.server import Server, free_port
 
 if TYPE_CHECKING:
     from matrix.plan import Point
@@ -117,14 +118,14 @@ class _Run:
     def _start(self) -> Bench:
         spec, cluster = self.spec, self.spec.cluster
         first = spec.job.points[0]
-        model = command.model_path(first.model, spec.tree)
+        model = invocation.model_path(first.model, spec.tree)
         with self.phases.phase("preflight"):
             self._preflight(model)
         server_cores, client_cores = preflight.split_cores(cluster.client_cores)
         env = self._environment()
         with self.phases.phase("server"):
             self.client = Client(spec.python, env, client_cores, self.folder / "client.log")
-            env = kernel.stage(
+            env = plugin.stage(
                 spec.job, spec.tree, cluster.devices.arch, self.scratch / f"run-{self.run.index}", env
             )
             self.server = self._serve(model, env, server_cores)
@@ -143,7 +144,7 @@ class _Run:
         wanted = self.spec.cluster.port
         for tries_left in (0,) if wanted else (2, 1, 0):
             port = wanted or free_port()
-            argv = command.serve(self.spec.job.serve, model, port)
+            argv = invocation.serve(self.spec.job.serve, model, port)
             log = self.folder / "server.log"
             server = Server.start([*self.spec.vllm, *argv], env, cores, port=port, log=log, model=model)
             self.server = server

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 from scipy import special
 
-from utils.results import metrics
-from utils.results.metrics import WHOLE
+from utils.results.verdict import metrics
+from utils.results.verdict.metrics import WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from utils.node.record import Record
-    from utils.results.changelog import Entry
+    from utils.results.changelog.entries import Entry
 
 STEP_P = 0.01
 """Of a step where there is none, over all the places where a series could have one (Bonferroni)."""

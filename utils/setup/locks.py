@@ -12,7 +12,6 @@ from utils.setup import installers
 from utils.setup.environments import CACHE, ROOT, UV
 
 if TYPE_CHECKING:
-    from argparse import Namespace
     from collections.abc import Iterable
     from pathlib import Path
 
@@ -22,16 +21,14 @@ OLDEST = "3.11"
 """The oldest Python that the harness runs on; a lock holds for it and for every newer one."""
 
 
-def lock(arguments: Namespace) -> Exit:
+def write() -> None:
     """Make every lock again from its `.in` file."""
-    del arguments
     for source in sorted((ROOT / "requirements").glob("*.in")):
         overrides = source.with_suffix(".overrides")
         text = _with_builds_of_elsewhere(source, overrides) if overrides.exists() else _of_the_index(source)
         target = source.with_suffix(".lock")
         target.write_text(HEAD + text)
         sys.stdout.write(f"wrote {target.relative_to(ROOT)}\n")
-    return Exit.OK
 
 
 def _of_the_index(source: Path) -> str:

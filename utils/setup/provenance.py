@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from matrix.errors import HarnessError
 from matrix.source import git
+from matrix.version import VERSION
 from utils.node.spec import Provenance
 from utils.setup.environments import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-VERSION = "0.1.0"
 UNKNOWN = "0" * 40
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from utils.github.command import Command, Mistake, help_text, parse
+from utils.sweeps.command import Command, Mistake, help_text, parse
 
 SHA = "1a2b3c4d5e" * 4
 

@@ -18,8 +18,9 @@ from tests.conftest import ROOT
 from tests.github.acting import workflow
 from tests.github.standin import Fault
 from tests.utils.github.conftest import HEAD, TREE, GitHub
-from utils.github import artifact, comments, pulls, queue, react
+from utils.github import artifact, comments, pulls
 from utils.github.api import GitHubError
+from utils.sweeps import approval, queue, react
 
 RUN = 77
 OTHER = "f" * 40
@@ -52,9 +53,9 @@ def test_a_writers_run_approves_the_head_and_starts_a_sweep(github: GitHub) -> N
             "return_run_details": True,
         }
     ]
-    assert pulls.is_approved(github.api, HEAD)
-    approval, waiting = github.state.statuses[HEAD]
-    assert approval["context"] == "servematrix/approved"
+    assert approval.is_approved(github.api, HEAD)
+    approved, waiting = github.state.statuses[HEAD]
+    assert approved["context"] == "servematrix/approved"
     assert waiting["description"] == "on its way; nothing is ahead of it"
     assert waiting["target_url"].endswith(f"/actions/runs/{github.state.runs[0]['id']}")
 
@@ -71,12 +72,12 @@ def test_an_approval_is_for_the_tree_without_the_changelog(github: GitHub) -> No
     """The bot's own commit keeps it; anything else does not, and nobody else's status counts."""
     react.to_comment(github.comment(f"/sweep run {HEAD}"))
     github.state.trees[HEAD]["perf-changelog.yaml"] = "d" * 40
-    assert pulls.is_approved(github.api, HEAD)
+    assert approval.is_approved(github.api, HEAD)
     github.state.trees[HEAD]["recipes"] = "d" * 40
-    assert not pulls.is_approved(github.api, HEAD)
+    assert not approval.is_approved(github.api, HEAD)
     github.state.trees[HEAD] = dict(TREE)
     github.state.statuses[HEAD][0]["creator"]["login"] = "reader"
-    assert not pulls.is_approved(github.api, HEAD)
+    assert not approval.is_approved(github.api, HEAD)
 
 
 def test_a_commit_that_is_not_the_head_is_refused(github: GitHub) -> None:
@@ -193,7 +194,7 @@ def test_a_plan_is_written_only_while_its_commit_is_the_head(github: GitHub) -> 
 
 def test_a_push_ends_sweeps_of_other_trees_and_the_bots_commit_none(github: GitHub) -> None:
     """The tree without the changelog decides, and our approval of it: a person's own commit of the changelog has none."""
-    pulls.approve(github.api, HEAD, "the sweep's own commit", "https://e.org/x")
+    approval.approve(github.api, HEAD, "the sweep's own commit", "https://e.org/x")
     github.state.trees[OTHER] = TREE | {"perf-changelog.yaml": "d" * 40}
     github.state.artifact(RUN, {"plan.json": plan()})
     same = github.state.sweep(42, OTHER, "in_progress")

@@ -14,13 +14,14 @@ from matrix.source import Folder
 from matrix.tree import Tree
 from tests.conftest import ROOT
 from tests.utils.results.conftest import _record
-from utils import basis
-from utils.github import comments, plan_comment
-from utils.github.report import Missing, Report, parts, patch
+from utils.github import comments
 from utils.node.record import Failure, Record
-from utils.results.compare import compare
-from utils.results.comparison import ClaimVerdict
-from utils.results.ledger import Ledger
+from utils.pipeline import base as basis
+from utils.results.verdict.compare import compare
+from utils.results.verdict.comparison import ClaimVerdict
+from utils.results.verdict.ledger import Ledger
+from utils.sweeps import plan_comment
+from utils.sweeps.report import Missing, Report, parts, patch
 
 GOLDEN = ROOT / "tests/golden/comments"
 SHA = "1a2b3c4d5e" * 4
@@ -95,7 +96,7 @@ def bodies() -> dict[str, str]:
     bad = [one.model_copy(update={"status": "failed", "failure": died, "whole": None}) for one in arms(1.0)]
     tree = Tree.of(Folder(ROOT))
     m3 = "minimaxm3-fp8-mi300x-vllm"
-    plan = select.chosen(tree, [m3], basis.base(m3, ROOT, tree, [m3]))
+    plan = select.chosen(tree, [m3], basis.base_of(m3, ROOT, tree, [m3]))
     plan = plan.model_copy(
         update={"lines": [f"recipes/x.yaml:{n}: + {EVIL}" for n in range(30)], "gone": [EVIL]}
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,15 @@ from matrix.source import Folder
 from matrix.tree import Tree
 from tests.utils.github.conftest import HEAD, TREE, GitHub
 from tests.utils.results.conftest import _record
-from utils import basis, publish_command
 from utils.github import pulls
 from utils.github.event import Event
-from utils.github.report import Report
 from utils.node import record
-from utils.publish_command import _checked, _checks, _entry, _is_current, _no_report, _only_filled
-from utils.sweep_commands import committed_changelog
-from utils.sweep_records import taken
+from utils.pipeline import base as basis
+from utils.sweeps import approval, publish
+from utils.sweeps.entry import committed_changelog
+from utils.sweeps.publish import _checked, _checks, _entry, _is_current, _no_report, _only_filled
+from utils.sweeps.records import taken
+from utils.sweeps.report import Report
 
 COMMIT = "d" * 40
 
@@ -33,7 +33,7 @@ COMMIT = "d" * 40
 def plan(git_tree: Path) -> Plan:
     """Both points of the small recipe against their commit."""
     tree = Tree.of(Folder(git_tree))
-    return select.chosen(tree, ["r"], basis.base("main", git_tree, tree, ["r"]))
+    return select.chosen(tree, ["r"], basis.base_of("main", git_tree, tree, ["r"]))
 
 
 def left(folder: Path, plan: Plan, artifact: str = "results-1-job", **update: Any) -> Path:
@@ -112,7 +112,7 @@ def test_what_is_published_is_of_the_head_or_of_our_commit_on_it(github: GitHub)
     github.state.pull(42, other)
     github.state.trees[other] = TREE | {"perf-changelog.yaml": "d" * 40}
     assert not _is_current(event, pulls.get(github.api, 42), HEAD)
-    pulls.approve(github.api, other, "the sweep's own commit", "https://e.org/x")
+    approval.approve(github.api, other, "the sweep's own commit", "https://e.org/x")
     assert _is_current(event, pulls.get(github.api, 42), HEAD)
     github.state.trees[other]["kernels"] = "d" * 40
     assert not _is_current(event, pulls.get(github.api, 42), HEAD)
@@ -226,9 +226,9 @@ def test_what_cannot_be_published_is_told(
 ) -> None:
     """The report of the judging job is not one: the commit says so, and does not wait for ever."""
     (tmp_path / "report.json").write_text("{}")
-    monkeypatch.setattr(publish_command, "from_environment", lambda: dispatched(github))
+    monkeypatch.setattr(publish, "from_environment", lambda: dispatched(github))
     with pytest.raises(HarnessError):
-        publish_command.sweep_publish(Namespace(report=str(tmp_path), tree=str(tmp_path)))
+        publish.publish(tmp_path, tmp_path)
     (status,) = github.state.statuses[HEAD]
     assert status["state"] == "error"
     assert status["description"].startswith("it could not be published: the report cannot be read")

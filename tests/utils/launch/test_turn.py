@@ -8,15 +8,15 @@ import time
 from pathlib import Path
 
 from tests.conftest import ROOT
-from utils.launch import turn
+from utils.sweeps import cluster_lock
 
 JOB = """
 import sys, time
 from pathlib import Path
-from utils.launch import turn
-turn.POLL_S = 0.05
+from utils.sweeps import cluster_lock
+cluster_lock.POLL_S = 0.05
 folder, cluster, sweep, log = Path(sys.argv[1]), sys.argv[2], sys.argv[3], Path(sys.argv[4])
-with turn.held(folder, cluster, sweep, print):
+with cluster_lock.held(folder, cluster, sweep, print):
     with log.open("a") as file:
         print("begin", sweep, file=file)
     time.sleep(float(sys.argv[5]))
@@ -60,5 +60,5 @@ def test_another_cluster_and_a_killed_holder_do_not_matter(tmp_path: Path) -> No
         holder.kill()
         holder.wait()
 
-    with turn.held(tmp_path, "mi300x", "run 2", told.append, sleep):
+    with cluster_lock.held(tmp_path, "mi300x", "run 2", told.append, sleep):
         assert told == ["mi300x is at work on run 1; waiting for it"]

@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from utils.log import Actions, Plain
 from utils.node import events
+from utils.show.log import Actions, Plain
 
 FORGED = (
     '{"kind": []}',

@@ -12,9 +12,9 @@ import pytest
 from matrix.plan import KernelChoice
 from utils.node import gates
 from utils.node.gates import Evidence
-from utils.node.load_result import drawn_lengths
 from utils.node.record import Counters, Load, Telemetry
 from utils.node.requests_raw import RawLoad
+from utils.node.vllm.load_result import drawn_lengths
 
 C, N, SEED = 4, 40, 11
 

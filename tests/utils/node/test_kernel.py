@@ -20,9 +20,10 @@ from matrix.source import Folder
 from matrix.tree import Tree
 from tests.conftest import RECIPE, environment, write
 from utils.launch.slurm import payload
-from utils.node import kernel, marker, process
+from utils.node import marker, process
 from utils.node.failure import RunFailed
 from utils.node.record import Layers, Marker
+from utils.node.vllm import plugin
 
 CHOICE = KernelChoice(name="fast-moe", variant="one", expect="taken", files="x")
 
@@ -48,7 +49,7 @@ def below(folder: Path) -> list[str]:
 
 def test_the_server_sees_the_packages_and_nothing_else(job: Job, tree: Path, tmp_path: Path) -> None:
     """A folder with what is shipped and its metadata, which any Python finds as vLLM's plugins."""
-    env = kernel.stage(job, str(tree), "gfx942", tmp_path, {"PYTHONPATH": "/image", "A": "b"})
+    env = plugin.stage(job, str(tree), "gfx942", tmp_path, {"PYTHONPATH": "/image", "A": "b"})
     staged = tmp_path / "kernel"
     assert env == {
         "A": "b",
@@ -89,14 +90,14 @@ def test_files_that_changed_since_the_plan_are_refused(job: Job, tree: Path, tmp
     """What is measured is what the key says."""
     write(tree / "kernels/fast_moe/plugin.py", "raise SystemExit\n")
     with pytest.raises(RunFailed, match="kernels/fast_moe are not those that were planned") as caught:
-        kernel.stage(job, str(tree), "gfx942", tmp_path, {})
+        plugin.stage(job, str(tree), "gfx942", tmp_path, {})
     assert caught.value.exit_code is Exit.PREFLIGHT_FAILED
 
 
 def test_without_a_kernel_nothing_changes(tree: Path, tmp_path: Path) -> None:
     """No folder, no environment."""
     plain = select.chosen(Tree.of(Folder(tree)), ["r"]).jobs[0]
-    assert kernel.stage(plain, str(tree), "gfx942", tmp_path, {"A": "b"}) == {"A": "b"}
+    assert plugin.stage(plain, str(tree), "gfx942", tmp_path, {"A": "b"}) == {"A": "b"}
     assert not list(tmp_path.glob("kernel"))
 
 
@@ -107,7 +108,7 @@ def test_it_travels_with_a_job(job: Job, tree: Path, tmp_path: Path) -> None:
     (node / "scratch").mkdir(parents=True)
     (node / "p.tar.gz").write_bytes(packed.content)
     subprocess.run(["tar", "xzf", "p.tar.gz"], cwd=node, check=True)
-    kernel.stage(job, str(node / "tree"), "gfx942", node / "scratch", {})
+    plugin.stage(job, str(node / "tree"), "gfx942", node / "scratch", {})
     assert below(node / "tree/kernels/fast_moe") == ["__init__.py", "plugin.py", "tiles/gfx942.json"]
 
 

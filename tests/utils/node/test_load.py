@@ -17,9 +17,9 @@ from matrix.protocol import PROTOCOL_VERSION, Protocol, lengths, requests, seed
 from matrix.source import Folder
 from matrix.tree import Tree
 from tests.conftest import ROOT
-from utils.node import command, load
 from utils.node.failure import RunFailed, decisive_lines
-from utils.node.load_result import drawn_lengths, parse
+from utils.node.vllm import invocation, load
+from utils.node.vllm.load_result import drawn_lengths, parse
 
 GOLDEN = ROOT / f"tests/golden/client-commands.v{PROTOCOL_VERSION}.txt"
 SHOWN = (
@@ -35,8 +35,8 @@ def client_commands() -> str:
     text = ""
     for point in (point for job in plan.jobs for point in job.points):
         for call in (
-            command.warmup(point, point.model, 8000, "R"),
-            command.measured(point, point.model, 8000, "R", rate_per_s=2.5),
+            invocation.warmup(point, point.model, 8000, "R"),
+            invocation.measured(point, point.model, 8000, "R", rate_per_s=2.5),
         ):
             text += f"# {point.id}\nvllm {' '.join(load.argv(call))}\n"
     return text

@@ -14,7 +14,7 @@ from matrix.errors import Exit
 from tests.conftest import ROOT, Cli, command, environment
 from tests.utils.node.test_faults import nothing_is_left
 from utils.node import record
-from utils.results.pairs import match
+from utils.results.verdict.pairs import match
 
 pytestmark = pytest.mark.real
 TINY = "qwen3moe-tiny-cpu-vllm"

@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 from tests.utils.node.conftest import RunNode
 from tests.utils.node.test_gates import good
 from utils.node import record, stats
-from utils.node.load_result import parse
+from utils.node.vllm.load_result import parse
 
 
 @pytest.fixture

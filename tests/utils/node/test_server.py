@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from utils.node.failure import RunFailed
-from utils.node.server import read_counters
+from utils.node.vllm.server import read_counters
 
 METRICS = """\
 # TYPE vllm:prompt_tokens_total counter

@@ -13,7 +13,7 @@ from matrix.plan import BLOCK
 from tests.utils.node.test_gates import good
 from utils.node import record, stats
 from utils.node.record import Record
-from utils.results.ledger import Ledger
+from utils.results.verdict.ledger import Ledger
 
 Records = Callable[..., list[Record]]
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from matrix.errors import Exit, HarnessError
 from tests.conftest import ROOT, Cli
 from tests.utils.results.conftest import Records, sides
-from utils.results import changelog
-from utils.results.changelog_edit import Stub, add
-from utils.results.compare import compare
-from utils.results.comparison import ClaimVerdict
-from utils.results.ledger import Ledger
+from utils.results.changelog import entries as changelog
+from utils.results.changelog.edit import Stub, add
+from utils.results.verdict.compare import compare
+from utils.results.verdict.comparison import ClaimVerdict
+from utils.results.verdict.ledger import Ledger
 
 KEY = "k1:" + "3f" * 8
 GOOD = f"""\
@@ -209,7 +209,7 @@ def test_add_refuses_records_of_uncommitted_code(records: Records) -> None:
 )
 def test_any_title_and_reason_come_back(title: str, why: list[str]) -> None:
     """Round trip of what a person writes, quoted as needed."""
-    from utils.results.changelog_edit import _author_lines
+    from utils.results.changelog.edit import _author_lines
 
     entry = changelog.read(("r:\n" + "".join(_author_lines(Stub(1, title, tuple(why)), "r"))).encode()).root[
         "r"

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from matrix.errors import Exit, HarnessError
 from tests.conftest import Cli, commit, run_git
-from utils.results import changelog
-from utils.results.changelog_rebase import rebase
+from utils.results.changelog import entries as changelog
+from utils.results.changelog.rebase import rebase
 
 KEY = "3f" * 8
 RECIPES = ("a-vllm", "b-vllm", "c-vllm", "d-vllm")

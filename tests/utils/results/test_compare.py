@@ -12,10 +12,10 @@ from matrix.rules import Rules
 from tests.conftest import ROOT, Cli
 from tests.utils.results.conftest import Records, sides
 from utils.node.record import Failure, Record
-from utils.results import pairs, verdict_show
-from utils.results.compare import compare
-from utils.results.comparison import Comparison
-from utils.results.ledger import Ledger
+from utils.results.verdict import pairs, presentation
+from utils.results.verdict.compare import compare
+from utils.results.verdict.comparison import Comparison
+from utils.results.verdict.ledger import Ledger
 
 C1, C2 = "r/32x16-tp1-c1", "r/32x16-tp1-c2"
 
@@ -68,7 +68,7 @@ def test_no_change_says_what_could_have_been_seen(pair: Records, noise: Ledger) 
     metrics = found.points[0].metrics
     assert metrics["tput"].could_see_percent == pytest.approx(2.8, abs=0.03)
     assert metrics["ttft"].could_see_percent == pytest.approx(3.0)
-    assert verdict_show.verdict_text(metrics["tput"]) == "no change seen (could have seen >= 2.8 %)"
+    assert presentation.verdict_text(metrics["tput"]) == "no change seen (could have seen >= 2.8 %)"
 
 
 def test_floors_and_metrics_are_the_rules_of_the_record(pair: Records, noise: Ledger) -> None:
@@ -89,7 +89,7 @@ def test_without_a_ledger_no_word_appears(pair: Records) -> None:
         found = compare(*sides(pair(slower=2.0)), one)
         assert {word for point in (C1, C2) for word in words(found, point).values()} == {None}
         assert "no verdict" in found.headline.text
-        said = verdict_show.markdown(found).lower()
+        said = presentation.markdown(found).lower()
         assert not {"regression", "improvement", "no change seen", "invalid"} & set(said.split())
         assert "8 differences that a verdict needs" in said
 
@@ -203,7 +203,7 @@ def test_text_of_nodes_is_no_markdown(pair: Records) -> None:
     """A reason with markup, a mention and a row's end stays text."""
     evil = Failure(reason="SERVER_DIED", message="<img src=x> | @everyone `x` [l](http://e)\n| a | b |")
     measured = [one.model_copy(update={"status": "failed", "failure": evil, "whole": None}) for one in pair()]
-    text = verdict_show.markdown(compare(*sides(measured), Ledger()))
+    text = presentation.markdown(compare(*sides(measured), Ledger()))
     assert "<img" not in text
     assert "@everyone" not in text
     assert "[l](" not in text.replace("\\", "")[0:0] + text
@@ -215,7 +215,7 @@ def test_the_command_judges_both_arms_of_one_folder(
 ) -> None:
     """As text, Markdown, and JSON that its schema accepts; the ledger is a file."""
     from utils.node import record
-    from utils.results import ledger
+    from utils.results.verdict import ledger
 
     (tmp_path / "l.jsonl").write_text(ledger.text(noise))
     for number, one in enumerate([*pair(slower=1.1), *pair(slower=1.1, block=2)]):
@@ -228,7 +228,7 @@ def test_the_command_judges_both_arms_of_one_folder(
     content = json.loads(cli(*given, "--format", "json").stdout)
     assert content["schema"] == 1
     assert content["points"][0]["metrics"]["tpot"]["word"] == "regression"
-    schema = json.loads((ROOT / "utils/results/comparison.schema.json").read_text())
+    schema = json.loads((ROOT / "utils/results/verdict/comparison.schema.json").read_text())
     assert set(content) == set(schema["properties"])
     assert Comparison.model_validate({"schema_version": content.pop("schema"), **content})
     only_head = cli("compare", str(tmp_path / "records-0"))

@@ -13,7 +13,7 @@ from matrix.errors import Exit
 from tests.conftest import Cli, write
 from tests.utils.results.conftest import Records
 from utils.node import record
-from utils.results import changelog
+from utils.results.changelog import entries as changelog
 from utils.results.history import series, splits, steps
 
 POINT = "r/32x16-tp1-c1"

@@ -11,8 +11,8 @@ from matrix.errors import Exit, HarnessError
 from tests.conftest import Cli
 from tests.utils.results.conftest import Records
 from utils.node import record
-from utils.results import ledger
-from utils.results.ledger import Ledger
+from utils.results.verdict import ledger
+from utils.results.verdict.ledger import Ledger
 
 CPU = "Intel(R) Xeon(R)"
 C1 = "r/32x16-tp1-c1"
@@ -140,7 +140,7 @@ def test_an_absurd_line_is_none(tmp_path: Path, noise: Ledger) -> None:
 def test_nothing_is_held_against_itself(pair: Records, noise: Ledger) -> None:
     """A run that is judged again after it went into the ledger gets the same verdict."""
     from tests.utils.results.conftest import sides
-    from utils.results.compare import compare
+    from utils.results.verdict.compare import compare
 
     records = pair(slower=1.03, noise=(1.0, 1.01, 1.0, 1.01))
     before = compare(*sides(records), noise)

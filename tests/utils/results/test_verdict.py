@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from utils.results.ledger import Spread
-from utils.results.shrinkage import prior
-from utils.results.verdict import Block, Finding, Sample, benjamini_hochberg, judge, repeats
+from utils.results.verdict.judge import Block, Finding, Sample, benjamini_hochberg, judge, repeats
+from utils.results.verdict.ledger import Spread
+from utils.results.verdict.variances import prior
 
 BENJAMINI_HOCHBERG_1995 = [
     0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344, 0.0459, 0.3240, 0.4262, 0.5719, 0.6528, 0.7590, 1.0,

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
-from utils.launch import container, script
-from utils.launch.container import PAYLOAD, Mount, on_node
-from utils.launch.slurm import payload
+from utils.launch import script
+from utils.launch.slurm import container, payload
+from utils.launch.slurm.container import PAYLOAD, Mount, on_node
 from utils.launch.slurm.receive import Left
 from utils.node.spec import NodeJob, Run, runs
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from matrix.cluster import Cluster
     from matrix.plan import Job
-    from utils.launch.base import Order
+    from utils.launch.interface import Order
     from utils.launch.slurm.payload import Payload
     from utils.node.spec import Provenance
 

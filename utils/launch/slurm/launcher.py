@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from matrix.cluster import Slurm as Asked
 from matrix.errors import Exit, HarnessError
 from utils.launch import script
-from utils.launch.slurm import batch, claim, client, names
-from utils.launch.slurm.block import Block
+from utils.launch.slurm import batch, client, lease, names
+from utils.launch.slurm.attempts import Block
 from utils.launch.slurm.client import SlurmError
 from utils.launch.slurm.poll import Poll, squeue, state_folder
 from utils.launch.slurm.quarantine import Quarantine
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from matrix.cluster import Cluster
     from matrix.plan import Job
-    from utils.launch.base import Order
+    from utils.launch.interface import Order
     from utils.launch.slurm.states import JobState
     from utils.node.events import Event
 
@@ -41,16 +41,16 @@ class Slurm:
     """Jobs by sbatch, wherever their nodes are."""
 
     def __init__(self) -> None:
-        self.held: claim.Claim | None = None
+        self.held: lease.Claim | None = None
 
     def claim(self, order: Order) -> Order:
         """Hold the folder; what a launcher before this one began there goes on as it was planned."""
-        self.held = claim.take(order)
+        self.held = lease.take(order)
         return self.held.order
 
     def unfinished(self, order: Order, below: Path) -> Path | None:
         """What a killed launcher left, and nobody works on."""
-        return claim.unfinished(order, below)
+        return lease.unfinished(order, below)
 
     def script(self, order: Order, job: Job) -> str:
         """The commands of a job, for a person."""

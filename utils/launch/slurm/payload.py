@@ -10,8 +10,8 @@ import tarfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from utils.node import kernel
-from utils.node.command import CARRIED
+from utils.node.vllm import plugin
+from utils.node.vllm.invocation import CARRIED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 
 TREE, BASE_TREE = "tree", "base-tree"
 """Folders of the payload with models and kernels of the head and of the base."""
-CODE = ("matrix/*.py", "utils/__init__.py", "utils/node/*.py", "utils/node/host/*.py")
+CODE = (
+    "matrix/*.py",
+    "utils/__init__.py",
+    "utils/node/*.py",
+    "utils/node/host/*.py",
+    "utils/node/vllm/*.py",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,7 @@ def make(root: Path, trees: Mapping[str, tuple[Path, Job]], arch: str, files: Ma
             for path in (tree / model).rglob("*")
             if path.is_file() and not path.is_symlink()
         ]
-        found += [path for package in kernel.packages(job) for path in package.shipped(tree, arch)]
+        found += [path for package in plugin.packages(job) for path in package.shipped(tree, arch)]
         content |= {f"{folder}/{path.relative_to(tree)}": path.read_bytes() for path in found}
     return pack(content | dict(files))
 

@@ -18,7 +18,7 @@ from matrix.errors import Exit, HarnessError
 from utils.launch.slurm import client
 from utils.launch.slurm.names import digest
 from utils.node import events, process, record
-from utils.node.host import follow
+from utils.node.host import send
 
 if TYPE_CHECKING:
     from utils.node.events import Event
@@ -107,7 +107,7 @@ class Staged:
     @classmethod
     def start(cls, where: list[str], left: Left, folder: Path, *, seen: int, hold_s: float) -> Staged:
         """Run the follower: `where` says on which node (`srun …`), `hold_s` below 0 stays as long as the job runs."""
-        code = Path(follow.__file__).read_text()
+        code = Path(send.__file__).read_text()
         command = [
             *where,
             left.python,

@@ -23,7 +23,7 @@ from matrix.plan import Pairing
 from matrix.source import Folder
 from matrix.tree import Tree
 from tests.conftest import ROOT
-from utils.launch.base import Order
+from utils.launch.interface import Order
 from utils.launch.slurm import batch, names, payload
 from utils.launch.slurm.launcher import with_slurm
 from utils.node.spec import Provenance
@@ -32,7 +32,7 @@ GOLDEN = ROOT / "tests/golden/batch"
 PROVENANCE = Provenance(commit="a" * 40, clean=True, tree_commit="b" * 40, tree_clean=True, harness="test")
 
 
-def attempts() -> dict[str, batch.Attempt]:
+def some_attempts() -> dict[str, batch.Attempt]:
     """The first attempt at every job of every shipped recipe, two runs, by the name of its golden file."""
     source = Folder(ROOT)
     plan = select.chosen(Tree.of(source), [], runs=2)
@@ -69,7 +69,7 @@ def rendered(attempt: batch.Attempt) -> str:
         return batch.render(attempt, payload.Payload(b"payload of this job\n"))
 
 
-@pytest.mark.parametrize(("name", "attempt"), attempts().items(), ids=attempts().keys())
+@pytest.mark.parametrize(("name", "attempt"), some_attempts().items(), ids=some_attempts().keys())
 def test_each_script_is_its_golden_file(name: str, attempt: batch.Attempt) -> None:
     """So that a change of what runs on the cluster is read in a diff."""
     assert rendered(attempt) == (GOLDEN / f"{name}.sh").read_text()
@@ -77,7 +77,7 @@ def test_each_script_is_its_golden_file(name: str, attempt: batch.Attempt) -> No
 
 def test_no_golden_file_is_of_the_past() -> None:
     """Every file belongs to a job."""
-    assert {path.stem for path in GOLDEN.glob("*.sh")} == set(attempts())
+    assert {path.stem for path in GOLDEN.glob("*.sh")} == set(some_attempts())
 
 
 @pytest.mark.debian
@@ -92,7 +92,7 @@ def test_values_are_quoted() -> None:
     """What a cluster file or a path says never becomes shell."""
     owned = Path("/var/tmp/servematrix-owned")  # noqa: S108 - never made, unless quoting fails
     nasty = f"/raid/$(touch {owned})'\";`id` x"
-    attempt = next(iter(attempts().values()))
+    attempt = next(iter(some_attempts().values()))
     paths = attempt.cluster.paths.model_copy(update={"spool": nasty, "squash": nasty, "runtime": nasty})
     cluster = attempt.cluster.model_copy(update={"paths": paths})
     text = rendered(replace(attempt, cluster=cluster))
@@ -117,7 +117,7 @@ def test_a_template_cannot_use_a_name_that_nobody_gives() -> None:
 
 def test_options_that_the_harness_needs_cannot_be_overruled() -> None:
     """A cluster file may add options, not take these."""
-    attempt = next(iter(attempts().values()))
+    attempt = next(iter(some_attempts().values()))
     slurm = (attempt.cluster.slurm or Slurm()).model_copy(
         update={"options": {"requeue": "", "account": "perf"}}
     )
@@ -130,7 +130,7 @@ def test_options_that_the_harness_needs_cannot_be_overruled() -> None:
 
 def test_what_a_container_sees() -> None:
     """Its own folder, code and models read-only; no home, no images, no environment but the listed one."""
-    attempt = next(one for one in attempts().values() if one.cluster.container.runtime == "pyxis")
+    attempt = next(one for one in some_attempts().values() if one.cluster.container.runtime == "pyxis")
     text = rendered(attempt)
     canary, first, second = [word for word in text.split() if word.startswith("--container-mounts=")]
     targets = dict(mount.split(":", 1) for mount in first.removeprefix("--container-mounts=").split(","))
@@ -153,7 +153,7 @@ def test_what_a_container_sees() -> None:
 
 def test_the_payload_has_the_same_bytes_every_time() -> None:
     """And nothing but code, the job's files and carried models."""
-    attempt = next(one for one in attempts().values() if "tiny" in one.name)
+    attempt = next(one for one in some_attempts().values() if "tiny" in one.name)
     with mock.patch.object(os, "getuid", return_value=1000):
         first, second = (batch.pack(attempt, ROOT, PROVENANCE) for _ in range(2))
     assert first.content == second.content
@@ -188,7 +188,7 @@ def paired(tmp_path: Path) -> batch.Attempt:
         Tree(there, there, here, here),
     )
     plan = select.chosen(Tree.of(here), ["minimaxm3-fp8-mi300x-vllm-ep-mxfp8/1k1k-*"], base)
-    attempt = next(one for one in attempts().values() if one.cluster.container.runtime == "pyxis")
+    attempt = next(one for one in some_attempts().values() if one.cluster.container.runtime == "pyxis")
     order = replace(attempt.order, plan=plan, base_tree=tmp_path)
     return replace(attempt, job=plan.jobs[0].model_copy(update={"walltime_s": 3600}), order=order)
 
@@ -241,5 +241,5 @@ if __name__ == "__main__":
     GOLDEN.mkdir(exist_ok=True)
     for old in GOLDEN.glob("*.sh"):
         old.unlink()
-    for name, attempt in attempts().items():
+    for name, attempt in some_attempts().items():
         (GOLDEN / f"{name}.sh").write_text(rendered(attempt))

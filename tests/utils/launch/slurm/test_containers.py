@@ -14,7 +14,7 @@ import pytest
 from matrix.errors import Exit
 from tests.slurm.site import Site, end
 from tests.slurm.vllm_image import image
-from utils.launch.container import squash_name
+from utils.launch.slurm.container import squash_name
 from utils.node.host.image import digest
 
 pytestmark = [pytest.mark.real, pytest.mark.slurm]

@@ -9,7 +9,7 @@ import pytest
 
 from matrix.errors import Exit
 from tests.slurm.site import Site, wrapper
-from utils.launch.slurm.block import UNANSWERED_S
+from utils.launch.slurm.attempts import UNANSWERED_S
 
 pytestmark = pytest.mark.slurm
 

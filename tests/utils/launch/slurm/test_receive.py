@@ -18,7 +18,7 @@ import pytest
 
 from matrix.errors import HarnessError
 from utils.launch.slurm.receive import Left, Shared, Staged
-from utils.node.host import follow
+from utils.node.host import send
 from utils.node.record import write_whole
 from utils.results.collect import collect
 
@@ -169,10 +169,10 @@ def test_a_large_log_is_cut_at_its_front(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its end is what tells why."""
-    monkeypatch.setattr(follow, "LARGEST", 10)
+    monkeypatch.setattr(send, "LARGEST", 10)
     folder = spool(tmp_path)
     (folder / "results/big.log").write_text("0123456789abcdef")
-    follow.Spool(folder, 0).send_new()
+    send.Spool(folder, 0).send_new()
     line = next(
         one for one in map(json.loads, capsys.readouterr().out.splitlines()) if one["file"] == "big.log"
     )

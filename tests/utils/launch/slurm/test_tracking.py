@@ -12,12 +12,12 @@ import pytest
 
 from matrix.errors import Exit, HarnessError
 from tests.conftest import ROOT
-from tests.utils.launch.slurm.test_batch import PROVENANCE, attempts
-from utils.launch.base import Order
+from tests.utils.launch.slurm.test_batch import PROVENANCE, some_attempts
 from utils.launch.failures import Facts, Kind, classify
-from utils.launch.slurm import batch, block, claim, client, names, tracking
+from utils.launch.interface import Order
+from utils.launch.slurm import attempts, batch, client, lease, names, tracking
 from utils.launch.slurm.client import Node
-from utils.launch.slurm.memory import Memory, Notebook
+from utils.launch.slurm.journal import Memory, Notebook
 from utils.launch.slurm.poll import Poll
 from utils.launch.slurm.quarantine import Quarantine
 from utils.launch.slurm.states import JobState
@@ -29,7 +29,7 @@ TOKEN = "00112233445566ff"  # noqa: S105 - of the golden scripts
 
 def an_attempt(out: Path, **changes: Any) -> batch.Attempt:
     """One with shared storage, so that its events are read from a file."""
-    attempt = next(one for name, one in attempts().items() if "tiny" in name)
+    attempt = next(one for name, one in some_attempts().items() if "tiny" in name)
     return replace(attempt, order=replace(attempt.order, out=out), **changes)
 
 
@@ -118,11 +118,11 @@ def test_a_full_disk_that_nodes_share_is_no_nodes_fault() -> None:
 
 
 @pytest.fixture
-def a_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> block.Block:
+def a_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> attempts.Block:
     """A block whose jobs are accepted and never run."""
     monkeypatch.setattr(client, "submit", lambda _: 7)
     monkeypatch.setattr(client, "nodes", lambda _: [Node(f"mi{number}", "idle", "") for number in range(4)])
-    return block.Block(
+    return attempts.Block(
         attempt=an_attempt(tmp_path / "out"),
         identity=names.identity(ROOT, "a" * 40, tmp_path / "out"),
         root=ROOT,
@@ -133,21 +133,21 @@ def a_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> block.Block:
     )
 
 
-def fail(a_block: block.Block, node: str, facts: Facts) -> None:
+def fail(a_block: attempts.Block, node: str, facts: Facts) -> None:
     """An attempt that ended on a node."""
     a_block.memory = a_block.memory.model_copy(update={"node": node})
     a_block._infra(classify(facts))
 
 
-def excluded(a_block: block.Block) -> list[str]:
+def excluded(a_block: attempts.Block) -> list[str]:
     return list(a_block.attempt.exclude)
 
 
-def kept_out(a_block: block.Block) -> list[str]:
+def kept_out(a_block: attempts.Block) -> list[str]:
     return [entry.node for entry in a_block.quarantine.entries()]
 
 
-def test_two_nodes_that_fail_for_one_cause_are_both_cleared(a_block: block.Block) -> None:
+def test_two_nodes_that_fail_for_one_cause_are_both_cleared(a_block: attempts.Block) -> None:
     """It is then what the cluster file says; a lost node stays lost, whatever others do."""
     a_block.begin()
     check = Facts(state="", preflight=("/dev/kfd is missing",))
@@ -162,7 +162,7 @@ def test_two_nodes_that_fail_for_one_cause_are_both_cleared(a_block: block.Block
     assert a_block.memory.exit == Exit.INFRA_FAILED
 
 
-def test_lost_nodes_are_each_in_quarantine(a_block: block.Block) -> None:
+def test_lost_nodes_are_each_in_quarantine(a_block: attempts.Block) -> None:
     """NODE_FAIL is evidence by itself."""
     a_block.begin()
     for node in ("mi0", "mi1"):
@@ -171,7 +171,7 @@ def test_lost_nodes_are_each_in_quarantine(a_block: block.Block) -> None:
 
 
 def test_two_bad_nodes_of_many_are_two_bad_nodes(
-    a_block: block.Block, monkeypatch: pytest.MonkeyPatch
+    a_block: attempts.Block, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nodes without user namespaces come and go; but a job that finds one cause on each of its three tries has found no node's."""
     monkeypatch.setattr(client, "nodes", lambda _: [Node(f"mi{number}", "idle", "") for number in range(20)])
@@ -184,7 +184,7 @@ def test_two_bad_nodes_of_many_are_two_bad_nodes(
     assert kept_out(a_block) == []
 
 
-def test_nodes_clear_each_other_across_jobs_and_launchers(a_block: block.Block) -> None:
+def test_nodes_clear_each_other_across_jobs_and_launchers(a_block: attempts.Block) -> None:
     """Five jobs with one wrong line in the cluster file must not close a cluster for a day; other causes stay."""
     a_block.quarantine.blame("mi3", "Slurm lost the node", [], "job")
     for node in ("mi0", "mi1", "mi2", "mi3"):
@@ -193,7 +193,7 @@ def test_nodes_clear_each_other_across_jobs_and_launchers(a_block: block.Block) 
     assert a_block.quarantine.clear(["mi3"]) == ["mi3"]
 
 
-def test_the_next_try_is_elsewhere_also_without_a_quarantine(a_block: block.Block) -> None:
+def test_the_next_try_is_elsewhere_also_without_a_quarantine(a_block: attempts.Block) -> None:
     """Except after a preemption, and where no other node is left; names that Slurm does not know are left out."""
     a_block.quarantine.blame("gone", "cause", [], "job")
     a_block.begin()
@@ -207,7 +207,7 @@ def test_the_next_try_is_elsewhere_also_without_a_quarantine(a_block: block.Bloc
 
 
 def test_a_job_that_slurm_took_late_is_cancelled_all_the_same(
-    a_block: block.Block, monkeypatch: pytest.MonkeyPatch
+    a_block: attempts.Block, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An sbatch without an answer, then a signal: the end is not believed before Slurm can no longer take the job."""
     ended: list[int] = []
@@ -235,13 +235,13 @@ def test_a_job_that_slurm_took_late_is_cancelled_all_the_same(
     poll(running)
     poll(running)
     assert ended == [9, 9]
-    a_block.submitted_s -= 2 * block.UNANSWERED_S
+    a_block.submitted_s -= 2 * attempts.UNANSWERED_S
     track.slurm = None
     poll()
     assert a_block.memory.kind == "cancelled"
 
 
-def test_a_good_end_without_all_records_is_no_good_end(a_block: block.Block) -> None:
+def test_a_good_end_without_all_records_is_no_good_end(a_block: attempts.Block) -> None:
     """What the batch script says is held against what is here."""
     a_block.begin()
     track = a_block.track
@@ -274,32 +274,32 @@ def order_in(out: Path, walltime_s: int) -> Order:
 def test_a_plan_that_was_begun_goes_on_as_it_was(tmp_path: Path) -> None:
     """Another estimate made since changes neither what is the same nor the jobs, by whose names Slurm knows them."""
     out = tmp_path / "results" / "one"
-    first = claim.take(order_in(out, 600))
-    assert claim.unfinished(order_in(tmp_path, 900), tmp_path / "results") is None, (
+    first = lease.take(order_in(out, 600))
+    assert lease.unfinished(order_in(tmp_path, 900), tmp_path / "results") is None, (
         "a launcher is at work on it"
     )
     with pytest.raises(HarnessError, match="another launcher is at work"):
-        claim.take(order_in(out, 600))
+        lease.take(order_in(out, 600))
     first.release()
-    assert claim.unfinished(order_in(tmp_path, 900), tmp_path / "results") == out
-    second = claim.take(order_in(out, 900))
+    assert lease.unfinished(order_in(tmp_path, 900), tmp_path / "results") == out
+    second = lease.take(order_in(out, 900))
     assert second.order.plan.jobs[0].walltime_s == 600
     Notebook(out, second.order.plan.jobs[0].id).write(Memory(done=True))
     second.release()
-    assert claim.unfinished(order_in(tmp_path, 900), tmp_path / "results") is None
+    assert lease.unfinished(order_in(tmp_path, 900), tmp_path / "results") is None
     plan = order_in(out, 600).plan
     another = plan.model_copy(
         update={"jobs": [job.model_copy(update={"arms": ["head"] * 3}) for job in plan.jobs]}
     )
     with pytest.raises(HarnessError, match="other points"):
-        claim.take(replace(order_in(out, 600), plan=another))
+        lease.take(replace(order_in(out, 600), plan=another))
 
 
 def test_a_folder_that_cannot_be_made_is_told_with_its_name(tmp_path: Path) -> None:
     """And not as a traceback."""
     (tmp_path / "file").write_text("")
     with pytest.raises(HarnessError, match="give another --out") as error:
-        claim.take(order_in(tmp_path / "file" / "out", 600))
+        lease.take(order_in(tmp_path / "file" / "out", 600))
     assert error.value.exit_code is Exit.USAGE
 
 

@@ -1,0 +1,65 @@
+"""`servematrix compare`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from matrix.errors import Exit
+from utils.cli.options import ledger_path, takes_ledger
+from utils.pipeline.judge import judged
+from utils.results.collect import collect
+from utils.results.verdict import pairs, presentation
+from utils.setup.environments import ROOT
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+EXAMPLE = "compare results/20261125-*"
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Two sides, and how they are judged."""
+    parser.add_argument("base", metavar="BASE", help="folder with records; of both arms if no HEAD is given")
+    parser.add_argument("head", metavar="HEAD", nargs="?", help="folder with records of the other side")
+    parser.add_argument(
+        "--vary",
+        action="append",
+        default=[],
+        metavar="PART",
+        help="a part of the key that is meant to differ besides what the plan named; anything else is refused",
+    )
+    parser.add_argument(
+        "--waive-confirmation", action="store_true", help="call what stands out once by its word"
+    )
+    parser.add_argument(
+        "--tree", metavar="DIR", help="the checkout whose changelog has the claims (default: this one)"
+    )
+    parser.add_argument(
+        "--format", choices=["text", "json", "markdown"], default="text", help="default: text"
+    )
+    takes_ledger(parser)
+
+
+def run(arguments: Namespace) -> Exit:
+    """Judge a head against a base."""
+    if arguments.head is None:
+        base, head = pairs.arms(collect([Path(arguments.base)]))
+    else:
+        base, head = collect([Path(arguments.base)]), collect([Path(arguments.head)])
+    comparison = judged(
+        base,
+        head,
+        ledger_path(arguments),
+        Path(arguments.tree).resolve() if arguments.tree else ROOT,
+        vary=arguments.vary,
+        confirmation=not arguments.waive_confirmation,
+    )
+    if arguments.format == "json":
+        sys.stdout.write(comparison.to_json())
+    elif arguments.format == "markdown":
+        sys.stdout.write(presentation.markdown(comparison))
+    else:
+        presentation.write_text(sys.stdout, comparison)
+    return Exit.OK

@@ -1,0 +1,134 @@
+"""Files, and tables inside docs, that are made from code; `check` holds them, `check --write` writes them."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from matrix import cluster, key, recipe
+from matrix.errors import Exit
+from matrix.protocol import PROTOCOL_VERSION, Protocol
+from matrix.rules import Floors, Rules
+from utils.node.record import VALUES_NEEDED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from pydantic import BaseModel
+
+
+def _schema(model: type[BaseModel], title: str) -> str:
+    """A JSON schema for editors."""
+    schema = model.model_json_schema(by_alias=True)
+    body = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": title}
+    return json.dumps(body, indent=1) + "\n"
+
+
+def _comparison() -> str:
+    """What `compare --format json` writes."""
+    from utils.results.verdict.comparison import Comparison  # noqa: PLC0415 - it knows Student's t, which is slow to import
+
+    text = _schema(Comparison, "servematrix comparison")
+    return text.replace('"schema_version"', '"schema"')
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+
+
+def _fields(model: type[BaseModel]) -> str:
+    rows = []
+    for name, field in model.model_fields.items():
+        default = "" if field.is_required() else repr(field.get_default(call_default_factory=True))
+        default = default if len(default) < 24 else "…"  # noqa: PLR2004 - nested defaults have a table of their own
+        rows.append(
+            (
+                f"`{field.alias or name}`",
+                f"`{default}`" if default else "must be given",
+                (field.description or "").replace("\n", " "),
+            )
+        )
+    return _table(("key", "default", "meaning"), rows)
+
+
+def _gates() -> str:
+    return "Each gate's condition, as its code says; a failed one makes the record invalid.\n\n" + _table(
+        ("gate", "holds when"), [(f"`{name}`", text) for name, text in GATE_TEXTS.items()]
+    )
+
+
+def _inside(name: str, body: Callable[[], str]) -> Callable[[str], str]:
+    """Replace what stands between two marks of a page."""
+
+    def make(old: str) -> str:
+        pattern = rf"(<!-- made from code: {name} -->\n).*?(<!-- end -->)"
+        return re.sub(pattern, lambda match: f"{match[1]}{body()}{match[2]}", old, flags=re.DOTALL)
+
+    return make
+
+
+def _all(*makers: Callable[[str], str]) -> Callable[[str], str]:
+    def make(old: str) -> str:
+        for maker in makers:
+            old = maker(old)
+        return old
+
+    return make
+
+
+def _gate_texts() -> dict[str, str]:
+    """First lines of the gates' docstrings, read as text: the module needs numpy, which this environment may lack."""
+    text = (Path(__file__).parent.parent / "node" / "gates.py").read_text()
+    return dict(re.findall(r'^def ([a-z]\w*)\(e: Evidence\) -> Gate:\n    """(.*?)"""', text, re.MULTILINE))
+
+
+GATE_TEXTS = _gate_texts()
+DOCUMENTED: tuple[type[BaseModel], ...] = (
+    *(
+        recipe.Recipe,
+        recipe.Serve,
+        recipe.When,
+        recipe.Kernel,
+        recipe.Client,
+        recipe.Workload,
+        recipe.Search,
+        Protocol,
+        Rules,
+        Floors,
+    ),
+    *(cluster.Cluster, cluster.Devices, cluster.Container, cluster.Slurm, cluster.Paths, cluster.Limits),
+)
+
+GENERATED: dict[str, Callable[[str], str]] = {
+    "matrix/recipe.schema.json": lambda _: _schema(recipe.Recipe, "servematrix recipe"),
+    "matrix/cluster.schema.json": lambda _: _schema(cluster.Cluster, "servematrix cluster"),
+    "utils/results/verdict/comparison.schema.json": lambda _: _comparison(),
+    "docs/recipes.md": _all(
+        *(_inside(model.__name__, partial(_fields, model)) for model in DOCUMENTED),
+    ),
+    "docs/keys.md": _inside(
+        "parts",
+        lambda: _table(("part", "what it holds"), [(f"`{name}`", text) for name, text in key.PARTS.items()]),
+    ),
+    "docs/gates.md": _inside("gates", _gates),
+    "docs/records.md": _inside(
+        "percentiles",
+        lambda: (
+            f"Protocol version {PROTOCOL_VERSION}.\n\n"
+            + _table(
+                ("percentile", "values needed"),
+                [(name, str(needed)) for name, needed in VALUES_NEEDED.items()],
+            )
+        ),
+    ),
+    "docs/exit-codes.md": _inside(
+        "exit",
+        lambda: _table(
+            ("code", "name", "meaning"), [(str(int(code)), f"`{code.name}`", code.meaning) for code in Exit]
+        ),
+    ),
+}

@@ -1,0 +1,25 @@
+"""`servematrix lock`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from matrix.errors import Exit
+from utils.setup import locks
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+EXAMPLE = "lock"
+
+
+def configure(parser: ArgumentParser) -> None:
+    """No option."""
+    del parser
+
+
+def run(arguments: Namespace) -> Exit:
+    """Make the locks again."""
+    del arguments
+    locks.write()
+    return Exit.OK

@@ -1,0 +1,147 @@
+"""Options that several verbs share, and how their values are read."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from matrix.errors import Exit
+    from utils.pipeline.ask import Ask
+
+    Actions = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse has no public name for it
+
+SELECTORS = "a recipe's name, or a shell pattern on point identifiers such as 'minimaxm3-*/8k1k-*-c256'; none means all"
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30, width=100)
+
+
+def new_parser(prog: str, text: str, example: str = "") -> argparse.ArgumentParser:
+    """A verb's parser. Options are written whole: an abbreviation would change its meaning with the next option."""
+    return argparse.ArgumentParser(
+        prog=prog,
+        description=text,
+        epilog=f"example:  ./servematrix {example}" if example else None,
+        formatter_class=_Formatter,
+        allow_abbrev=False,
+    )
+
+
+def actions(parser: argparse.ArgumentParser) -> Actions:
+    """The second word of a verb such as `ledger`."""
+    return parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+
+
+def action(
+    to: Actions, name: str, text: str, example: str, run: Callable[[argparse.Namespace], Exit]
+) -> argparse.ArgumentParser:
+    """One of them."""
+    made = to.add_parser(
+        name,
+        help=text,
+        description=text,
+        epilog=f"example:  ./servematrix {example}",
+        formatter_class=_Formatter,
+        allow_abbrev=False,
+    )
+    made.set_defaults(do=run)
+    return made
+
+
+def takes_points(made: argparse.ArgumentParser) -> None:
+    """What `plan` and `run` have in common."""
+    made.add_argument("selectors", nargs="*", metavar="SELECTOR", help=SELECTORS)
+    made.add_argument(
+        "--tree",
+        metavar="DIR",
+        help="take recipes and kernels from another checkout; clusters and locks stay this one's",
+    )
+    made.add_argument(
+        "--history",
+        action="append",
+        metavar="DIR",
+        help="records that tell how long starts and points take (default: results, if there is one)",
+    )
+    made.add_argument(
+        "--budget", type=hours, metavar="HOURS", help="refuse what would take more node-hours than this"
+    )
+    made.add_argument(
+        "--changed",
+        metavar="BASE[...HEAD]",
+        help="only points whose key differs from the merge base; without HEAD the working tree",
+    )
+    made.add_argument(
+        "--pair",
+        metavar="BASE",
+        help="measure the base beside the head, in one allocation, in the order B H H B; BASE is a revision, "
+        "entry=N or entry=latest of the changelog, kernel=off, or another recipe",
+    )
+    made.add_argument(
+        "--runs",
+        type=positive,
+        metavar="N",
+        help="fresh servers of each arm, each with all points (default: 1; with --pair what the base's recipe says, 2 or 4)",
+    )
+
+
+def asked(arguments: argparse.Namespace, **more: object) -> Ask:
+    """What the command line asks of the pipeline.
+
+    Args:
+        arguments: with what `takes_points` adds.
+        more: fields of `Ask` that only one verb knows.
+    """
+    from utils.pipeline.ask import Ask  # noqa: PLC0415 - `--help` needs none of it
+    from utils.setup.environments import ROOT  # noqa: PLC0415
+
+    return Ask(
+        selectors=tuple(arguments.selectors),
+        root=Path(arguments.tree).resolve() if arguments.tree else ROOT,
+        changed=arguments.changed,
+        pair=arguments.pair,
+        runs=arguments.runs,
+        budget_h=arguments.budget,
+        timings=tuple(Path(one) for one in arguments.history) if arguments.history else None,
+        **more,  # type: ignore[arg-type] # fields of Ask, by name
+    )
+
+
+def takes_ledger(made: argparse.ArgumentParser) -> None:
+    """The option that names the ledger."""
+    made.add_argument(
+        "--ledger",
+        metavar="FILE",
+        help="the A/A ledger that says what noise is (default: results/ledger.jsonl)",
+    )
+
+
+def ledger_path(arguments: argparse.Namespace) -> Path:
+    """The ledger that is meant."""
+    from utils.pipeline.ask import Ask  # noqa: PLC0415 - `--help` needs none of it
+
+    return Path(arguments.ledger) if arguments.ledger else Ask.ledger
+
+
+def positive(text: str) -> int:
+    """A whole number of 1 or more."""
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of 1 or more")
+    return number
+
+
+def hours(text: str) -> float:
+    """A number of hours above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of hours above 0")
+    return number

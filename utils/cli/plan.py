@@ -1,0 +1,64 @@
+"""`servematrix plan`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from matrix.errors import Exit, HarnessError
+from matrix.plan import GITHUB_JOB_LIMIT
+from utils.cli.options import asked, takes_points
+from utils.pipeline.plan import plan
+from utils.show import tables
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from matrix.plan import Plan
+
+EXAMPLE = "plan minimaxm3-fp8-mi300x-vllm"
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Points, and the form of the answer."""
+    takes_points(parser)
+    parser.add_argument(
+        "--format", choices=["table", "ids", "json", "github"], default="table", help="default: table"
+    )
+
+
+def run(arguments: Namespace) -> Exit:
+    """Show what would run."""
+    made = plan(asked(arguments))
+    for problem in made.problems:
+        sys.stderr.write(f"{problem}\n")
+    sys.stdout.write(_FORMATS[arguments.format](made)) if arguments.format != "table" else _table(made)
+    return Exit.OK
+
+
+def _table(made: Plan) -> None:
+    if made.jobs:
+        tables.table(sys.stdout, "Plan", tables.PLAN_COLUMNS, tables.plan_rows(made))
+    sys.stdout.writelines(f"gone: {point}\n" for point in made.gone)
+    sys.stdout.writelines(
+        f"measured before with this key, in {name}: {point}\n" for point, name in made.reused.items()
+    )
+    sys.stdout.write(tables.plan_summary(made) + "\n")
+
+
+def _ids(made: Plan) -> str:
+    return "".join(f"{point.id}\n" for job in made.jobs for point in job.points)
+
+
+def _github(made: Plan) -> str:
+    if len(made.jobs) > GITHUB_JOB_LIMIT:
+        raise HarnessError(
+            Exit.USAGE,
+            f"{len(made.jobs)} jobs are more than the {GITHUB_JOB_LIMIT} that a matrix may have; select fewer points",
+        )
+    ids = [job.id for job in made.jobs]
+    return f"count={len(ids)}\nmatrix={json.dumps({'job': ids}, separators=(',', ':'))}\n"
+
+
+_FORMATS = {"ids": _ids, "json": lambda made: made.to_json() + "\n", "github": _github}

@@ -1,0 +1,90 @@
+"""`servematrix run`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from matrix.errors import Exit, HarnessError
+from utils.cli.options import asked, ledger_path, takes_ledger, takes_points
+from utils.pipeline import confirm, scripts
+from utils.pipeline.plan import plan
+from utils.pipeline.run import run as run_points
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from utils.pipeline.ask import Ask
+
+EXAMPLE = "run qwen3moe-tiny-cpu-vllm --pair main"
+_OF_THE_RESULTS = (
+    "selectors",
+    "pair",
+    "changed",
+    "out",
+    "tree",
+    "environment",
+    "print_script",
+    "print_batch",
+)
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Points, where they run, and what happens to the results."""
+    takes_points(parser)
+    parser.add_argument(
+        "--no-confirm",
+        action="store_true",
+        help="with --pair: do not measure flagged points once more (`run --confirm` does it later)",
+    )
+    parser.add_argument(
+        "--confirm",
+        metavar="DIR",
+        help="measure once more what was flagged in the results DIR, and judge; takes no selectors",
+    )
+    takes_ledger(parser)
+    parser.add_argument(
+        "--launcher",
+        choices=["local", "slurm"],
+        help="another launcher than the cluster file's; slurm goes on with what a killed launcher left",
+    )
+    parser.add_argument(
+        "--print-script", action="store_true", help="show the exact commands instead of running them"
+    )
+    parser.add_argument(
+        "--print-batch", action="store_true", help="show the batch scripts instead of submitting them"
+    )
+    parser.add_argument("--out", metavar="DIR", help="where results go (default: results/TIME-RECIPE)")
+    parser.add_argument(
+        "--environment",
+        metavar="DIR",
+        help="an environment with a vLLM of your own, for runtime none; its results are never reused",
+    )
+
+
+def run(arguments: Namespace) -> Exit:
+    """Run points, or show the commands, or confirm an earlier run."""
+    ask = asked(
+        arguments,
+        launcher=arguments.launcher,
+        out=Path(arguments.out).absolute() if arguments.out else None,
+        environment=Path(arguments.environment) if arguments.environment else None,
+        ledger=ledger_path(arguments),
+        confirms=not arguments.no_confirm,
+    )
+    if arguments.confirm:
+        if any(getattr(arguments, name) for name in _OF_THE_RESULTS):
+            raise HarnessError(
+                Exit.USAGE,
+                "--confirm takes points, base, tree and environment from the results; it goes with --launcher, --ledger and --budget alone",
+            )
+        return confirm.resume(ask, Path(arguments.confirm).absolute())
+    if arguments.print_script or arguments.print_batch:
+        return _print(ask, batch=arguments.print_batch)
+    return run_points(ask)
+
+
+def _print(ask: Ask, *, batch: bool) -> Exit:
+    sys.stdout.writelines((scripts.batch_scripts if batch else scripts.by_hand)(ask, plan(ask)))
+    return Exit.OK

@@ -1,0 +1,21 @@
+"""Every verb with its line of help: a table, so that `--help` imports nothing else and a verb imports itself alone."""
+
+from __future__ import annotations
+
+VERBS = {
+    "plan": "show what would run, and why",
+    "run": "run points and show their figures; with --pair also a verdict",
+    "collect": "show the records below folders",
+    "compare": "judge a head against a base: regression, improvement, no change seen, invalid",
+    "history": "a point's figures over time, its entries, and where they stepped",
+    "ledger": "what noise is: differences between runs of the same",
+    "changelog": "read and fill perf-changelog.yaml",
+    "nodes": "nodes in quarantine, and why",
+    "cancel": "end what a run left on Slurm",
+    "doctor": "what this machine, or the repository on GitHub, lacks",
+    "check": "check recipes, clusters, changelog and generated files",
+    "test": "linters and tests",
+    "lock": "make requirements/*.lock again",
+    "github": "for jobs of GitHub Actions",
+}
+"""Verb -> what it does. Each is a module of this package with `configure(parser)` and `run(arguments)`."""

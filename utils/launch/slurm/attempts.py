@@ -1,0 +1,311 @@
+"""One job's life: submitted once, found again by name, ended with a verdict; tried again where the machine failed."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from matrix.errors import Exit, HarnessError
+from utils.launch.failures import Kind, Verdict, as_json, classify
+from utils.launch.slurm import batch, client, states
+from utils.launch.slurm.client import SlurmError
+from utils.launch.slurm.journal import Memory, Notebook
+from utils.launch.slurm.names import folder
+from utils.launch.slurm.tracking import Tracking
+from utils.node import events, process, record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from utils.launch.slurm.names import Identity
+    from utils.launch.slurm.poll import Poll
+    from utils.launch.slurm.quarantine import Quarantine
+    from utils.node.events import Event
+    from utils.node.spec import Provenance
+
+TRIES = 3
+"""At a job whose machine fails: the first and two more."""
+UNANSWERED_S = 90.0
+"""So long after an sbatch without an answer Slurm may still take the job; longer than Slurm's own MessageTimeout retries."""
+
+
+@dataclass(slots=True)
+class Block:
+    """A job with its attempts."""
+
+    attempt: batch.Attempt
+    identity: Identity
+    root: Path
+    """Of the harness, whose code travels."""
+    provenance: Provenance
+    poll: Poll
+    quarantine: Quarantine
+    emit: Callable[[Event], None]
+    memory: Memory = field(default_factory=Memory)
+    track: Tracking | None = None
+    cancelled: bool = False
+    submitted_s: float = 0.0
+    """Wall clock: a poll from before tells nothing about the job."""
+    heard_s: float = 0.0
+    """When the answer was asked for that was taken in last (wall clock)."""
+    unanswered: int = 0
+    """How often sbatch gave no answer."""
+
+    @property
+    def name(self) -> str:
+        """Slurm's name of the current attempt: as it was submitted, for a commit made since must not hide the job."""
+        return self.memory.name or self.identity.job(self.attempt.job.id, self.memory.attempt)
+
+    @property
+    def notes(self) -> Notebook:
+        """Where the memory is kept."""
+        return Notebook(self.attempt.order.out, self.attempt.job.id)
+
+    @property
+    def done(self) -> bool:
+        """Nothing is left to do."""
+        return self.memory.done
+
+    def begin(self) -> None:
+        """Take up what an earlier launcher left, else submit."""
+        known = self.notes.read()
+        if known is None:
+            self._submit_as(Memory())
+        elif known.done and known.kind is None:
+            self.memory = known
+            self.tell("was finished before; it is not run again")
+        elif known.done:
+            self._again(known, known.anew(), f"ended before with a failure ({known.kind})")
+        else:
+            self._prepare(known)
+            if known.slurm is None and self._results_are_of_another_attempt():
+                self.notes.set_aside(self.attempt.results, known.attempt - 1, "left by an attempt before")
+            self.submitted_s = time.time()
+            self.tell(f"taken up again: {self.name}")
+
+    def step(self) -> None:
+        """Read what is new and move on; never waits. Not for a block that is done."""
+        track = self.track
+        if track is None:
+            raise AssertionError
+        track.read()
+        if self.poll.answered_s > max(self.submitted_s, self.heard_s):
+            self.heard_s = self.poll.answered_s
+            try:
+                known = track.says(states.by_name(self.poll.jobs, self.name))
+            except SlurmError as error:  # asked again at the next poll
+                self.tell(str(error))
+                known = True
+            if self.cancelled:
+                self._cancel_again()
+            if not known and self.cancelled:
+                if not self.unanswered or time.time() - self.submitted_s > UNANSWERED_S:
+                    self._done(Verdict(Kind.CANCELLED, "cancelled before Slurm took the job", Exit.CANCELLED))
+                return
+            if not known:
+                self._submit()
+                return
+        if not track.finished():
+            return
+        track.read()
+        if not track.fetches():
+            self._end(track)
+
+    def cancel(self) -> None:
+        """Tell Slurm to end the job; its results are still read."""
+        self.cancelled = True
+        if not self.done:
+            client.cancel(names=[self.name])
+
+    def _cancel_again(self) -> None:
+        """A job that Slurm accepted late, or did not hear about, is still there."""
+        left = [
+            one.id
+            for one in states.by_name(self.poll.jobs, self.name)
+            if not one.over and one.state != "COMPLETING"
+        ]
+        try:
+            client.cancel(jobs=left)
+        except SlurmError as error:
+            self.tell(str(error))
+
+    def close(self) -> None:
+        """Let go of what is open; the job is left as it is."""
+        if self.track:
+            self.track.close()
+
+    def tell(self, text: str) -> None:
+        """A line for a person."""
+        self.emit({"kind": "note", "text": text})
+
+    def _submit_as(self, memory: Memory) -> None:
+        self._prepare(memory)
+        self._submit()
+
+    def _again(self, old: Memory, new: Memory, why: str) -> None:
+        """The whole block anew. What comes next is remembered first: whoever finds old results then knows that they are old."""
+        self.close()
+        self.notes.write(new)
+        self.notes.set_aside(self.attempt.results, old.attempt, why)
+        self._submit_as(new)
+
+    def _prepare(self, memory: Memory) -> None:
+        self.memory, self.unanswered = memory, 0
+        self.attempt = replace(
+            self.attempt,
+            name=self.name,
+            number=memory.attempt,
+            folder=folder(self.name),
+            token=memory.token,
+            exclude=self._excluded(memory),
+        )
+        payload = self.notes.beside(memory.attempt, "tar.gz")
+        self.track = Tracking(
+            self.attempt,
+            self.emit,
+            self._found,
+            lambda why: self.notes.set_aside(self.attempt.results, self.memory.attempt, why),
+            self.poll.every_s,
+            slurm=memory.slurm,
+            node=memory.node,
+            payload=payload if payload.exists() else None,
+        )
+
+    def _excluded(self, memory: Memory) -> tuple[str, ...]:
+        """Nodes in quarantine and those that were tried; only names that Slurm knows, and it keeps the tried if no others are left."""
+        bad = {entry.node for entry in self.quarantine.entries()}
+        if not bad and not memory.tried:
+            return ()
+        try:
+            slurm = self.attempt.cluster.slurm
+            known = {node.name for node in client.nodes(slurm.partition if slurm else "")}
+        except SlurmError:
+            return tuple(sorted(bad))
+        bad &= known
+        with_tried = bad | (known & set(memory.tried))
+        return tuple(sorted(with_tried if known - with_tried else bad))
+
+    def _found(self, slurm: int, node: str) -> None:
+        self.memory = self.memory.model_copy(update={"slurm": slurm, "node": node})
+        self.notes.write(self.memory)
+
+    def _submit(self) -> None:
+        packed = batch.pack(self.attempt, self.root, self.provenance)
+        script = self.notes.beside(self.memory.attempt, "sh")
+        record.write_whole(script, batch.render(self.attempt, packed).encode())
+        if self.track and batch.by_sbcast(self.attempt, packed):
+            self.track.payload = self.notes.beside(self.memory.attempt, "tar.gz")
+            record.write_whole(self.track.payload, packed.content)
+        self.attempt.results.parent.mkdir(parents=True, exist_ok=True)
+        self.memory = self.memory.model_copy(update={"name": self.name})
+        # Before sbatch: whoever comes after must know that there may be a job of this name.
+        self.notes.write(self.memory)
+        self.submitted_s = time.time()
+        try:
+            with process.uninterrupted():  # a job that was accepted and not noted would be an orphan
+                number = client.submit(script)
+                if self.track:
+                    self.track.slurm = number
+                self._found(number, "")
+            self.tell(f"submitted as Slurm job {number}: {self.name}")
+        except SlurmError as error:
+            self.unanswered += error.unanswered  # a refusal is an answer: there is no job to look for
+            if not error.unanswered or self.unanswered >= TRIES:
+                raise HarnessError(Exit.SLURM_FAILED, self._refused(error)) from error
+            self.tell(f"{error}; looking whether the job was accepted all the same")
+        finally:
+            if self.track:
+                self.track.news_s = time.monotonic()
+
+    def _refused(self, error: SlurmError) -> str:
+        if self.attempt.exclude and re.search(r"not available|Invalid node name", error.message):
+            return f"{error}; {', '.join(self.attempt.exclude)} are kept out, see the quarantine: ./servematrix nodes"
+        return str(error)
+
+    def _results_are_of_another_attempt(self) -> bool:
+        """A job that nobody noted may have begun to write where results are shared; elsewhere nothing of it can be here."""
+        try:
+            with (self.attempt.results / "events.jsonl").open() as file:
+                first = events.from_line(file.readline())
+        except OSError:
+            return True
+        return not self.attempt.shared or first.get("facts", {}).get("attempt") != self.memory.attempt
+
+    def _end(self, track: Tracking) -> None:
+        if track.problem:
+            self.tell(track.problem)
+        track.close()
+        verdict = classify(track.facts(cancelled_by_us=self.cancelled))
+        wanted = len(self.attempt.runs) * len(self.attempt.job.points)
+        there = len(list(self.attempt.results.glob(f"run-*/*/{record.FILE}")))
+        if verdict.kind is None and there < wanted:
+            cause = f"the job ended well, and {wanted - there} of {wanted} records are not here"
+            verdict = Verdict(
+                Kind.BENCHMARK, cause, Exit.JOB_FAILED, (track.problem,) if track.problem else ()
+            )
+        record.write_whole(self.notes.beside(self.memory.attempt, "verdict.json"), self._as_json(verdict))
+        if verdict.kind is Kind.INFRA and not self.cancelled:
+            self._infra(verdict)
+        else:
+            self._done(verdict)
+
+    def _infra(self, verdict: Verdict) -> None:
+        """Keep the node out where it was the node, and try elsewhere, up to `TRIES` in all."""
+        old = self.memory
+        if verdict.node and old.node:
+            self._blame(verdict, old.node)
+        if old.tries + 1 >= TRIES:
+            self._done(verdict)
+            return
+        tried = [*old.tried, old.node] if old.node and not verdict.same_node else old.tried
+        self.tell(f"infra: {verdict.cause}; try {old.tries + 2} of {TRIES}, on another node")
+        try:
+            self._again(old, old.next_try(tried, verdict.cause), f"infra: {verdict.cause}")
+        except HarnessError as error:  # no node is left; what the machine did stays the reason
+            self._done(replace(verdict, evidence=(*verdict.evidence, str(error))))
+
+    def _blame(self, verdict: Verdict, node: str) -> None:
+        """Put the node into quarantine, unless so many failed for the same cause that it is none of them."""
+        shared = self.quarantine.blame(
+            node,
+            verdict.cause,
+            list(verdict.evidence),
+            self.name,
+            clears_at=0 if verdict.alone else self._too_many(verdict.cause),
+        )
+        if shared:
+            self.tell(
+                f"{verdict.cause}: the same on {' and '.join(shared)}, so that the nodes are not blamed; "
+                "does the cluster file say what they have?"
+            )
+        else:
+            self.tell(f"{node} is in quarantine for a day: {verdict.cause} (./servematrix nodes)")
+
+    def _too_many(self, cause: str) -> int:
+        """Nodes that are not all broken: half of the cluster; and any two once this job found the same on each of its tries."""
+        if self.memory.causes.count(cause) + 1 >= TRIES:
+            return 2
+        try:
+            slurm = self.attempt.cluster.slurm
+            known = len(client.nodes(slurm.partition if slurm else ""))
+        except SlurmError:
+            return TRIES
+        return max(2, -(-known // 2))
+
+    def _done(self, verdict: Verdict) -> None:
+        code = verdict.exit_code if verdict.kind is not Kind.INFRA else Exit.INFRA_FAILED
+        update = {"done": True, "kind": verdict.kind.value if verdict.kind else None, "exit": int(code)}
+        self.memory = self.memory.model_copy(update=update)
+        if verdict.kind:
+            self.attempt.results.mkdir(parents=True, exist_ok=True)
+            record.write_whole(self.attempt.results / "failure.json", self._as_json(verdict))
+            lines = "".join(f"\n{line}" for line in verdict.evidence)
+            where = f" (job {self.memory.slurm} on {self.memory.node or 'no node'})"
+            self.emit({"kind": "error", "text": f"{verdict.kind.value}: {verdict.cause}{where}{lines}"})
+        self.notes.write(self.memory)
+
+    def _as_json(self, verdict: Verdict) -> bytes:
+        return as_json(verdict, self.name, self.memory.slurm, self.memory.node)

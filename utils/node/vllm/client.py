@@ -1,0 +1,141 @@
+"""The load client's process: one host for all calls of a run, so that vLLM is imported once."""
+
+from __future__ import annotations
+
+import json
+import re
+import select
+import subprocess
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from matrix.errors import Exit
+from utils.node import process
+from utils.node.failure import RunFailed, decisive_lines
+from utils.node.vllm import client_host
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+POLL_S = 0.1
+_PROGRESS = re.compile(rb"(\d+)/\d+ \[")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a call of the client ended."""
+
+    status: int
+    started_s: float
+    """Monotonic clock of the node, which the client's times must lie within."""
+    ended_s: float
+    cpu_s: float
+
+
+class Client:
+    """Starts calls and watches them."""
+
+    def __init__(self, python: str, env: dict[str, str], cores: Sequence[int], log: Path) -> None:
+        self._log = log
+        self._start = partial(
+            process.start,
+            [python, "-P", client_host.__file__],
+            env=env,
+            cores=cores,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        self._begin()
+
+    def _begin(self) -> None:
+        with self._log.open("ab") as sink:
+            self._host = self._start(log=sink)
+        self._buffer = b""
+        self._is_ready = False
+
+    def restart(self) -> None:
+        """After a call that went wrong: its process must not load the server, nor answer, any more."""
+        self.stop()
+        self._begin()
+
+    def call(self, argv: list[str], log: Path, limit_s: float, watch: Callable[[int, int], bool]) -> Ended:
+        """Run one call to its end.
+
+        Args:
+            argv: the arguments of `vllm`.
+            log: where the call writes.
+            limit_s: how long it may take.
+            watch: called a few times a second with the client's pid and the requests done; False gives the call up.
+        """
+        end = time.monotonic() + limit_s
+        while not self._is_ready:
+            self._is_ready = bool((self._answer(end) or {}).get("ready"))
+        self._send({"argv": argv, "log": str(log)})
+        started = time.monotonic()
+        pid = int((self._answer(end) or {})["pid"])
+        while True:
+            if found := self._answer(end, wait_s=POLL_S):
+                return Ended(int(found["rc"]), started, time.monotonic(), float(found["cpu_s"]))
+            if not watch(pid, requests_done(log)):
+                raise RunFailed(Exit.CLIENT_FAILED, "the load was given up")
+
+    def stop(self) -> None:
+        """End the host and whatever call is running."""
+        process.stop(self._host, grace_s=0.5)
+        for pipe in (self._host.stdin, self._host.stdout):
+            if pipe:
+                pipe.close()
+
+    def _send(self, call: dict[str, Any]) -> None:
+        if self._host.stdin is None:
+            raise AssertionError
+        try:
+            self._host.stdin.write((json.dumps(call) + "\n").encode())
+            self._host.stdin.flush()
+        except BrokenPipeError as error:
+            raise self._gone() from error
+
+    def _answer(self, end: float, wait_s: float | None = None) -> dict[str, Any] | None:
+        """The host's next line; None if none came within `wait_s`."""
+        if self._host.stdout is None:
+            raise AssertionError
+        until = end if wait_s is None else time.monotonic() + wait_s
+        while b"\n" not in self._buffer:
+            left = until - time.monotonic()
+            if time.monotonic() > end:
+                raise RunFailed(
+                    Exit.CLIENT_FAILED,
+                    "the load client did not end within the cluster's limits.client_s",
+                    self._words(),
+                )
+            if left <= 0:
+                return None
+            if select.select([self._host.stdout], [], [], left)[0]:
+                chunk = self._host.stdout.read1(65536)  # type: ignore[attr-defined]  # a BufferedReader, as Popen makes it
+                if not chunk:
+                    raise self._gone()
+                self._buffer += chunk
+        line, self._buffer = self._buffer.split(b"\n", 1)
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def _gone(self) -> RunFailed:
+        return RunFailed(Exit.CLIENT_FAILED, "the load client's process ended by itself", self._words())
+
+    def _words(self) -> list[str]:
+        return decisive_lines(self._log.read_text(errors="replace"))
+
+
+def requests_done(log: Path) -> int:
+    """How far the client's own progress line is."""
+    try:
+        with log.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - 512))
+            found = _PROGRESS.findall(file.read())
+    except OSError:
+        return 0
+    return int(found[-1]) if found else 0

@@ -1,0 +1,1 @@
+"""plan, run, judge, confirm: what `run` and a sweep do, asked by one `Ask`."""

@@ -1,0 +1,70 @@
+"""What a plan or a run is asked for: made once, by a command line or by a sweep, and handed down unchanged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from matrix.errors import Exit, HarnessError
+from matrix.source import Folder
+from matrix.tree import Tree
+from utils.setup.environments import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RESULTS = ROOT / "results"
+BALANCED = (2, 4)
+"""Runs an arm: B H H B once or twice. Three are not balanced against drift."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Every question that the pipeline answers; what is not said has the default of the command line."""
+
+    selectors: tuple[str, ...] = ()
+    """Recipes, or shell patterns on point identifiers; none means all points."""
+    root: Path = ROOT
+    """Checkout with recipes and kernels; clusters and locks are always this one's."""
+    changed: str | None = None
+    """BASE or BASE...HEAD: only points whose key differs from the merge base."""
+    pair: str | None = None
+    """What the head is measured beside: a revision, entry=N, kernel=off, another recipe."""
+    runs: int | None = None
+    """Fresh servers an arm; None means one, or with a pair what the base's recipe says."""
+    budget_h: float | None = None
+    """Most node-hours."""
+    timings: tuple[Path, ...] | None = None
+    """Folders with records that tell how long things take; None means results/ where it is there."""
+    launcher: str | None = None
+    """Another than the cluster file's."""
+    out: Path | None = None
+    """Where results go; None means a new folder below results/."""
+    environment: Path | None = None
+    """A vLLM of one's own, for runtime none."""
+    ledger: Path = RESULTS / "ledger.jsonl"
+    """The A/A ledger."""
+    confirms: bool = True
+    """Measure once more what stands out."""
+
+    def __post_init__(self) -> None:
+        """Refuse what can be known to be wrong before anything is read.
+
+        Raises:
+            HarnessError: USAGE.
+        """
+        if not (self.root / "recipes").is_dir():
+            raise HarnessError(
+                Exit.USAGE, f"{self.root} has no recipes/; --tree wants the root of a checkout"
+            )
+        if self.pair and self.runs not in {None, *BALANCED}:
+            raise HarnessError(
+                Exit.USAGE,
+                f"--pair wants 2 or 4 --runs an arm, not {self.runs}: only B H H B, once or twice, is balanced against drift",
+            )
+
+    @cached_property
+    def tree(self) -> Tree:
+        """Where recipes, kernels, clusters and locks are read."""
+        return Tree.of(Folder(self.root), Folder(ROOT) if self.root != ROOT else None)

@@ -1,0 +1,94 @@
+"""From a plan to records: the order, its launcher, and the table at the end."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from matrix import cluster as clusters
+from matrix.errors import Exit, HarnessError
+from utils.launch import launchers
+from utils.launch.interface import Order
+from utils.node.record import write_whole
+from utils.pipeline.ask import RESULTS
+from utils.pipeline.base import on_disk
+from utils.results.collect import collect, missing
+from utils.show import log, tables
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matrix.plan import Plan
+    from utils.launch.interface import Launcher
+    from utils.pipeline.ask import Ask
+
+ASKED = "asked.json"
+"""Beside a plan: the checkout and the environment that it was made with."""
+
+
+def order_of(ask: Ask, plan: Plan) -> tuple[Order, dict[str, Launcher]]:
+    """What is to be run, and which launcher runs each cluster's jobs."""
+    names = dict.fromkeys(job.cluster for job in plan.jobs)
+    known = {name: clusters.load(ask.tree.clusters, name) for name in names}
+    by_cluster = {name: launchers.for_cluster(name, cluster, ask.launcher) for name, cluster in known.items()}
+    order = Order(
+        plan=plan,
+        clusters=known,
+        tree=ask.root,
+        base_tree=on_disk(ask.root, plan.pair),
+        out=ask.out or _new_folder(plan),
+        environment=ask.environment,
+    )
+    return order, by_cluster
+
+
+def only_launcher(by_cluster: dict[str, Launcher]) -> Launcher:
+    """The launcher of the one cluster that a run may have.
+
+    Raises:
+        HarnessError: USAGE for several.
+    """
+    if len(by_cluster) > 1:
+        raise HarnessError(
+            Exit.USAGE,
+            f"the points are on {len(by_cluster)} clusters ({', '.join(by_cluster)}); run one at a time",
+        )
+    return next(iter(by_cluster.values()))
+
+
+def execute(launcher: Launcher, order: Order) -> Exit:
+    """Take the results folder and run what it wants, which may be a plan that was begun there; then show what was measured."""
+    order = launcher.claim(order)
+    write_whole(order.out / "plan.json", order.plan.to_json(indent=1).encode())
+    asked = {"tree": str(order.tree), "environment": str(order.environment) if order.environment else None}
+    write_whole(order.out / ASKED, json.dumps(asked).encode())
+    shown = log.for_stream(sys.stdout)
+    code = Exit.CANCELLED
+    try:
+        code = launcher.run(order, shown.event)
+    finally:
+        shown.close()
+        _show(order.out)
+    return code
+
+
+def _new_folder(plan: Plan) -> Path:
+    return RESULTS / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{plan.jobs[0].points[0].recipe}"
+
+
+def _show(out: Path) -> None:
+    """The table of a results folder, points without a record, and where the records are."""
+    try:
+        records = collect([out])
+    except HarnessError as error:
+        records = []
+        found = next(out.rglob("record.json"), None)
+        why = log.clean(f"what was measured cannot be shown: {error}") if found else "nothing was measured"
+        sys.stdout.write(f"{why}; logs: {out}\n")
+    if records:
+        tables.results(sys.stdout, records)
+    sys.stdout.writelines(f"missing: {log.clean(line)}\n" for line in missing(out, records))
+    if records:
+        sys.stdout.write(f"records: {out}\n")

@@ -1,0 +1,60 @@
+"""From records to a verdict."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from utils.node.record import write_whole
+from utils.results.changelog import entries as changelog
+from utils.results.changelog import expect
+from utils.results.collect import collect
+from utils.results.verdict import compare, ledger, pairs, presentation
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from utils.node.record import Record
+    from utils.results.verdict.comparison import Comparison
+
+
+def judged(
+    base: Sequence[Record],
+    head: Sequence[Record],
+    ledger_file: Path,
+    tree: Path,
+    *,
+    vary: Sequence[str] = (),
+    confirmation: bool = True,
+) -> Comparison:
+    """Compare two sides, with the claims that their author committed.
+
+    Args:
+        base: records of one side.
+        head: records of the other.
+        ledger_file: what noise is; one that is not there is empty.
+        tree: checkout whose changelog has the claims.
+        vary: parts of the key that may differ besides those that the plan named.
+        confirmation: whether what stands out once waits for a second time.
+    """
+    found = compare.compare(base, head, ledger.read(ledger_file), vary=vary, confirmation=confirmation)
+    return with_claims(found, head, tree)
+
+
+def with_claims(found: Comparison, head: Sequence[Record], tree: Path) -> Comparison:
+    """A comparison with what became of the claims in a checkout's changelog."""
+    outcomes = []
+    for recipe in sorted({record.point.split("/")[0] for record in head}):
+        committed = expect.committed(tree, head[0].provenance.tree_commit, recipe)
+        outcomes += expect.outcomes(found, recipe, committed, expect.written(tree / changelog.FILE, recipe))
+    return found.model_copy(update={"claims": outcomes})
+
+
+def judge_folder(out: Path, ledger_file: Path, tree: Path) -> Comparison:
+    """Judge what is in a results folder, show it, and keep it beside the records."""
+    base, head = pairs.arms(collect([out]))
+    found = judged(base, head, ledger_file, tree)
+    write_whole(out / "verdict.json", found.to_json().encode())
+    presentation.write_text(sys.stdout, found)
+    return found

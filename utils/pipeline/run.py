@@ -1,0 +1,33 @@
+"""plan -> execute -> judge -> confirm."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from matrix.errors import Exit
+from utils.pipeline.ask import RESULTS
+from utils.pipeline.confirm import finish
+from utils.pipeline.execute import execute, only_launcher, order_of
+from utils.pipeline.plan import plan
+
+if TYPE_CHECKING:
+    from utils.pipeline.ask import Ask
+
+
+def run(ask: Ask) -> Exit:
+    """Run points, show a table, say where the records are; with two arms also the verdict."""
+    made = plan(ask)
+    if not made.jobs:
+        sys.stdout.write("nothing to run: no point's key differs\n")
+        return Exit.OK
+    order, by_cluster = order_of(ask, made)
+    launcher = only_launcher(by_cluster)
+    if ask.out is None and (unfinished := launcher.unfinished(order, RESULTS)):
+        sys.stdout.write(f"going on with {unfinished}, which a launcher before this one left unfinished\n")
+        order = replace(order, out=unfinished)
+    code = execute(launcher, order)
+    if made.pair is None or not any(job.base for job in made.jobs) or code is Exit.CANCELLED:
+        return code
+    return max(code, finish(ask, order, launcher))

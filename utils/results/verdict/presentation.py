@@ -1,0 +1,165 @@
+"""A comparison for people: text for a terminal, Markdown for a comment."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, TextIO
+
+from utils.results.verdict.metrics import JUDGED, WHOLE
+from utils.show import tables
+from utils.show.log import clean
+from utils.show.markdown import escape, folded, table
+
+if TYPE_CHECKING:
+    from utils.results.verdict.comparison import Comparison, MetricVerdict, PointVerdict
+
+COLUMNS = [
+    ("point", "left"),
+    ("metric", "left"),
+    ("base → head", "right"),
+    ("change", "right"),
+    ("95 % interval", "left"),
+    ("runs", "left"),
+    ("noise of a run", "left"),
+    ("verdict", "left"),
+]
+NOTABLE = 12
+WORST_FIRST = ("regression", "improvement", "invalid", None)
+
+
+def verdict_text(one: MetricVerdict) -> str:
+    """The word with its numbers; where there is none, why."""
+    if one.word is None:
+        return one.why if one.flagged else "no word"
+    if one.word == "no change seen":
+        why = f"; {one.why}" if one.why else ""
+        return f"no change seen (could have seen >= {one.could_see_percent:.1f} %{why})"
+    if one.word == "invalid":
+        return f"invalid: {one.why}"
+    return f"{one.word} ({one.why})" if one.why else one.word
+
+
+def silences(found: Comparison) -> list[str]:
+    """Why metrics have no word, each reason once."""
+    counts: dict[str, int] = {}
+    for point in found.points:
+        for one in point.metrics.values():
+            if one.word is None and not one.flagged:
+                counts[one.why] = counts.get(one.why, 0) + 1
+    return [f"no word for {count} figures: {why}" for why, count in counts.items()]
+
+
+def short(one: MetricVerdict) -> str:
+    """The same for a line of the changelog: the word and its number."""
+    if one.word == "no change seen":
+        return f"no change seen >= {one.could_see_percent:.1f}%"
+    if one.word in {"regression", "improvement"}:
+        return f"{one.word} {one.percent:+.1f}%"
+    return one.word or ""
+
+
+def _cells(one: MetricVerdict) -> list[str]:
+    if one.base is None or one.head is None or one.percent is None:
+        return ["", "", "", f"{one.runs[0]}+{one.runs[1]}", ""]
+    interval = ""
+    if one.low_percent is not None and one.high_percent is not None:
+        interval = f"{one.low_percent:+.1f} to {one.high_percent:+.1f} %"
+    noise = "unknown"
+    if one.spread_percent is not None:
+        noise = f"{one.spread_percent:.2f} % ({one.calibration}, {one.df} df)"
+    return [
+        f"{one.base:.4g} → {one.head:.4g}",
+        f"{one.percent:+.1f}%",
+        interval,
+        f"{one.runs[0]}+{one.runs[1]}",
+        noise,
+    ]
+
+
+def rows(found: Comparison) -> list[list[str]]:
+    """A row a point and metric."""
+    return [
+        [one.point, JUDGED[name].heading, *_cells(metric), verdict_text(metric)]
+        for one in found.points
+        for name, metric in one.metrics.items()
+    ]
+
+
+def whole_rows(found: Comparison) -> list[list[str]]:
+    """Published figures, a row a point."""
+    made = []
+    for one in found.points:
+        cells = [one.point]
+        for name in WHOLE:
+            value = one.whole.get(name)
+            cells += [f"{value.base:.4g} → {value.head:.4g}", f"{value.percent:+.1f}%"] if value else ["", ""]
+        made.append(cells)
+    return made
+
+
+def whole_columns() -> list[tuple[str, str]]:
+    """Headings of `whole_rows`."""
+    columns = [("point", "left")]
+    for metric in WHOLE.values():
+        columns += [(metric.heading, "right"), ("diff", "right")]
+    return columns
+
+
+def write_text(stream: TextIO, found: Comparison) -> None:
+    """Tables and lines; texts of nodes without what a terminal or Actions would read as a command."""
+    if found.points:
+        tables.table(
+            stream, "Steady window, base → head", COLUMNS, [list(map(clean, row)) for row in rows(found)]
+        )
+        stream.write("\n")
+        tables.table(stream, "Means of whole runs, base → head", whole_columns(), whole_rows(found))
+    lines = silences(found)
+    lines += [f"new: {point}" for point in found.new] + [f"gone: {point}" for point in found.gone]
+    lines += [
+        f"claim: {one.point} {one.metric} {one.claim}: {one.outcome} ({one.why})" for one in found.claims
+    ]
+    lines += [*(f"note: {note}" for note in found.notes), found.headline.text]
+    stream.writelines(f"{clean(' '.join(line.split()))}\n" for line in lines)
+
+
+def markdown(found: Comparison) -> str:
+    """A headline, what stands out, and everything else folded away: at most `NOTABLE` rows are visible, however many there are."""
+    out = io.StringIO()
+    out.write(f"**{escape(found.headline.text)}**\n\n")
+    wanted = _notable(found)
+    if wanted:
+        out.write(table([name for name, _ in (*COLUMNS[:6], COLUMNS[7])], wanted[:NOTABLE]) + "\n")
+    if len(wanted) > NOTABLE:
+        out.write(f"and {len(wanted) - NOTABLE} more rows in the folded table\n\n")
+    if found.claims:
+        claims = [[one.point, one.metric, one.claim, one.outcome, one.why] for one in found.claims]
+        out.write(table(["point", "metric", "claim", "outcome", "why"], claims[:NOTABLE]) + "\n")
+    listed = [f"{len(found.new)} points are new: {', '.join(found.new[:3])}"] if found.new else []
+    listed += [f"{len(found.gone)} points are gone: {', '.join(found.gone[:3])}"] if found.gone else []
+    listed += [*silences(found)[:5], *(f"note: {note}" for note in found.notes[:5])]
+    out.writelines(f"- {escape(line)}\n" for line in listed)
+    if found.points:
+        body = table([name for name, _ in COLUMNS], rows(found))
+        body += "\nMeans of whole runs, as the field publishes them; nothing is judged by them.\n\n"
+        body += table([name for name, _ in whole_columns()], whole_rows(found))
+        out.write("\n" + folded(f"All {len(found.points)} points", body))
+    return out.getvalue()
+
+
+def _notable(found: Comparison) -> list[list[str]]:
+    """Rows of what stands out, the worst first; a point that is invalid as a whole has one row."""
+    made = []
+    for word in WORST_FIRST:
+        for one in found.points:
+            standing = [
+                (name, m) for name, m in one.metrics.items() if m.word == word and (m.flagged or word)
+            ]
+            for name, metric in standing[:1] if word == "invalid" else standing:
+                heading = "all" if word == "invalid" else JUDGED[name].heading
+                made.append([one.point, heading, *_cells(metric)[:4], verdict_text(metric)])
+    return made
+
+
+def words(one: PointVerdict) -> dict[str, str]:
+    """Metric -> word with its number, for the changelog; without what has none."""
+    return {name: text for name, metric in one.metrics.items() if (text := short(metric))}

@@ -1,0 +1,151 @@
+"""Tables and lines for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TextIO
+
+from matrix import estimate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matrix.plan import Plan
+    from utils.node.events import Event
+    from utils.node.record import Record
+
+
+def measured_line(short: str, event: Event) -> str:
+    """A point's result in one line."""
+    facts = event.get("facts", {})
+    line = f"{short} {event.get('text', '')}"
+    if "tput" not in facts:
+        return line
+    return (
+        f"{line} {facts['tput']:.1f} tok/s/device  TTFT {1000 * facts['ttft_s']:.1f} ms  "
+        f"TPOT {1000 * facts['tpot_s']:.2f} ms  E2EL {facts['e2el_s']:.3f} s"
+    )
+
+
+def table(
+    stream: TextIO, title: str, columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]]
+) -> None:
+    """Print a table: boxed and coloured on a terminal, aligned plain text elsewhere.
+
+    Args:
+        stream: where to.
+        title: the line above.
+        columns: names, each with `left` or `right`.
+        rows: cells.
+    """
+    if not stream.isatty():
+        stream.write(f"{title}\n{aligned(columns, rows)}")
+        return
+    from rich import box  # noqa: PLC0415 - only a terminal needs rich, and it is slow to import
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    recipes = {row[0].split("/")[0] for row in rows}
+    if len(recipes) == 1:  # one recipe's name in the title is enough, and leaves room for figures
+        recipe = recipes.pop()
+        title, rows = f"{title}: {recipe}", [[row[0].removeprefix(f"{recipe}/"), *row[1:]] for row in rows]
+    made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name, side in columns:
+        made.add_column(name, justify="left" if side == "left" else "right", no_wrap=True)
+    for row in rows:
+        made.add_row(*(Text(cell, style="red" if cell in {"invalid", "failed"} else "") for cell in row))
+    console = Console(file=stream)
+    console.width = max(
+        console.width, console.measure(made, options=console.options.update(width=1000)).maximum
+    )
+    console.print(made, soft_wrap=True)
+
+
+def aligned(columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]]) -> str:
+    """A table as plain lines."""
+    cells = [[name for name, _ in columns], *rows]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
+    lines = []
+    for row in cells:
+        parts = [
+            cell.ljust(width) if side == "left" else cell.rjust(width)
+            for cell, width, (_, side) in zip(row, widths, columns, strict=True)
+        ]
+        lines.append("  ".join(parts).rstrip() + "\n")
+    return "".join(lines)
+
+
+RESULT_COLUMNS = [
+    ("point", "left"),
+    ("run", "left"),
+    ("status", "left"),
+    ("tok/s/device", "right"),
+    ("TTFT ms", "right"),
+    ("TPOT ms", "right"),
+    ("E2EL s", "right"),
+    ("requests", "right"),
+]
+
+
+def result_row(record: Record) -> list[str]:
+    """A record as a row of the table at a run's end: means of the whole run."""
+    whole = record.whole
+    figures = ["-"] * 4
+    if whole:
+        figures = [
+            f"{whole.total_tok_per_s_per_device:.1f}",
+            f"{1000 * whole.ttft_s.mean:.1f}",
+            f"{1000 * whole.tpot_s.mean:.2f}",
+            f"{whole.e2el_s.mean:.3f}",
+        ]
+    requests = str(record.counts.completed) if record.counts else "-"
+    return [record.point, f"{record.run_index + 1} {record.arm}", record.status, *figures, requests]
+
+
+def results(stream: TextIO, records: Sequence[Record]) -> None:
+    """The table at a run's end."""
+    table(stream, "Means of whole runs", RESULT_COLUMNS, [result_row(one) for one in records])
+
+
+PLAN_COLUMNS = [
+    ("point", "left"),
+    ("job", "left"),
+    ("max-model-len", "right"),
+    ("key", "left"),
+    ("why", "left"),
+]
+
+
+def plan_rows(plan: Plan) -> list[list[str]]:
+    """A plan as rows."""
+    return [
+        [point.id, job.id.rsplit(".", 1)[1], str(point.max_model_len), point.key, point.why]
+        for job in plan.jobs
+        for point in job.points
+    ]
+
+
+def plan_summary(plan: Plan) -> str:
+    """A plan in one line, and what comparing costs in another."""
+    gone = f", {len(plan.gone)} points gone" if plan.gone else ""
+    hours = f"at most {estimate.node_hours(plan):.2f} node-hours"
+    line = f"{plan.points} points in {plan.server_starts} server starts, {hours}{gone}"
+    pairs = [job for job in plan.jobs if job.base]
+    if not pairs:
+        return line
+    jobs = "one job" if len(pairs) == 1 else f"{len(pairs)} jobs"
+    orders = " or ".join(sorted({" ".join(arm[0].upper() for arm in job.arms) for job in pairs}))
+    again = estimate.node_hours(plan.model_copy(update={"jobs": pairs}))
+    return (
+        f"{line}\ncompared with {plan.pair.name if plan.pair else 'a base'}: {jobs}, each a canary and then {orders}; "
+        f"flagged points are measured once more, {again:.2f} node-hours if that were all of them"
+    )
+
+
+def duration(seconds: float) -> str:
+    """Seconds in a person's units."""
+    if seconds < 120:  # noqa: PLR2004 - two minutes read well as seconds
+        return f"{seconds:.0f} s"
+    if seconds < 2 * 3600:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,1 @@
+"""What a pull request's sweep does, one module a job."""

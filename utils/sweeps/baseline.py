@@ -1,0 +1,81 @@
+"""The default branch's own figures: what no entry of the changelog speaks for is measured, without a base."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from matrix.errors import Exit
+from utils.github.api import GitHubError
+from utils.github.event import from_environment, summary
+from utils.pipeline.ask import Ask
+from utils.pipeline.plan import reused, selected, timed
+from utils.results.changelog import entries as changelog
+from utils.results.changelog.edit import Stub
+from utils.setup.environments import ROOT
+from utils.sweeps import runs
+from utils.sweeps.command import Command
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matrix.plan import Plan
+    from utils.github.event import Event
+
+RUNS = 2
+FORBIDDEN = 403
+BRANCH = "servematrix/baseline-"
+
+
+def plan(tree: Path) -> Plan:
+    """Points of a checkout whose key has no figures in its changelog."""
+    ask = Ask(root=tree, runs=RUNS)
+    made = selected(ask)
+    known = reused(made, tree)
+    jobs = [
+        job.model_copy(update={"points": left})
+        for job in made.jobs
+        if (left := [point for point in job.points if point.id not in known])
+    ]
+    update = {"jobs": jobs, "points": sum(len(job.points) for job in jobs)}
+    return timed(ask, made.model_copy(update=update))
+
+
+def stub(content: bytes, recipe: str, sha: str) -> Stub:
+    """The entry that the figures go into: one that waits, else one of their own."""
+    entries = changelog.read(content).root.get(recipe, [])
+    if entries and entries[0].is_stub:
+        return Stub(entries[0].pr, "", ())
+    return Stub(None, f"Baseline at {sha[:10]}", ("No entry speaks for these keys",))
+
+
+def start_where_new() -> Exit:
+    """Start a sweep of the default branch where it has keys that were never measured, and nobody is at it."""
+    event = from_environment()
+    found = plan(ROOT)
+    if not found.jobs:
+        sys.stdout.write("every key has its figures; nothing to measure\n")
+        return Exit.OK
+    waiting = [one for one in event.api.pages("pulls", state="open") if one["head"]["ref"].startswith(BRANCH)]
+    if waiting or any(one.pull == 0 for one in runs.alive(event.api)):
+        sys.stdout.write("a sweep of the default branch is at work, or its pull request waits to be merged\n")
+        return Exit.OK
+    runs.start(event.api, 0, str(event.payload["after"]), Command("run"))
+    sys.stdout.write(f"a sweep of {found.points} points is on its way\n")
+    return Exit.OK
+
+
+def open_pull(event: Event, sha: str, branch: str, headline: str) -> str:
+    """The pull request with the entry; its address."""
+    base = str(event.at("repository", "default_branch"))
+    body = (
+        f"Figures of `{sha}` for keys that no entry speaks for: {headline}.\n\nMeasured by {event.run_url}."
+    )
+    asked = {"title": f"Figures of {sha[:10]}", "head": branch, "base": base, "body": body}
+    try:
+        return str(event.api.call("POST", "pulls", asked)["html_url"])
+    except GitHubError as error:
+        if error.status != FORBIDDEN:
+            raise
+        summary(f"{error}; Actions may not make pull requests here, so make it by hand\n")
+        return f"{event.server}/{event.repository}/compare/{base}...{branch}"

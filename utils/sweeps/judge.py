@@ -1,0 +1,88 @@
+"""The sweep's judging job: from what the measuring jobs left to a plan to confirm, or to the report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from matrix.errors import Exit, HarnessError
+from utils.github.event import from_environment, summary
+from utils.node.record import write_whole
+from utils.pipeline.ask import Ask
+from utils.pipeline.confirm import again
+from utils.pipeline.judge import with_claims
+from utils.pipeline.plan import timed
+from utils.results.verdict import compare, ledger, pairs, presentation
+from utils.show import tables
+from utils.sweeps.entry import with_entry
+from utils.sweeps.inputs import hand_on, read_plan
+from utils.sweeps.records import keep, missing, taken
+from utils.sweeps.report import REPORT, Report
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from utils.node.record import Record
+    from utils.results.verdict.comparison import Comparison
+
+
+def judge(tree: Path, plan: Path, results: Path, out: Path, ledger_file: Path | None, *, final: bool) -> Exit:
+    """Judge what came back: what is to be confirmed goes on as a matrix; the final time everything goes into a report.
+
+    Args:
+        tree: checkout of the pull request's commit.
+        plan: folder with the sweep's plan.json.
+        results: what the measuring jobs left.
+        out: gets the plan to confirm, or the report and the records.
+        ledger_file: what noise is; None, or one that is not there, is empty.
+        final: make the report.
+    """
+    event = from_environment()
+    inputs = event.payload["inputs"]
+    made, notes = read_plan(plan), list[str]()
+    left = taken(results, made, notes, event.run, str(inputs["sha"]))
+    records = list(left.values())
+    known = ledger.read(ledger_file) if ledger_file else ledger.Ledger()
+    comparison = _compared(records, known, tree, notes)
+    if not final:
+        flagged = comparison.flagged if comparison else []
+        hand_on(timed(Ask(root=tree, timings=(results,)), again(made, flagged)), out)
+        return Exit.OK
+    report = Report(
+        sha=str(inputs["sha"]),
+        pull=int(inputs["pull"]),
+        comparison=comparison,
+        alone=[_line(one) for one in records if one.arm == "head" and not _has_base(one, records)],
+        missing=missing(made, records, results),
+        changelog="",
+        notes=notes,
+    )
+    report = with_entry(report, records, comparison, tree, event.run_url)
+    write_whole(out / REPORT, report.model_dump_json().encode())
+    for place, one in left.items():
+        keep(one, place, out / "records")
+    if comparison:
+        summary(presentation.markdown(comparison))
+    return Exit.OK
+
+
+def _compared(
+    records: Sequence[Record], known: ledger.Ledger, tree: Path, notes: list[str]
+) -> Comparison | None:
+    if {one.arm for one in records} != {"base", "head"}:
+        return None
+    base, head = pairs.arms(records)
+    try:
+        return with_claims(compare.compare(base, head, known), head, tree)
+    except HarnessError as error:
+        notes.append(f"no verdict: {error}"[:500])
+        return None
+
+
+def _has_base(one: Record, records: Sequence[Record]) -> bool:
+    return any(other.arm == "base" and other.point == one.point for other in records)
+
+
+def _line(one: Record) -> str:
+    cells = tables.result_row(one)
+    return f"{cells[0]}: {cells[2]}, {cells[3]} tok/s/device, TTFT {cells[4]} ms, TPOT {cells[5]} ms"

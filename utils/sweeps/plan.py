@@ -1,0 +1,68 @@
+"""The sweep's first job: plan an approved commit, or one of the default branch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from matrix.errors import Exit, HarnessError
+from matrix.source import merge_base
+from utils.github import pulls
+from utils.github.event import Event, from_environment, output, summary
+from utils.show.log import clean
+from utils.sweeps import approval, baseline, plan_comment
+from utils.sweeps.inputs import asked_of, hand_on, where_sweeps_may_run
+from utils.sweeps.pull_plan import asked_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matrix.plan import Plan
+
+MOST_WHY = 1000
+"""Characters of an error that are handed on."""
+
+
+def plan_sweep(tree: Path, out: Path) -> Exit:
+    """Plan a commit that is the head, that is open, and that a person approved; of no pull request, one of the default branch.
+
+    Args:
+        tree: checkout of that commit.
+        out: folder that gets plan.json.
+    """
+    event = from_environment()
+    number, sha = asked_of(event)
+    try:
+        if number == 0:
+            _refuse_other_branches(event, tree, sha)
+            made = baseline.plan(tree)
+        else:
+            made = _of_pull(event, number, sha, tree)
+        made, kept_out = where_sweeps_may_run(made)
+        hand_on(made, out)
+    except HarnessError as error:
+        output(why=clean(str(error)).replace("\n", "; ")[:MOST_WHY])  # the publishing job tells it
+        raise
+    summary(kept_out + "".join(plan_comment.parts(made, sha)))
+    return Exit.OK
+
+
+def _of_pull(event: Event, number: int, sha: str, head: Path) -> Plan:
+    pull = pulls.get(event.api, number)
+    if not pull.is_open or pull.head != sha:
+        raise HarnessError(Exit.REFUSED, f"{sha[:10]} is not the head of an open pull request {number}")
+    if not approval.is_approved(event.api, sha):
+        raise HarnessError(
+            Exit.REFUSED,
+            f"nobody approved {sha[:10]}: a person with write access comments /sweep run {sha}",
+        )
+    inputs = event.payload["inputs"]
+    selectors = str(inputs.get("selectors") or "").split()
+    return asked_for(head, merge_base(head, pull.base, sha), sha, selectors, inputs)
+
+
+def _refuse_other_branches(event: Event, head: Path, sha: str) -> None:
+    branch = str(event.at("repository", "default_branch"))
+    if merge_base(head, f"refs/remotes/origin/{branch}", sha) != sha:
+        raise HarnessError(
+            Exit.REFUSED, f"{sha[:10]} is not on {branch}; a sweep without a pull request is of that alone"
+        )

@@ -1,0 +1,105 @@
+"""What the runs of a sweep left: taken as its plan asked for it, missed where it is not there, kept for the data branch."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from typing import TYPE_CHECKING
+
+from matrix.errors import HarnessError
+from utils.node import record
+from utils.node.record import write_whole
+from utils.results.collect import missing as not_there
+from utils.results.verdict import pairs
+from utils.sweeps.report import Missing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from matrix.plan import Plan, Point
+    from utils.node.record import Record
+
+FIGURES = ("requests.json.gz", "itl.json.gz")
+MOST_RAW = 200_000
+"""Bytes of a point's raw requests on the data branch; larger ones stay in the run's artifacts."""
+
+
+def taken(folder: Path, plan: Plan, notes: list[str], run: str, sha: str) -> dict[Path, Record]:
+    """What every job left, of each its newest attempt, as far as it is what the plan asked for.
+
+    A record comes out of a container with foreign code in it. Which point, arm, run, key and commit it is of, and how it is judged,
+    is the plan's word; its allocation gets a name of this run, so that no record can pass for another sweep's.
+    """
+    newest: dict[tuple[str, str], tuple[int, Path]] = {}
+    for left in sorted(folder.glob("*")) if folder.is_dir() else ():
+        if match := re.fullmatch(r"(results|confirm)-(\d+)-(.+)", left.name):
+            which, attempt = (match[1], match[3]), int(match[2])
+            if which not in newest or attempt > newest[which][0]:
+                newest[which] = (attempt, left)
+    wanted = _wanted(plan)
+    found: dict[Path, Record] = {}
+    for (kind, job), (attempt, left) in newest.items():
+        for path in sorted(left.glob(f"jobs/*/run-*/*/{record.FILE}")):
+            try:
+                one = record.read(path)
+            except HarnessError as error:
+                notes.append(f"a record is left out: {error}"[:300])
+                continue
+            known = wanted.get((one.point, one.arm, one.run_index))
+            block = 2 if kind == "confirm" else 1
+            if known is None or (one.key, one.block) != (known.key, block):
+                notes.append(f"a record of {one.point} is left out: the plan asked for no such thing"[:300])
+                continue
+            allocation = f"sweep-{run}-{attempt}-{job}"
+            of_base = plan.pair.commit if plan.pair and one.arm == "base" else ""
+            update = {
+                "allocation": allocation,
+                "rules": known.rules,
+                "vary": known.vary,
+                "provenance": one.provenance.model_copy(update={"tree_commit": of_base or sha}),
+            }
+            found[path.parent] = one.model_copy(update=update)
+    return found
+
+
+def _wanted(plan: Plan) -> dict[tuple[str, str, int], Point]:
+    """Point, arm and run -> what the plan says of it."""
+    return {
+        (point.id, arm, index): point
+        for job in plan.jobs
+        for index, arm in enumerate(job.arms)
+        for point in job.of(arm).points
+    }
+
+
+def missing(plan: Plan, records: Sequence[Record], folder: Path) -> list[Missing]:
+    """Points of the plan without a measured head, with what their job or their record says."""
+    measured = {one.point for one in records if one.arm == "head" and one.status == "measured"}
+    said = {one.point: pairs.reason(one) for one in records if one.status != "measured"}
+    heads = [one for one in records if one.arm == "head"]
+    for launched in sorted(folder.glob("*")):
+        said |= dict(line.split(": ", 1) for line in not_there(launched, heads) if ": " in line)
+    found = []
+    for job in plan.jobs:
+        for point in job.points:
+            if point.id not in measured:
+                why = said.get(point.id, "its job left nothing")
+                found.append(
+                    Missing(
+                        point=point.id, why=why[:500], retry=why.startswith(("infra", "cancelled", "its job"))
+                    )
+                )
+    return found
+
+
+def keep(one: Record, left: Path, out: Path) -> None:
+    """A record in its place on the data branch, with its raw requests if they are small."""
+    recipe, short = one.point.split("/")
+    place = out / recipe / one.allocation / f"run-{one.run_index}-{one.arm}" / short
+    write_whole(place / record.FILE, (one.model_dump_json(indent=1) + "\n").encode())
+    raw = [left / name for name in FIGURES]
+    there = all(path.is_file() and not path.is_symlink() for path in raw)
+    if there and sum(path.stat().st_size for path in raw) <= MOST_RAW:
+        for path in raw:
+            shutil.copyfile(path, place / path.name)
