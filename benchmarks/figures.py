@@ -18,6 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from utils.node.record_file import read
+
 ROOT = Path(__file__).resolve().parent.parent
 REPEATS = 7
 CLUSTER = (ROOT / "recipes/clusters/mi300x-amds.yaml").read_text()
@@ -87,10 +89,9 @@ def seconds(command: list[str]) -> float:
 def overhead(folder: Path) -> list[float]:
     """What a run added to each point beside the client's calls and the server: gates, records, and the time between phases."""
     sys.path.insert(0, str(ROOT))
-    from utils.node import record  # noqa: PLC0415 - only this figure needs it
 
     records = sorted(
-        (record.read(path) for path in folder.rglob("record.json")),
+        (read(path) for path in folder.rglob("record.json")),
         key=lambda one: (one.allocation, one.run_index, one.position),
     )
     added: list[float] = []

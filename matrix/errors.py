@@ -64,6 +64,15 @@ class Exit(enum.IntEnum):
         return member
 
 
+WORTH_ANOTHER_TRY = frozenset(
+    {
+        *(Exit.SETUP_FAILED, Exit.PREFLIGHT_FAILED, Exit.PORT_TAKEN, Exit.STORAGE_FULL, Exit.IMAGE_FAILED),
+        *(Exit.SLURM_FAILED, Exit.INFRA_FAILED, Exit.JOB_TIMEOUT, Exit.CANCELLED),
+    }
+)
+"""Ends that say nothing about the benchmark: the same points may be measured where and when the machine lets them."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
     """Where in a file: line and column count from 1, as editors do."""

@@ -8,19 +8,15 @@ from typing import TYPE_CHECKING
 
 from matrix import key
 from matrix.errors import Exit, HarnessError
-from matrix.protocol import requests
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from matrix.cluster import Cluster, Limits
+    from matrix.cluster import Cluster
     from matrix.plan import Arm, Job, Plan, Point
-    from matrix.protocol import Protocol
 
 MARGIN = 1.25
 """What is asked of the cluster, against the estimate: a job that is cut off has measured in vain."""
-CALL_S = 3.0
-"""Start and end of a client call, of which a point has two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,25 +24,9 @@ class History:
     """Seconds that earlier records tell, the longest of each."""
 
     starts: Mapping[str, float] = field(default_factory=dict)
-    """Digest of a server command (`server`) -> from its start to its first completion."""
+    """Digest of a server command (`key.server`) -> from its start to its first completion."""
     points: Mapping[str, float] = field(default_factory=dict)
     """Key of a point -> warm-up, load and gates."""
-
-
-def server(parts: key.Parts) -> str:
-    """What points with one server have in common."""
-    return key.digest({name: part for name, part in parts.items() if name != "workload"})
-
-
-def point_seconds(protocol: Protocol, concurrency: int, tokens: int, limits: Limits) -> float:
-    """Warm-up and load of a point that nobody has measured.
-
-    A request of so many tokens takes what it takes alone, and what the node's full rate needs for all that run beside it.
-    """
-    request_s = limits.estimate_request_s + concurrency * tokens / limits.estimate_tok_per_s
-    waves = requests(protocol, concurrency, 0.0) / concurrency
-    warm_up = protocol.warmup_requests_per_concurrency * request_s
-    return 2 * CALL_S + warm_up + max(protocol.min_duration_s, waves * request_s)
 
 
 def timed(plan: Plan, clusters: Mapping[str, Cluster], history: History, *, canary: bool) -> Plan:
@@ -66,7 +46,7 @@ def timed(plan: Plan, clusters: Mapping[str, Cluster], history: History, *, cana
         limits = clusters[job.cluster].limits
         known = _with_seconds(job, history)
         start_s = {
-            arm: history.starts.get(server(job.of(arm).points[0].parts), limits.estimate_start_s)
+            arm: history.starts.get(key.server(job.of(arm).points[0].parts), limits.estimate_start_s)
             for arm in set(job.arms)
         }
         parts = _split(known, start_s, limits.walltime_s, canary=canary)

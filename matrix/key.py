@@ -60,6 +60,11 @@ def key(of: Parts) -> str:
     return f"{VERSION}:{digest(of)}"
 
 
+def server(of: Parts) -> str:
+    """What points with one server have in common."""
+    return digest({name: part for name, part in of.items() if name != "workload"})
+
+
 def files_digest(files: Mapping[str, bytes]) -> str:
     """Hash of files by relative name and content; the ends of lines count as they are committed, whatever a checkout made of them."""
     plain = {name: content.replace(b"\r\n", b"\n") for name, content in files.items()}

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from matrix import estimate, key
+from matrix import key, protocol
 from matrix.expand import Cell, shape
 from matrix.protocol import Protocol
 from matrix.rules import Rules
@@ -195,7 +195,7 @@ def make(
     """
     groups: dict[tuple[str, ...], list[Selected]] = {}
     for one in selected:
-        servers = [estimate.server(cell.parts) for cell in (one.cell, one.base) if cell]
+        servers = [key.server(cell.parts) for cell in (one.cell, one.base) if cell]
         groups.setdefault((one.cell.id.split("/")[0], *servers), []).append(one)
     jobs = [_job(recipe, servers, members, runs) for (recipe, *servers), members in groups.items()]
     return Plan(
@@ -259,7 +259,7 @@ def _point(cell: Cell, name: str, one: Selected) -> Point:
         vary=list(one.vary),
         rules=one.rules,
         estimate_s=math.ceil(
-            estimate.point_seconds(
+            protocol.point_seconds(
                 cell.recipe.protocol,
                 cell.concurrency,
                 cell.workload.isl + cell.workload.osl,

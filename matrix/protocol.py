@@ -5,16 +5,24 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from matrix.schema import Strict
+
+if TYPE_CHECKING:
+    from matrix.cluster import Limits
 
 PROTOCOL_VERSION = 1
 """Raised by hand when the load changes in any way that can move a number: it is a part of every key."""
 
 SHORTEST = 0.8
 """Lengths are uniform integers in [0.8 L, L], as the public MI300X figures have them."""
+
+
+CALL_S = 3.0
+"""Start and end of a client call, of which a point has two."""
 
 
 class Protocol(Strict):
@@ -62,3 +70,14 @@ def requests(protocol: Protocol, concurrency: int, rate_per_s: float) -> int:
     least = protocol.requests_per_concurrency * concurrency
     wanted = max(least, math.ceil(rate_per_s * protocol.min_duration_s))
     return math.ceil(wanted / concurrency) * concurrency
+
+
+def point_seconds(protocol: Protocol, concurrency: int, tokens: int, limits: Limits) -> float:
+    """Warm-up and load of a point that nobody has measured.
+
+    A request of so many tokens takes what it takes alone, and what the node's full rate needs for all that run beside it.
+    """
+    request_s = limits.estimate_request_s + concurrency * tokens / limits.estimate_tok_per_s
+    waves = requests(protocol, concurrency, 0.0) / concurrency
+    warm_up = protocol.warmup_requests_per_concurrency * request_s
+    return 2 * CALL_S + warm_up + max(protocol.min_duration_s, waves * request_s)

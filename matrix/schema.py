@@ -34,6 +34,12 @@ class Value(BaseModel):
     )
 
 
+class Kept(Value):
+    """A value of a file that is kept for years; what a newer version added is passed over."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
 Model = TypeVar("Model", bound=BaseModel)
 
 _MESSAGES = {

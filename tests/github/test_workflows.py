@@ -21,7 +21,7 @@ from tests.conftest import RECIPE, ROOT, write
 from tests.github.acting import Acted, Acting, planned_and_said, pull_request, workflow
 from tests.github.standin import REPOSITORY, StandIn
 from utils.node import preflight
-from utils.results.verdict.ledger import Difference
+from utils.results.verdict.ledger_lines import Difference
 from utils.setup import pythons
 
 PYTHONS = pythons.found()
@@ -193,9 +193,7 @@ def made_ledger() -> str:
                 runs=(0, 1),
                 image="made",
                 node="made",
-                tput=0.007,
-                ttft=0.007,
-                tpot=-0.007,
+                values={"tput": 0.007, "ttft": 0.007, "tpot": -0.007},
             )
             lines.append(f"{line.model_dump_json()}\n")
     return "".join(lines)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from matrix import cluster as clusters
-from matrix import estimate, select
+from matrix import estimate, key, protocol, select
 from matrix.errors import Exit, HarnessError
 from matrix.plan import Plan
 from matrix.source import Folder
@@ -36,7 +36,7 @@ def test_the_stated_defaults_are_near_what_is_published() -> None:
     for name, published in {"1k1k-tp8-ep8-c256": 720, "8k1k-tp8-ep8-c256": 2150}.items():
         point = points[name]
         warm_up = point.protocol.warmup_requests_per_concurrency / point.protocol.requests_per_concurrency
-        seconds = estimate.point_seconds(point.protocol, point.concurrency, point.isl + point.osl, limits)
+        seconds = protocol.point_seconds(point.protocol, point.concurrency, point.isl + point.osl, limits)
         assert 0.8 * published * (1 + warm_up) < seconds < 1.5 * published * (1 + warm_up)
 
 
@@ -78,7 +78,7 @@ def test_records_know_better_than_the_cluster_file(tmp_path: Path) -> None:
     (tmp_path / "2/record.json").write_text("[]")
     known = history([tmp_path])
     assert known.points == {point.key: 150.0}
-    assert known.starts == {estimate.server(point.parts): 302.0}
+    assert known.starts == {key.server(point.parts): 302.0}
     timed = shipped("minimaxm3-fp8-mi300x-vllm", known=known).jobs[0]
     assert timed.points[0].estimate_s == 150
     assert timed.points[1].estimate_s == job.points[1].estimate_s

@@ -25,6 +25,7 @@ GOLDEN = ROOT / "tests/golden/keys.json"
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
 )
 
 

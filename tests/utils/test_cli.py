@@ -17,7 +17,7 @@ from matrix.version import VERSION
 from tests.conftest import ROOT, Cli, command, environment
 from utils.cli.main import module, parsed, parser
 from utils.cli.verbs import VERBS
-from utils.node import record
+from utils.node import record_file
 
 
 def run(cli: Cli, tree: Path, fake: Path, out: Path, *more: str) -> subprocess.CompletedProcess[str]:
@@ -89,7 +89,7 @@ def test_a_signal_to_the_command_keeps_what_was_measured(
     assert process.returncode == Exit.CANCELLED, told
     assert "measured" in shown
     assert "what was measured is kept" in told
-    assert {record.read(path).status for path in out.rglob("record.json")} >= {"measured"}
+    assert {record_file.read(path).status for path in out.rglob("record.json")} >= {"measured"}
     left = (
         subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
         if Path("/bin/ps").exists()

@@ -12,7 +12,8 @@ from matrix.errors import Exit
 from tests.conftest import Cli, run_git
 from utils.node.record import Record
 from utils.results.collect import collect
-from utils.results.verdict.ledger import Difference, differences
+from utils.results.verdict.ledger import differences
+from utils.results.verdict.ledger_lines import Difference
 
 BEFORE = "  flags: {block-size: 16}"
 SLOW = '  env: {FAKE_VLLM: "slow"}'

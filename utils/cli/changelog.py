@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from matrix.errors import Exit, HarnessError
 from matrix.source import commit_of, git, merge_base
 from utils.cli.options import action, actions, ledger_path, positive, takes_ledger
-from utils.node.record import write_whole
+from utils.node.files import write_whole
 from utils.pipeline.judge import judged
 from utils.results.changelog import edit
 from utils.results.changelog import entries as changelog

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
 from utils.cli.options import action, actions, ledger_path, takes_ledger
-from utils.node.record import write_whole
+from utils.node.files import write_whole
 from utils.results.collect import collect
 from utils.results.verdict import ledger, ledger_file, metrics
 from utils.results.verdict.judge import POWER
+from utils.results.verdict.ledger_lines import Reset
 from utils.show import tables
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def _reset(path: Path, known: ledger.Ledger, arguments: Namespace) -> None:
             Exit.USAGE,
             f"the ledger has no device {arguments.device!r}; it has: {', '.join(devices) or 'none'}",
         )
-    line = ledger.Reset(
+    line = Reset(
         day=datetime.now(UTC).strftime("%Y-%m-%d"),
         device=arguments.device,
         driver=arguments.driver,

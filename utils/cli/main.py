@@ -37,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         verb, arguments = parsed(words)
     except SystemExit as end:
         return int(end.code or 0)
+    except ImportError as error:
+        return int(_unforeseen(error))
     return _ended(verb, arguments)
 
 

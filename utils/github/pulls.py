@@ -28,7 +28,6 @@ class Pull:
     """`owner/name`; empty where the fork is gone."""
     base: str
     """40 hex of the branch that it goes into, as it was when the pull request was last changed."""
-    base_branch: str
     is_open: bool
 
     @classmethod
@@ -41,7 +40,6 @@ class Pull:
             branch=head["ref"],
             head_repository=(head.get("repo") or {}).get("full_name", ""),
             base=base["sha"],
-            base_branch=base["ref"],
             is_open=answer["state"] == "open",
         )
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from matrix.errors import Exit, HarnessError
 from utils.launch import interface, script
 from utils.launch.failures import Facts, as_json, classify
-from utils.node import events, process, record
+from utils.node import events, files, process, record
 from utils.node.spec import NodeJob, runs
 from utils.setup import environments, provenance
 
@@ -99,7 +99,7 @@ class Local:
             if code not in WELL:
                 facts = Facts(state="", begun=True, ended=code, asked=True, started=True)
                 told = as_json(classify(facts), job.id, None, platform.node())
-                record.write_whole(folder / "failure.json", told)
+                files.write_whole(folder / "failure.json", told)
         return code
 
     @staticmethod
@@ -118,7 +118,7 @@ def _measure(
     """The runs; where there are two arms, a canary before, so that neither owns the cold machine."""
     if spec.job.base is not None:
         canary = folder / "canary"
-        record.write_whole(canary / record.BROKEN, b'{"why": "a canary, which nobody judges"}\n')
+        files.write_whole(canary / record.BROKEN, b'{"why": "a canary, which nobody judges"}\n')
         code = _start(environment, spec.as_canary(str(canary)), canary, emit)
         if code not in WELL:  # its logs stay
             return code
@@ -130,7 +130,7 @@ def _start(
     environment: environments.Environment, spec: NodeJob, folder: Path, emit: Callable[[Event], None]
 ) -> Exit:
     path = folder / "job.json"
-    record.write_whole(path, spec.model_dump_json(indent=1, by_alias=True).encode())
+    files.write_whole(path, spec.model_dump_json(indent=1, by_alias=True).encode())
     return _node(environment, path, emit)
 
 

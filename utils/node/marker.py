@@ -12,7 +12,7 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-from utils.node import record
+from utils.node import files, record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +44,7 @@ def ask(folder: Path, word: str, expected: int) -> list[record.Marker]:
         word: a new one for every question.
         expected: number of workers.
     """
-    record.write_whole(folder / "request", f"{word}\n".encode())
+    files.write_whole(folder / "request", f"{word}\n".encode())
     end = time.monotonic() + ANSWER_S
     while True:
         found = sorted(folder.glob(f"answer-{word}-*.json"))

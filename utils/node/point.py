@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from matrix.errors import Exit
 from matrix.protocol import lengths, seed
-from utils.node import gates, marker, record, stats
+from utils.node import files, gates, marker, record, stats
 from utils.node.failure import RunFailed, decisive_lines
 from utils.node.telemetry import Sampler
 from utils.node.vllm import invocation, load, load_result
@@ -217,10 +217,10 @@ def _asked(point: Point, call: load.Call, warmup: load.Call, rate: float) -> rec
 
 
 def _raw_files(raw: RawLoad, folder: Path) -> record.Files:
-    rows, rows_hash = record.packed(raw.request_columns())
-    itls, itls_hash = record.packed(raw.itl_columns())
-    record.write_whole(folder / "requests.json.gz", rows)
-    record.write_whole(folder / "itl.json.gz", itls)
+    rows, rows_hash = files.packed(raw.request_columns())
+    itls, itls_hash = files.packed(raw.itl_columns())
+    files.write_whole(folder / "requests.json.gz", rows)
+    files.write_whole(folder / "itl.json.gz", itls)
     return record.Files(
         requests="requests.json.gz",
         requests_sha256=rows_hash,

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import errno
-import gzip
-import hashlib
-import json
-import os
-import stat
-import tempfile
-from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
-from matrix.errors import Exit, HarnessError
+from matrix.errors import WORTH_ANOTHER_TRY, Exit
 from matrix.plan import Arm
 from matrix.rules import Rules
-from matrix.schema import Value
-from utils.node.failure import RunFailed
+from matrix.schema import Kept
 from utils.node.spec import Provenance
 
-SCHEMA = 1
+SCHEMA = 2
 FILE = "record.json"
 BROKEN = "broken.json"
 """Marks a folder whose records are of a block that broke off: kept raw, and never judged."""
@@ -29,7 +18,7 @@ VALUES_NEEDED = {"p50": 5, "p90": 29, "p99": 299, "p999": 2995}
 """Values that a one-sided 95 % bound of a percentile needs: the smallest n with q^n <= 5 %."""
 
 
-class Summary(Value):
+class Summary(Kept):
     """Of one quantity over requests or tokens; a percentile stands only where n supports it."""
 
     n: int
@@ -41,7 +30,7 @@ class Summary(Value):
     p999: float | None = None
 
 
-class Window(Value):
+class Window(Kept):
     """Metrics of a part of the load."""
 
     start_s: float
@@ -58,14 +47,75 @@ class Window(Value):
     e2el_s: Summary
 
 
-class Power(Value):
-    """Of the devices during the load; none where nothing measures it."""
+class Power(Kept):
+    """Of the devices over the measured window, integrated from samples; none where nothing measures it."""
 
-    mean_w_per_device: float
-    samples: int
+    meter: str
+    """What was asked: amd-smi, nvml, …"""
+    mean_w_per_device: float | None = None
+    """None where `invalid` says why."""
+    joules_per_output_token: float | None = None
+    joules_per_token: float | None = None
+    """Input and output."""
+    total_tok_per_s_per_w: float | None = None
+    mean_utilisation: float | None = None
+    """Of the devices, 0 to 1."""
+    mean_clock_mhz: float | None = None
+    max_temperature_c: float | None = None
+    throttled: list[str] = []
+    """Reasons that the devices gave for lower clocks."""
+    samples: int = 0
+    invalid: list[str] = []
+    """Why there is no figure: gap, count, not bracketed, impossible."""
 
 
-class Telemetry(Value):
+class MachineLoad(Kept):
+    """What else the machine did over the window."""
+
+    load_1min: float | None = None
+    cpu_pressure_share: float | None = None
+    """Of the window in which some process waited for a core (PSI)."""
+    steal_share: float | None = None
+    foreign_core_s: float | None = None
+    """Processor seconds of others on the pinned cores."""
+    foreign_gpu_processes: list[str] = []
+
+
+class Cache(Kept):
+    """A compile cache that the server used."""
+
+    name: str
+    """triton, inductor, flashinfer, aiter."""
+    digest: str
+    filled_by: str
+    """The canary that did, or this run."""
+    read_only: bool
+
+
+class Accuracy(Kept):
+    """Whether the answers are as good as the base's: parity on the servers of a pair, or an evaluation that a recipe asks for."""
+
+    kind: Literal["parity", "task"]
+    name: str
+    verdict: Literal["passed", "failed", "not tested"]
+    figures: dict[str, float] = {}
+    why: str = ""
+
+
+class ServerWindow(Kept):
+    """What the server's own metrics say of the window."""
+
+    queue_s: Summary | None = None
+    prefill_s: Summary | None = None
+    kv_use_max: float | None = None
+    running_mean: float | None = None
+    waiting_mean: float | None = None
+    acceptance: float | None = None
+    """Of drafted tokens."""
+    saturated: bool | None = None
+
+
+class Telemetry(Kept):
     """What was sampled beside the load."""
 
     client_cpu_s: float
@@ -73,10 +123,10 @@ class Telemetry(Value):
     client_cpu_share: float
     """The same, as a share of one core."""
     server_rss_peak_bytes: int
-    power: Power | None = None
+    machine: MachineLoad | None = None
 
 
-class Counters(Value):
+class Counters(Kept):
     """What the server counted over the load, from its /metrics."""
 
     prompt_tokens: int
@@ -86,7 +136,7 @@ class Counters(Value):
     requests_succeeded: int
 
 
-class Counts(Value):
+class Counts(Kept):
     """What the client counted."""
 
     requests: int
@@ -98,7 +148,7 @@ class Counts(Value):
     """Streamed answers; fewer than tokens where several came at once."""
 
 
-class Gate(Value):
+class Gate(Kept):
     """One check of a run; a failed one makes the record invalid."""
 
     name: str
@@ -107,7 +157,7 @@ class Gate(Value):
     """What was measured and the bound, in words and figures."""
 
 
-class Layers(Value):
+class Layers(Kept):
     """What a kernel makes of a worker's layers when they are loaded."""
 
     gated: int = 0
@@ -116,7 +166,7 @@ class Layers(Value):
     """The others, by reason."""
 
 
-class Marker(Value):
+class Marker(Kept):
     """What one worker counted on each path of a patched kernel: steps by number of tokens."""
 
     worker: int
@@ -151,16 +201,23 @@ class Marker(Value):
         return self.model_copy(update=counts)
 
 
-class Failure(Value):
+class Failure(Kept):
     """Why a point has no measurement."""
 
     reason: str
     """Name of the exit code."""
     message: str
     evidence: list[str] = []
+    retry: bool = False
+    """Whether measuring the point again is worth it: it says nothing about the benchmark."""
+
+    @classmethod
+    def of(cls, code: Exit, message: str, evidence: list[str]) -> Failure:
+        """From how a run ended."""
+        return cls(reason=code.name, message=message, evidence=evidence, retry=code in WORTH_ANOTHER_TRY)
 
 
-class Load(Value):
+class Load(Kept):
     """What was asked of the client."""
 
     isl: int
@@ -179,14 +236,14 @@ class Load(Value):
     argv: list[str]
 
 
-class Clock(Value):
+class Clock(Kept):
     """One moment on both clocks: monotonic times of this record lie on the wall clock by it."""
 
     monotonic_s: float
     wall_unix_s: float
 
 
-class Phase(Value):
+class Phase(Kept):
     """A part of the run, on the monotonic clock."""
 
     name: str
@@ -194,7 +251,7 @@ class Phase(Value):
     duration_s: float
 
 
-class Node(Value):
+class Node(Kept):
     """The machine."""
 
     hostname: str
@@ -215,7 +272,7 @@ class Node(Value):
     """Container runtime with its version, where there is one."""
 
 
-class Observed(Value):
+class Observed(Kept):
     """The key with what the node found."""
 
     key: str
@@ -224,7 +281,7 @@ class Observed(Value):
     why_not: list[str]
 
 
-class Files(Value):
+class Files(Kept):
     """Raw data beside the record, by name."""
 
     requests: str
@@ -235,16 +292,17 @@ class Files(Value):
     itls_bytes: int
 
 
-class Record(Value):
+class Record(Kept):
     """One point of one run."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     point: str
     key: str
     parts: dict[str, Any]
     vary: list[str]
     observed: Observed | None
-    status: Literal["measured", "invalid", "failed"]
+    status: Literal["measured", "invalid", "failed", "cancelled"]
+    """`cancelled`: interrupted before, or while, it was measured."""
     failure: Failure | None
     job: str
     recipe: str = ""
@@ -284,96 +342,17 @@ class Record(Value):
     telemetry: Telemetry | None = None
     marker: list[Marker] = []
     """Of a patched kernel, by worker, over the load."""
+    power: Power | None = None
+    server: ServerWindow | None = None
+    accuracy: list[Accuracy] = []
+    caches: list[Cache] = []
+    environment: Literal["", "image", "locked", "own"] = ""
+    """Whose packages ran: a container's image, a lock of this repository, a person's own; empty in records of version 1."""
+    derived: list[str] = []
+    """Figures that the client did not report, and that were made from what it did."""
+    figures: Literal["claimed", "recomputed"] = "claimed"
+    """Whether a job that did not measure made the figures anew from the raw requests."""
+    notes: list[str] = []
+    """What a reader of the figures should know, and no gate refuses."""
     gates: list[Gate] = []
     files: Files | None = None
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all.
-
-    Raises:
-        RunFailed: STORAGE_FULL when the disk or a quota is full; nothing half-written stays.
-    """
-    path = path.resolve()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, private = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise storage_error(path, error) from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-            os.fchmod(file.fileno(), _mode(path))
-        Path(private).replace(path)
-    except BaseException as error:
-        Path(private).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise storage_error(path, error) from error
-        raise
-
-
-def _mode(path: Path) -> int:
-    """The mode of the file that is replaced, else what a new file gets; a private temporary one has 0600."""
-    try:
-        return stat.S_IMODE(path.stat().st_mode)
-    except FileNotFoundError:
-        mask = os.umask(0)
-        os.umask(mask)
-        return 0o666 & ~mask
-
-
-def storage_error(path: Path, error: OSError) -> HarnessError:
-    """What an error of the file system means for a run."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return RunFailed(
-            Exit.STORAGE_FULL,
-            f"{path.name} could not be written: {error.strerror}; records before it are whole. "
-            f"Free space under {path.parent}, or give another --out",
-        )
-    return RunFailed(Exit.SETUP_FAILED, f"{path} could not be written: {error.strerror}")
-
-
-def save(record: Record, folder: Path) -> Path:
-    """Write a record into its folder."""
-    path = folder / FILE
-    write_whole(path, (record.model_dump_json(indent=1) + "\n").encode())
-    return path
-
-
-def read(path: Path) -> Record:
-    """Read a record.
-
-    Raises:
-        HarnessError: RECORD_UNREADABLE, with the place where it stops being a record.
-    """
-    try:
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
-            if not stat.S_ISREG(
-                os.fstat(file.fileno()).st_mode
-            ):  # a guest may have left anything, links and pipes too
-                raise HarnessError(Exit.RECORD_UNREADABLE, f"{path}: not a file")
-            return Record.model_validate(json.loads(file.read()))
-    except OSError as error:
-        raise HarnessError(Exit.RECORD_UNREADABLE, f"{path}: {error.strerror}") from error
-    except json.JSONDecodeError as error:
-        raise HarnessError(
-            Exit.RECORD_UNREADABLE,
-            f"{path}:{error.lineno}:{error.colno}: not a whole record ({error.msg}); "
-            "it was cut short or changed by hand: measure the point again, or take the file away",
-        ) from error
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise HarnessError(
-            Exit.RECORD_UNREADABLE, f"{path}: not a record of version {SCHEMA}: {where}: {first['msg']}"
-        ) from error
-    except (UnicodeDecodeError, RecursionError) as error:
-        raise HarnessError(Exit.RECORD_UNREADABLE, f"{path}: not a record: {type(error).__name__}") from error
-
-
-def packed(columns: dict[str, Any]) -> tuple[bytes, str]:
-    """Columns as compressed JSON, the same bytes for the same data, and their hash."""
-    content = gzip.compress(json.dumps(columns, separators=(",", ":")).encode(), mtime=0)
-    return content, hashlib.sha256(content).hexdigest()

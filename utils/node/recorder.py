@@ -69,6 +69,7 @@ class Recorder:
             "node": self.node,
             "clock": Clock(monotonic_s=now, wall_unix_s=time.time()),
             "phases": phases,
+            "environment": _environment(spec),
         }
         return Record.model_validate(common | fields)
 
@@ -101,6 +102,13 @@ class Recorder:
         if any("speculative" in word for word in self.spec.job.serve.argv):
             why_not.append("a draft model is not pinned")
         return Observed(key=key.key(parts), parts=parts, reusable=not why_not, why_not=why_not)
+
+
+def _environment(spec: NodeJob) -> str:
+    """Whose packages run."""
+    if spec.environment == "given":
+        return "own"
+    return "locked" if "==" in spec.job.points[0].image else "image"
 
 
 def headline(written: Record) -> dict[str, float]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
-from utils.node import marker, preflight, process, record
+from utils.node import files, marker, preflight, process, record, record_file
 from utils.node.failure import Cancelled, RunFailed
 from utils.node.point import Bench, Phases, measure
 from utils.node.recorder import Recorder, headline
@@ -221,7 +221,7 @@ class _Run:
         with process.uninterrupted():
             self._agree_on(point, measured.requests)
             written = self.recorder.record(point, phases.done, measured.fields)
-            record.save(written, folder)
+            record_file.save(written, folder)
         failed = [f"{gate.name}: {gate.found}" for gate in written.gates if not gate.passed]
         self.emit(
             {
@@ -240,13 +240,12 @@ class _Run:
         folder = self._point_folder(point)
         if (folder / record.FILE).exists():
             return  # it was measured before the interruption came
-        failure = record.Failure(reason=error.exit_code.name, message=error.message, evidence=error.evidence)
-        fields = {"status": "failed", "failure": failure}
-        record.save(self.recorder.record(point, self.phases.done, fields), folder)
+        failure = record.Failure.of(error.exit_code, error.message, error.evidence)
+        status = "cancelled" if error.exit_code is Exit.CANCELLED else "failed"
+        fields = {"status": status, "failure": failure}
+        record_file.save(self.recorder.record(point, self.phases.done, fields), folder)
         if not quiet:
-            self.emit(
-                {"kind": "point", "name": point.id, "text": "failed", "facts": {"failed": [str(error)]}}
-            )
+            self.emit({"kind": "point", "name": point.id, "text": status, "facts": {"failed": [str(error)]}})
 
     def _point_folder(self, point: Point) -> Path:
         folder = self.folder / point.id.split("/")[1]
@@ -266,7 +265,7 @@ class _Run:
         return agreed
 
     def _agree_on(self, point: Point, requests: int) -> None:
-        record.write_whole(
+        files.write_whole(
             self._agreement, json.dumps(self._agreed_requests() | {point.id: requests}).encode()
         )
 
@@ -276,7 +275,7 @@ def outcome(spec: NodeJob, emit: Emit) -> Exit:
     try:
         return run_job(spec, emit)
     except OSError as error:
-        failed = record.storage_error(Path(error.filename or spec.out), error)
+        failed = files.storage_error(Path(error.filename or spec.out), error)
         emit({"kind": "error", "text": str(failed)})
         return failed.exit_code
     except HarnessError as error:

@@ -15,7 +15,7 @@ from matrix import estimate, select
 from matrix.errors import Exit, HarnessError
 from matrix.plan import Plan
 from utils.node import record
-from utils.node.record import write_whole
+from utils.node.files import write_whole
 from utils.pipeline.execute import ASKED, execute, only_launcher, order_of
 from utils.pipeline.judge import judge_folder
 from utils.pipeline.plan import timed

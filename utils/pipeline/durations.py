@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from matrix.estimate import History, server
+from matrix.estimate import History
+from matrix.key import server
 from utils.node import record
 
 if TYPE_CHECKING:

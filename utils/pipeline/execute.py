@@ -11,7 +11,7 @@ from matrix import cluster as clusters
 from matrix.errors import Exit, HarnessError
 from utils.launch import launchers
 from utils.launch.interface import Order
-from utils.node.record import write_whole
+from utils.node.files import write_whole
 from utils.pipeline.ask import RESULTS
 from utils.pipeline.base import on_disk
 from utils.results.collect import collect, missing
@@ -89,6 +89,6 @@ def _show(out: Path) -> None:
         sys.stdout.write(f"{why}; logs: {out}\n")
     if records:
         tables.results(sys.stdout, records)
-    sys.stdout.writelines(f"missing: {log.clean(line)}\n" for line in missing(out, records))
+    sys.stdout.writelines(f"missing: {log.clean(str(one))}\n" for one in missing(out, records))
     if records:
         sys.stdout.write(f"records: {out}\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from utils.node.record import write_whole
+from utils.node.files import write_whole
 from utils.results.changelog import entries as changelog
 from utils.results.changelog import expect
 from utils.results.collect import collect

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from matrix.errors import Exit, HarnessError
-from utils.node import record
+from matrix.errors import WORTH_ANOTHER_TRY, Exit, HarnessError
+from utils.node import record, record_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,23 +29,44 @@ def collect(folders: Iterable[Path], pattern: str = record.FILE) -> list[record.
             raise HarnessError(
                 Exit.RECORD_UNREADABLE, f"no {record.FILE} below {folder}; name the folder that a run wrote"
             )
-        found += [record.read(path) for path in paths]
+        found += [record_file.read(path) for path in paths]
     return sorted(found, key=lambda one: (one.job, one.run_index, one.position))
 
 
-def missing(out: Path, records: Iterable[record.Record]) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A point of a plan without a record."""
+
+    point: str
+    why: str
+    retry: bool
+    """Whether measuring it again is worth it: what ended it says nothing about the benchmark."""
+
+    def __str__(self) -> str:
+        return f"{self.point}: {self.why}"
+
+
+def missing(out: Path, records: Iterable[record.Record]) -> list[Missing]:
     """Points of a run's plan that have no record, each with the reason that its job left."""
     there = {one.point for one in records}
     try:
         plan = json.loads((out / "plan.json").read_bytes())
     except (OSError, ValueError):
         return []
-    lines = []
+    found = []
     for job in plan["jobs"]:
-        try:
-            told = json.loads((out / "jobs" / job["id"] / "failure.json").read_bytes())
-            reason = f"{told['kind']}: {told['cause']} ({told['node'] or 'no node'})"
-        except (OSError, ValueError, KeyError):
-            reason = "its job did not come that far"
-        lines += [f"{point['id']}: {reason}" for point in job["points"] if point["id"] not in there]
-    return lines
+        why, retry = _end(out / "jobs" / job["id"] / "failure.json")
+        found += [Missing(point["id"], why, retry) for point in job["points"] if point["id"] not in there]
+    return found
+
+
+def _end(path: Path) -> tuple[str, bool]:
+    """What ended a job, and whether it is worth another try; a job that left nothing of the kind never came that far."""
+    try:
+        left = json.loads(path.read_bytes())
+        return f"{left['kind']}: {left['cause']} ({left['node'] or 'no node'})", left["exit"] in _AGAIN
+    except (OSError, ValueError, KeyError, TypeError):
+        return "its job did not come that far", True
+
+
+_AGAIN = {int(code) for code in WORTH_ANOTHER_TRY}

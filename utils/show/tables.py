@@ -53,7 +53,9 @@ def table(
     for name, side in columns:
         made.add_column(name, justify="left" if side == "left" else "right", no_wrap=True)
     for row in rows:
-        made.add_row(*(Text(cell, style="red" if cell in {"invalid", "failed"} else "") for cell in row))
+        made.add_row(
+            *(Text(cell, style="red" if cell in {"invalid", "failed", "cancelled"} else "") for cell in row)
+        )
     console = Console(file=stream)
     console.width = max(
         console.width, console.measure(made, options=console.options.update(width=1000)).maximum

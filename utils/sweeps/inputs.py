@@ -11,7 +11,7 @@ from matrix.errors import Exit, HarnessError
 from matrix.plan import GITHUB_JOB_LIMIT, Plan
 from matrix.source import Folder
 from utils.github.event import output
-from utils.node.record import write_whole
+from utils.node.files import write_whole
 from utils.setup.environments import ROOT
 from utils.sweeps import plan_artifact
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
 from utils.github.event import from_environment, summary
-from utils.node.record import write_whole
+from utils.node.files import write_whole
 from utils.pipeline.ask import Ask
 from utils.pipeline.confirm import again
 from utils.pipeline.judge import with_claims

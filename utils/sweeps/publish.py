@@ -18,7 +18,7 @@ from utils.github import comments, pulls, settings
 from utils.github.api import GitHubError
 from utils.github.event import Event, from_environment, summary
 from utils.github.push import Git, onto
-from utils.node import record
+from utils.node.files import write_whole
 from utils.results.changelog import entries as changelog
 from utils.results.changelog.stale import stale
 from utils.results.collect import collect
@@ -253,7 +253,7 @@ def _data(event: Event, records: Path, tree: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
         known, new, alarms = ledger.read(folder / LEDGER).with_records(collect([records]))
-        record.write_whole(folder / LEDGER, ledger.text(known).encode())
+        write_whole(folder / LEDGER, ledger.text(known).encode())
         summary("".join(f"alarm: {line}\n" for line in alarms))
         return f"Records of {event.run_url}\n\n{len(new)} differences for the ledger"
 

@@ -9,7 +9,7 @@ from matrix.errors import Exit, HarnessError
 from matrix.source import merge_base
 from utils.github import comments, pulls
 from utils.github.event import from_environment, summary
-from utils.node.record import write_whole
+from utils.node.files import write_whole
 from utils.pipeline.ask import Ask
 from utils.pipeline.plan import plan
 from utils.setup.environments import ROOT

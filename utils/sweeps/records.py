@@ -7,9 +7,9 @@ import shutil
 from typing import TYPE_CHECKING
 
 from matrix.errors import HarnessError
-from utils.node import record
-from utils.node.record import write_whole
-from utils.results.collect import missing as not_there
+from utils.node import record, record_file
+from utils.node.files import write_whole
+from utils.results import collect
 from utils.results.verdict import pairs
 from utils.sweeps.report import Missing
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from utils.node.record import Record
 
 FIGURES = ("requests.json.gz", "itl.json.gz")
+MOST_WHY = 500
 MOST_RAW = 200_000
 """Bytes of a point's raw requests on the data branch; larger ones stay in the run's artifacts."""
 
@@ -42,7 +43,7 @@ def taken(folder: Path, plan: Plan, notes: list[str], run: str, sha: str) -> dic
     for (kind, job), (attempt, left) in newest.items():
         for path in sorted(left.glob(f"jobs/*/run-*/*/{record.FILE}")):
             try:
-                one = record.read(path)
+                one = record_file.read(path)
             except HarnessError as error:
                 notes.append(f"a record is left out: {error}"[:300])
                 continue
@@ -75,21 +76,24 @@ def _wanted(plan: Plan) -> dict[tuple[str, str, int], Point]:
 
 def missing(plan: Plan, records: Sequence[Record], folder: Path) -> list[Missing]:
     """Points of the plan without a measured head, with what their job or their record says."""
-    measured = {one.point for one in records if one.arm == "head" and one.status == "measured"}
-    said = {one.point: pairs.reason(one) for one in records if one.status != "measured"}
     heads = [one for one in records if one.arm == "head"]
+    measured = {one.point for one in heads if one.status == "measured"}
+    said = {
+        one.point: Missing(
+            point=one.point, why=pairs.reason(one), retry=bool(one.failure and one.failure.retry)
+        )
+        for one in records
+        if one.status != "measured"
+    }
     for launched in sorted(folder.glob("*")):
-        said |= dict(line.split(": ", 1) for line in not_there(launched, heads) if ": " in line)
+        for left in collect.missing(launched, heads):
+            said[left.point] = Missing(point=left.point, why=left.why, retry=left.retry)
     found = []
     for job in plan.jobs:
         for point in job.points:
             if point.id not in measured:
-                why = said.get(point.id, "its job left nothing")
-                found.append(
-                    Missing(
-                        point=point.id, why=why[:500], retry=why.startswith(("infra", "cancelled", "its job"))
-                    )
-                )
+                known = said.get(point.id) or Missing(point=point.id, why="its job left nothing", retry=True)
+                found.append(known.model_copy(update={"why": known.why[:MOST_WHY]}))
     return found
 
 

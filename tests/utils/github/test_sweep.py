@@ -18,7 +18,7 @@ from tests.utils.github.conftest import HEAD, TREE, GitHub
 from tests.utils.results.conftest import _record
 from utils.github import pulls
 from utils.github.event import Event
-from utils.node import record
+from utils.node import record, record_file
 from utils.pipeline import base as basis
 from utils.sweeps import approval, publish
 from utils.sweeps.entry import committed_changelog
@@ -41,7 +41,7 @@ def left(folder: Path, plan: Plan, artifact: str = "results-1-job", **update: An
     point = plan.jobs[0].points[0]
     plain = _record(0, 1, slower=1.0, clean=True, parts={"model": "m"})
     one = plain.model_copy(update={"key": point.key, "arm": "head", "allocation": "slurm-1", **update})
-    return record.save(
+    return record_file.save(
         one, folder / artifact / "jobs/job" / f"run-{one.run_index}-{one.arm}" / one.point.split("/")[1]
     )
 

@@ -17,7 +17,7 @@ import pytest
 from matrix.errors import Exit
 from tests.conftest import environment
 from tests.utils.node.conftest import RunNode, with_fault
-from utils.node import record
+from utils.node import record, record_file
 
 FAULTS = {
     "exit-at-start": (Exit.SERVER_EXITED, "ended before it was ready", "ValueError: the fake server cannot start on purpose"),
@@ -32,7 +32,7 @@ FAULTS = {
 
 def records(out: Path) -> list[record.Record]:
     return sorted(
-        (record.read(path) for path in out.rglob("record.json")),
+        (record_file.read(path) for path in out.rglob("record.json")),
         key=lambda one: (one.run_index, one.position),
     )
 

@@ -13,7 +13,7 @@ import pytest
 
 from matrix.errors import Exit
 from tests.conftest import environment
-from utils.node import process, record
+from utils.node import process, record_file
 from utils.node.events import Event
 from utils.node.failure import Cancelled
 from utils.node.run import outcome
@@ -50,8 +50,10 @@ def test_a_signal_after_a_record_is_written_does_not_replace_it(
             raise Cancelled("SIGTERM")
 
     assert outcome(spec, emit) is Exit.CANCELLED
-    found = sorted((record.read(path) for path in out.rglob("record.json")), key=lambda one: one.position)
-    assert [one.status for one in found] == ["measured", "failed"]
+    found = sorted(
+        (record_file.read(path) for path in out.rglob("record.json")), key=lambda one: one.position
+    )
+    assert [one.status for one in found] == ["measured", "cancelled"]
     assert found[1].failure
     assert found[1].failure.reason == "CANCELLED"
 

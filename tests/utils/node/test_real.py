@@ -13,7 +13,7 @@ import pytest
 from matrix.errors import Exit
 from tests.conftest import ROOT, Cli, command, environment
 from tests.utils.node.test_faults import nothing_is_left
-from utils.node import record
+from utils.node import record, record_file
 from utils.results.verdict.pairs import match
 
 pytestmark = pytest.mark.real
@@ -39,7 +39,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def records(out: Path) -> list[record.Record]:
-    return [record.read(path) for path in sorted(out.rglob("record.json"))]
+    return [record_file.read(path) for path in sorted(out.rglob("record.json"))]
 
 
 def test_every_gate_holds_on_real_vllm(measured: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from matrix.errors import Exit
 from matrix.plan import KernelChoice
 from tests.conftest import ROOT, Cli
-from utils.node import marker, record
+from utils.node import marker, record, record_file
 
 pytestmark = pytest.mark.real
 NAME = "minimaxm3-tiny-cpu-vllm"
@@ -33,7 +33,7 @@ def measured(cli: Cli, root: Path, out: Path, status: Exit) -> record.Record:
     done = cli("run", NAME, "--tree", str(root), "--out", str(out))
     assert done.returncode == status, done.stdout + done.stderr
     (path,) = out.rglob("record.json")
-    return record.read(path)
+    return record_file.read(path)
 
 
 def judged(found: record.Record, expect: str) -> tuple[bool, bool]:

@@ -15,7 +15,7 @@ from matrix.errors import Exit, HarnessError
 from tests.conftest import ROOT
 from tests.utils.node.conftest import RunNode
 from tests.utils.node.test_gates import good
-from utils.node import record, stats
+from utils.node import files, record, record_file, stats
 from utils.node.vllm.load_result import parse
 
 
@@ -27,7 +27,7 @@ def written(run_node: RunNode) -> Path:
 
 def test_a_record_comes_back_as_it_was(written: Path) -> None:
     """JSON and back changes nothing; every field that later parts need is there."""
-    found = record.read(written)
+    found = record_file.read(written)
     assert record.Record.model_validate(json.loads(found.model_dump_json())) == found
     assert found.provenance.commit == "a" * 40
     assert found.observed is not None
@@ -44,17 +44,17 @@ def test_a_cut_record_is_an_error_with_its_place(written: Path, keep: int) -> No
     content = written.read_bytes()
     written.write_bytes(content[:keep])
     with pytest.raises(HarnessError) as caught:
-        record.read(written)
+        record_file.read(written)
     assert caught.value.exit_code is Exit.RECORD_UNREADABLE
     assert f"{written}:" in str(caught.value)
 
 
 def test_a_record_of_another_version_is_an_error(written: Path) -> None:
     """It names what it does not know."""
-    body = json.loads(written.read_text()) | {"schema_version": 2}
+    body = json.loads(written.read_text()) | {"schema_version": 3}
     written.write_text(json.dumps(body))
     with pytest.raises(HarnessError, match="schema_version"):
-        record.read(written)
+        record_file.read(written)
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -62,13 +62,13 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path)
     import signal
 
     path = tmp_path / "record.json"
-    record.write_whole(path, b"old")
+    files.write_whole(path, b"old")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
         with pytest.raises(HarnessError) as caught:
-            record.write_whole(path, b"x" * 5000)
+            files.write_whole(path, b"x" * 5000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert caught.value.exit_code is Exit.STORAGE_FULL

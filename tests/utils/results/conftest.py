@@ -11,7 +11,7 @@ import pytest
 from matrix import key
 from matrix.plan import BLOCK
 from tests.utils.node.test_gates import good
-from utils.node import record, stats
+from utils.node import record, record_file, stats
 from utils.node.record import Record
 from utils.results.verdict.ledger import Ledger
 
@@ -42,7 +42,7 @@ def records(tmp_path: Path) -> Records:
                 if failed and position:
                     failure = record.Failure(reason="SERVER_DIED", message="the server ended: on purpose")
                     one = one.model_copy(update={"status": "failed", "failure": failure, "whole": None})
-                record.save(one, folder / f"run-{run}" / str(position))
+                record_file.save(one, folder / f"run-{run}" / str(position))
                 found.append(one)
         return found
 

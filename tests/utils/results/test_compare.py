@@ -11,6 +11,7 @@ from matrix.errors import Exit, HarnessError
 from matrix.rules import Rules
 from tests.conftest import ROOT, Cli
 from tests.utils.results.conftest import Records, sides
+from utils.node import record_file
 from utils.node.record import Failure, Record
 from utils.results.verdict import pairs, presentation
 from utils.results.verdict.compare import compare
@@ -214,12 +215,11 @@ def test_the_command_judges_both_arms_of_one_folder(
     cli: Cli, pair: Records, noise: Ledger, tmp_path: Path
 ) -> None:
     """As text, Markdown, and JSON that its schema accepts; the ledger is a file."""
-    from utils.node import record
     from utils.results.verdict import ledger
 
     (tmp_path / "l.jsonl").write_text(ledger.text(noise))
     for number, one in enumerate([*pair(slower=1.1), *pair(slower=1.1, block=2)]):
-        record.save(one, tmp_path / "both" / str(number))
+        record_file.save(one, tmp_path / "both" / str(number))
     given = ("compare", str(tmp_path / "both"), "--ledger", str(tmp_path / "l.jsonl"))
     done = cli(*given)
     assert done.returncode == 0, done.stderr

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from matrix.errors import Exit
 from tests.conftest import Cli, write
 from tests.utils.results.conftest import Records
-from utils.node import record
+from utils.node import record, record_file
 from utils.results.changelog import entries as changelog
 from utils.results.history import series, splits, steps
 
@@ -93,7 +93,7 @@ def test_two_steps_and_flat_series() -> None:
 def test_the_command(cli: Cli, records: Records, tmp_path: Path) -> None:
     """Text and Markdown, from any folders; an unknown point gets a hint."""
     for number, one in enumerate(measured(records, [1.0, 1.001, 0.999, 1.0, 1.1, 1.101, 1.099, 1.1])):
-        record.save(one, tmp_path / "data" / f"a{number}" / one.point.split("/")[1])
+        record_file.save(one, tmp_path / "data" / f"a{number}" / one.point.split("/")[1])
     write(tmp_path / "c.yaml", LOG)
     given = ("--data", str(tmp_path / "data"), "--file", str(tmp_path / "c.yaml"))
     done = cli("history", POINT, *given)

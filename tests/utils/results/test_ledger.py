@@ -10,9 +10,10 @@ import pytest
 from matrix.errors import Exit, HarnessError
 from tests.conftest import Cli
 from tests.utils.results.conftest import Records
-from utils.node import record
+from utils.node import record_file
 from utils.results.verdict import ledger
 from utils.results.verdict.ledger import Ledger
+from utils.results.verdict.ledger_lines import Reset
 
 CPU = "Intel(R) Xeon(R)"
 C1 = "r/32x16-tp1-c1"
@@ -28,7 +29,7 @@ def test_runs_with_equal_observed_keys_pair_within_an_arm(pair: Records) -> None
     found = ledger.differences(pair(noise=(1.0, 1.0, 1.02, 1.01), parts=parts, slower=2.0))
     first = [one for one in found if one.point == C1]
     assert [one.runs for one in first] == [(0, 3), (1, 2)]
-    assert [one.tput for one in first] == [
+    assert [one.values["tput"] for one in first] == [
         pytest.approx(-math.log(1.01), abs=1e-6),
         pytest.approx(-math.log(1.02), abs=1e-6),
     ]
@@ -70,7 +71,7 @@ def test_another_driver_or_gpu_begins_anew(pair: Records, noise: Ledger) -> None
     assert spread(noise).calibration == "own"
     assert spread(noise, driver="6.4").calibration == "none"
     assert spread(noise, device="MI300X").calibration == "none"
-    reset = Ledger([*noise.lines, ledger.Reset(day="2026-11-25", device=CPU, reset="new memory")])
+    reset = Ledger([*noise.lines, Reset(day="2026-11-25", device=CPU, reset="new memory")])
     assert spread(reset).df == 0
     assert len(reset.differences) == len(noise.differences)
     again, new, _ = reset.with_records(pair())
@@ -115,7 +116,7 @@ def test_the_commands(cli: Cli, pair: Records, tmp_path: Path) -> None:
     assert "--pair HEAD" in empty.stdout
     for number in range(4):
         for one in pair(noise=(1.0, 1.02, 1.0, 1.02)):
-            record.save(one, tmp_path / "aa" / str(number) / str(one.run_index) / str(one.position))
+            record_file.save(one, tmp_path / "aa" / str(number) / str(one.run_index) / str(one.position))
     added = cli("ledger", "add", str(tmp_path / "aa"), *path)
     assert "16 new differences, 16 in all" in added.stdout, added.stderr
     assert "0 new differences" in cli("ledger", "add", str(tmp_path / "aa"), *path).stdout
@@ -131,7 +132,7 @@ def test_an_absurd_line_is_none(tmp_path: Path, noise: Ledger) -> None:
     """Not a number, infinite, or a factor that no two runs of the same differ by."""
     for value in ("NaN", "Infinity", "7.5"):
         line = ledger.text(noise).splitlines()[0].replace('"tput":', f'"tput":{value},"was":', 1)
-        line = line.replace(f',"was":{noise.differences[0].tput}', "")
+        line = line.replace(f',"was":{noise.differences[0].values["tput"]}', "")
         (tmp_path / "l.jsonl").write_text(f"{line}\n")
         with pytest.raises(HarnessError, match="not a line of a ledger"):
             ledger.read(tmp_path / "l.jsonl")

@@ -133,3 +133,13 @@ def test_variances_that_are_alike_are_pooled_and_others_are_not() -> None:
     assert unlike.drawn(16.0, 20)[0] > 12
     assert prior([(1.0, 20), (2.0, 20)]) is None
     assert prior([(1.0, 20), (0.0, 20), (1.0, 20)]) is None
+
+
+def test_the_inverse_of_trigamma() -> None:
+    """Against the function itself, over ten orders of magnitude."""
+    from scipy import special
+
+    from utils.results.verdict.variances import _inverse_trigamma
+
+    for value in (1e-6, 1e-3, 0.1, 1.0, 5.0, 100.0, 1e4):
+        assert float(special.polygamma(1, _inverse_trigamma(value))) == pytest.approx(value, rel=1e-9)

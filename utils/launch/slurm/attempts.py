@@ -14,7 +14,7 @@ from utils.launch.slurm.client import SlurmError
 from utils.launch.slurm.journal import Memory, Notebook
 from utils.launch.slurm.names import folder
 from utils.launch.slurm.tracking import Tracking
-from utils.node import events, process, record
+from utils.node import events, files, process, record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -195,10 +195,10 @@ class Block:
     def _submit(self) -> None:
         packed = batch.pack(self.attempt, self.root, self.provenance)
         script = self.notes.beside(self.memory.attempt, "sh")
-        record.write_whole(script, batch.render(self.attempt, packed).encode())
+        files.write_whole(script, batch.render(self.attempt, packed).encode())
         if self.track and batch.by_sbcast(self.attempt, packed):
             self.track.payload = self.notes.beside(self.memory.attempt, "tar.gz")
-            record.write_whole(self.track.payload, packed.content)
+            files.write_whole(self.track.payload, packed.content)
         self.attempt.results.parent.mkdir(parents=True, exist_ok=True)
         self.memory = self.memory.model_copy(update={"name": self.name})
         # Before sbatch: whoever comes after must know that there may be a job of this name.
@@ -246,7 +246,7 @@ class Block:
             verdict = Verdict(
                 Kind.BENCHMARK, cause, Exit.JOB_FAILED, (track.problem,) if track.problem else ()
             )
-        record.write_whole(self.notes.beside(self.memory.attempt, "verdict.json"), self._as_json(verdict))
+        files.write_whole(self.notes.beside(self.memory.attempt, "verdict.json"), self._as_json(verdict))
         if verdict.kind is Kind.INFRA and not self.cancelled:
             self._infra(verdict)
         else:
@@ -301,7 +301,7 @@ class Block:
         self.memory = self.memory.model_copy(update=update)
         if verdict.kind:
             self.attempt.results.mkdir(parents=True, exist_ok=True)
-            record.write_whole(self.attempt.results / "failure.json", self._as_json(verdict))
+            files.write_whole(self.attempt.results / "failure.json", self._as_json(verdict))
             lines = "".join(f"\n{line}" for line in verdict.evidence)
             where = f" (job {self.memory.slurm} on {self.memory.node or 'no node'})"
             self.emit({"kind": "error", "text": f"{verdict.kind.value}: {verdict.cause}{where}{lines}"})

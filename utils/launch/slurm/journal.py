@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from matrix.schema import Value
-from utils.node import record
+from utils.node import files, record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,7 +75,7 @@ class Notebook:
 
     def write(self, memory: Memory) -> None:
         """Keep it, whole or not at all."""
-        record.write_whole(self.file, memory.model_dump_json(indent=1).encode())
+        files.write_whole(self.file, memory.model_dump_json(indent=1).encode())
 
     def set_aside(self, results: Path, attempt: int, why: str) -> None:
         """Keep what a broken block left, marked, where nothing judges it."""
@@ -101,7 +101,7 @@ class Notebook:
 
     def mark(self, folder: Path, why: str) -> None:
         """Say that nothing judges what lies in a folder."""
-        record.write_whole(folder / record.BROKEN, json.dumps({"why": why}).encode())
+        files.write_whole(folder / record.BROKEN, json.dumps({"why": why}).encode())
 
     def _aside(self, attempt: int) -> Path:
         base = self.out / "broken" / f"{self.job}.{attempt}"

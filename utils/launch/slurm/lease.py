@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from matrix.errors import Exit, HarnessError
 from matrix.plan import Plan
-from utils.node.record import write_whole
+from utils.node.files import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from matrix.errors import Exit, HarnessError
 from matrix.schema import Value
-from utils.node.record import write_whole
+from utils.node.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

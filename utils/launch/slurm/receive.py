@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 from matrix.errors import Exit, HarnessError
 from utils.launch.slurm import client
 from utils.launch.slurm.names import digest
-from utils.node import events, process, record
+from utils.node import events, files, process
 from utils.node.host import send
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ class Staged:
         if unpacker.unconsumed_tail or hashlib.sha256(content).hexdigest() != sha256:
             self.errors.append(f"{name} did not arrive as it was sent")
             return
-        record.write_whole(self.folder / path, content)
+        files.write_whole(self.folder / path, content)
 
     @staticmethod
     def _new(stream: IO[bytes] | None) -> bytes:

@@ -10,6 +10,7 @@ from pydantic import Field, RootModel, StringConstraints
 
 from matrix import strict_yaml
 from matrix.errors import Exit, HarnessError, Place, Problem
+from matrix.rules import JUDGED
 from matrix.schema import Strict, validate
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ Said = Annotated[
     ),
 ]
 Metric = Literal["tput", "ttft", "tpot", "e2el", "power"]
-_CHANGES = ("tput", "ttft", "tpot", "e2el", "power")
 
 
 class PointLine(Strict):
@@ -172,9 +172,9 @@ def _rules(log: Changelog, document: Document) -> Iterable[Problem]:
                 )
             last = entry.date or last
             for point, claims in entry.expect.items():
-                for metric in claims.keys() - set(_CHANGES):
+                for metric in claims.keys() - set(JUDGED):
                     yield problem(
-                        f"nothing is known of {metric!r}; claims are about {', '.join(_CHANGES)}",
+                        f"nothing is known of {metric!r} that could be judged; claims are about {', '.join(JUDGED)}, which are what is judged",
                         name,
                         number,
                         "expect",

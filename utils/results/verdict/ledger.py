@@ -11,14 +11,14 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from matrix.errors import Exit, HarnessError, Place, Problem
 from matrix.rules import JUDGED, Judged
-from matrix.schema import Value
 from utils.results.verdict import metrics
+from utils.results.verdict.ledger_lines import Difference, Line, Reset, line_of
 from utils.results.verdict.variances import Prior, prior
 
 if TYPE_CHECKING:
@@ -33,43 +33,6 @@ ALARM_P = 0.001
 """A batch that is as much louder than the ledger this rarely by chance raises an alarm."""
 CLASSES = ((8, "c1-8"), (64, "c9-64"), (math.inf, "c65+"))
 """Concurrency up to -> the class that shares its noise."""
-
-
-Log = Annotated[float | None, Field(ge=-5, le=5, allow_inf_nan=False)]
-
-
-class Difference(Value):
-    """Two runs of the same."""
-
-    day: str
-    device: str
-    """Model of the GPU, or of the processor where there is none."""
-    driver: str
-    point: str
-    concurrency: int
-    key: str
-    """The observed key of both."""
-    allocation: str
-    runs: tuple[int, int]
-    image: str
-    node: str
-    tput: Log
-    """Of the later run over the earlier one, in logs."""
-    ttft: Log
-    tpot: Log
-    held: str = ""
-    """The alarm that came with it: it does not count until a person accepts it (`ledger accept`)."""
-
-
-class Reset(Value):
-    """What stands above it does not count any more for a device."""
-
-    day: str
-    device: str
-    driver: str | None = None
-    """None means: any."""
-    reset: str
-    """Why."""
 
 
 Calibration = Literal["own", "borrowed", "none"]
@@ -137,7 +100,7 @@ def moderated(own: _Pool, shared: _Pool, common: Prior | None) -> Spread:
 class Ledger:
     """All lines, pooled."""
 
-    def __init__(self, lines: Iterable[Difference | Reset] = ()) -> None:
+    def __init__(self, lines: Iterable[Line] = ()) -> None:
         self.lines = list(lines)
         self.classes: dict[Where, _Pool] = defaultdict(_Pool)
         self.points: dict[Where, _Pool] = defaultdict(_Pool)
@@ -152,7 +115,7 @@ class Ledger:
         self.priors.clear()
         self.class_by_point[line.point] = class_of(line.concurrency)
         for metric in JUDGED:
-            value = getattr(line, metric)
+            value = line.values.get(metric)
             if value is not None:
                 here = (line.device, line.driver)
                 self.classes[*here, class_of(line.concurrency), metric].add(line, value)
@@ -241,13 +204,11 @@ def read(path: Path) -> Ledger:
         return Ledger()
     except (OSError, UnicodeDecodeError) as error:
         raise HarnessError(Exit.LEDGER_INVALID, f"{path}: {error}") from error
-    lines: list[Difference | Reset] = []
-    for number, line in enumerate(text.splitlines(), 1):
+    lines: list[Line] = []
+    for number, written in enumerate(text.splitlines(), 1):
         try:
-            content = json.loads(line)
-            kind = Reset if "reset" in content else Difference
-            lines.append(kind.model_validate(content))
-        except (ValueError, TypeError, ValidationError) as error:
+            lines.append(line_of(json.loads(written)))
+        except (ValueError, TypeError, AttributeError, ValidationError) as error:
             first = str(error).splitlines()[0]
             raise HarnessError(
                 Exit.LEDGER_INVALID,
@@ -285,16 +246,24 @@ def _difference(one: Record, other: Record) -> Difference:
         device=device_of(one),
         driver=one.node.driver or "",
         point=one.point,
+        model=one.model,
+        recipe=one.recipe or one.point.split("/")[0],
         concurrency=one.load.concurrency if one.load else 1,
         key=one.observed.key if one.observed else "",
         allocation=one.allocation,
         runs=(one.run_index, other.run_index),
+        arm=one.arm if one.arm == other.arm else "legacy",
+        issuer=_issuer(one.allocation),
+        contrast="neighbours",
         image=one.image,
         node=one.node.name or one.node.hostname,
-        tput=values["tput"],
-        ttft=values["ttft"],
-        tpot=values["tpot"],
+        values=values,
     )
+
+
+def _issuer(allocation: str) -> str:
+    """Who named the allocation: a sweep's job does when it takes records in, a launcher when it measures."""
+    return "sweep" if allocation.startswith("sweep-") else "local"
 
 
 def alarms(before: Ledger, new: Sequence[Difference]) -> list[str]:

@@ -7,7 +7,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from utils.node.record import write_whole
+from utils.node.files import write_whole
 from utils.results.verdict import ledger
 
 if TYPE_CHECKING:

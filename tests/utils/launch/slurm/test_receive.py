@@ -18,8 +18,8 @@ import pytest
 
 from matrix.errors import HarnessError
 from utils.launch.slurm.receive import Left, Shared, Staged
+from utils.node.files import write_whole
 from utils.node.host import send
-from utils.node.record import write_whole
 from utils.results.collect import collect
 
 

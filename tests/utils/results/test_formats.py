@@ -1,0 +1,83 @@
+"""Files of every version that there ever was can be read, and what a newer one adds is passed over."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from matrix.errors import Exit
+from tests.conftest import ROOT, Cli
+from utils.node import record, record_file
+from utils.results.verdict import ledger
+from utils.results.verdict.ledger_lines import LEGACY, Difference
+
+OLD = ROOT / "tests/golden/formats"
+
+
+def test_a_record_of_version_1(tmp_path: Path) -> None:
+    """A real one, of 26 November 2026; what version 2 adds has its default."""
+    one = record_file.read(OLD / "record-1.json")
+    assert one.schema_version == record.SCHEMA == 2
+    assert one.whole is not None
+    assert one.whole.total_tok_per_s_per_device == pytest.approx(474.9, abs=0.05)
+    assert (one.status, one.figures, one.environment, one.notes) == ("measured", "claimed", "", [])
+    assert record_file.read(record_file.save(one, tmp_path)) == one
+
+
+@pytest.mark.parametrize(
+    ("reason", "status", "retry"),
+    [("CANCELLED", "cancelled", True), ("STORAGE_FULL", "failed", True), ("SERVER_DIED", "failed", False)],
+)
+def test_a_failure_of_version_1(reason: str, status: str, retry: bool) -> None:  # noqa: FBT001 - a case
+    """Whether another try is worth it follows from the code, never from the sentence."""
+    content: dict[str, Any] = json.loads((OLD / "record-1.json").read_text())
+    content |= {"status": "failed", "failure": {"reason": reason, "message": "infra? no", "evidence": []}}
+    one = record.Record.model_validate(record_file.migrated(content))
+    assert one.failure is not None
+    assert (one.status, one.failure.retry) == (status, retry)
+
+
+def test_a_ledger_of_version_1() -> None:
+    """Its lines count, as legacy; a reset resets."""
+    known = ledger.read(OLD / "ledger-1.jsonl")
+    first, second = known.differences
+    assert first.values == {"tput": 0.012, "ttft": None, "tpot": -0.011}
+    assert (first.arm, first.issuer, first.contrast) == (LEGACY, LEGACY, LEGACY)
+    assert second.held == "an alarm"
+    assert known.spread("cpu", "", "r/32x16-tp1-c1", 1, "tput").df == 0
+
+
+def test_a_newer_writer_is_read(tmp_path: Path) -> None:
+    """A metric that this code does not know is kept in the ledger's file, a field is passed over; so in records."""
+    line = ledger.read(OLD / "ledger-1.jsonl").differences[0].model_dump() | {"colour": "red"}
+    line["values"]["itl_p99"] = 0.5
+    path = tmp_path / "ledger.jsonl"
+    path.write_text(json.dumps(line) + "\n")
+    known = ledger.read(path)
+    assert isinstance(known.lines[0], Difference)
+    assert json.loads(ledger.text(known))["values"]["itl_p99"] == 0.5
+    content = json.loads((OLD / "record-1.json").read_text()) | {"colour": "red"}
+    content["whole"]["goodput"] = 1.0
+    (tmp_path / "record.json").write_text(json.dumps(content))
+    assert record_file.read(tmp_path / "record.json").status == "measured"
+
+
+def test_migrate(cli: Cli, tmp_path: Path) -> None:
+    """Once; what is in today's format stays to the letter."""
+    folder = tmp_path / "results/job/run-0-head/p"
+    folder.mkdir(parents=True)
+    shutil.copy(OLD / "record-1.json", folder / "record.json")
+    shutil.copy(OLD / "ledger-1.jsonl", tmp_path / "ledger.jsonl")
+    paths = [str(tmp_path / "results"), str(tmp_path / "ledger.jsonl")]
+    done = cli("migrate", *paths)
+    assert (done.returncode, done.stdout) == (
+        0, f"{paths[0]}: 1 records written in version 2\n{paths[1]}: 3 lines written in version 2\n",
+    )  # fmt: skip
+    before = [path.read_bytes() for path in (folder / "record.json", tmp_path / "ledger.jsonl")]
+    assert "0 records" in cli("migrate", *paths).stdout
+    assert before == [path.read_bytes() for path in (folder / "record.json", tmp_path / "ledger.jsonl")]
+    assert cli("migrate", "/nowhere").returncode == Exit.USAGE

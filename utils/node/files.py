@@ -1,0 +1,72 @@
+"""Files that are there whole or not at all, and what an error of the file system means for a run."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import hashlib
+import json
+import os
+import stat
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from matrix.errors import Exit
+from utils.node.failure import RunFailed
+
+if TYPE_CHECKING:
+    from matrix.errors import HarnessError
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all.
+
+    Raises:
+        RunFailed: STORAGE_FULL when the disk or a quota is full; nothing half-written stays.
+    """
+    path = path.resolve()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, private = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise storage_error(path, error) from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            os.fchmod(file.fileno(), _mode(path))
+        Path(private).replace(path)
+    except BaseException as error:
+        Path(private).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise storage_error(path, error) from error
+        raise
+
+
+def _mode(path: Path) -> int:
+    """The mode of the file that is replaced, else what a new file gets; a private temporary one has 0600."""
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        mask = os.umask(0)
+        os.umask(mask)
+        return 0o666 & ~mask
+
+
+def storage_error(path: Path, error: OSError) -> HarnessError:
+    """What an error of the file system means for a run."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return RunFailed(
+            Exit.STORAGE_FULL,
+            f"{path.name} could not be written: {error.strerror}; records before it are whole. "
+            f"Free space under {path.parent}, or give another --out",
+        )
+    return RunFailed(Exit.SETUP_FAILED, f"{path} could not be written: {error.strerror}")
+
+
+def packed(columns: dict[str, Any]) -> tuple[bytes, str]:
+    """Columns as compressed JSON, the same bytes for the same data, and their hash."""
+    content = gzip.compress(json.dumps(columns, separators=(",", ":")).encode(), mtime=0)
+    return content, hashlib.sha256(content).hexdigest()

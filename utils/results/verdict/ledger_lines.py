@@ -1,0 +1,77 @@
+"""Lines of the A/A ledger, version 2: what two runs of the very same thing differed by.
+
+A reader keeps metrics that it does not know, passes over fields that it does not know, and reads version 1 for ever.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from matrix.schema import Kept
+
+SCHEMA = 2
+LEGACY = "legacy"
+"""Arm, issuer and contrast of lines from version 1, which did not say them."""
+_METRICS_OF_1 = ("tput", "ttft", "tpot")
+
+Log = Annotated[float | None, Field(ge=-5, le=5, allow_inf_nan=False)]
+
+
+class Difference(Kept):
+    """Two runs of the same."""
+
+    schema_version: Literal[2] = 2
+    day: str
+    device: str
+    """Model of the GPU, or of the processor where there is none."""
+    driver: str
+    model: str = ""
+    recipe: str = ""
+    point: str
+    concurrency: int
+    key: str
+    """The observed key of both."""
+    allocation: str
+    runs: tuple[int, int]
+    arm: Literal["base", "head", "legacy"] = "legacy"
+    """Whose runs: base against base is of the default branch's code."""
+    issuer: str = LEGACY
+    """Who measured: `sweep`, `nightly`, `local`."""
+    contrast: str = LEGACY
+    """Which runs were set against which: `neighbours` in the order of measurement."""
+    image: str
+    node: str
+    values: dict[str, Log]
+    """Metric -> the later run over the earlier one, in logs."""
+    held: str = ""
+    """The alarm that came with it: it does not count until a person accepts it (`ledger accept`)."""
+
+
+class Reset(Kept):
+    """The lines above it do not count any more for a device."""
+
+    schema_version: Literal[2] = 2
+    day: str
+    device: str
+    driver: str | None = None
+    """None means: any."""
+    reset: str
+    """Why."""
+
+
+Line = Difference | Reset
+
+
+def line_of(content: dict[str, Any]) -> Line:
+    """A line of any version.
+
+    Raises:
+        ValueError: for one that is none.
+    """
+    if content.get("schema_version", 1) == 1:
+        content = {**content, "schema_version": SCHEMA}
+        if "reset" not in content:
+            content["values"] = {name: content.pop(name, None) for name in _METRICS_OF_1}
+    return (Reset if "reset" in content else Difference).model_validate(content)
