@@ -31,6 +31,7 @@ class Fault:
     status: int
     times: int = 1
     headers: dict[str, str] = field(default_factory=dict)
+    message: str = "on purpose"
     done_all_the_same: bool = False
     """The call is taken, and only its answer is lost."""
 
@@ -403,7 +404,7 @@ def _handler(stand_in: StandIn) -> type[BaseHTTPRequestHandler]:
                 fault.times -= 1
                 if fault.done_all_the_same:
                     self.real(path, query, content)
-                self.send(fault.status, b'{"message": "on purpose"}', fault.headers)
+                self.send(fault.status, json.dumps({"message": fault.message}).encode(), fault.headers)
                 return
             status, body, headers = self.real(path, query, content)
             wrong = description.check(

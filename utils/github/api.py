@@ -20,6 +20,10 @@ TRIES = 4
 TIMEOUT_S = 30.0
 PATIENCE_S = 90.0
 """The longest that one call waits in all for a limit to pass."""
+LIMITS = frozenset({403, 429})
+TOO_MANY = 429
+SECONDARY_S = 60.0
+"""What GitHub asks to wait at the least where it names no time."""
 PAGE = 100
 SAFE = frozenset({"GET", "PUT", "PATCH", "DELETE"})
 """Methods that may be sent twice: what they ask for is then so, once."""
@@ -133,27 +137,42 @@ class Api:
 
 def _pause(answer: requests.Response, method: str, attempt: int) -> float:
     """Seconds until another try; 0 where there is no use in one."""
-    if answer.status_code in {403, 429}:
+    if answer.status_code in LIMITS:
         named = answer.headers.get("retry-after", "")
         if named.isdecimal():
             return max(1.0, float(named))
         if answer.headers.get("x-ratelimit-remaining") == "0":
             reset = answer.headers.get("x-ratelimit-reset", "")
-            return max(1.0, float(reset) - time.time()) if reset.isdecimal() else 60.0
-        return 0.0
+            return max(1.0, float(reset) - time.time()) if reset.isdecimal() else SECONDARY_S
+        return SECONDARY_S if _is_limit(answer) else 0.0
     if answer.status_code >= 500 and method in SAFE:  # noqa: PLR2004 - the server's own failures
         return 2.0**attempt
     return 0.0
 
 
+def _said(answer: requests.Response) -> str:
+    """GitHub's own words in an answer, if it has any."""
+    try:
+        return str(answer.json().get("message", ""))
+    except (ValueError, AttributeError):
+        return ""
+
+
+def _is_limit(answer: requests.Response) -> bool:
+    """Whether an answer is about too many calls: by its status, its headers, or by its words alone, which is all that some have."""
+    if answer.status_code not in LIMITS:
+        return False
+    spent = answer.headers.get("x-ratelimit-remaining") == "0" or "retry-after" in answer.headers
+    return answer.status_code == TOO_MANY or spent or "rate limit" in _said(answer).lower()
+
+
 def _failure(answer: requests.Response | None, method: str, path: str) -> GitHubError:
     if answer is None:
         raise AssertionError
-    try:
-        said = str(answer.json().get("message", ""))
-    except (ValueError, AttributeError):
-        said = ""
+    said = _said(answer)
     advice = ADVICE.get(answer.status_code, "GitHub itself failed; run the job again")
+    if _is_limit(answer):
+        advice = "GitHub's rate limit is reached; run the job again in some minutes"
     words = f" ({said[:200]})" if said else ""
     return GitHubError(
         answer.status_code, f"GitHub says {answer.status_code}{words} to {method} {path}: {advice}"

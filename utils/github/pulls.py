@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from utils.github.api import Api
 
 TRIES = 3
+LOGIN = re.compile(r"[A-Za-z0-9_-]{1,100}(?:\[bot\])?")
+"""What is asked about at GitHub: whatever is one plain word. Managed users have an underscore, old logins begin or end with a hyphen."""
 MAY_COMMAND = frozenset({"admin", "write"})
 
 
@@ -57,7 +59,7 @@ def at_commit(api: Api, owner: str, branch: str, sha: str) -> list[Pull]:
 
 def may_command(api: Api, user: str) -> bool:
     """Whether a person has write access, by GitHub's word and not the event's."""
-    if not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})(?:\[bot\])?", user):
+    if not LOGIN.fullmatch(user):
         return False
     try:
         answer = api.call("GET", f"collaborators/{user}/permission")

@@ -305,7 +305,8 @@ def test_a_comment_that_is_deleted_in_between_is_made_anew(github: GitHub) -> No
         (404, {}, "may not see it"),
         (422, {}, "refuses the content"),
         (500, {}, "GitHub itself failed"),
-        (403, {"retry-after": "3600"}, "permissions"),
+        (403, {"retry-after": "3600"}, "rate limit is reached"),
+        (429, {}, "rate limit is reached"),
     ],
 )
 def test_what_does_not_pass_ends_with_advice_and_without_the_token(
@@ -319,6 +320,41 @@ def test_what_does_not_pass_ends_with_advice_and_without_the_token(
     assert advice in caught.value.message
     assert "secret-token" not in caught.value.message
     assert sum(github.slept) <= 90
+
+
+@pytest.mark.parametrize("status", [403, 429])
+@pytest.mark.parametrize("headers", [{}, {"x-ratelimit-remaining": "4900"}])
+@pytest.mark.parametrize("times", [1, 9])
+def test_a_secondary_limit_is_known_by_its_words(
+    github: GitHub, status: int, headers: dict[str, str], times: int
+) -> None:
+    """No retry-after, and calls left by the headers: waited for at least a minute, also by POST; the advice names the limit."""
+    said = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
+    github.state.faults.append(
+        Fault("POST", "/reactions", status, times=times, headers=headers, message=said)
+    )
+    call = ("POST", "issues/comments/1/reactions", {"content": "+1"})
+    if times == 1:
+        github.api.call(*call)
+        assert github.slept == [60.0]
+        return
+    with pytest.raises(GitHubError, match="rate limit is reached") as caught:
+        github.api.call(*call)
+    assert "permissions" not in caught.value.message
+    assert 60 <= sum(github.slept) <= 90
+
+
+@pytest.mark.parametrize(
+    ("login", "asked"),
+    [
+        *((name, True) for name in ("jdoe_acme", "a-b_acme", "-jerry-", "octocat", "renovate[bot]")),
+        *((name, False) for name in ("../x", "a/b", "a b", "", "a\n", "x?y", "[bot]", "a" * 200)),
+    ],
+)
+def test_who_is_asked_about(github: GitHub, login: str, *, asked: bool) -> None:
+    """Any plain word: managed users have an underscore in their name, old ones begin or end with a hyphen."""
+    pulls.may_command(github.api, login)
+    assert bool(github.state.calls) is asked
 
 
 def test_a_comment_larger_than_github_takes_loses_folded_parts() -> None:

@@ -141,6 +141,8 @@ def test_a_batch_script_that_could_not_be_started_is_the_nodes_fault() -> None:
     """Slurm says FAILED 0:53 JobLaunchFailure, and nothing else; the same reason after a beginning is not."""
     never = facts("batch-output-folder-missing", begun=False, asked=False, ended=None)
     assert (classify(never).kind, classify(never).node) == NODE
+    newer = replace(never, reason="RaisedSignal:53(Real-time_signal_19)", exit_code="0:53")
+    assert (classify(newer).kind, classify(newer).node) == NODE
     begun = facts("batch-output-folder-missing", begun=True, asked=False, ended=None)
     assert classify(begun).kind is Kind.BENCHMARK
 

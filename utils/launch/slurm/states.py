@@ -21,10 +21,32 @@ COLUMNS = (
 """Of `squeue --Format`: a name and a width, cut off beyond it (squeue(1))."""
 FORMAT = ",".join(f"{name}:{width}" for name, width in COLUMNS)
 WAITING = frozenset(
-    {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"}
+    {
+        *(
+            "PENDING",
+            "CONFIGURING",
+            "REQUEUED",
+            "REQUEUE_HOLD",
+            "REQUEUE_FED",
+            "SPECIAL_EXIT",
+            "RESV_DEL_HOLD",
+        ),
+        "POWER_UP_NODE",  # since 23.02
+    }
 )
-ACTIVE = frozenset({"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING"})
-"""Every other state is an end."""
+ACTIVE = frozenset(
+    {
+        *("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING", "UPDATE_DB"),
+        "EXPEDITING",  # since 25.11
+    }
+)
+ENDED = frozenset(
+    {
+        *("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "DEADLINE", "OUT_OF_MEMORY", "PREEMPTED"),
+        *("NODE_FAIL", "BOOT_FAIL", "LAUNCH_FAILED", "RECONFIG_FAIL", "REVOKED"),
+    }
+)
+"""Slurm 22.05 to 26.05 (slurm.h, squeue(1)). A state that is in none of these is no end: the job is waited for, and a person reads of it."""
 
 
 class JobState(Value):
@@ -47,7 +69,12 @@ class JobState(Value):
     @property
     def over(self) -> bool:
         """It will not run any more."""
-        return self.state not in WAITING and self.state not in ACTIVE
+        return self.state in ENDED
+
+    @property
+    def unknown(self) -> bool:
+        """Slurm has a word for it that this code does not know."""
+        return self.state not in WAITING | ACTIVE | ENDED
 
 
 def from_squeue(text: str) -> list[JobState]:

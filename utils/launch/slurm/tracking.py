@@ -159,15 +159,22 @@ class Tracking:
         self._is(chosen.id, chosen.node or self.node)
         if chosen.waiting:
             self._waits(chosen)
+        elif chosen.unknown:
+            self._say(
+                chosen, f"is in a state that servematrix does not know: {chosen.state or 'none'}; waiting"
+            )
         elif chosen.state == "RUNNING":
             self._runs(chosen)
         return True
 
+    def _say(self, state: JobState, text: str) -> None:
+        """A line for a person, once as long as it stays the same."""
+        if text != self.told:
+            self.told = text
+            self.emit({"kind": "note", "text": f"Slurm job {state.id} {text}"})
+
     def _waits(self, state: JobState) -> None:
-        said = f"waits: {state.state} {state.reason}".strip()
-        if said != self.told:
-            self.told = said
-            self.emit({"kind": "note", "text": f"Slurm job {state.id} {said}"})
+        self._say(state, f"waits: {state.state} {state.reason}".strip())
         if state.reason in failures.HELD:
             client.cancel(jobs=[state.id])
             self.over_s = time.monotonic() - SETTLE_S

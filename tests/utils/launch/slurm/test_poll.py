@@ -61,14 +61,15 @@ def test_ends(state: str) -> None:
     assert not found.waiting
 
 
-def _many(folder: Path, asked: Path, end: float) -> None:
+def _many(folder: Path, asked: Path, seconds: float) -> None:
     def query() -> str:
         with asked.open("a") as file:
             file.write("x")
         return "\n".join(row(number) for number in range(1, 201))
 
     poll = Poll(folder, 0.5, query)
-    while time.time() < end:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
         poll.refresh()
         time.sleep(0.01)
     assert len(poll.jobs) == 200
@@ -80,7 +81,7 @@ def test_eight_launchers_of_200_jobs_ask_once_a_poll(tmp_path: Path) -> None:
     asked.touch()
     start = time.time()
     context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=_many, args=(tmp_path / "s", asked, start + 4)) for _ in range(8)]
+    workers = [context.Process(target=_many, args=(tmp_path / "s", asked, 4.0)) for _ in range(8)]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -162,3 +163,20 @@ def test_a_damaged_quarantine_file_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "quarantine.json").write_text('{"nodes": [{"node": 1}]}')
     with pytest.raises(Exception, match="remove it to forget its nodes"):
         Quarantine(tmp_path).entries()
+
+
+@pytest.mark.parametrize("state", ["EXPEDITING", "POWER_UP_NODE", "", "A_WORD_OF_TOMORROW"])
+def test_only_a_known_end_is_an_end(state: str) -> None:
+    """What this code has no word for is waited for; the launcher must not clear away under a job that runs."""
+    (job,) = states.from_squeue(row(12, state))
+    assert not job.over
+    assert job.unknown is (state in {"", "A_WORD_OF_TOMORROW"})
+
+
+def test_every_state_has_one_place() -> None:
+    """Waiting, at work, or ended; and failures speak of ends alone."""
+    from utils.launch import failures
+
+    sets = (states.WAITING, states.ACTIVE, states.ENDED)
+    assert sum(map(len, sets)) == len(frozenset().union(*sets))
+    assert failures.STATES.keys() <= states.ENDED
