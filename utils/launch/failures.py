@@ -56,6 +56,7 @@ LINES = (
     Row(r"^servematrix: the payload did not come", Kind.INFRA, "the job's files did not reach the node in time"),
     # user namespaces
     Row(r"(failed to create user namespace|unshare failed|can.t init user\+mount namespaces): No space left", Kind.INFRA, "user namespaces are used up", node=True),
+    Row(r"enroot-\w+: failed to set capabilities", Kind.INFRA, "enroot's helpers may not set capabilities on the node", node=True),
     Row(r"failed to create user namespace", Kind.INFRA, "user namespaces are forbidden", node=True),
     Row(r"(unshare failed|can.t init user\+mount namespaces): Operation not permitted", Kind.INFRA, "user namespaces are forbidden", node=True),
     # images and registries

@@ -13,8 +13,15 @@ _CAUSE = re.compile(
     + r"([A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt)\b.*|\S.*\b(died|killed|fatal|failed|not found|cannot|error:).*)",
     re.IGNORECASE,
 )
+_MACHINE = re.compile(
+    r"Memory access fault by GPU|GPU hang|HW Exception by GPU|HSA_STATUS_ERROR_\w+|hipError\w+|HIP error:|"
+    r"CUDA error:|illegal memory access|\bXid\b|uncorrectable ECC|Watchdog caught collective operation timeout|"
+    r"NCCL (WARN|error)|RCCL error|Segmentation fault|Bus error|oom-kill|Out of memory: Killed",
+    re.IGNORECASE,
+)
+"""Words of ROCm, CUDA, their collectives and the kernel, which say what happened before any process says that it died."""
 _NOISE = re.compile(
-    r"See (stack trace|root cause)|Dumping |WARNING|encountered (a fatal|an) |^INFO|\braise \w|^\s|\] {2,}\S"
+    r"See (stack trace|root cause)|Dumping |WARNING|encountered (a fatal|an) |^INFO|\braise \w|^\s|\] {2,}\S|\bframe #\d+|ld\.so: object .* ignored"
 )
 
 
@@ -34,11 +41,14 @@ class Cancelled(BaseException):
 
 
 def decisive_lines(log: str, most: int = DECISIVE_LINES) -> list[str]:
-    """The lines of a server's log that tell why it ended: named errors, nearest to the end, else its last lines.
+    """The lines of a server's log that say why it ended: what the GPU's own software says first, then named errors, nearest to the end; else its last lines.
 
-    Process prefixes such as `(EngineCore pid=12)` stay, since they tell who failed; stack frames do not.
+    Process prefixes such as `(EngineCore pid=12)` stay, since they say who failed; stack frames do not.
     """
     lines = [line.rstrip()[:300] for line in log.splitlines() if line.strip()]
     causes = [line for line in lines if _CAUSE.search(line) and not _NOISE.search(line)]
-    unique = list(dict.fromkeys(causes))
-    return unique[-most:] or lines[-most:]
+    machine = list(dict.fromkeys(line for line in lines if _MACHINE.search(line) and not _NOISE.search(line)))
+    first = machine[:most]
+    rest = [line for line in dict.fromkeys(causes) if line not in first]
+    kept = rest[-(most - len(first)) :] if len(first) < most else []
+    return [*first, *kept] or lines[-most:]

@@ -37,7 +37,18 @@ REPORTED_SLACK = 0.002
 PREEMPTIONS_PER_REQUEST = 0.1
 
 TRACEBACK = re.compile(r"Traceback \(most recent call last\)|EngineDeadError|Fatal Python error")
-JIT = re.compile(r"during inference: .*latency spike|torch\.compile takes [\d.]+ s", re.IGNORECASE)
+COMPILERS = (
+    r"during inference: .*latency spike",  # vLLM's own monitor
+    r"torch\.compile takes [\d.]+ s",
+    r"Compiling a graph for .*",
+    r"\[aiter\] (?:finish|start) build \[[^\]]+\](?:, cost [\d.]+ ?s)?",  # AITER, at the first use of a shape
+    r"flashinfer\.jit: (?:Building|Compiling|Loading) JIT ops?: \S+",
+    r"TileLang (?:begins|completes) to compile kernel [^\n]*",
+    r"Triton autotuning for function \S+[^\n]*",
+    r"Capturing CUDA graphs?\b[^\n]{0,60}",
+)
+"""What those who compile write into the server's log when they do."""
+JIT = re.compile("|".join(COMPILERS), re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,8 +252,9 @@ def server_log(e: Evidence) -> Gate:
 
 def jit(e: Evidence) -> Gate:
     """Nothing was compiled inside the load's window."""
-    found = JIT.search(e.log_of_load)
-    return _gate("jit", found is None, f"found {found[0][:120]!r}" if found else "no compilation")
+    found = [match[0] for match in JIT.finditer(e.log_of_load)]
+    told = next((line for line in found if re.search(r"[\d.]+ ?s\b", line)), found[0] if found else "")
+    return _gate("jit", not found, f"found {told[:120]!r}" if found else "no compilation")
 
 
 def kernel_path(e: Evidence) -> Gate:

@@ -264,6 +264,8 @@ class Node(Kept):
     gpu_model: str | None = None
     gpu_serials: list[str] = []
     driver: str | None = None
+    partition: str | None = None
+    """Compute and memory partition of the GPUs, such as SPX/NPS1."""
     clock_mhz: int | None = None
     power_cap_w: float | None = None
     name: str | None = None

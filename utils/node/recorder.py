@@ -84,6 +84,7 @@ class Recorder:
             "cores": node.cores,
             "gpu": node.gpu_model,
             "driver": node.driver,
+            "partition": node.partition,
             "squash_sha256": self.squash,
         }
         found = {name: value for name, value in every.items() if value}

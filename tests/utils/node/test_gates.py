@@ -11,7 +11,7 @@ import pytest
 
 from matrix.plan import KernelChoice
 from utils.node import gates
-from utils.node.gates import Evidence
+from utils.node.gates import JIT, Evidence
 from utils.node.record import Counters, Load, Telemetry
 from utils.node.requests_raw import RawLoad
 from utils.node.vllm.load_result import drawn_lengths
@@ -178,3 +178,25 @@ def test_a_long_last_request_is_a_drain_and_an_idle_loop_is_not() -> None:
 def test_speculative_decoding_may_merge_tokens() -> None:
     """Several tokens an answer are the point of it."""
     assert "chunks" not in failing(replace(raw(itl_us=merged)(good()), speculative=True))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[aiter] finish build [module_moe_ck2stages], cost 38.41238912s",
+        "INFO [backends.py:872] torch.compile takes 12.5 s in total",
+        "flashinfer.jit: Building JIT ops: norm",
+        "TileLang begins to compile kernel `gemm` with `out_idx=None`",
+        "Capturing CUDA graphs (PIECEWISE):   4%",
+    ],
+)
+def test_whoever_compiles_is_seen(line: str) -> None:
+    """By the words of each compiler."""
+    assert JIT.search(f"(Worker_TP3 pid=611) {line}\n")
+
+
+def test_loading_what_was_compiled_before_is_no_compilation() -> None:
+    """AITER's modules come from its cache."""
+    assert not JIT.search(
+        "[aiter] import [module_moe_sorting] under /usr/lib/aiter/jit/module_moe_sorting.so\n"
+    )

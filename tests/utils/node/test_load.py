@@ -126,6 +126,21 @@ def test_decisive_lines_of_a_real_log() -> None:
     assert not any('File "' in line for line in lines)
 
 
+def test_what_the_gpu_says_comes_first() -> None:
+    """ROCm's own line carries no word of ours, and everything after it only follows from it; frames and ld.so's remark are noise."""
+    log = (
+        "ERROR: ld.so: object '/opt/x.so' from LD_PRELOAD cannot be preloaded: ignored.\n"
+        "Memory access fault by GPU node-5 (Agent handle: 0x2b) on address 0x7e. Reason: Page not present.\n"
+        "frame #12: c10d::error() in libtorch.so\n"
+        "(EngineCore pid=4) ERROR 10-02 [m.py:2] Worker proc VllmWorker-3 died unexpectedly, shutting down.\n"
+        + "".join(f"(APIServer pid=2) ERROR 10-02 [a.py:{i}] RuntimeError: failed {i}\n" for i in range(9))
+    )
+    lines = decisive_lines(log)
+    assert lines[0].startswith("Memory access fault by GPU node-5")
+    assert len(lines) == 6
+    assert not any("frame #" in line or "ld.so" in line for line in lines)
+
+
 def test_decisive_lines_without_a_named_error_are_the_last_ones() -> None:
     """Something is better than nothing."""
     assert decisive_lines("one\n\ntwo\n") == ["one", "two"]

@@ -29,3 +29,9 @@ def test_a_missing_counter_is_an_error() -> None:
     """A gate on a counter that is not there could not fail."""
     with pytest.raises(RunFailed, match="vllm:num_preemptions_total"):
         read_counters(METRICS.replace("num_preemptions", "num_preempted"))
+
+
+def test_counters_that_were_turned_off_are_told_as_that() -> None:
+    """Not a vLLM that names them otherwise: there is none of them at all."""
+    with pytest.raises(RunFailed, match="--disable-log-stats"):
+        read_counters('http_requests_total{handler="/health"} 3.0\n')

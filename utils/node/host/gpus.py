@@ -78,11 +78,30 @@ def amd(static: str, metric: str) -> Facts:
         found["gpu_model"] = _text_of(first, "asic", "market_name")
         found["driver"] = _text_of(first, "driver", "version") or _text_of(first, "driver", "driver_version")
         found["gpu_serials"] = [text for gpu in gpus if (text := _text_of(gpu, "asic", "asic_serial"))]
-        found["power_cap_w"] = _least(
-            gpus, ("limit", "socket_power"), ("limit", "power_cap"), ("limit", "max_power")
+        found["partition"] = "/".join(
+            _text_of(first, "partition", f"{of}_partition") for of in ("compute", "memory")
         )
-    found["clock_mhz"] = _least(clocks, ("clock", "gfx_0", "max_clk"))
-    return {name: value for name, value in found.items() if value}
+        if len({json.dumps(gpu.get("partition"), sort_keys=True) for gpu in map(_without_id, gpus)}) > 1:
+            found["partition"] = "mixed"
+    found = {name: value for name, value in found.items() if value and value != "/"}
+    if gpus:  # a figure that is asked for and not there must be seen
+        found["power_cap_w"] = _least(
+            gpus,
+            ("limit", "socket_power"),
+            ("limit", "ppt0", "socket_power_limit"),
+            ("limit", "power_cap"),
+            ("limit", "max_power"),
+        )
+    clock = _least(clocks, ("clock", "gfx_0", "max_clk"))
+    return found | ({"clock_mhz": clock} if clock else {})
+
+
+def _without_id(gpu: dict[str, Any]) -> dict[str, Any]:
+    """A GPU's entry without its place in a partition, in which its neighbours differ."""
+    partition = gpu.get("partition")
+    if not isinstance(partition, dict):
+        return gpu
+    return gpu | {"partition": {name: value for name, value in partition.items() if name != "partition_id"}}
 
 
 def nvidia(table: str) -> Facts:

@@ -32,6 +32,8 @@ _SWITCHES = {
 
 Host = dict[str, Any]
 """HOST.json: runtime, folders (name -> path), shared (a folder that all nodes write to), devices, kind, gpus, power_cap_w, clock_mhz, port, model."""
+WHOLE = "SPX/NPS1"
+"""An MI300X as one device with one memory, which is what tp counts."""
 
 
 def checks(host: Host) -> Iterator[Check]:
@@ -58,9 +60,12 @@ def _gpu_checks(host: Host) -> Iterator[Check]:
     kind, wanted = host["kind"], host["gpus"]
     there = gpus.count(kind)
     if there is not None:
-        yield Check(
-            "gpus", there >= wanted, f"{there} GPUs where {wanted} are wanted; one is lost, or its driver"
+        why = (
+            "one is lost, or its driver"
+            if there < wanted
+            else "they are partitioned, or the cluster file is wrong"
         )
+        yield Check("gpus", there == wanted, f"{there} GPUs where {wanted} are wanted (devices.count); {why}")
         strays = gpus.strays(kind)
         yield Check("strays", not strays, f"GPU memory is held by {'; '.join(strays)}; end these processes")
     visible = os.environ.get("ROCR_VISIBLE_DEVICES") or os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -70,10 +75,14 @@ def _gpu_checks(host: Host) -> Iterator[Check]:
             "given", given >= wanted, f"Slurm gave {given} GPUs where {wanted} are wanted; see slurm.gres"
         )
     found = gpus.facts(kind)
+    partition = found.get("partition", WHOLE)
+    cause = f"GPUs are partitioned as {partition}, wanted {WHOLE}: amd-smi set --compute-partition SPX --memory-partition NPS1"
+    yield Check("partition", partition == WHOLE, cause)
     for name, unit in (("power_cap_w", "W"), ("clock_mhz", "MHz")):
-        if host[name] and name in found:
-            cause = f"{name} is {found[name]} {unit}, {host[name]} {unit} are wanted (devices.{name})"
-            yield Check(name, found[name] == host[name], cause)
+        if host[name]:
+            said = f"{found[name]} {unit}" if found.get(name) else "not told by the vendor's tool"
+            cause = f"{name} is {said}, {host[name]} {unit} are wanted (devices.{name})"
+            yield Check(name, found.get(name) == host[name], cause)
 
 
 def _folder(name: str, folder: Path, *, of_node: bool = True) -> Check:

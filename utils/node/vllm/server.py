@@ -212,6 +212,12 @@ def read_counters(text: str) -> Counters:
     totals = {}
     for field_name, metric in _METRICS.items():
         samples = re.findall(rf"^{metric}(?:{{[^\n]*}})? ([-+.0-9eE]+)$", text, re.MULTILINE)
+        if not samples and not re.search(r"^vllm:", text, re.MULTILINE):
+            raise RunFailed(
+                Exit.SERVER_UNHEALTHY,
+                "the server's /metrics has no counters of vLLM at all, which gates need; --disable-log-stats, or several "
+                "API servers, turn them off: take the flag out of the recipe",
+            )
         if not samples:
             raise RunFailed(
                 Exit.SERVER_UNHEALTHY, f"the server's /metrics has no {metric}; this vLLM names it otherwise"

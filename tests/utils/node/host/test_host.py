@@ -203,7 +203,7 @@ def test_facts_of_amd_smi(wrap: Any) -> None:
         "clock_mhz": 2100,
     }
     silent = {"gpu": 0, "asic": "N/A", "limit": {"socket_power": "N/A"}, "driver": {"version": "N/A"}}
-    assert gpus.amd(json.dumps(wrap(silent)), "") == {}
+    assert gpus.amd(json.dumps(wrap(silent)), "") == {"power_cap_w": None}
     assert gpus.amd("not json", '"text"') == {}
 
 
@@ -223,12 +223,48 @@ def test_facts_of_nvidia_smi() -> None:
 def test_a_power_cap_or_clock_that_differs_is_no_node_for_us(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And where no tool tells, nothing is held against the node."""
+    """And where it is asked for and no tool says it, that is a failed check, never a silent pass."""
     monkeypatch.setattr(gpus, "facts", lambda _: {"power_cap_w": 550, "clock_mhz": 2100})
     asked = host(tmp_path, power_cap_w=750, clock_mhz=2100)
     assert failed(asked) == ["power_cap_w is 550 W, 750 W are wanted (devices.power_cap_w)"]
-    monkeypatch.setattr(gpus, "facts", lambda _: {})
-    assert failed(asked) == []
+    monkeypatch.setattr(gpus, "facts", lambda _: {"power_cap_w": None})
+    assert failed(asked) == [
+        "power_cap_w is not told by the vendor's tool, 750 W are wanted (devices.power_cap_w)",
+        "clock_mhz is not told by the vendor's tool, 2100 MHz are wanted (devices.clock_mhz)",
+    ]
+
+
+def test_a_power_cap_under_its_newer_name() -> None:
+    """amd-smi of 2026 has it below ppt0."""
+    limit = {
+        "ppt0": {
+            "max_power_limit": {"value": 750, "unit": "W"},
+            "socket_power_limit": {"value": 500, "unit": "W"},
+        }
+    }
+    assert gpus.amd(json.dumps([{"gpu": 0, "limit": limit}]), "[]") == {"power_cap_w": 500}
+
+
+@pytest.mark.parametrize(
+    ("modes", "found"),
+    [([("SPX", "NPS1", 0)] * 2, "SPX/NPS1"), ([("CPX", "NPS4", 0), ("CPX", "NPS4", 1)], "CPX/NPS4"),
+     ([("SPX", "NPS1", 0), ("CPX", "NPS4", 0)], "mixed")],
+)  # fmt: skip
+def test_partitioned_gpus_are_no_node_for_us(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, modes: list[tuple[str, str, int]], found: str
+) -> None:
+    """Tp 8 would run on eight slices of one GPU; the modes are facts of a record."""
+    static = [
+        {"gpu": i, "partition": {"compute_partition": c, "memory_partition": m, "partition_id": p}}
+        for i, (c, m, p) in enumerate(modes)
+    ]
+    facts = gpus.amd(json.dumps(static), "[]")
+    assert facts["partition"] == found
+    monkeypatch.setattr(gpus, "facts", lambda _: facts)
+    causes = failed(host(tmp_path))
+    assert [cause.split(",")[0] for cause in causes] == (
+        [] if found == "SPX/NPS1" else [f"GPUs are partitioned as {found}"]
+    )
 
 
 def entry(tmp_path: Path, **changes: Any) -> dict[str, Any]:
