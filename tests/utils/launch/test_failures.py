@@ -147,6 +147,24 @@ def test_a_batch_script_that_could_not_be_started_is_the_nodes_fault() -> None:
     assert classify(begun).kind is Kind.BENCHMARK
 
 
+def test_an_import_that_a_node_forbids_is_the_nodes_fault() -> None:
+    """Enroot's helper may not set capabilities there; other nodes import the same image well."""
+    lines = (
+        "[INFO] Converting whiteouts...",
+        "enroot-aufs2ovlfs: failed to set capabilities: Operation not permitted",
+    )
+    end = Facts(
+        state="FAILED",
+        exit_code="24:0",
+        reason="NonZeroExitCode",
+        node="n1",
+        begun=True,
+        ended=24,
+        lines=lines,
+    )
+    assert (classify(end).kind, classify(end).node) == NODE
+
+
 def test_srun_says_0_after_a_node_failure() -> None:
     """So a run counts as ended only by its own last word."""
     zero = facts("node-set-down-srun-container", started=True, ended=0, runs_ended=False, state="COMPLETED")
@@ -235,6 +253,7 @@ def test_every_row_has_a_line_that_was_captured() -> None:
             r"Unable to create step for job .*already completing",  # test_faults.py, at a time limit
             r"Communication connection failure|Zero Bytes were transmitted",  # slurm_strerror(3): a node's network
             r"could not open stdout file|IO setup failed",  # slurmstepd's own texts; here the job was refused before
+            r"enroot-\w+: failed to set capabilities",  # NVIDIA/enroot issue 44, InferenceX pull request 1467
             r"Disk quota exceeded",  # errno(3), as are the three below
             r"Input/output error|Structure needs cleaning",
             r"Stale file handle|Transport endpoint is not connected",

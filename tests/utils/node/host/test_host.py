@@ -171,7 +171,13 @@ def test_gpus_are_counted_by_the_driver(tmp_path: Path, monkeypatch: pytest.Monk
     assert gpus.count("rocm", kfd(tmp_path / "a", 8)) == 8
     assert gpus.count("cpu") is None
     monkeypatch.setattr(gpus.count, "__defaults__", (kfd(tmp_path / "b", 7),))
-    assert failed(host(tmp_path, kind="rocm")) == ["7 GPUs where 8 are wanted; one is lost, or its driver"]
+    assert failed(host(tmp_path, kind="rocm")) == [
+        "7 GPUs where 8 are wanted (devices.count); one is lost, or its driver"
+    ]
+    monkeypatch.setattr(gpus.count, "__defaults__", (kfd(tmp_path / "cpx", 64),))
+    assert failed(host(tmp_path, kind="rocm")) == [
+        "64 GPUs where 8 are wanted (devices.count); they are partitioned, or the cluster file is wrong"
+    ]
     monkeypatch.setattr(gpus.count, "__defaults__", (kfd(tmp_path / "c", 8),))
     monkeypatch.setenv("ROCR_VISIBLE_DEVICES", "0,1,2,3")
     assert failed(host(tmp_path, kind="rocm")) == ["Slurm gave 4 GPUs where 8 are wanted; see slurm.gres"]
