@@ -72,7 +72,7 @@ class Slurm(Strict):
 
 
 class Paths(Strict):
-    """Folders on the node. `$UID` stands for the user's number."""
+    """Folders on the node. `$UID` becomes the user's number."""
 
     models: str = ""
     """The Hugging Face cache, as the node knows it."""

@@ -259,12 +259,12 @@ class _Expansion:
             if number not in self.used_when:
                 self.report(
                     ("serve", "when", number),
-                    "no point of the recipe meets this condition; mend it, or take it out",
+                    "no point of the recipe meets this condition; fix it, or take it out",
                 )
         if self.recipe.kernel and not self.kernel_used:
             self.report(
                 ("kernel",),
-                "no point of the recipe meets the kernel's `when`; mend it, or take the kernel out",
+                "no point of the recipe meets the kernel's `when`; fix it, or take the kernel out",
             )
 
 

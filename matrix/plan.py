@@ -75,7 +75,7 @@ class Point(Value):
 
 
 class Serve(Value):
-    """A server's command: what stands after `vllm`, and its environment."""
+    """A server's command: what comes after `vllm`, and its environment."""
 
     argv: list[str]
     env: dict[str, str]

@@ -49,7 +49,7 @@ def _doubling(text: str) -> list[int]:
 
 
 def condition(value: int | str) -> tuple[int, int]:
-    """The inclusive bounds that a condition stands for.
+    """The inclusive bounds that a condition means.
 
     >>> condition(">=16")[0]
     16

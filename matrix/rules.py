@@ -15,7 +15,7 @@ JUDGED: tuple[Judged, ...] = ("tput", "ttft", "tpot")
 
 def _once_each(names: list[Judged]) -> list[Judged]:
     if len(set(names)) < len(names):
-        raise ValueError("a metric stands twice; name each once")
+        raise ValueError("a metric is named twice; name each once")
     return names
 
 

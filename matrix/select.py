@@ -45,7 +45,7 @@ def changed(
 ) -> Plan:
     """The plan of the points whose key differs between two trees, both read by this code.
 
-    A recipe of the base that cannot be read any more counts as changed as a whole; its error stands in the plan.
+    A recipe of the base that cannot be read any more counts as changed as a whole; its error is in the plan.
     """
     after = {
         cell.id: cell for cells in _expand_all(head, all_recipes(head.recipes)).values() for cell in cells

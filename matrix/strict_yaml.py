@@ -156,7 +156,7 @@ class _Reader:
 
     def alias(self, event: yaml.AliasEvent) -> None:
         if event.anchor not in self.anchors:
-            self.report(event, f"the alias *{event.anchor} stands for nothing that is complete here")
+            self.report(event, f"the alias *{event.anchor} names nothing that is complete here")
             raise _Stop
         value, size = self.anchors[event.anchor]
         self.places.setdefault(self.next_path(), self.at(event))

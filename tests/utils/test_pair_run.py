@@ -1,4 +1,4 @@
-"""`run --pair` from plan to verdict, with the FAKE vLLM: both arms in one allocation, then one more block for what stands out."""
+"""`run --pair` from plan to verdict, with the FAKE vLLM: both arms in one allocation, then one more block for what may be a change."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_confirmation_is_a_stage_of_its_own(pairs: Pairs) -> None:
     out = str(pairs.folder / "slow")
     waiting = pairs.run("slow", "r/*c1", "--pair", "main", "--no-confirm")
     assert f"./servematrix run --confirm {out}" in waiting.stdout
-    assert "stands out as regression, and must repeat in one more block" in waiting.stdout
+    assert "may be a regression, and must repeat in one more block" in waiting.stdout
     assert pairs.confirm("slow", "r").returncode == Exit.USAGE
     done = pairs.confirm("slow")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -31,7 +31,7 @@ def configure(parser: ArgumentParser) -> None:
         help="a part of the key that is meant to differ besides what the plan named; anything else is refused",
     )
     parser.add_argument(
-        "--waive-confirmation", action="store_true", help="call what stands out once by its word"
+        "--waive-confirmation", action="store_true", help="call what was seen once by its word"
     )
     parser.add_argument(
         "--tree", metavar="DIR", help="the checkout whose changelog has the claims (default: this one)"

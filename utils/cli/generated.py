@@ -62,7 +62,7 @@ def _gates() -> str:
 
 
 def _inside(name: str, body: Callable[[], str]) -> Callable[[str], str]:
-    """Replace what stands between two marks of a page."""
+    """Replace what is between two marks of a page."""
 
     def make(old: str) -> str:
         pattern = rf"(<!-- made from code: {name} -->\n).*?(<!-- end -->)"

@@ -1,4 +1,4 @@
-"""GitHub's REST API, as far as it is used here: one session, patient with limits, honest about what failed.
+"""GitHub's REST API, the part that is used here: one session, patient with limits, honest about what failed.
 
 https://docs.github.com/en/rest; on limits: https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api
 """

@@ -47,7 +47,7 @@ class Repository:
 
 
 def look(api: Api, labels: Iterable[str]) -> list[Finding]:
-    """Every setting, in the order in which one would mend them.
+    """Every setting, in the order in which one would fix them.
 
     Args:
         api: with a token that may read the repository's administration.

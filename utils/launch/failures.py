@@ -87,7 +87,7 @@ LINES = (
     # general, last
     Row(r"spank_pyxis\.so: task_init\(\) failed|Failed to invoke spank plugin stack", Kind.INFRA, "pyxis could not start the container", node=True),
 )  # fmt: skip
-"""The first row that matches decides, so what is more specific stands first."""
+"""The first row that matches decides, so what is more specific comes first."""
 
 STATES = {
     "NODE_FAIL": Row("", Kind.INFRA, "Slurm lost the node", node=True, alone=True),

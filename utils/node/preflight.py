@@ -20,7 +20,7 @@ class Check:
     name: str
     passed: bool
     cause: str
-    """In one line: what was found, and what would mend it."""
+    """In one line: what was found, and what would fix it."""
     of_node: bool = True
     """Another node may have another answer."""
 
@@ -86,7 +86,7 @@ def split_cores(wanted_for_client: int) -> tuple[list[int], list[int]]:
 
 
 def machine() -> dict[str, object]:
-    """What the machine is, as far as the standard library tells."""
+    """What the machine is, what the standard library says of it."""
     facts: dict[str, object] = {
         "hostname": platform.node(),
         "os_release": platform.release(),

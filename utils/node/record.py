@@ -19,7 +19,7 @@ VALUES_NEEDED = {"p50": 5, "p90": 29, "p99": 299, "p999": 2995}
 
 
 class Summary(Kept):
-    """Of one quantity over requests or tokens; a percentile stands only where n supports it."""
+    """Of one quantity over requests or tokens; a percentile is there only where n supports it."""
 
     n: int
     mean: float

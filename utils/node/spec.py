@@ -65,7 +65,7 @@ class NodeJob(Value):
     base_commit: str = ""
     """Of that tree; empty where both arms are of one."""
     vllm: list[str]
-    """The command that `vllm` stands for."""
+    """The command that `vllm` means."""
     base_vllm: list[str] = []
     """The same of the base arm."""
     python: str

@@ -46,7 +46,7 @@ class Ask:
     ledger: Path = RESULTS / "ledger.jsonl"
     """The A/A ledger."""
     confirms: bool = True
-    """Measure once more what stands out."""
+    """Measure once more what may be a change."""
 
     def __post_init__(self) -> None:
         """Refuse what can be known to be wrong before anything is read.

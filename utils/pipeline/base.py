@@ -31,7 +31,7 @@ ENTRY = re.compile(r"entry=(\d+|latest)|#(\d+)")
 
 
 def base_of(name: str, root: Path, tree: Tree, selectors: Sequence[str]) -> Base:
-    """The base that a name stands for: `kernel=off`, `entry=N`, a recipe of the tree, else a revision.
+    """The base that a name means: `kernel=off`, `entry=N`, a recipe of the tree, else a revision.
 
     Args:
         name: as it was given.
@@ -53,7 +53,7 @@ def base_of(name: str, root: Path, tree: Tree, selectors: Sequence[str]) -> Base
         commit = _revision(name, root, recipes)
     elif named == name and _is_revision(
         name, root
-    ):  # a recipe of a change must not pose as what it is held against
+    ):  # a recipe of a change must not pose as what it is compared with
         raise HarnessError(
             Exit.USAGE,
             f"{name!r} is a revision and a recipe; write {RECIPE}{name} for the recipe, or the commit's 40 digits",

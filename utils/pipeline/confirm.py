@@ -1,4 +1,4 @@
-"""After a run with two arms: the verdict, and one more block for what stands out."""
+"""After a run with two arms: the verdict, and one more block for what may be a change."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def again(plan: Plan, flagged: Sequence[str]) -> Plan:
 
 
 def finish(ask: Ask, order: Order, launcher: Launcher) -> Exit:
-    """Judge a run, and measure once more what stands out; there is no third time. What was learned of noise goes into the ledger."""
+    """Judge a run, and measure once more what may be a change; there is no third time. What was learned of noise goes into the ledger."""
     try:
         found = judge_folder(order.out, ask.ledger, order.tree)
         code = _confirm(ask, order, launcher, found.flagged) if found.flagged else Exit.OK

@@ -36,7 +36,7 @@ def judged(
         ledger_file: what noise is; one that is not there is empty.
         tree: checkout whose changelog has the claims.
         vary: parts of the key that may differ besides those that the plan named.
-        confirmation: whether what stands out once waits for a second time.
+        confirmation: whether what was seen once waits for a second time.
     """
     found = compare.compare(base, head, ledger.read(ledger_file), vary=vary, confirmation=confirmation)
     return with_claims(found, head, tree)

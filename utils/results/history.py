@@ -65,7 +65,7 @@ class Step:
     percent: float
     sides: tuple[int, int]
     near: str
-    """The entry that stands nearest before or at it."""
+    """The entry nearest before or at it."""
 
 
 def from_records(point: str, records: Sequence[Record]) -> list[Measurement]:

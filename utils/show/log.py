@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PLAIN_PROGRESS_EVERY_S = 30.0
 LF, NEXT = "\n", "\n  | "
-"""What stands before the second and further lines of a text."""
+"""What comes before the second and further lines of a text."""
 _UNPRINTABLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 
 

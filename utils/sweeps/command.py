@@ -71,14 +71,14 @@ OPTIONS: dict[str, Callable[[str], str | None]] = {"runs": _runs, "pair": _pair,
 def parse(body: str) -> Command | Mistake | None:
     """Read a comment; None where it is no command.
 
-    A command is a comment's first line that says something, and it stands alone: text below it is a mistake, so that a quoted
+    A command is a comment's first line that says something, and it is alone: text below it is a mistake, so that a quoted
     or pasted command starts nothing.
     """
     lines = [line.strip() for line in body.replace("\r", "\n").split("\n") if line.strip()]
     if not lines or not re.match(r"/sweep(\s|$)", lines[0]):
         return None
     if len(lines) > 1:
-        return Mistake("a command stands alone in its comment; take out the other lines")
+        return Mistake("a command must be alone in its comment; take out the other lines")
     if len(lines[0]) > LONGEST:
         return Mistake(f"a command has at most {LONGEST} letters")
     _, *words = lines[0].split()
@@ -91,7 +91,7 @@ def parse(body: str) -> Command | Mistake | None:
 
 
 def _arguments(verb: Verb, words: list[str]) -> Command | Mistake:
-    """What stands behind the verb."""
+    """What comes after the verb."""
     if verb in {"rerun", "cancel", "help"}:
         return Command(verb) if not words else Mistake(f"`/sweep {verb}` takes nothing behind it")
     sha = ""
@@ -123,7 +123,7 @@ def _wrong_option(name: str, value: str, known: dict[str, str]) -> str:
     if name not in OPTIONS:
         return f"there is no option `{_shown(name)}`; {did_you_mean(name, OPTIONS)}"
     if name in known:
-        return f"`{name}` stands twice"
+        return f"`{name}` is there twice"
     if not re.fullmatch(r"[A-Za-z0-9._=/-]{1,100}", value):
         return f"the value of `{name}` cannot be that"
     return OPTIONS[name](value) or ""

@@ -27,7 +27,7 @@ MOST_RAW = 200_000
 
 
 def taken(folder: Path, plan: Plan, notes: list[str], run: str, sha: str) -> dict[Path, Record]:
-    """What every job left, of each its newest attempt, as far as it is what the plan asked for.
+    """What every job left, of each its newest attempt, where it is what the plan asked for.
 
     A record comes out of a container with foreign code in it. Which point, arm, run, key and commit it is of, and how it is judged,
     is the plan's word; its allocation gets a name of this run, so that no record can pass for another sweep's.

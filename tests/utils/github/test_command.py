@@ -47,7 +47,7 @@ def test_commands_that_are_understood(body: str, wanted: Command) -> None:
         ("/sweep run HEAD~1", "wants the commit first"),
         (f"/sweep run {SHA} runs=3", "balanced against drift"),
         (f"/sweep run {SHA} run=4", "did you mean 'runs'?"),
-        (f"/sweep run {SHA} runs=4 runs=2", "stands twice"),
+        (f"/sweep run {SHA} runs=4 runs=2", "is there twice"),
         (f"/sweep run {SHA} pair=--upload-pack=x", "cannot be"),
         (f"/sweep run {SHA} pair=$(id)", "cannot be that"),
         (f"/sweep run {SHA} pair=a..b", "cannot be"),
@@ -57,7 +57,7 @@ def test_commands_that_are_understood(body: str, wanted: Command) -> None:
         (f"/sweep run {SHA} --tree=/", "there is no option"),
         (f"/sweep run {SHA} -x", "is no selector"),
         ("/sweep cancel now", "takes nothing"),
-        ("/sweep plan\nplease", "stands alone"),
+        ("/sweep plan\nplease", "must be alone"),
         ("/sweep plan " + "a " * 400, "at most 500 letters"),
     ],
 )

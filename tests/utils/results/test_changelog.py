@@ -48,8 +48,8 @@ r:
 BAD = {
     "unknown key": ("pr: 7 ", "prr: 7 ", "unknown key 'prr'; did you mean 'pr'?"),
     "no reason": ("  why: [because]\n", "", "14:3: 'why' is missing"),
-    "sections out of order": ("a-vllm:", "z-vllm:", "section 'r' stands after 'z-vllm'"),
-    "older first": ("2026-06-15", "2026-06-17", "2026-06-17 stands below 2026-06-16; the newest entry comes first"),
+    "sections out of order": ("a-vllm:", "z-vllm:", "section 'r' comes after 'z-vllm'"),
+    "older first": ("2026-06-15", "2026-06-17", "2026-06-17 is below 2026-06-16; the newest entry comes first"),
     "two of one pull request": ("pr: 6", "pr: 7", "pull request 7 has two entries"),
     "a key that is none": (KEY, "k1:xyz", "11:25: 'key' cannot be"),
     "a claim that is none": ("<= -2%", "better", "'tpot' cannot be"),

@@ -55,7 +55,7 @@ class Attempt:
     exclude: tuple[str, ...] = ()
     """Nodes in quarantine."""
     vllm: str = "vllm"
-    """The command that `vllm` stands for where the job runs."""
+    """The command that `vllm` means where the job runs."""
     base_vllm: str = ""
     """The same for the base arm, if that is another one."""
     python: str = "python3"

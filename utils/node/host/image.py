@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 FAILED = 24
 """Exit code, the same as IMAGE_FAILED's."""
 OUTPUT = "@OUTPUT@"
-"""Stands for the private file in an import command."""
+"""Is replaced by the private file in an import command."""
 UNUSED_DAYS = 30.0
 ASK_S = 60
 """A registry that says nothing for so long is not waited for."""
 
 Entry = dict[str, Any]
 """Of HOST.json: image (as the recipe names it), path (where it belongs), import (a command) or archive (a file to copy),
-digest (a command that asks the registry what the reference stands for today; empty where nothing can be asked)."""
+digest (a command that asks the registry what the reference names today; empty where nothing can be asked)."""
 
 
 class ImportFailedError(Exception):

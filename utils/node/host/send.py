@@ -114,7 +114,7 @@ class Spool:
 
 
 def send(file: IO[bytes], name: str) -> None:
-    """One file, as far as it may be sent."""
+    """One file, up to what may be sent."""
     file.seek(max(0, os.fstat(file.fileno()).st_size - LARGEST))
     content = file.read(LARGEST)
     data = base64.b64encode(zlib.compress(content)).decode()

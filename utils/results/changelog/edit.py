@@ -54,7 +54,7 @@ def add(
         runs: addresses of the runs.
 
     Raises:
-        HarnessError: CHANGELOG_INVALID, NOT_COMPARABLE where no commit stands for the records.
+        HarnessError: CHANGELOG_INVALID, NOT_COMPARABLE where no commit is that of the records.
     """
     recipes = sorted({record.point.split("/")[0] for record in head})
     if len(recipes) != 1:
@@ -66,7 +66,7 @@ def add(
     ]:
         raise HarnessError(
             Exit.NOT_COMPARABLE,
-            f"{len(unclean)} records were measured with uncommitted changes, so no commit stands for them; commit, and measure again",
+            f"{len(unclean)} records were measured with uncommitted changes, so no commit describes them; commit, and measure again",
         )
     log = changelog.read(content, file)
     text = content.decode("utf-8-sig")
@@ -168,7 +168,7 @@ def _facts(
 
 
 def _base(base: Record, head: Record, below: changelog.Entry | None) -> list[str]:
-    """What it was held against: a commit, the entry that was measured there, and what else differs from the head's recipe."""
+    """What it was compared with: a commit, the entry that was measured there, and what else differs from the head's recipe."""
     commit = base.provenance.tree_commit
     facts = [f"commit: {commit}"]
     if below and below.pr and below.head and below.head.commit == commit:

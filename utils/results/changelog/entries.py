@@ -64,9 +64,9 @@ class Base(Strict):
     entry: int | None = None
     """The pull request of the entry that was measured there."""
     recipe: str | None = None
-    """Another recipe, if the change was held against that one."""
+    """Another recipe, if the change was compared with that one."""
     kernel: Literal["off"] | None = None
-    """`off` if it was held against the same points without their kernel."""
+    """`off` if it was compared with the same points without their kernel."""
 
 
 class Head(Strict):
@@ -150,7 +150,7 @@ def _rules(log: Changelog, document: Document) -> Iterable[Problem]:
     names = list(log.root)
     for before, name in itertools.pairwise(names):
         if name < before:
-            yield problem(f"section {name!r} stands after {before!r}; sections are sorted by name", name)
+            yield problem(f"section {name!r} comes after {before!r}; sections are sorted by name", name)
     for name, entries in log.root.items():
         seen: set[Any] = set()
         last = ""
@@ -168,7 +168,7 @@ def _rules(log: Changelog, document: Document) -> Iterable[Problem]:
                 yield problem("an entry with points wants date and head, or date and source", name, number)
             if last and entry.date and entry.date > last:
                 yield problem(
-                    f"{entry.date} stands below {last}; the newest entry comes first", name, number, "date"
+                    f"{entry.date} is below {last}; the newest entry comes first", name, number, "date"
                 )
             last = entry.date or last
             for point, claims in entry.expect.items():

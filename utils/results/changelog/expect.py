@@ -1,4 +1,4 @@
-"""What an author claimed of a change, held against what was found; only what was committed before the sweep counts."""
+"""What an author claimed of a change, compared with what was found; only what was committed before the sweep counts."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ def _word(one: Sample, significant: bool, flagged: bool, *, confirmation: bool) 
         return word, "not confirmed: that was waived"
     if one.again is None:
         useless = f"; the block that was to confirm it does not count: {one.useless}" if one.useless else ""
-        return None, f"stands out as {word}, and must repeat in one more block{useless}"
+        return None, f"may be a {word}, and must repeat in one more block{useless}"
     if repeats(one.first, one.again, one.spread):
         return word, "confirmed by a second block"
     return "no change seen", f"stood out as {word} once, and did not repeat"

@@ -1,4 +1,4 @@
-"""The A/A ledger: how much runs of the very same thing differ, which is what every verdict is held against.
+"""The A/A ledger: how much runs of the very same thing differ, which is what every verdict is compared with.
 
 One line of JSON a difference: two runs with equal observed keys in one allocation, in logs. A server start is the unit, so
 that the points of one pair of servers count as one degree of freedom of their class.
@@ -90,7 +90,7 @@ Where = tuple[str, str, str, Judged]
 
 
 def moderated(own: _Pool, shared: _Pool, common: Prior | None) -> Spread:
-    """A point's own variance, drawn toward its class's as far as the points of the class are alike."""
+    """A point's own variance, drawn toward its class's the more the points of the class are alike."""
     variance, df = own.variance, float(own.df)
     if common is not None:
         variance, df = common.drawn(variance, own.df)
@@ -175,7 +175,7 @@ class Ledger:
         return Ledger([*self.lines, *new]), new, told
 
     def without(self, allocations: set[str]) -> Ledger:
-        """What other allocations tell: nothing is held against itself."""
+        """What other allocations tell: nothing is compared with itself."""
         if not any(line.allocation in allocations for line in self.differences):
             return self
         return Ledger(

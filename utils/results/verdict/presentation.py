@@ -123,7 +123,7 @@ def write_text(stream: TextIO, found: Comparison) -> None:
 
 
 def markdown(found: Comparison) -> str:
-    """A headline, what stands out, and everything else folded away: at most `NOTABLE` rows are visible, however many there are."""
+    """A headline, what may be a change, and everything else folded away: at most `NOTABLE` rows are visible, however many there are."""
     out = io.StringIO()
     out.write(f"**{escape(found.headline.text)}**\n\n")
     wanted = _notable(found)
@@ -147,7 +147,7 @@ def markdown(found: Comparison) -> str:
 
 
 def _notable(found: Comparison) -> list[list[str]]:
-    """Rows of what stands out, the worst first; a point that is invalid as a whole has one row."""
+    """Rows of what may be a change, the worst first; a point that is invalid as a whole has one row."""
     made = []
     for word in WORST_FIRST:
         for one in found.points:
