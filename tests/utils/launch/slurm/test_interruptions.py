@@ -27,7 +27,7 @@ def test_a_signal_cancels_the_job_and_brings_what_it_has(
     assert code == Exit.CANCELLED, text
     assert "measured" in text
     assert site.statuses(storage)[0] == "measured"
-    assert set(site.statuses(storage)) <= {"measured", "failed"}
+    assert set(site.statuses(storage)) <= {"measured", "cancelled"}
     site.wait(lambda: not site.jobs())
     assert set(site.every_job().values()) == {"CANCELLED"}
     assert site.left_on_nodes() == []
