@@ -19,6 +19,8 @@ from kernels.minimax_m3_ep.gemm import grouped
 from kernels.minimax_m3_ep.shapes import MINIMAX_M3
 from kernels.minimax_m3_ep.weights import together_of
 
+GLOBAL = 128
+"""Experts of the model."""
 TARGET = GPUTarget("hip", "gfx942", 64)
 POINTERS = {
     "x": "bf16", "scales": "u8", "rows": "i32", "block_expert": "i32", "block_rows": "i32", "blocks": "i32",
@@ -103,9 +105,14 @@ def others(variant: str, tile: tiles.Tile) -> list[Compiled]:
     sort = layer.sort_constants(MINIMAX_M3, tile)
     warps = sort.pop("num_warps")
     act = {"BLOCK_M": tile.block_m, "ROWS": tile.swiglu_rows, "COLUMNS": tile.swiglu_columns}
-    add = {"TOP_K": MINIMAX_M3.top_k, "COLUMNS": tile.combine_columns, "SPLIT": tile.second.split}
+    add = {
+        "TOP_K": MINIMAX_M3.top_k,
+        "GLOBAL": GLOBAL,
+        "COLUMNS": tile.combine_columns,
+        "SPLIT": tile.second.split,
+    }
     return [
-        compiled(f"{name} compact", compact, sort | {"PDL": False}, warps, 2),
+        compiled(f"{name} compact", compact, sort | {"PDL": False, "GLOBAL": GLOBAL}, warps, 2),
         compiled(f"{name} swiglu", swiglu, act | common | {"SPLIT": tile.first.split}, 4, 2),
         compiled(f"{name} combine", combine, add | common, 4, 2),
     ]
