@@ -79,6 +79,9 @@ def test_an_id_outside_of_the_map_is_remote() -> None:
     assert not case.expected()[2].any()
 
 
+@pytest.mark.filterwarnings(
+    "ignore:(invalid value|overflow) encountered:RuntimeWarning"
+)  # numpy's, of what is meant
 @pytest.mark.parametrize("tile", TILES)
 def test_no_number_stays_in_its_token(tile: str) -> None:
     """NaN and Inf in activations and in the router's weights change no other token's bits."""
