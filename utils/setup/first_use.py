@@ -32,8 +32,7 @@ def main(venv: Path, lock: Path) -> None:
     text = lock.read_text(encoding="utf-8")
     packages = len(re.findall(r"^[A-Za-z0-9]", text, re.MULTILINE))
     _say(f"first use: making {venv.name} with {packages} packages (once)")
-    if shutil.rmtree.avoids_symlink_attacks and venv.is_dir():
-        shutil.rmtree(venv)
+    shutil.rmtree(venv, ignore_errors=True)
     pip = [*_pip(venv), "--require-hashes", "--no-deps"]
     environment = installers.for_pip(sys.executable)
     if (uv := _requirement(text, "uv")) and _brings(pip, environment, uv):

@@ -1,0 +1,36 @@
+"""What is said of points that have no record."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from matrix.errors import Exit
+from tests.conftest import write
+from utils.results.collect import Missing, missing
+
+
+@pytest.mark.parametrize(
+    ("code", "retry"),
+    [(Exit.INFRA_FAILED, True), (Exit.CANCELLED, True), (Exit.STORAGE_FULL, True), (Exit.SERVER_DIED, False), (Exit.JOB_FAILED, False)],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["infra", "benchmark"])
+def test_another_try_follows_from_the_exit_code_alone(
+    tmp_path: Path, code: Exit, kind: str, *, retry: bool
+) -> None:
+    """Whatever the words beside it begin with."""
+    write(tmp_path / "plan.json", json.dumps({"jobs": [{"id": "j", "points": [{"id": "r/p"}]}]}))
+    end = {"kind": kind, "cause": "infra: it broke", "node": None, "exit": int(code)}
+    write(tmp_path / "jobs/j/failure.json", json.dumps(end))
+    assert missing(tmp_path, []) == [Missing("r/p", f"{kind}: infra: it broke (no node)", retry)]
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", '{"kind": "infra"}'])
+def test_a_job_that_left_no_end_never_came_that_far(tmp_path: Path, content: str | None) -> None:
+    """A plan without anything of a job, or with half of a file."""
+    write(tmp_path / "plan.json", json.dumps({"jobs": [{"id": "j", "points": [{"id": "r/p"}]}]}))
+    if content is not None:
+        write(tmp_path / "jobs/j/failure.json", content)
+    assert missing(tmp_path, []) == [Missing("r/p", "its job did not come that far", retry=True)]
