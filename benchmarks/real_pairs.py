@@ -14,8 +14,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from matrix.metrics import METRICS
 from utils.results.collect import collect
-from utils.results.verdict import metrics, pairs
+from utils.results.verdict import pairs
 from utils.results.verdict.compare import compare
 from utils.results.verdict.ledger import Ledger
 
@@ -82,7 +83,7 @@ def judge(folders: list[Path]) -> None:
     for (device, _, name, metric), pool in whole.classes.items():
         sd = 100 * pool.variance**0.5
         print(
-            f"{device} {name} {metrics.JUDGED[metric].heading}: {sd:.2f} % a run, {pool.df} df, seen {2.8 * sd:.1f} %"
+            f"{device} {name} {METRICS[metric].about}: {sd:.2f} % a run, {pool.df} df, seen {2.8 * sd:.1f} %"
         )
 
 

@@ -4,30 +4,41 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
+from matrix.metrics import JUDGED, METRICS
 from matrix.schema import Strict
 
-Judged = Literal["tput", "ttft", "tpot"]
-JUDGED: tuple[Judged, ...] = ("tput", "ttft", "tpot")
-"""Throughput and median TPOT of the steady window, and median TTFT."""
+FLOORS = {name: METRICS[name].floor for name in JUDGED}
 
 
-def _once_each(names: list[Judged]) -> list[Judged]:
+def _judged(name: str) -> str:
+    if name not in JUDGED:
+        raise ValueError(f"{name!r} is not judged; there are: {', '.join(JUDGED)}")
+    return name
+
+
+def _once_each(names: list[str]) -> list[str]:
     if len(set(names)) < len(names):
         raise ValueError("a metric is named twice; name each once")
     return names
 
 
-class Floors(Strict):
-    """The smallest effects that matter in practice, in percent; below them nothing is called a change."""
+def _with_defaults(given: dict[str, float]) -> dict[str, float]:
+    return FLOORS | given
 
-    tput: float = Field(1.0, ge=0, le=100)
-    """Of throughput."""
-    ttft: float = Field(3.0, ge=0, le=100)
-    """Of the median time to first token."""
-    tpot: float = Field(1.5, ge=0, le=100)
-    """Of the median time per output token."""
+
+Judged = Annotated[str, AfterValidator(_judged), WithJsonSchema({"type": "string", "enum": list(JUDGED)})]
+"""Name of a metric that is judged."""
+Percent = Annotated[float, Field(ge=0, le=100)]
+_FLOORS_SCHEMA = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        name: {"type": "number", "minimum": 0, "maximum": 100, "default": floor}
+        for name, floor in FLOORS.items()
+    },
+}
 
 
 class Rules(Strict):
@@ -35,7 +46,9 @@ class Rules(Strict):
 
     runs: Literal[2, 4] = 2
     """Fresh servers of each arm; two or four, because three are not balanced against drift."""
-    floors: Floors = Floors()
+    floors: Annotated[
+        dict[Judged, Percent], AfterValidator(_with_defaults), WithJsonSchema(_FLOORS_SCHEMA)
+    ] = Field({}, validate_default=True)
     """The smallest effects that matter."""
     metrics: Annotated[list[Judged], Field(min_length=1), AfterValidator(_once_each)] = list(JUDGED)
     """What is judged; the others are shown."""

@@ -14,7 +14,7 @@ from utils.show import log
 
 GOLDEN = ROOT / "tests/golden"
 P = "qwen3moe-tiny-cpu-vllm/128x64-tp1-c4"
-FACTS = {"failed": [], "tput": 2134.0, "ttft_s": 0.0178, "tpot_s": 0.00533, "e2el_s": 0.323}
+FACTS = {"failed": [], "figures": {"tput": 2134.0, "ttft": 17.8, "tpot": 5.33, "e2el": 0.323}}
 EVENTS: list[tuple[float, Event]] = [
     (0, {"kind": "job", "name": "qwen3moe-tiny-cpu-vllm.tp1.1bb54965", "total": 2}),
     (0, {"kind": "run", "name": "run 1/1 head", "text": "qwen3moe-tiny-cpu-vllm.tp1.1bb54965"}),

@@ -17,6 +17,7 @@ from utils.results.changelog.rebase import rebase as onto_another
 from utils.results.changelog.stale import stale
 from utils.results.collect import collect
 from utils.setup.environments import ROOT
+from utils.show import tables
 from utils.show.log import clean
 
 if TYPE_CHECKING:
@@ -183,8 +184,8 @@ def _show(arguments: Namespace) -> Exit:
         for name, line in entry.points.items():
             if point in {"", name}:
                 versus = "  ".join(f"{metric} {change}" for metric, change in line.vs.items())
-                figures = f"{line.tput:>10.1f} tok/s/device  TTFT {line.ttft:.4g} s  TPOT {line.tpot:.4g} ms  n {line.n}"
-                sys.stdout.write(f"  {name:<24}{figures}  {versus}".rstrip() + "\n")
+                figures = tables.figures_text(line.figures)
+                sys.stdout.write(f"  {name:<24}{figures}  n {line.n}  {versus}".rstrip() + "\n")
         sys.stdout.writelines(
             f"  {name:<24}missing: {clean(why)}\n"
             for name, why in entry.missing.items()

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from matrix import cluster, key, recipe
 from matrix.errors import Exit
+from matrix.metrics import METRICS
 from matrix.protocol import PROTOCOL_VERSION, Protocol
-from matrix.rules import Floors, Rules
+from matrix.rules import Rules
 from utils.node.record import VALUES_NEEDED
 
 if TYPE_CHECKING:
@@ -61,6 +62,19 @@ def _gates() -> str:
     )
 
 
+def _metrics() -> str:
+    rows = [
+        (
+            f"`{name}`",
+            metric.heading,
+            metric.meaning,
+            f"{metric.about}; from {metric.floor:g} % on" if metric.judged_as else "",
+        )
+        for name, metric in METRICS.items()
+    ]
+    return _table(("name", "heading", "what it is", "judged as; smallest effect that matters"), rows)
+
+
 def _inside(name: str, body: Callable[[], str]) -> Callable[[str], str]:
     """Replace what is between two marks of a page."""
 
@@ -98,7 +112,6 @@ DOCUMENTED: tuple[type[BaseModel], ...] = (
         recipe.Search,
         Protocol,
         Rules,
-        Floors,
     ),
     *(cluster.Cluster, cluster.Devices, cluster.Container, cluster.Slurm, cluster.Paths, cluster.Limits),
 )
@@ -110,6 +123,7 @@ GENERATED: dict[str, Callable[[str], str]] = {
     "docs/recipes.md": _all(
         *(_inside(model.__name__, partial(_fields, model)) for model in DOCUMENTED),
     ),
+    "docs/metrics.md": _inside("metrics", _metrics),
     "docs/keys.md": _inside(
         "parts",
         lambda: _table(("part", "what it holds"), [(f"`{name}`", text) for name, text in key.PARTS.items()]),

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError, did_you_mean
+from matrix.metrics import METRICS
 from utils.node import record
 from utils.results.changelog import entries as changelog
 from utils.results.collect import collect
 from utils.results.history import series, steps
-from utils.results.verdict.metrics import WHOLE
 from utils.setup.environments import ROOT
 from utils.show import tables
 from utils.show.log import clean
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 COLUMNS = [
     ("day", "left"),
     ("commit", "left"),
-    *((metric.heading, "right") for metric in WHOLE.values()),
+    *((metric.heading, "right") for metric in METRICS.values()),
     ("runs", "right"),
     ("from", "left"),
     ("change", "left"),
@@ -66,13 +66,13 @@ def run(arguments: Namespace) -> Exit:
         hint = did_you_mean(arguments.point, known) or "give folders with records: --data DIR"
         raise HarnessError(Exit.NOTHING_SELECTED, f"nothing is known of {arguments.point}; {hint}")
     stepped = steps(found, entries)
-    rows = [_row(one) for one in found]
+    columns, rows = tables.without_empty(COLUMNS, [_row(one) for one in found])
     if arguments.format == "markdown":
-        heads = [name for name, _ in COLUMNS]
+        heads = [name for name, _ in columns]
         sys.stdout.write(f"**{escape(arguments.point)}**\n\n{table(heads, rows)}\n")
         sys.stdout.writelines(f"- {escape(line)}\n" for line in _told(stepped, len(found)))
     else:
-        tables.table(sys.stdout, f"{arguments.point}: means of whole runs", COLUMNS, rows)
+        tables.table(sys.stdout, f"{arguments.point}: means of whole runs", columns, rows)
         sys.stdout.writelines(f"{line}\n" for line in _told(stepped, len(found)))
     return Exit.OK
 
@@ -88,15 +88,19 @@ def _records(folder: Path, short: str) -> list[Record]:
 
 
 def _row(one: Measurement) -> list[str]:
-    figures = [f"{one.values[name]:.4g}" if name in one.values else "" for name in WHOLE]
+    figures = [METRICS[name].shown(one.values[name]) if name in one.values else "" for name in METRICS]
     return [one.day, one.commit[:10], *figures, str(one.runs), clean(one.origin), clean(one.title)]
+
+
+def _shown(metric: str, value: float) -> str:
+    return METRICS[metric].shown(value)
 
 
 def _told(stepped: list[Step], measurements: int) -> list[str]:
     if not stepped:
         return [f"no step in {measurements} measurements"]
     return [
-        f"step: {WHOLE[one.metric].heading} {one.percent:+.1f} % ({one.before:.4g} to {one.after:.4g}) on {one.day} "
+        f"step: {METRICS[one.metric].heading} {one.percent:+.1f} % ({_shown(one.metric, one.before)} to {_shown(one.metric, one.after)}) on {one.day} "
         f"at {one.commit[:10]}, {one.sides[0]} measurements before and {one.sides[1]} after"
         + (f"; nearest entry: {clean(one.near)}" if one.near else "")
         for one in stepped

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
+from matrix.metrics import METRICS
 from utils.cli.options import action, actions, ledger_path, takes_ledger
 from utils.node.files import write_whole
 from utils.results.collect import collect
-from utils.results.verdict import ledger, ledger_file, metrics
+from utils.results.verdict import ledger, ledger_file
 from utils.results.verdict.judge import POWER
 from utils.results.verdict.ledger_lines import Reset
 from utils.show import tables
@@ -68,7 +69,7 @@ def _show(arguments: Namespace) -> Exit:
         seen = [
             f"{POWER * sd * (2 / n) ** 0.5:.1f} %" if enough else f"wants {ledger.NEEDED}" for n in (2, 4)
         ]
-        heading = metrics.JUDGED[metric].heading
+        heading = METRICS[metric].about
         table.append([device, driver, name, heading, str(pool.df), str(own), f"{sd:.2f} %", *seen])
     if not table:
         sys.stdout.write(

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from matrix.errors import Exit, HarnessError
 from utils.node import record, record_file
 from utils.node.files import write_whole
+from utils.results.changelog import entries
+from utils.results.changelog.migrate import migrated
 from utils.results.verdict import ledger, ledger_file, ledger_lines
 
 if TYPE_CHECKING:
@@ -20,21 +22,38 @@ EXAMPLE = "migrate results data/ledger.jsonl"
 
 def configure(parser: ArgumentParser) -> None:
     """What to rewrite."""
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="folders with records, or ledgers (.jsonl)")
+    parser.add_argument(
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="folders with records, ledgers (.jsonl), or perf-changelog.yaml",
+    )
 
 
 def run(arguments: Namespace) -> Exit:
-    """Write records and ledgers in today's format; those that are in it already stay as they are."""
+    """Write records, ledgers and the changelog in today's format; what is in it already stays as it is."""
     for path in map(Path, arguments.paths):
         if not path.exists():
-            raise HarnessError(Exit.USAGE, f"{path} is not there; name a folder with records, or a ledger")
-        done = (
-            _ledger(path) if path.suffix == ".jsonl" else sum(map(_record, sorted(path.rglob(record.FILE))))
-        )
-        what = "lines" if path.suffix == ".jsonl" else "records"
-        version = ledger_lines.SCHEMA if path.suffix == ".jsonl" else record.SCHEMA
-        sys.stdout.write(f"{path}: {done} {what} written in version {version}\n")
+            raise HarnessError(
+                Exit.USAGE, f"{path} is not there; name a folder with records, a ledger, or a changelog"
+            )
+        if path.suffix == ".jsonl":
+            said = f"{_ledger(path)} lines written in version {ledger_lines.SCHEMA}"
+        elif path.suffix in {".yaml", ".yml"}:
+            said = f"{_changelog(path)} entries written in format {entries.FORMAT}"
+        else:
+            done = sum(map(_record, sorted(path.rglob(record.FILE))))
+            said = f"{done} records written in version {record.SCHEMA}"
+        sys.stdout.write(f"{path}: {said}\n")
     return Exit.OK
+
+
+def _changelog(path: Path) -> int:
+    """How many entries had to be written."""
+    text, done = migrated(path.read_bytes(), path.name)
+    if done:
+        write_whole(path, text.encode())
+    return done
 
 
 def _record(path: Path) -> bool:

@@ -47,8 +47,6 @@ class Event(TypedDict, total=False):
 
 LONGEST = 10_000
 """Letters of a line that is no event."""
-HEADLINE = ("tput", "ttft_s", "tpot_s", "e2el_s")
-"""Facts of a point that was measured: all of them, or none."""
 _REQUIRED = {"run": ("name",), "phase": ("name",), "done": ("name", "seconds"), "point": ("name",)}
 
 if TYPE_CHECKING:
@@ -90,12 +88,12 @@ def _fits(event: dict[str, Any]) -> bool:
         return False
     if kind != "point":
         return "\n" not in name
-    figures = [facts[key] for key in HEADLINE if key in facts]
+    figures = facts.get("figures", {})
     failed = facts.get("failed", [])
     return (
         re.fullmatch(r"[\w.+-]+/[\w.+-]+", name) is not None
-        and len(figures) in (0, len(HEADLINE))
-        and all(map(_is_number, figures))
+        and isinstance(figures, dict)
+        and all(map(_is_number, figures.values()))
         and isinstance(failed, list)
         and all(isinstance(one, str) for one in failed)
     )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator
 
 from matrix.errors import WORTH_ANOTHER_TRY, Exit
+from matrix.metrics import JUDGED
 from matrix.plan import Arm
 from matrix.rules import Rules
 from matrix.schema import Kept
@@ -294,6 +297,19 @@ class Files(Kept):
     itls_bytes: int
 
 
+def _known_metrics(content: Any) -> Any:  # noqa: ANN401 - a rule as it was written
+    """Rules without metrics of a newer version."""
+    if not isinstance(content, dict):
+        return content
+    floors, names = content.get("floors"), content.get("metrics")
+    known = dict(content)
+    if isinstance(floors, dict):
+        known["floors"] = {name: floor for name, floor in floors.items() if name in JUDGED}
+    if isinstance(names, list):
+        known["metrics"] = [name for name in names if name in JUDGED]
+    return known
+
+
 class Record(Kept):
     """One point of one run."""
 
@@ -309,7 +325,7 @@ class Record(Kept):
     job: str
     recipe: str = ""
     """Whose point it is, where that is not the recipe in the point's name: it was compared under the other's."""
-    rules: Rules = Rules()
+    rules: Annotated[Rules, BeforeValidator(_known_metrics)] = Rules()
     """How a change to it is judged."""
     block: int = 1
     """2 where a point that was flagged is measured once more."""

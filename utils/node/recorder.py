@@ -110,15 +110,3 @@ def _environment(spec: NodeJob) -> str:
     if spec.environment == "given":
         return "own"
     return "locked" if "==" in spec.job.points[0].image else "image"
-
-
-def headline(written: Record) -> dict[str, float]:
-    """The whole run's means of a record, as the field publishes them."""
-    if written.whole is None:
-        return {}
-    return {
-        "tput": written.whole.total_tok_per_s_per_device,
-        "ttft_s": written.whole.ttft_s.mean,
-        "tpot_s": written.whole.tpot_s.mean,
-        "e2el_s": written.whole.e2el_s.mean,
-    }

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
+from matrix.metrics import figures
 from utils.node import files, marker, preflight, process, record, record_file
 from utils.node.failure import Cancelled, RunFailed
 from utils.node.point import Bench, Phases, measure
-from utils.node.recorder import Recorder, headline
+from utils.node.recorder import Recorder
 from utils.node.vllm import invocation, plugin
 from utils.node.vllm.client import Client
 from utils.node.vllm.server import Server, free_port
@@ -228,7 +229,7 @@ class _Run:
                 "kind": "point",
                 "name": point.id,
                 "text": written.status,
-                "facts": {"failed": failed} | headline(written),
+                "facts": {"failed": failed, "figures": figures(written)},
             }
         )
         if self.spec.canary and any(gate.startswith("kernel_path: ") for gate in failed):

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from scipy import special
 
+from matrix.metrics import METRICS
 from utils.results.verdict import metrics
-from utils.results.verdict.metrics import WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,7 +106,6 @@ def from_entries(point: str, entries: Sequence[Entry], known: Sequence[Measureme
         commit = entry.head.commit if entry.head else ""
         if any(one.commit == commit and one.key == line.key for one in known):
             continue
-        values = {"tput": line.tput, "ttft": line.ttft, "tpot": line.tpot}
         name = f"entry #{entry.pr}" if entry.pr else "entry"
         found.append(
             Measurement(
@@ -114,7 +113,7 @@ def from_entries(point: str, entries: Sequence[Entry], known: Sequence[Measureme
                 time=datetime.fromisoformat(entry.date).replace(tzinfo=UTC).timestamp(),
                 commit=commit,
                 key=line.key,
-                values=values,
+                values=dict(line.figures),
                 runs=int(line.n.split("+")[1]),
                 origin=f"source: {entry.source}" if entry.source else name,
                 title=entry.title,
@@ -132,7 +131,7 @@ def series(point: str, records: Sequence[Record], entries: Sequence[Entry]) -> l
 def steps(measured: Sequence[Measurement], entries: Sequence[Entry]) -> list[Step]:
     """Every step of every figure, oldest first."""
     found = []
-    for metric in WHOLE:
+    for metric in METRICS:
         ones = [one for one in measured if one.counts and metric in one.values]
         logs = [math.log(one.values[metric]) for one in ones]
         cuts = [0, *splits(logs), len(logs)]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TextIO
 
 from matrix import estimate
+from matrix.metrics import METRICS, figures
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from matrix.plan import Plan
     from utils.node.events import Event
@@ -16,14 +17,13 @@ if TYPE_CHECKING:
 
 def measured_line(short: str, event: Event) -> str:
     """A point's result in one line."""
-    facts = event.get("facts", {})
-    line = f"{short} {event.get('text', '')}"
-    if "tput" not in facts:
-        return line
-    return (
-        f"{line} {facts['tput']:.1f} tok/s/device  TTFT {1000 * facts['ttft_s']:.1f} ms  "
-        f"TPOT {1000 * facts['tpot_s']:.2f} ms  E2EL {facts['e2el_s']:.3f} s"
-    )
+    figures = figures_text(event.get("facts", {}).get("figures", {}))
+    return f"{short} {event.get('text', '')} {figures}".rstrip()
+
+
+def figures_text(figures: Mapping[str, float]) -> str:
+    """Figures of a run in one line, each with its unit."""
+    return "  ".join(METRICS[name].in_words(value) for name, value in figures.items() if name in METRICS)
 
 
 def table(
@@ -81,32 +81,36 @@ RESULT_COLUMNS = [
     ("point", "left"),
     ("run", "left"),
     ("status", "left"),
-    ("tok/s/device", "right"),
-    ("TTFT ms", "right"),
-    ("TPOT ms", "right"),
-    ("E2EL s", "right"),
+    *((metric.heading, "right") for metric in METRICS.values()),
     ("requests", "right"),
 ]
 
 
 def result_row(record: Record) -> list[str]:
     """A record as a row of the table at a run's end: means of the whole run."""
-    whole = record.whole
-    figures = ["-"] * 4
-    if whole:
-        figures = [
-            f"{whole.total_tok_per_s_per_device:.1f}",
-            f"{1000 * whole.ttft_s.mean:.1f}",
-            f"{1000 * whole.tpot_s.mean:.2f}",
-            f"{whole.e2el_s.mean:.3f}",
-        ]
+    known = figures(record)
+    cells = [metric.shown(known[name]) if name in known else "-" for name, metric in METRICS.items()]
     requests = str(record.counts.completed) if record.counts else "-"
-    return [record.point, f"{record.run_index + 1} {record.arm}", record.status, *figures, requests]
+    return [record.point, f"{record.run_index + 1} {record.arm}", record.status, *cells, requests]
 
 
 def results(stream: TextIO, records: Sequence[Record]) -> None:
-    """The table at a run's end."""
-    table(stream, "Means of whole runs", RESULT_COLUMNS, [result_row(one) for one in records])
+    """The table at a run's end; a metric that no record has takes no column."""
+    columns, rows = without_empty(RESULT_COLUMNS, [result_row(one) for one in records])
+    table(stream, "Means of whole runs", columns, rows)
+
+
+def without_empty(
+    columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]]
+) -> tuple[list[tuple[str, str]], list[list[str]]]:
+    """A table without the columns of metrics that a run may lack and no row has."""
+    optional = {metric.heading for metric in METRICS.values() if metric.optional}
+    kept = [
+        number
+        for number, (name, _) in enumerate(columns)
+        if name not in optional or any(row[number] not in {"", "-"} for row in rows)
+    ]
+    return [columns[number] for number in kept], [[row[number] for number in kept] for row in rows]
 
 
 PLAN_COLUMNS = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
+from matrix.metrics import figures
 from utils.github.event import from_environment, summary
 from utils.node.files import write_whole
 from utils.pipeline.ask import Ask
@@ -84,5 +85,4 @@ def _has_base(one: Record, records: Sequence[Record]) -> bool:
 
 
 def _line(one: Record) -> str:
-    cells = tables.result_row(one)
-    return f"{cells[0]}: {cells[2]}, {cells[3]} tok/s/device, TTFT {cells[4]} ms, TPOT {cells[5]} ms"
+    return f"{one.point}: {one.status} {tables.figures_text(figures(one))}".rstrip()

@@ -11,7 +11,7 @@ import pytest
 from matrix import select
 from matrix.errors import Exit, HarnessError
 from matrix.plan import Plan
-from matrix.rules import Floors, Rules
+from matrix.rules import Rules
 from matrix.source import Folder
 from matrix.tree import Tree
 from tests.utils.github.conftest import HEAD, TREE, GitHub
@@ -48,7 +48,7 @@ def left(folder: Path, plan: Plan, artifact: str = "results-1-job", **update: An
 
 def test_what_the_plan_asked_for_is_taken_by_the_plans_word(tmp_path: Path, plan: Plan) -> None:
     """Rules that a kernel wrote into its record do not count, and its allocation gets a name that no other sweep has."""
-    lax = Rules(floors=Floors(tput=99.0, ttft=99.0, tpot=99.0))
+    lax = Rules(floors={"tput": 99.0, "ttft": 99.0, "tpot": 99.0})
     left(tmp_path / "results", plan, rules=lax, vary=["model"])
     notes: list[str] = []
     (one,) = taken(tmp_path / "results", plan, notes, "991", COMMIT).values()

@@ -12,6 +12,8 @@ import pytest
 from matrix.errors import Exit
 from tests.conftest import ROOT, Cli
 from utils.node import record, record_file
+from utils.results.changelog import entries
+from utils.results.changelog.migrate import migrated
 from utils.results.verdict import ledger
 from utils.results.verdict.ledger_lines import LEGACY, Difference
 
@@ -81,3 +83,21 @@ def test_migrate(cli: Cli, tmp_path: Path) -> None:
     assert "0 records" in cli("migrate", *paths).stdout
     assert before == [path.read_bytes() for path in (folder / "record.json", tmp_path / "ledger.jsonl")]
     assert cli("migrate", "/nowhere").returncode == Exit.USAGE
+
+
+def test_a_changelog_of_format_1_is_read_and_written_anew() -> None:
+    """It had TTFT in s, without saying so; what its author wrote stays, and a second time changes nothing."""
+    old = (OLD / "changelog-1.yaml").read_bytes().replace(b"n: 0+2}\n", b"n: 0+2}  # quiet\n", 1)
+    text, done = migrated(old)
+    assert done == 1
+    before, after = (entries.read(one).root["qwen3moe-tiny-cpu-vllm"] for one in (old, text.encode()))
+    assert before == after
+    assert after[0].points["128x64-tp1-c1"].figures == {"tput": 660.6, "ttft": 12.77, "tpot": 4.335}
+    assert (
+        '    128x64-tp1-c1: {tput: 660.6, ttft: 12.77, tpot: 4.335, n: 0+2, key: "k1:6f661b0e3b86224e"}  # quiet\n'
+        in text
+    )
+    assert [line for line in text.splitlines() if line[:4] in ("- ti", "  wh", "  da", "  he")] == [
+        line for line in old.decode().splitlines() if line[:4] in ("- ti", "  wh", "  da", "  he")
+    ]
+    assert migrated(text.encode()) == (text, 0)

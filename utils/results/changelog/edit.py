@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
+from matrix.metrics import HEADLINE, METRICS, known
 from utils.results.changelog import entries as changelog
+from utils.results.changelog.lines import (
+    entry_lines,
+    mapping,
+    point_line,
+    scalar,
+    section_lines,
+    without_tools_part,
+)
 from utils.results.verdict import metrics, presentation
 
 if TYPE_CHECKING:
@@ -18,8 +25,6 @@ if TYPE_CHECKING:
     from utils.node.record import Record
     from utils.results.verdict.comparison import Comparison, PointVerdict
 
-TOOLS_KEYS = {"date", "base", "head", "runs", "claims", "points", "missing", "stale"}
-"""Keys of an entry that the tool writes."""
 TITLE = "# What changed, and what it did to the numbers. See docs/changelog.md.\n"
 
 
@@ -109,8 +114,8 @@ def _author_lines(stub: Stub, recipe: str) -> list[str]:
             "write one with pr, title and why, or give --title and --why",
         )
     lines = [f"pr: {stub.pr}\n"] if stub.pr else []
-    lines.append(f"title: {_text(stub.title)}\n")
-    lines.append(f"why: [{', '.join(_text(reason) for reason in stub.why)}]\n")
+    lines.append(f"title: {scalar(stub.title)}\n")
+    lines.append(f"why: [{', '.join(scalar(reason) for reason in stub.why)}]\n")
     return [("- " if number == 0 else "  ") + line for number, line in enumerate(lines)]
 
 
@@ -126,22 +131,22 @@ def _facts(
         (record for record in head if record.block == 1), key=lambda record: record.clock.wall_unix_s
     )
     day = datetime.fromtimestamp(newest.clock.wall_unix_s, UTC).strftime("%Y-%m-%d")
-    lines = [f"  date: {day}\n"]
+    lines = [f"  format: {changelog.FORMAT}\n", f"  date: {day}\n"]
     if base:
         lines.append(f"  base: {{{', '.join(_base(base[0], newest, below))}}}\n")
     device = newest.node.gpu_model or f"{newest.node.cpu_model}, {newest.node.cores} cores"
     version = newest.vllm_version or "unknown"
     facts = [
         f"commit: {newest.provenance.tree_commit}",
-        f"image: {_text(newest.image)}",
-        f"vllm: {_text(version)}",
-        f"device: {_text(device)}",
+        f"image: {scalar(newest.image)}",
+        f"vllm: {scalar(version)}",
+        f"device: {scalar(device)}",
     ]
     if kernel := newest.parts.get("kernel"):
-        facts.append("kernel: " + _text(f"{kernel['name']}@{kernel['files'][:7]}"))
+        facts.append("kernel: " + scalar(f"{kernel['name']}@{kernel['files'][:7]}"))
     lines.append(f"  head: {{{', '.join(facts)}}}\n")
     if runs:
-        lines.append(f"  runs: [{', '.join(map(_text, runs))}]\n")
+        lines.append(f"  runs: [{', '.join(map(scalar, runs))}]\n")
     if found and found.claims:
         lines.append(f"  claims: {_claims(found)}\n")
     compared = {one.point: one for one in found.points} if found else {}
@@ -150,20 +155,20 @@ def _facts(
     for record in head:
         if record.block > 1:  # it confirmed the verdict; the figures are those of the whole list of points
             continue
-        if record.status == "measured" and {"tput", "ttft", "tpot"} <= metrics.whole([record]).keys():
+        if record.status == "measured" and HEADLINE in metrics.whole([record]):
             good.setdefault(record.point, []).append(record)
         else:
             bad.setdefault(record.point, record)
     if good:
         lines.append("  points:\n")
     lines += [
-        f"    {point.split('/')[1]}: {{{_figures(records, compared.get(point))}}}\n"
+        point_line(point.split("/")[1], _point(records, compared.get(point)))
         for point, records in good.items()
     ]
     missing = {point: record for point, record in bad.items() if point not in good}
     if missing:
         lines.append("  missing:\n")
-    lines += [f"    {point.split('/')[1]}: {_text(_reason(record))}\n" for point, record in missing.items()]
+    lines += [f"    {point.split('/')[1]}: {scalar(_reason(record))}\n" for point, record in missing.items()]
     return lines
 
 
@@ -180,40 +185,28 @@ def _base(base: Record, head: Record, below: changelog.Entry | None) -> list[str
     return facts
 
 
-def _figures(records: Sequence[Record], compared: PointVerdict | None) -> str:
+def _point(records: Sequence[Record], compared: PointVerdict | None) -> changelog.PointLine:
     """A point's line: means of whole runs, and what was judged of its steady window."""
     figures = metrics.whole(records)
-    line = f'key: "{records[0].key}", tput: {figures["tput"]:.1f}, ttft: {figures["ttft"]:.4g}, tpot: {figures["tpot"]:.4g}'
-    if compared is None:
-        return f"{line}, n: 0+{len(records)}"
-    if compared.whole:
-        changes = [
-            f"{name}: {compared.whole[name].percent:+.1f}%"
-            for name in ("tput", "ttft", "tpot")
-            if name in compared.whole
-        ]
-        line += f", vs: {{{', '.join(changes)}}}"
-    words = presentation.words(compared)
-    said = (
-        f", verdict: {{{', '.join(f'{name}: {_text(word)}' for name, word in words.items())}}}"
-        if words
-        else ""
+    published = [name for name in known(figures) if METRICS[name].in_changelog]
+    words, vs, runs = {}, {}, f"0+{len(records)}"
+    if compared is not None:
+        words, runs = presentation.words(compared), f"{compared.runs[0]}+{compared.runs[1]}"
+        vs = {name: f"{compared.whole[name].percent:+.1f}%" for name in published if name in compared.whole}
+    return changelog.PointLine(
+        verdict=words,
+        vs=vs,
+        figures={name: figures[name] for name in published},
+        n=runs,
+        key=records[0].key,
     )
-    return f"{line}, n: {compared.runs[0]}+{compared.runs[1]}{said}"
 
 
 def _claims(found: Comparison) -> str:
     by_point: dict[str, dict[str, str]] = {}
     for one in found.claims:  # what was committed comes first, and wins over what was written since
-        by_point.setdefault(one.point.split("/")[1], {}).setdefault(one.metric, _text(one.outcome))
-    return (
-        "{"
-        + ", ".join(
-            f"{point}: {{{', '.join(f'{metric}: {outcome}' for metric, outcome in said.items())}}}"
-            for point, said in by_point.items()
-        )
-        + "}"
-    )
+        by_point.setdefault(one.point.split("/")[1], {}).setdefault(one.metric, scalar(one.outcome))
+    return mapping({point: mapping(said) for point, said in by_point.items()})
 
 
 def _reason(record: Record) -> str:
@@ -221,47 +214,3 @@ def _reason(record: Record) -> str:
         return record.failure.message.splitlines()[0][:200]
     failed = "; ".join(f"gate {gate.name}: {gate.found}" for gate in record.gates if not gate.passed)
     return failed[:200] or "it has no figures"
-
-
-def _text(words: str) -> str:
-    """A scalar for a flow mapping: plain where that is safe, else in double quotes."""
-    plain = re.fullmatch(r"[A-Za-z][A-Za-z0-9 ./=_-]*[A-Za-z0-9]", words)
-    safe = plain and not re.fullmatch(r"(?i)yes|no|on|off|true|false|null", words)
-    return words if safe else json.dumps(words, ensure_ascii=False)
-
-
-def section_lines(lines: Sequence[str], name: str) -> tuple[int, int]:
-    """First line of a section and the line after its last; for a new one, both where it belongs."""
-    starts = [
-        (i, line.split(":")[0].strip("\"'"))
-        for i, line in enumerate(lines)
-        if re.match(r"[A-Za-z0-9\"']", line)
-    ]
-    for at, (line, found) in enumerate(starts):
-        following = starts[at + 1][0] if at + 1 < len(starts) else len(lines)
-        if found == name:
-            return line, following
-        if found > name:
-            return line, line
-    return len(lines), len(lines)
-
-
-def entry_lines(lines: Sequence[str], start: int, end: int, number: int) -> tuple[int, int]:
-    """First line of an entry of a section and the line after its last."""
-    starts = [i for i in range(start, end) if lines[i].startswith("- ")]
-    last = starts[number + 1] if number + 1 < len(starts) else end
-    while not lines[last - 1].strip() or lines[last - 1].startswith("#"):
-        last -= 1  # blank lines and remarks in the first column belong to what follows
-    return starts[number], last
-
-
-def without_tools_part(entry: Sequence[str]) -> list[str]:
-    """An entry's lines as their author wrote them."""
-    kept: list[str] = []
-    ours = False
-    for line in entry:
-        if match := re.match(r"(?:- |  )([a-z]+):", line):
-            ours = match[1] in TOOLS_KEYS
-        if not ours:
-            kept.append(line)
-    return kept

@@ -6,11 +6,11 @@ import itertools
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, RootModel, StringConstraints
+from pydantic import Field, RootModel, StringConstraints, model_validator
 
 from matrix import strict_yaml
 from matrix.errors import Exit, HarnessError, Place, Problem
-from matrix.rules import JUDGED
+from matrix.metrics import HEADLINE, JUDGED, METRICS
 from matrix.schema import Strict, validate
 
 if TYPE_CHECKING:
@@ -32,29 +32,40 @@ Said = Annotated[
         pattern=r"^((regression|improvement)( [-+][0-9]+(\.[0-9]+)?%)?|no change seen( >= [0-9]+(\.[0-9]+)?%)?|invalid)$"
     ),
 ]
-Metric = Literal["tput", "ttft", "tpot", "e2el", "power"]
+FORMAT = 2
+"""Of an entry: 1 had TTFT in s."""
 
 
 class PointLine(Strict):
     """A point's figures: means of whole runs."""
 
-    key: Key
-    tput: float = Field(gt=0, allow_inf_nan=False)
-    """Input and output tokens a second and device."""
-    ttft: float = Field(gt=0, allow_inf_nan=False)
-    """Mean time to first token, s."""
-    tpot: float = Field(gt=0, allow_inf_nan=False)
-    """Mean time per output token after the first, ms."""
-    power: float | None = Field(None, gt=0)
-    """W a device."""
-    vs: dict[Metric, Percent] = {}
-    """Difference to the base."""
+    verdict: dict[str, Said] = {}
+    """Metric -> what was judged of its steady window."""
+    vs: dict[str, Percent] = {}
+    """Metric -> difference to the base."""
+    figures: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]]
+    """Metric -> value in its shown unit (matrix.metrics). In the file they stand beside the other keys; those of metrics
+    that this version does not know are kept."""
     n: Annotated[str, StringConstraints(pattern=r"^[0-9]+\+[0-9]+$")]
     """Runs of base + head."""
-    verdict: dict[Metric, Said] = {}
-    """What was judged: throughput (tput) and median TPOT (tpot) of the steady window, median TTFT (ttft)."""
     reused: bool = False
     """The figures are an earlier run's with the same observed key."""
+    key: Key
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gathered(cls, content: Any) -> Any:  # noqa: ANN401 - any YAML value
+        """Every key that is no field is a figure."""
+        if not isinstance(content, dict) or "figures" in content:
+            return content
+        fields = {name: value for name, value in content.items() if name in cls.model_fields}
+        return fields | {"figures": {name: value for name, value in content.items() if name not in fields}}
+
+    @model_validator(mode="after")
+    def _has_its_headline(self) -> PointLine:
+        if HEADLINE not in self.figures:
+            raise ValueError(f"a point's line wants {HEADLINE}, its {METRICS[HEADLINE].unit}")
+        return self
 
 
 class Base(Strict):
@@ -86,6 +97,8 @@ class Entry(Strict):
     title: str = Field(min_length=1)
     why: list[str] = Field(min_length=1)
     expect: dict[PointName, dict[str, Claim]] = {}
+    format: Literal[1, 2] = 1
+    """Of the figures as written: `FORMAT`, unless an older harness wrote them. Figures read are always in today's units."""
     date: (
         Annotated[str, StringConstraints(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$")]
         | None
@@ -95,7 +108,7 @@ class Entry(Strict):
     runs: list[str] = []
     source: str | None = None
     """Where figures come from that this harness did not measure; they never feed a verdict."""
-    claims: dict[PointName, dict[Metric, Literal["holds", "fails", "undecided", "not counted"]]] = {}
+    claims: dict[PointName, dict[str, Literal["holds", "fails", "undecided", "not counted"]]] = {}
     """What became of `expect`."""
     points: dict[PointName, PointLine] = {}
     missing: dict[PointName, str] = {}
@@ -103,10 +116,27 @@ class Entry(Strict):
     stale: str | None = None
     """Why figures that it had were taken out; it waits for new ones."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _in_todays_units(cls, content: Any) -> Any:  # noqa: ANN401 - any YAML value
+        if not isinstance(content, dict) or content.get("format", 1) != 1:
+            return content
+        points = content.get("points")
+        if not isinstance(points, dict):
+            return content
+        return content | {"format": FORMAT, "points": {name: _in_ms(line) for name, line in points.items()}}
+
     @property
     def is_stub(self) -> bool:
         """Whether it still waits for its figures."""
         return not self.points and not self.missing
+
+
+def _in_ms(line: Any) -> Any:  # noqa: ANN401 - any YAML value
+    """A point's line of format 1, with its TTFT in ms."""
+    if isinstance(line, dict) and isinstance(line.get("ttft"), int | float):
+        return line | {"ttft": 1000 * line["ttft"]}
+    return line
 
 
 class Changelog(RootModel[dict[str, list[Entry]]]):

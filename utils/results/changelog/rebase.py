@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
 from utils.results.changelog import entries as changelog
-from utils.results.changelog.edit import TITLE, entry_lines, section_lines, without_tools_part
+from utils.results.changelog.edit import TITLE
+from utils.results.changelog.lines import entry_lines, section_lines, without_tools_part
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from matrix.rules import JUDGED, Judged
+from matrix.metrics import JUDGED, METRICS
 from utils.results.verdict import judge as verdict
 from utils.results.verdict import metrics, pairs
 from utils.results.verdict.comparison import Comparison, MetricVerdict, PointVerdict, Whole, Word
@@ -41,8 +41,8 @@ def compare(
         HarnessError: NOT_COMPARABLE.
     """
     matched = pairs.match(base, head, vary)
-    samples: dict[tuple[str, Judged], verdict.Sample] = {}
-    why_not: dict[tuple[str, Judged], str] = {}
+    samples: dict[tuple[str, str], verdict.Sample] = {}
+    why_not: dict[tuple[str, str], str] = {}
     invalid = {pair.point: pairs.invalid(pair.first) for pair in matched.both}
     ledger = ledger.without({record.allocation for record in (*base, *head)})
     for pair in matched.both:
@@ -84,8 +84,8 @@ def compare(
 def _sample(
     pair: Pair,
     ledger: Ledger,
-    samples: dict[tuple[str, Judged], verdict.Sample],
-    why_not: dict[tuple[str, Judged], str],
+    samples: dict[tuple[str, str], verdict.Sample],
+    why_not: dict[tuple[str, str], str],
 ) -> None:
     """What is judged of a point, or why not."""
     some = pair.first.head[0]
@@ -115,8 +115,8 @@ def _sample(
             first=first,
             again=_block(again, metric) if again else None,
             spread=spread,
-            floor=getattr(rules.floors, metric) / 100,
-            more_is_better=metrics.JUDGED[metric].more_is_better,
+            floor=rules.floors[metric] / 100,
+            more_is_better=METRICS[metric].more_is_better,
             useless=useless,
         )
 
@@ -125,7 +125,7 @@ def _concurrency(record: Record) -> int:
     return record.load.concurrency if record.load else 1
 
 
-def _block(runs: Runs, metric: Judged) -> verdict.Block | None:
+def _block(runs: Runs, metric: str) -> verdict.Block | None:
     sides = [[metrics.judged(record, metric) for record in side] for side in (runs.base, runs.head)]
     known = [tuple(value for value in side if value is not None) for side in sides]
     if any(len(one) < len(side) for one, side in zip(known, sides, strict=True)):
@@ -135,13 +135,13 @@ def _block(runs: Runs, metric: Judged) -> verdict.Block | None:
 
 def _metrics(
     pair: Pair,
-    samples: dict[tuple[str, Judged], verdict.Sample],
-    findings: dict[tuple[str, Judged], verdict.Finding],
-    why_not: dict[tuple[str, Judged], str],
+    samples: dict[tuple[str, str], verdict.Sample],
+    findings: dict[tuple[str, str], verdict.Finding],
+    why_not: dict[tuple[str, str], str],
     invalid: str,
-) -> dict[Judged, MetricVerdict]:
+) -> dict[str, MetricVerdict]:
     runs = (len(pair.first.base), len(pair.first.head))
-    found: dict[Judged, MetricVerdict] = {}
+    found: dict[str, MetricVerdict] = {}
     for metric in JUDGED:
         where = (pair.point, metric)
         if invalid or where not in samples:
@@ -149,7 +149,7 @@ def _metrics(
             found[metric] = _nothing(runs, word, invalid or why_not[where])
         else:
             found[metric] = _judged(
-                samples[where], findings[where], metrics.JUDGED[metric].scale, why_not.get(where, "")
+                samples[where], findings[where], METRICS[metric].scale, why_not.get(where, "")
             )
     return found
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Literal
 
-from matrix.rules import Judged
 from matrix.schema import Value
 from utils.results.verdict.ledger import Calibration
 
@@ -61,7 +60,7 @@ class PointVerdict(Value):
     """Of base and head in the first block."""
     vary: list[str]
     """Parts of the key in which head and base differ."""
-    metrics: dict[Judged, MetricVerdict]
+    metrics: dict[str, MetricVerdict]
     whole: dict[str, Whole]
     invalid: str
     """Why nothing can be said of it; empty where something can."""

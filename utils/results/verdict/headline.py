@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING
 
 from scipy import special
 
+from matrix.metrics import HEADLINE
 from utils.results.verdict import metrics
 from utils.results.verdict.comparison import Headline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from matrix.rules import Judged
     from utils.results.verdict import judge as verdict
     from utils.results.verdict.comparison import PointVerdict
 
 
 def headline(
     points: Sequence[PointVerdict],
-    samples: dict[tuple[str, Judged], verdict.Sample],
+    samples: dict[tuple[str, str], verdict.Sample],
     jobs: dict[str, str],
 ) -> Headline:
     """Mean log ratio of throughput; points of one job share their servers, so that their errors add up instead of averaging out."""
-    judged = {point: sample for (point, metric), sample in samples.items() if metric == "tput"}
+    judged = {point: sample for (point, metric), sample in samples.items() if metric == HEADLINE}
     effect = fmean(sample.first.effect for sample in judged.values()) if judged else None
     known = bool(judged) and all(sample.spread.calibration != "none" for sample in judged.values())
     low = high = None

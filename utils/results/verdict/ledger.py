@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import ValidationError
 
 from matrix.errors import Exit, HarnessError, Place, Problem
-from matrix.rules import JUDGED, Judged
+from matrix.metrics import JUDGED, METRICS
 from utils.results.verdict import metrics
 from utils.results.verdict.ledger_lines import Difference, Line, Reset, line_of
 from utils.results.verdict.variances import Prior, prior
@@ -85,7 +85,7 @@ class _Pool:
         return max(self.sum, 0.0) / len(self.squares) / 2
 
 
-Where = tuple[str, str, str, Judged]
+Where = tuple[str, str, str, str]
 """Device, driver, point or class, metric."""
 
 
@@ -137,7 +137,7 @@ class Ledger:
         """The lines that are no reset."""
         return [line for line in self.lines if isinstance(line, Difference)]
 
-    def spread(self, device: str, driver: str, point: str, concurrency: int, metric: Judged) -> Spread:
+    def spread(self, device: str, driver: str, point: str, concurrency: int, metric: str) -> Spread:
         """What is known of a point's noise: its own where it has enough, else its class's."""
         here: Where = (device, driver, class_of(concurrency), metric)
         own, shared = self.points.get((device, driver, point, metric)), self.classes.get(here)
@@ -283,7 +283,7 @@ def alarms(before: Ledger, new: Sequence[Difference]) -> list[str]:
             about = [one for one in new if class_of(one.concurrency) == name and one.device == device]
             nodes, images = ({getattr(one, what) for one in about} for what in ("node", "image"))
             told.append(
-                f"{metrics.JUDGED[metric].heading} of {name} on {device} varies by {100 * math.sqrt(pool.variance):.2f} % a run, "
+                f"{METRICS[metric].about} of {name} on {device} varies by {100 * math.sqrt(pool.variance):.2f} % a run, "
                 f"and by {100 * math.sqrt(old.variance):.2f} % before ({', '.join(sorted(nodes))}; {', '.join(sorted(images))})"
             )
     return told

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, TextIO
 
-from utils.results.verdict.metrics import JUDGED, WHOLE
+from matrix.metrics import METRICS, Metric
 from utils.show import tables
 from utils.show.log import clean
 from utils.show.markdown import escape, folded, table
@@ -58,7 +58,7 @@ def short(one: MetricVerdict) -> str:
     return one.word or ""
 
 
-def _cells(one: MetricVerdict) -> list[str]:
+def _cells(metric: Metric, one: MetricVerdict) -> list[str]:
     if one.base is None or one.head is None or one.percent is None:
         return ["", "", "", f"{one.runs[0]}+{one.runs[1]}", ""]
     interval = ""
@@ -68,7 +68,7 @@ def _cells(one: MetricVerdict) -> list[str]:
     if one.spread_percent is not None:
         noise = f"{one.spread_percent:.2f} % ({one.calibration}, {one.df} df)"
     return [
-        f"{one.base:.4g} → {one.head:.4g}",
+        f"{metric.shown(one.base)} → {metric.shown(one.head)}",
         f"{one.percent:+.1f}%",
         interval,
         f"{one.runs[0]}+{one.runs[1]}",
@@ -79,7 +79,7 @@ def _cells(one: MetricVerdict) -> list[str]:
 def rows(found: Comparison) -> list[list[str]]:
     """A row a point and metric."""
     return [
-        [one.point, JUDGED[name].heading, *_cells(metric), verdict_text(metric)]
+        [one.point, METRICS[name].about, *_cells(METRICS[name], metric), verdict_text(metric)]
         for one in found.points
         for name, metric in one.metrics.items()
     ]
@@ -90,18 +90,27 @@ def whole_rows(found: Comparison) -> list[list[str]]:
     made = []
     for one in found.points:
         cells = [one.point]
-        for name in WHOLE:
-            value = one.whole.get(name)
-            cells += [f"{value.base:.4g} → {value.head:.4g}", f"{value.percent:+.1f}%"] if value else ["", ""]
+        for name in shown_figures(found):
+            metric, value = METRICS[name], one.whole.get(name)
+            cells += (
+                [f"{metric.shown(value.base)} → {metric.shown(value.head)}", f"{value.percent:+.1f}%"]
+                if value
+                else ["", ""]
+            )
         made.append(cells)
     return made
 
 
-def whole_columns() -> list[tuple[str, str]]:
+def shown_figures(found: Comparison) -> list[str]:
+    """The published figures that some point has."""
+    return [name for name in METRICS if any(name in one.whole for one in found.points)]
+
+
+def whole_columns(found: Comparison) -> list[tuple[str, str]]:
     """Headings of `whole_rows`."""
     columns = [("point", "left")]
-    for metric in WHOLE.values():
-        columns += [(metric.heading, "right"), ("diff", "right")]
+    for name in shown_figures(found):
+        columns += [(METRICS[name].heading, "right"), ("diff", "right")]
     return columns
 
 
@@ -111,8 +120,9 @@ def write_text(stream: TextIO, found: Comparison) -> None:
         tables.table(
             stream, "Steady window, base → head", COLUMNS, [list(map(clean, row)) for row in rows(found)]
         )
+    if shown_figures(found):
         stream.write("\n")
-        tables.table(stream, "Means of whole runs, base → head", whole_columns(), whole_rows(found))
+        tables.table(stream, "Means of whole runs, base → head", whole_columns(found), whole_rows(found))
     lines = silences(found)
     lines += [f"new: {point}" for point in found.new] + [f"gone: {point}" for point in found.gone]
     lines += [
@@ -140,8 +150,9 @@ def markdown(found: Comparison) -> str:
     out.writelines(f"- {escape(line)}\n" for line in listed)
     if found.points:
         body = table([name for name, _ in COLUMNS], rows(found))
-        body += "\nMeans of whole runs, as the field publishes them; nothing is judged by them.\n\n"
-        body += table([name for name, _ in whole_columns()], whole_rows(found))
+        if shown_figures(found):
+            body += "\nMeans of whole runs, as the field publishes them; nothing is judged by them.\n\n"
+            body += table([name for name, _ in whole_columns(found)], whole_rows(found))
         out.write("\n" + folded(f"All {len(found.points)} points", body))
     return out.getvalue()
 
@@ -155,8 +166,8 @@ def _notable(found: Comparison) -> list[list[str]]:
                 (name, m) for name, m in one.metrics.items() if m.word == word and (m.flagged or word)
             ]
             for name, metric in standing[:1] if word == "invalid" else standing:
-                heading = "all" if word == "invalid" else JUDGED[name].heading
-                made.append([one.point, heading, *_cells(metric)[:4], verdict_text(metric)])
+                heading = "all" if word == "invalid" else METRICS[name].about
+                made.append([one.point, heading, *_cells(METRICS[name], metric)[:4], verdict_text(metric)])
     return made
 
 

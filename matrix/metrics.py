@@ -1,0 +1,145 @@
+"""The one table of metrics: records, events, ledger, verdict, changelog, history, tables and docs loop over it.
+
+A new metric is a line here, its source (a field of the record, usually of `utils.node.stats`), and its test.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """A figure of a point, where its value comes from, and how people see it."""
+
+    label: str
+    """What stands before the unit; empty where the unit says it all."""
+    unit: str
+    """That people see."""
+    meaning: str
+    """One line for the docs."""
+    scale: float = 1.0
+    """From the record's unit to that one."""
+    digits: int
+    """After the point, in a table."""
+    more_is_better: bool = False
+    whole: str
+    """Path in a record to the figure of the whole run, as the field publishes it."""
+    steady: str = ""
+    """Path to the figure that is judged; empty for a metric that is shown alone."""
+    judged_as: str = ""
+    """Label of the judged figure."""
+    floor: float = 0.0
+    """The smallest effect that matters, in percent; below it nothing is called a change."""
+    in_changelog: bool = True
+    optional: bool = False
+    """Whether a measured run may lack it."""
+
+    @property
+    def heading(self) -> str:
+        """Of the whole run's figure, with its unit."""
+        return f"{self.label} {self.unit}".strip()
+
+    @property
+    def about(self) -> str:
+        """Heading of what is judged, with its unit; of the whole run where nothing is."""
+        return f"{self.judged_as} {self.unit}" if self.judged_as else self.heading
+
+    def in_words(self, value: float) -> str:
+        """A value with its label and unit."""
+        return f"{self.label} {self.shown(value)} {self.unit}".strip()
+
+    def shown(self, value: float) -> str:
+        """A value in the shown unit, for a table."""
+        return f"{value:.{self.digits}f}"
+
+    def kept(self, value: float) -> str:
+        """The same for a file that is read back: four significant figures at least."""
+        wanted = 3 - math.floor(math.log10(value)) if value > 0 else 0
+        return f"{value:.{min(9, max(self.digits, wanted))}f}"
+
+
+METRICS: Mapping[str, Metric] = {
+    "tput": Metric(
+        label="",
+        unit="tok/s/device",
+        meaning="input and output tokens a second and device",
+        digits=1,
+        more_is_better=True,
+        whole="whole.total_tok_per_s_per_device",
+        steady="steady.total_tok_per_s_per_device",
+        judged_as="throughput",
+        floor=1.0,
+    ),
+    "ttft": Metric(
+        label="TTFT",
+        unit="ms",
+        meaning="time to first token: mean; judged is the median",
+        scale=1000,
+        digits=1,
+        whole="whole.ttft_s.mean",
+        steady="steady.ttft_s.p50",
+        judged_as="TTFT p50",
+        floor=3.0,
+    ),
+    "tpot": Metric(
+        label="TPOT",
+        unit="ms",
+        meaning="time per output token after the first: mean; judged is the median",
+        scale=1000,
+        digits=2,
+        whole="whole.tpot_s.mean",
+        steady="steady.tpot_s.p50",
+        judged_as="TPOT p50",
+        floor=1.5,
+    ),
+    "e2el": Metric(
+        label="E2EL",
+        unit="s",
+        meaning="from a request's start to its last token: mean",
+        digits=3,
+        whole="whole.e2el_s.mean",
+        in_changelog=False,
+    ),
+    "power": Metric(
+        label="",
+        unit="W/device",
+        meaning="mean power of the devices over the measured window, where something measures it",
+        digits=0,
+        whole="power.mean_w_per_device",
+        optional=True,
+    ),
+}
+HEADLINE = "tput"
+"""What one line says of a change, and what every measured run has."""
+JUDGED: tuple[str, ...] = tuple(name for name, metric in METRICS.items() if metric.steady)
+"""Of the steady window, so that neither the burst at the beginning nor the drain decides."""
+
+
+def value(record: object, path: str) -> float | None:
+    """The figure at a path of a record, in the record's unit; None where it has none, or one that cannot be a measurement."""
+    found = record
+    for name in path.split("."):
+        found = getattr(found, name, None)
+        if found is None:
+            return None
+    return float(found) if isinstance(found, int | float) and 0 < found < math.inf else None
+
+
+def figures(record: object) -> dict[str, float]:
+    """The whole run's figures of a record in the shown units, as the field publishes them."""
+    return {
+        name: metric.scale * found
+        for name, metric in METRICS.items()
+        if (found := value(record, metric.whole)) is not None
+    }
+
+
+def known(names: Mapping[str, object]) -> list[str]:
+    """Names in the table's order; those that this version does not know come last."""
+    return [*(name for name in METRICS if name in names), *(name for name in names if name not in METRICS)]
