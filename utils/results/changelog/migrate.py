@@ -30,14 +30,14 @@ def migrated(content: bytes, file: str = changelog.FILE) -> tuple[str, int]:
 
 
 def _todays(block: list[str], entry: changelog.Entry) -> list[str]:
-    """An entry's lines with its format named, and its points written anew; a remark behind a point stays."""
+    """An entry's lines with its format named, and its points written anew."""
     found = []
     for line in block:
-        name = re.match(r"    ([^\s:{}]+): \{.*\}\s*(#.*)?$", line)
+        name = re.match(r"    ([^\s:{}]+): \{.*\}$", line)
         if re.match(r"(- |  )points:", line):
             found.append(f"  format: {changelog.FORMAT}\n")
         if name and name[1] in entry.points:
-            remark = f"  {name[2]}" if name[2] else ""
-            line = point_line(name[1], entry.points[name[1]]).rstrip("\n") + f"{remark}\n"  # noqa: PLW2901 - the same line, written anew
-        found.append(line)
+            found.append(point_line(name[1], entry.points[name[1]]))
+        else:
+            found.append(line)
     return found
