@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from matrix import key
 from matrix.errors import Exit, HarnessError
+from matrix.protocol import canary_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,7 +37,7 @@ def timed(plan: Plan, clusters: Mapping[str, Cluster], history: History, *, cana
         plan: as it was made.
         clusters: of its jobs, by name.
         history: what earlier records tell.
-        canary: whether each job begins with one more start and its smallest point; jobs with two arms always do.
+        canary: whether each arm of a job begins with one more start and its smallest point; jobs with two arms always do.
 
     Raises:
         HarnessError: OVER_BUDGET for a point that is too long for a job of its own.
@@ -78,12 +79,16 @@ def _with_seconds(job: Job, history: History) -> Job:
 
 
 def _seconds(job: Job, which: Sequence[int], start_s: Mapping[Arm, float], *, canary: bool) -> float:
-    """Every run a start and the points; before them the canary."""
+    """Every run a start and the points; before them a canary of each arm, a start and the smallest point."""
     points = {arm: job.base.points if job.base and arm == "base" else job.points for arm in start_s}
     runs = sum(start_s[arm] + sum(points[arm][i].estimate_s for i in which) for arm in job.arms)
     if not canary and job.base is None:
         return runs
-    return runs + start_s["head"] + min(job.points[i].estimate_s for i in which)
+    return runs + sum(
+        start_s[arm]
+        + min(canary_seconds(points[arm][i].protocol, points[arm][i].estimate_s) for i in which)
+        for arm in start_s
+    )
 
 
 def node_hours(plan: Plan) -> float:

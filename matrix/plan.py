@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 Arm = Literal["base", "head"]
+ARMS: tuple[Arm, ...] = ("head", "base")
+"""The head first: it is what may not work."""
 BLOCK: tuple[Arm, ...] = ("base", "head", "head", "base")
 """The order of runs in which a steady drift of the node favours no arm."""
 GITHUB_JOB_LIMIT = 256

@@ -36,6 +36,23 @@ class Protocol(Strict):
     """Requests of the warm-up for each unit of concurrency; its prompts are other ones."""
 
 
+CANARY_WAVES = 2
+"""Requests of a canary's load for each unit of concurrency."""
+
+
+def of_canary(protocol: Protocol) -> Protocol:
+    """A short load: nobody reads its figures, and what must be compiled is compiled in the first waves."""
+    waves = min(CANARY_WAVES, protocol.requests_per_concurrency)
+    return protocol.model_copy(update={"requests_per_concurrency": waves, "min_duration_s": 0.0})
+
+
+def canary_seconds(protocol: Protocol, estimate_s: float) -> float:
+    """At the most, where the whole point takes `estimate_s`: a share of its waves."""
+    short, warm_up = of_canary(protocol), protocol.warmup_requests_per_concurrency
+    waves = protocol.requests_per_concurrency + warm_up
+    return 2 * CALL_S + estimate_s * (short.requests_per_concurrency + warm_up) / waves
+
+
 @dataclass(frozen=True, slots=True)
 class Lengths:
     """A uniform integer draw in [low, high], in the client's words: a mean and a ratio around it."""

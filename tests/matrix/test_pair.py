@@ -212,7 +212,7 @@ def test_a_name_that_is_nothing_gets_a_hint(cli: Cli, git_tree: Path) -> None:
 
 
 def test_jobs_split_alike_in_both_arms_and_cost_is_shown(cli: Cli) -> None:
-    """Each part has the same points on both sides; a canary, four runs, and what confirming may cost."""
+    """Each part has the same points on both sides; two canaries, four runs, and what confirming may cost."""
     tree = Tree.of(Folder(ROOT))
     plan = select.chosen(tree, [M3], basis.base_of(M3, ROOT, tree, [M3]))
     cluster = clusters.load(Folder(ROOT), "mi300x-amds")
@@ -226,5 +226,5 @@ def test_jobs_split_alike_in_both_arms_and_cost_is_shown(cli: Cli) -> None:
     single = estimate.timed(alone, {"mi300x-amds": cluster}, estimate.History(), canary=True)
     assert estimate.node_hours(timed) > 2 * estimate.node_hours(single)
     shown = cli("plan", M3, "--pair", M3).stdout
-    assert "jobs, each a canary and then B H H B" in shown
+    assert "jobs, each a canary an arm and then B H H B" in shown
     assert "flagged points are measured once more" in shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -160,7 +161,7 @@ def test_a_broken_changelog_withholds_no_verdict_and_a_broken_ledger_is_an_error
 
 
 def test_a_base_that_cannot_start_ends_the_job(pairs: Pairs) -> None:
-    """The canary is the head's, so that the base's failure comes in its own run: without a base there is nothing to compare, and records say why."""
+    """Its canary says so before a run is wasted: without a base there is nothing to compare."""
     path = pairs.tree / "recipes/r.yaml"
     good = path.read_text()
     path.write_text(good.replace(BEFORE, f'{BEFORE}\n  env: {{FAKE_VLLM: "exit-at-start"}}'))
@@ -168,9 +169,34 @@ def test_a_base_that_cannot_start_ends_the_job(pairs: Pairs) -> None:
     path.write_text(good)
     done = pairs.run("out", "r/*c1", "--pair", "main")
     assert done.returncode == Exit.SERVER_EXITED, done.stdout + done.stderr
+    assert "missing: r/32x16-tp1-c1: server: the server ended before it was ready" in done.stdout
+    assert list((pairs.folder / "out/jobs").glob("*/canary-base/*/server.log"))
+
+
+def test_what_an_arm_compiled_is_its_own(pairs: Pairs) -> None:
+    """Each run has what its own arm's canary left, as a copy; never what the other arm, or an earlier run, put there."""
+    path = pairs.tree / "recipes/r.yaml"
+    path.write_text(path.read_text().replace(BEFORE, f'{BEFORE}\n  env: {{FAKE_VLLM: "poisoned"}}'))
+    done = pairs.run("out", "r/*c1", "--pair", "main", "--no-confirm")
+    assert done.returncode == Exit.OK, done.stdout + done.stderr
+    seen = {}
+    for log in (pairs.folder / "out/jobs").glob("*/run-*/server.log"):
+        (line,) = [line for line in log.read_text().splitlines() if line.startswith("compiled before:")]
+        seen[log.parent.name] = re.findall(r"(\w+)-\d+", line)
+    assert seen == {
+        "run-0-base": ["healthy"],
+        "run-1-head": ["poisoned"],
+        "run-2-head": ["poisoned"],
+        "run-3-base": ["healthy"],
+    }
     records = collect([pairs.folder / "out"])
-    assert {(one.arm, one.status) for one in records} == {("base", "failed")}
-    assert "no verdict" in done.stdout
+    digests = {arm: {one.caches[0].digest for one in records if one.arm == arm} for arm in ("base", "head")}
+    assert all(len(found) == 1 for found in digests.values())
+    assert digests["base"] != digests["head"]
+    assert {(one.caches[0].name, one.caches[0].filled_by) for one in records} == {
+        ("triton", "the canary of base"),
+        ("triton", "the canary of head"),
+    }
 
 
 def test_a_head_that_cannot_start_ends_the_job_with_its_reason(pairs: Pairs) -> None:

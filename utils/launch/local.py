@@ -7,14 +7,16 @@ import platform
 import shutil
 import signal
 import subprocess
+import tempfile
 import uuid
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
+from matrix.plan import ARMS
 from utils.launch import interface, script
 from utils.launch.failures import Facts, as_json, classify
 from utils.node import events, files, process, record
-from utils.node.spec import NodeJob, runs
+from utils.node.spec import NodeJob, canary_name, runs
 from utils.setup import environments, provenance
 
 if TYPE_CHECKING:
@@ -115,15 +117,19 @@ class Local:
 def _measure(
     environment: environments.Environment, spec: NodeJob, folder: Path, emit: Callable[[Event], None]
 ) -> Exit:
-    """The runs; where there are two arms, a canary before, so that neither owns the cold machine."""
-    if spec.job.base is not None:
-        canary = folder / "canary"
-        files.write_whole(canary / record.BROKEN, b'{"why": "a canary, which nobody judges"}\n')
-        code = _start(environment, spec.as_canary(str(canary)), canary, emit)
-        if code not in WELL:  # its logs stay
-            return code
-        shutil.rmtree(canary)
-    return _start(environment, spec, folder, emit)
+    """The runs; where there are two arms, a canary of each before, so that neither owns the cold machine or compiles in its runs."""
+    if spec.job.base is None:
+        return _start(environment, spec, folder, emit)
+    with tempfile.TemporaryDirectory(prefix="servematrix-caches-", ignore_cleanup_errors=True) as caches:
+        for arm in ARMS:
+            canary = folder / canary_name(arm)
+            files.write_whole(canary / record.BROKEN, b'{"why": "a canary, which nobody judges"}\n')
+            one = spec.as_canary(str(canary), arm).model_copy(update={"caches": caches})
+            code = _start(environment, one, canary, emit)
+            if code not in WELL:  # its logs stay
+                return code
+            shutil.rmtree(canary)
+        return _start(environment, spec.model_copy(update={"caches": caches}), folder, emit)
 
 
 def _start(

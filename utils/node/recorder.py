@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from matrix import key
 from utils.node import preflight
-from utils.node.record import Clock, Node, Observed, Phase, Record
+from utils.node.record import Cache, Clock, Node, Observed, Phase, Record
 from utils.node.vllm import invocation
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ class Recorder:
     def __init__(self, spec: NodeJob, run: Run) -> None:
         self.spec, self.run = spec, run
         self.version, self.port, self.started_s = "", 0, 0.0
+        self.caches: list[Cache] = []
         self.names = [point.id for point in spec.job.points]
         server_cores, client_cores = preflight.split_cores(spec.cluster.client_cores)
         cores = {"server_cores": server_cores, "client_cores": client_cores}
@@ -70,6 +71,7 @@ class Recorder:
             "clock": Clock(monotonic_s=now, wall_unix_s=time.time()),
             "phases": phases,
             "environment": _environment(spec),
+            "caches": self.caches,
         }
         return Record.model_validate(common | fields)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
 from matrix.metrics import figures
-from utils.node import files, marker, preflight, process, record, record_file
+from utils.node import caches, files, marker, preflight, process, record, record_file
 from utils.node.failure import Cancelled, RunFailed
 from utils.node.point import Bench, Phases, measure
 from utils.node.recorder import Recorder
@@ -32,9 +33,7 @@ def run_job(spec: NodeJob, emit: Emit) -> Exit:
     """Run a job to its end; the outcome is the largest exit code of its points."""
     worst = Exit.OK
     emit = _as_notes(emit) if spec.canary else emit
-    scratch = Path(
-        tempfile.mkdtemp(prefix="servematrix-")
-    )  # short: sockets in it have 108 bytes for their path
+    scratch = _scratch(spec.allocation)
     try:
         for run in spec.runs:
             worst = max(worst, _Run(spec.of(run.arm), run, scratch, emit).execute())
@@ -43,6 +42,20 @@ def run_job(spec: NodeJob, emit: Emit) -> Exit:
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return worst
+
+
+def _scratch(allocation: str) -> Path:
+    """A folder of this job's own, the same for all starts of an allocation, since compile caches know paths.
+
+    Its name is short: sockets in it have 108 bytes for their path.
+    """
+    name = f"sm-{hashlib.sha256(allocation.encode()).hexdigest()[:8]}"
+    wanted = Path(tempfile.gettempdir()) / name
+    try:
+        wanted.mkdir(mode=0o700)
+    except FileExistsError:  # a start that was killed left it, or somebody else made it
+        return Path(tempfile.mkdtemp(prefix=f"{name}-"))
+    return wanted
 
 
 def _as_notes(emit: Emit) -> Emit:
@@ -110,7 +123,21 @@ class _Run:
             raise
         finally:
             self._stop()
+            if self.spec.canary and self.spec.caches and worst in {Exit.OK, Exit.GATE_FAILED}:
+                caches.keep(self.home, Path(self.spec.caches) / self.run.arm)
+            shutil.rmtree(self.home, ignore_errors=True)
+            shutil.rmtree(self.temporary, ignore_errors=True)
         return worst
+
+    @property
+    def home(self) -> Path:
+        """The run's own; the same path in each run."""
+        return self.scratch / "home"
+
+    @property
+    def temporary(self) -> Path:
+        """The run's own TMPDIR."""
+        return self.scratch / "t"
 
     @property
     def job_folder(self) -> Path:
@@ -126,9 +153,7 @@ class _Run:
         env = self._environment()
         with self.phases.phase("server"):
             self.client = Client(spec.python, env, client_cores, self.folder / "client.log")
-            env = plugin.stage(
-                spec.job, spec.tree, cluster.devices.arch, self.scratch / f"run-{self.run.index}", env
-            )
+            env = plugin.stage(spec.job, spec.tree, cluster.devices.arch, self.home, env)
             self.server = self._serve(model, env, server_cores)
         with self.phases.phase("first completion"):
             self.server.complete_once(FIRST_COMPLETION_S)
@@ -152,7 +177,7 @@ class _Run:
             try:
                 server.wait_healthy(
                     self.spec.cluster.limits.ready_s,
-                    lambda age: self.emit({"kind": "progress", "seconds": age}),
+                    lambda age, doing: self.emit({"kind": "progress", "seconds": age, "text": doing}),
                 )
             except RunFailed as error:
                 if error.exit_code is not Exit.PORT_TAKEN or not tries_left:
@@ -187,18 +212,23 @@ class _Run:
 
     def _environment(self) -> dict[str, str]:
         """The server's and the client's environment: an explicit list, nothing else of the caller's."""
-        home = self.scratch / f"run-{self.run.index}"
-        home.mkdir()
+        self.home.mkdir()
+        self.temporary.mkdir()
+        if not self.spec.canary and self.spec.caches:
+            self.recorder.caches = caches.fill(
+                self.home, Path(self.spec.caches) / self.run.arm, f"the canary of {self.run.arm}"
+            )
         paths = [str(Path(path).parent) for path in self.spec.vllm[:1] if "/" in path]
         base = {
             "PATH": ":".join([*paths, os.environ.get("PATH", "/usr/bin:/bin")]),
-            "HOME": str(home),
-            "TMPDIR": str(self.scratch),
+            "HOME": str(self.home),
+            "TMPDIR": str(self.temporary),
             "LANG": "C.UTF-8",
         }
         if self.spec.environment == "image":  # what the image sets, such as LD_LIBRARY_PATH, is part of it
             ours = ("SLURM", "ENROOT_", "PYXIS_", "PMI", "SERVEMATRIX_")
             base = {name: value for name, value in os.environ.items() if not name.startswith(ours)} | base
+        base |= caches.variables(self.home)
         base |= {"USER": "servematrix", "LOGNAME": "servematrix", "PYTHONUNBUFFERED": "1"}
         taken = {
             name: os.environ[other]

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from matrix.cluster import Cluster
 from matrix.plan import Arm, Job
+from matrix.protocol import of_canary
 from matrix.schema import Value
 
 
@@ -14,6 +15,11 @@ class Run(Value):
 
     index: int
     arm: Arm
+
+
+def canary_name(arm: Arm) -> str:
+    """Name of a canary's folder and files."""
+    return "canary" if arm == "head" else f"canary-{arm}"
 
 
 def runs(job: Job) -> list[Run]:
@@ -76,7 +82,9 @@ class NodeJob(Value):
     runs_in_all: int = 0
     """Of the allocation, where each run is a container start of its own; 0 means: as many as `runs`."""
     canary: bool = False
-    """An unrecorded start that finds out whether the job can work, and warms caches."""
+    """An unrecorded start that finds out whether the job can work, and fills its arm's compile caches."""
+    caches: str = ""
+    """A folder with compile caches, one folder an arm: a canary leaves them there, a run gets a copy. Empty means none."""
     found: Found = Found()
     """What was found outside the container."""
 
@@ -90,20 +98,21 @@ class NodeJob(Value):
                 update["provenance"] = self.provenance.model_copy(update=known)
         return self.model_copy(update=update)
 
-    def as_canary(self, out: str) -> NodeJob:
-        """The head's server with its smallest point, in a folder that nobody reads."""
-        head = self.of("head")
+    def as_canary(self, out: str, arm: Arm = "head") -> NodeJob:
+        """An arm's server with its smallest point and a short load, in a folder that nobody reads."""
+        one = self.of(arm)
         smallest = min(
-            head.job.points, key=lambda point: (point.concurrency * (point.isl + point.osl), point.id)
+            one.job.points, key=lambda point: (point.concurrency * (point.isl + point.osl), point.id)
         )
+        short = smallest.model_copy(update={"protocol": of_canary(smallest.protocol)})
         update = {
-            "job": head.job.model_copy(update={"points": [smallest]}),
-            "runs": [Run(index=0, arm="head")],
+            "job": one.job.model_copy(update={"points": [short]}),
+            "runs": [Run(index=0, arm=arm)],
             "out": out,
             "run_folder": "",
             "canary": True,
         }
-        return head.model_copy(update=update)
+        return one.model_copy(update=update)
 
     def with_found(self, content: dict[str, Any]) -> NodeJob:
         """The job with what the host's preflight and import wrote down."""

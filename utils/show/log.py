@@ -100,12 +100,13 @@ class Plain:
         """Tell now and then that a long phase is alive."""
         if self.now() - self.told >= PLAIN_PROGRESS_EVERY_S:
             self.told = self.now()
+            doing = f", {clean(event['text'])}" if event.get("text") else ""
             far = (
                 f"{event['done']}/{event['total']} requests"
                 if "total" in event
                 else f"{event.get('seconds', 0):.0f} s"
             )
-            self.line(f"  {self.point}{self.phase}: {far}")
+            self.line(f"  {self.point}{self.phase}: {far}{doing}")
 
     def finished(self, event: Event) -> None:
         """A phase is over; short ones are nobody's interest."""

@@ -143,7 +143,7 @@ def plan_summary(plan: Plan) -> str:
     orders = " or ".join(sorted({" ".join(arm[0].upper() for arm in job.arms) for job in pairs}))
     again = estimate.node_hours(plan.model_copy(update={"jobs": pairs}))
     return (
-        f"{line}\ncompared with {plan.pair.name if plan.pair else 'a base'}: {jobs}, each a canary and then {orders}; "
+        f"{line}\ncompared with {plan.pair.name if plan.pair else 'a base'}: {jobs}, each a canary an arm and then {orders}; "
         f"flagged points are measured once more, {again:.2f} node-hours if that were all of them"
     )
 

@@ -28,9 +28,9 @@ main() {
   begin
   outside preflight utils.node.host.ready
   trap 'stopped=1' TERM INT
-  canary canary
-  measure run-0-head
-  measure run-1-head
+  canary canary head
+  measure run-0-head head
+  measure run-1-head head
   finish "$worst"
 }
 
@@ -92,8 +92,12 @@ outside() { # a name, and a module of ours that runs outside the container
     >>"$out/events.jsonl" 2>"$out/$1.log" || finish "$?"
 }
 
-start() { # a run's name
-  mkdir -p "$out/$1" || finish 23
+start() { # a run's name, and its arm
+  mkdir -p "$work/box/$1" "$out/$1" || finish 23
+  # What its arm's canary compiled, as a copy: no run changes what the next one starts with, and no arm sees the other's.
+  if [ -d "$work/caches/$2" ]; then
+    { mkdir "$work/box/$1/caches" && cp -R "$work/caches/$2" "$work/box/$1/caches/$2"; } || finish 23
+  fi
   say '"kind":"srun","name":"%s"' "$1"
   # The first thing inside says that it is there; what is said inside and what is said outside are different evidence.
   # shellcheck disable=SC2016 # the inner shell expands this
@@ -111,13 +115,19 @@ start() { # a run's name
   say '"kind":"srun","name":"%s","facts":{"exit":%d}' "$1" "$code"
 }
 
-canary() { # the smallest point on a server that nobody judges: it fails early, and warms caches
-  start "$1"
+canary() { # the smallest point on a server that nobody judges: it fails early, and fills its arm's compile caches
+  start "$1" "$2"
   [ "$code" -eq 0 ] || [ "$code" -eq 42 ] || finish "$code"
+  local made=$work/box/$1/caches
+  if [ ! -L "$made" ] && [ ! -L "$made/$2" ] && [ -d "$made/$2" ]; then # a link could lead out of the job's folder
+    mkdir -p "$work/caches" && mv "$made/$2" "$work/caches/$2"
+  fi
+  clear_away "$work/box/$1"
 }
 
 measure() {
-  start "$1"
+  start "$1" "$2"
+  clear_away "$work/box/$1"
   [ "$code" -le "$worst" ] || worst=$code
   # What does not start now does not start next time; the rest would only take long to say so.
   if [ "$stopped" -eq 1 ] || [ "$code" -gt 42 ] || { [ "$code" -gt 0 ] && [ "$code" -lt 33 ]; }; then finish "$worst"; fi

@@ -9,17 +9,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
+from matrix.plan import ARMS
 from utils.launch import script
 from utils.launch.slurm import container, payload
 from utils.launch.slurm.container import PAYLOAD, Mount, on_node
 from utils.launch.slurm.receive import Left
-from utils.node.spec import NodeJob, Run, runs
+from utils.node.spec import NodeJob, Run, canary_name, runs
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from matrix.cluster import Cluster
-    from matrix.plan import Job
+    from matrix.plan import Arm, Job
     from utils.launch.interface import Order
     from utils.launch.slurm.payload import Payload
     from utils.node.spec import Provenance
@@ -28,9 +29,10 @@ SCHEDULED = frozenset(
     {"job-name", "output", "error", "export", "nodes", "ntasks", "requeue", "no-requeue", "dependency"}
 )
 """Options of sbatch that the harness itself needs."""
-CANARY = "canary"
 BOX = "box"
 """Each run's own folders: its scratch, and its copy of the payload, for root in a container can undo a read-only mount."""
+CACHES = "caches"
+"""A start's own copy of its arm's compile caches."""
 REST_BYTES = 20_000
 """Room for the script around its payload."""
 TMP = "/tmp"  # noqa: S108 - of the node; asked whether it has room, and files in it have names made from a hash
@@ -65,6 +67,11 @@ class Attempt:
     def runs(self) -> list[Run]:
         """One container start each."""
         return runs(self.job)
+
+    @property
+    def arms(self) -> list[Arm]:
+        """That it has, each with a canary."""
+        return [arm for arm in ARMS if arm in self.job.arms]
 
     @property
     def shared(self) -> bool:
@@ -117,6 +124,12 @@ class Attempt:
         }
         return outside[part]
 
+    def caches(self, name: str) -> str:
+        """Where a start finds, or leaves, its arm's compile caches, as its own programs see it."""
+        if self.contained:
+            return posixpath.join(self.cluster.container.workdir, CACHES)
+        return f"{self.work}/{BOX}/{name}/{CACHES}"
+
     def run_folder(self, name: str) -> str:
         """Where a run leaves what it finds, as its own programs see it."""
         return (
@@ -138,7 +151,7 @@ def left(cluster: Cluster, folder: str, *, shared: bool = False) -> Left:
 
 
 def node_jobs(attempt: Attempt, provenance: Provenance) -> dict[str, NodeJob]:
-    """The file of each container start by name: first the canary, then the runs."""
+    """The file of each container start by name: first the canaries, then the runs."""
     job = attempt.job
     environment = "image" if attempt.contained else "locked"
     if attempt.order.environment:
@@ -161,12 +174,16 @@ def node_jobs(attempt: Attempt, provenance: Provenance) -> dict[str, NodeJob]:
             "runs_in_all": len(attempt.runs),
         }
     )
-    found = {CANARY: common.as_canary(attempt.inside("scratch") + f"/{CANARY}")}
+    found = {
+        canary_name(arm): common.as_canary(f"{attempt.inside('scratch')}/{canary_name(arm)}", arm).model_copy(
+            update={"caches": attempt.caches(canary_name(arm))}
+        )
+        for arm in attempt.arms
+    }
     for run in attempt.runs:
         name = run_name(run)
-        found[name] = common.of(run.arm).model_copy(
-            update={"runs": [run], "run_folder": attempt.run_folder(name)}
-        )
+        update = {"runs": [run], "run_folder": attempt.run_folder(name), "caches": attempt.caches(name)}
+        found[name] = common.of(run.arm).model_copy(update=update)
     return found
 
 
@@ -297,9 +314,8 @@ def render(attempt: Attempt, packed: Payload) -> str:
         raise AssertionError
     runtime = container.for_cluster(cluster)
     scratch = attempt.inside("scratch")
-    starts = {CANARY: attempt.job.points[0].image} | {
-        run_name(run): attempt.job.of(run.arm).points[0].image for run in attempt.runs
-    }
+    names = {canary_name(arm): arm for arm in attempt.arms} | {run_name(run): run.arm for run in attempt.runs}
+    starts = {name: attempt.job.of(arm).points[0].image for name, arm in names.items()}
     env = {"TMPDIR": scratch, "HOME": scratch, "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
     if not attempt.contained:
         env["PATH"] = container.PATH
@@ -314,9 +330,10 @@ def render(attempt: Attempt, packed: Payload) -> str:
         "job": attempt.job,
         "options": options(attempt),
         "token": attempt.token,
-        "runs": [run_name(run) for run in attempt.runs],
-        "canary": CANARY,
+        "runs": [(run_name(run), run.arm) for run in attempt.runs],
+        "canaries": [(canary_name(arm), arm) for arm in attempt.arms],
         "box": BOX,
+        "caches": CACHES,
         "images": images(attempt),
         "work": attempt.work,
         "out": attempt.out,

@@ -14,6 +14,7 @@ from matrix.errors import Exit
 from utils.node import process
 from utils.node.failure import RunFailed, decisive_lines
 from utils.node.record import Counters
+from utils.node.vllm.starting import stage
 
 if TYPE_CHECKING:
     import subprocess
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 POLL_S = 0.2
+TAIL_BYTES = 16_384
+"""Of the log, where the words of a start's stage are looked for."""
 FIRST_PROMPT = list(range(5, 37))
 """Token ids. Long enough to look like a prompt: on a CPU with AMX a first one of 4 tokens killed vLLM 0.32.0 (SIGILL)."""
 _PORT_IN_USE = re.compile(r"address already in use", re.IGNORECASE)
@@ -85,8 +88,8 @@ class Server:
         """Bytes that the log has now."""
         return self.log.stat().st_size
 
-    def wait_healthy(self, limit_s: float, waiting: Callable[[float], None]) -> None:
-        """Wait until /health says 200.
+    def wait_healthy(self, limit_s: float, waiting: Callable[[float, str], None]) -> None:
+        """Wait until /health says 200; `waiting` gets the seconds and what the start is doing.
 
         Raises:
             RunFailed: SERVER_EXITED, PORT_TAKEN or SERVER_NOT_READY, with the log's decisive lines.
@@ -106,7 +109,7 @@ class Server:
                     return
             except requests.RequestException:
                 pass
-            waiting(age)
+            waiting(age, stage(self.text(max(0, self.log_size() - TAIL_BYTES))))
             time.sleep(POLL_S)
 
     def complete_once(self, limit_s: float) -> None:

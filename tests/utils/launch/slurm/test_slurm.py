@@ -29,7 +29,7 @@ def test_a_run_brings_its_records_and_leaves_nothing(site: Site, storage: str) -
 
 @STORAGES
 def test_both_arms_are_measured_in_one_allocation(site: Site, storage: str) -> None:
-    """A canary of the head, then B H H B with the base's own server; the verdict is said, and nodes are clean afterwards."""
+    """A canary an arm, which fills its caches, then B H H B with the base's own server; the verdict is said, and nodes are clean afterwards."""
     site.add("recipes/other.yaml", RECIPE.format(cluster=storage, fault="slow"))
     done = site.run(storage, "--pair", "other")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -44,6 +44,11 @@ def test_both_arms_are_measured_in_one_allocation(site: Site, storage: str) -> N
     assert {one["serve_env"]["FAKE_VLLM"] for one in records if one["arm"] == "base"} == {"slow"}
     assert len({(one["load"]["seed"], one["load"]["requests"]) for one in records}) == 1
     assert "canary: " in done.stdout
+    caches = {one["arm"]: [(cache["name"], cache["filled_by"]) for cache in one["caches"]] for one in records}
+    assert caches == {arm: [("triton", f"the canary of {arm}")] for arm in ("base", "head")}
+    digests = {arm: {one["caches"][0]["digest"] for one in records if one["arm"] == arm} for arm in caches}
+    assert [len(found) for found in digests.values()] == [1, 1]
+    assert digests["base"] != digests["head"]
     assert "8 differences that a verdict needs" in done.stdout
     assert site.left_on_nodes() == []
     site.wait(lambda: not site.jobs())

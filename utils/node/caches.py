@@ -1,0 +1,74 @@
+"""Compile caches of an allocation: filled by an arm's own canary, and given to each of its runs as a private copy.
+
+What a start compiles (Triton, inductor, FlashInfer, AITER, …) lies below the server's home, which every run has for itself. The
+copy keeps a run from changing what the next one starts with, and no arm ever sees what the other one's code left.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from typing import TYPE_CHECKING
+
+from utils.node.record import Cache
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FOLDERS = {
+    "vllm": ".cache/vllm",
+    "inductor": ".cache/inductor",
+    "flashinfer": ".cache/flashinfer",
+    "tvm": ".cache/tvm-ffi",
+    "comgr": ".cache/comgr",
+    "triton": ".triton",
+    "aiter": ".aiter",
+    "tilelang": ".tilelang",
+    "cuda": ".nv",
+}
+"""Name -> folder below the home. The defaults of those programs, but for inductor's, which is in TMPDIR: `variables`."""
+_PIECE = 1 << 20
+
+
+def variables(home: Path) -> dict[str, str]:
+    """What keeps caches below the home whose default place is elsewhere."""
+    return {"TORCHINDUCTOR_CACHE_DIR": str(home / FOLDERS["inductor"])}
+
+
+def keep(home: Path, into: Path) -> list[str]:
+    """Copy what a server compiled to where its arm's runs get it from; the names of what there was."""
+    found = [name for name, folder in FOLDERS.items() if (home / folder).is_dir()]
+    for name in found:
+        shutil.copytree(home / FOLDERS[name], into / name, symlinks=True, dirs_exist_ok=True)
+    return found
+
+
+def fill(home: Path, source: Path, filled_by: str) -> list[Cache]:
+    """Give a run its private copy.
+
+    Args:
+        home: of the run's server, still empty.
+        source: what `keep` left; a folder that is not there gives nothing.
+        filled_by: whose start made it, for the record.
+    """
+    given = []
+    for name, folder in FOLDERS.items():
+        if (source / name).is_dir():
+            shutil.copytree(source / name, home / folder, symlinks=True)
+            given.append(Cache(name=name, digest=digest(source / name), filled_by=filled_by, read_only=True))
+    return given
+
+
+def digest(folder: Path) -> str:
+    """Of every file's path and content; links count by where they lead."""
+    whole = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink():
+            whole.update(f"{path.relative_to(folder)}\0{path.readlink()}\0".encode())
+        elif path.is_file():
+            content = hashlib.sha256()
+            with path.open("rb") as file:
+                while piece := file.read(_PIECE):
+                    content.update(piece)
+            whole.update(f"{path.relative_to(folder)}\0{content.hexdigest()}\0".encode())
+    return whole.hexdigest()[:16]
