@@ -85,8 +85,7 @@ def _seconds(job: Job, which: Sequence[int], start_s: Mapping[Arm, float], *, ca
     if not canary and job.base is None:
         return runs
     return runs + sum(
-        start_s[arm]
-        + min(canary_seconds(points[arm][i].protocol, points[arm][i].estimate_s) for i in which)
+        start_s[arm] + min(canary_seconds(points[arm][i].protocol, points[arm][i].estimate_s) for i in which)
         for arm in start_s
     )
 

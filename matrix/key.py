@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 VERSION = "k1"
+LOCAL = "local"
+"""In the place of the version where nothing identifies the server's packages: alike only inside of one allocation."""
+OWN = "own"
+"""The part `locked` of a point whose environment is a person's own."""
 HEX_DIGITS = 16
 
 PARTS = {
@@ -21,7 +25,7 @@ PARTS = {
     "revision": "the commit of the model, if the recipe pins one",
     "model_files": "hash of the files of a model that the tree carries",
     "image": "the image, as written",
-    "locked": "for runtime none: hash of the locked package versions",
+    "locked": "for runtime none: hash of the locked package versions; `own` for an environment that a person made",
     "flags": "every flag of `vllm serve`, by name",
     "env": "the environment that the recipe and the cluster give the server",
     "env_from": "environment that the cluster takes from the node",
@@ -57,7 +61,7 @@ def digest(content: object, hex_digits: int = HEX_DIGITS) -> str:
 
 def key(of: Parts) -> str:
     """The key of a point, such as `k1:3fa1c07de5b2f100`."""
-    return f"{VERSION}:{digest(of)}"
+    return f"{LOCAL if of.get('locked') == OWN else VERSION}:{digest(of)}"
 
 
 def server(of: Parts) -> str:

