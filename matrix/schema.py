@@ -21,8 +21,8 @@ class Strict(BaseModel):
         extra="forbid",
         strict=True,
         frozen=True,
-        use_attribute_docstrings=True,
         serialize_by_alias=True,
+        defer_build=True,
     )
 
 
@@ -30,7 +30,10 @@ class Value(BaseModel):
     """A value that this code makes and writes as JSON; unknown keys of a newer version are refused."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=()
+        extra="forbid",
+        frozen=True,
+        protected_namespaces=(),
+        defer_build=True,
     )
 
 

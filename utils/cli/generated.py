@@ -13,6 +13,7 @@ from matrix.errors import Exit
 from matrix.metrics import METRICS
 from matrix.protocol import PROTOCOL_VERSION, Protocol
 from matrix.rules import Rules
+from utils.cli.descriptions import describe_all
 from utils.node.record import VALUES_NEEDED
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 def _schema(model: type[BaseModel], title: str) -> str:
     """A JSON schema for editors."""
+    describe_all()
     schema = model.model_json_schema(by_alias=True)
     body = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": title}
     return json.dumps(body, indent=1) + "\n"
@@ -42,6 +44,7 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 def _fields(model: type[BaseModel]) -> str:
+    describe_all()
     rows = []
     for name, field in model.model_fields.items():
         default = "" if field.is_required() else repr(field.get_default(call_default_factory=True))

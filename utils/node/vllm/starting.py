@@ -13,7 +13,10 @@ STAGES = (
         r"Starting to load model|Loading model|Loading (safetensors|pt) checkpoint shards|Loading weights",
     ),
     ("preparing kernels", r"Model loading took|JIT module|\[aiter\]|Tuning|autotun"),
-    ("compiling", r"Dynamo bytecode|Compiling a graph|torch\.compile|Inductor compilation"),
+    (
+        "compiling",
+        r"Dynamo bytecode|Compiling a graph|torch\.compile (takes|took)|Directly load the compiled graph",
+    ),
     ("making the KV cache", r"KV cache (size|memory)|Available KV cache|for KV cache"),
     (
         "capturing graphs",
