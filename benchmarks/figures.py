@@ -22,7 +22,6 @@ from utils.node.record_file import read
 
 ROOT = Path(__file__).resolve().parent.parent
 REPEATS = 7
-CLUSTER = (ROOT / "recipes/clusters/mi300x-amds.yaml").read_text()
 RECIPE = """\
 model: org/model-{number}
 precision: fp8

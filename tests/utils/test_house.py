@@ -16,6 +16,7 @@ BREAKS = {
     "ruff format": ("matrix/key.py", "A   =  1\n"),
     "mypy": ("matrix/key.py", "A: int = 'text'\n"),
     "import directions": ("matrix/key.py", "import utils.cli.main\n"),
+    "dead code": ("matrix/key.py", "def never_called() -> None: ...\n"),
     "check": ("recipes/qwen3moe-tiny-cpu-vllm.yaml", "colour: red\n"),
 }
 

@@ -42,6 +42,7 @@ def steps(*, quick: bool, slurm: bool, rest: list[str]) -> list[tuple[str, list[
         ("ruff format", ["-m", "ruff", "format", "--check", "--quiet", "."]),
         ("mypy", ["-m", "mypy"]),
         ("import directions", ["-c", "from importlinter.cli import lint_imports_command as lint; lint()"]),
+        ("dead code", ["-m", "vulture"]),
         ("check", ["-m", "utils.cli", "check"]),
         ("pytest", ["-m", "pytest", "-m", pick, "-n", "2", *rest]),
     ]

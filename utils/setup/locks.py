@@ -83,9 +83,3 @@ def _compiled(what: list[str], where: list[str], stdin: Iterable[str] = ()) -> s
     if done.returncode:
         raise HarnessError(Exit.SETUP_FAILED, done.stderr.strip())
     return done.stdout
-
-
-def narrow(text: str) -> list[str]:
-    """Packages of a lock that hold a single hash: of one file, which may serve one Python and processor alone."""
-    entries = re.findall(r"^([A-Za-z0-9][^\s;]*)[^\n]*\n((?:[ \t]+--hash[^\n]*\n)+)", text, re.MULTILINE)
-    return [name for name, hashes in entries if hashes.count("--hash") == 1]
