@@ -58,3 +58,11 @@ def test_a_lock_of_both_places_is_sorted_and_keeps_hashes() -> None:
     """Builds of elsewhere carry no hash: each place that offers them has its own."""
     hashed = "tqdm==4 \\\n    --hash=sha256:bb \\\n    --hash=sha256:cc\n"
     assert locks.merged(hashed, ["torch==2.13.0+cpu"]) == "torch==2.13.0+cpu\n" + hashed
+
+
+def test_the_light_environment_is_a_part_of_the_whole() -> None:
+    """The same versions and hashes, so that a command answers the same in both."""
+    light, whole = (
+        set((ROOT / f"requirements/{name}.lock").read_text().splitlines()) for name in ("light", "harness")
+    )
+    assert light < whole

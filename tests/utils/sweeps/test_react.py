@@ -17,7 +17,7 @@ from matrix.tree import Tree
 from tests.conftest import ROOT
 from tests.github.acting import workflow
 from tests.github.standin import Fault
-from tests.utils.github.conftest import HEAD, TREE, GitHub
+from tests.utils.conftest import HEAD, TREE, GitHub
 from utils.github import artifact, comments, pulls
 from utils.github.api import GitHubError
 from utils.sweeps import approval, queue, react

@@ -43,7 +43,7 @@ def client_commands() -> str:
 
 
 def test_the_clients_command_lines_change_only_with_the_protocols_version() -> None:
-    """Raise PROTOCOL_VERSION when this differs; then `python -m tests.utils.node.test_load` writes the next golden file."""
+    """Raise PROTOCOL_VERSION when this differs; then `python -m tests.utils.node.vllm.test_load` writes the next golden file."""
     assert client_commands() == GOLDEN.read_text()
 
 

@@ -68,7 +68,7 @@ def play(mode: str) -> str:
 
 @pytest.mark.parametrize("mode", ["terminal", "actions", "pipe"])
 def test_the_log_is_its_golden_file(mode: str) -> None:
-    """Written by `python -m tests.utils.test_log`; look at the diff."""
+    """Written by `python -m tests.utils.show.test_log`; look at the diff."""
     assert play(mode) == (GOLDEN / f"log-{mode}.txt").read_bytes().decode()
 
 

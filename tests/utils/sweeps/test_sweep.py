@@ -14,7 +14,7 @@ from matrix.plan import Plan
 from matrix.rules import Rules
 from matrix.source import Folder
 from matrix.tree import Tree
-from tests.utils.github.conftest import HEAD, TREE, GitHub
+from tests.utils.conftest import HEAD, TREE, GitHub
 from tests.utils.results.conftest import _record
 from utils.github import pulls
 from utils.github.event import Event

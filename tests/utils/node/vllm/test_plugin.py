@@ -1,12 +1,10 @@
-"""Staging a kernel for a server, and holding its marker against what a point expects."""
+"""Staging a kernel for a server."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,17 +13,14 @@ import pytest
 
 from matrix import select
 from matrix.errors import Exit, HarnessError
-from matrix.plan import Job, KernelChoice
+from matrix.plan import Job
 from matrix.source import Folder
 from matrix.tree import Tree
 from tests.conftest import RECIPE, environment, write
 from utils.launch.slurm import payload
-from utils.node import marker, process
+from utils.node import process
 from utils.node.failure import RunFailed
-from utils.node.record import Layers, Marker
 from utils.node.vllm import plugin
-
-CHOICE = KernelChoice(name="fast-moe", variant="one", expect="taken", files="x")
 
 
 @pytest.fixture
@@ -185,76 +180,3 @@ def test_a_canary_without_its_kernel_ends_the_job(
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == Exit.KERNEL_INACTIVE < Exit.SERVER_DIED, done.stderr
     assert "kernel_path: 0 of 1 workers answered" in done.stdout
-
-
-def answer(worker: int, **changes: Any) -> Marker:
-    """A worker whose layers take the kernel's path up to 64 tokens."""
-    usual = {"worker": worker, "kernel": "fast-moe", "variant": "one", "bound": 64, "layers": Layers(gated=3)}
-    taken = {"taken": {1: 90, 4: 5}, "taken_most": {1: 90, 4: 5}}
-    return Marker(**usual | taken | {"fallback": {100: 5}} | changes)
-
-
-REFUSED = {
-    "taken": {},
-    "taken_most": {},
-    "fallback": {1: 95, 100: 5},
-    "layers": Layers(refused={"experts: 4, wanted 8": 3}),
-}
-CASES: dict[str, tuple[str, list[Marker], bool, str]] = {
-    "taken": ("taken", [answer(0), answer(1)], True, "taken in 95 of 100 steps of 1 to 4 tokens on each of 2 workers"),
-    "never taken": ("taken", [answer(0, **REFUSED), answer(1, **REFUSED)], False, "never taken (experts: 4, wanted 8); 100 steps"),
-    "one worker never took it": ("taken", [answer(0), answer(1, taken={})], False, "never taken; 5 steps of 100 tokens fell back"),
-    "a small step fell back": ("taken", [answer(0), answer(1, fallback={64: 1})], False, "1 steps within the bound of 64 tokens fell back"),
-    "a layer never": ("taken", [answer(0), answer(1, layers=Layers(gated=2, refused={"NaN": 1}))], False, "some layers never: NaN"),
-    "one layer fell back at times": ("taken", [answer(0), answer(1, taken={1: 2, 4: 5})], False, "in 88 steps some layers did not"),
-    "no bound": ("taken", [answer(0), answer(1, bound=None)], False, "names no bound"),
-    "no layers": ("taken", [answer(0), answer(1, layers=Layers())], False, "no layers"),
-    "a worker is missing": ("taken", [answer(0)], False, "1 of 2 workers answered"),
-    "the same worker twice": ("taken", [answer(0), answer(0)], False, "1 of 2 workers answered"),
-    "nobody answered": ("fallback", [], False, "0 of 2 workers answered"),
-    "a worker could not tell": ("taken", [answer(0), answer(1, error="boom")], False, "could not tell: boom"),
-    "another kernel": ("taken", [answer(0), answer(1, kernel="slow-moe")], False, "slow-moe in variant 'one' answered"),
-    "another variant": ("fallback", [answer(0), answer(1, variant="two")], False, "not fast-moe in 'one'"),
-    "fallback": ("fallback", [answer(0, **REFUSED), answer(1, **REFUSED)], True, "taken in 0 of 100 steps"),
-    "fallback, but one layer took it": ("fallback", [answer(0, **REFUSED), answer(1, taken={})], False, "taken in 95 steps"),
-    "fallback, but nothing was counted": ("fallback", [answer(0, **REFUSED), answer(1, **REFUSED | {"fallback": {}})], False, "counted no step at all"),
-    "fallback, but taken": ("fallback", [answer(0, **REFUSED), answer(1)], False, "taken in 95 steps, and `expect: fallback` wants none"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_the_gate(name: str) -> None:
-    """An EP point that says `never taken` is invalid, and a TP point that says `taken`, too."""
-    expect, found, good, words = CASES[name]
-    passed, said = marker.judge(CHOICE.model_copy(update={"expect": expect}), 2, found)
-    assert (passed, words in said) == (good, True), said
-
-
-def test_counts_over_a_load() -> None:
-    """What was counted before the load does not count, and a worker that was silent then proves nothing."""
-    before = [answer(0, taken={1: 90}, fallback={100: 5})]
-    found = marker.over(before, [answer(0), answer(1)])
-    assert (found[0].taken, found[0].fallback, found[0].error) == ({4: 5}, {}, None)
-    assert found[1].error == "it did not answer before the load"
-
-
-def test_asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers answer one after another; those that do not come are missed, and what is no answer is told."""
-    folder = marker.make(tmp_path)
-    monkeypatch.setattr(marker, "ANSWER_S", 1.0)
-    body = {"schema": 1, "worker": 0, "kernel": "fast-moe", "taken": {"3": 2}}
-
-    def workers() -> None:
-        while not (folder / "request").exists():
-            time.sleep(0.01)
-        (folder / "answer-one-0.json").write_text(json.dumps(body))
-        time.sleep(0.1)
-        (folder / "answer-one-1.json").write_text(json.dumps(body | {"schema": 2, "worker": 1}))
-
-    thread = threading.Thread(target=workers)
-    thread.start()
-    first, second = marker.ask(folder, "one", 2)
-    thread.join()
-    assert first.taken == {3: 2}
-    assert "not an answer of version 1" in str(second.error)
-    assert marker.ask(folder, "two", 2) == []
