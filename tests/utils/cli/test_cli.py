@@ -20,8 +20,12 @@ from utils.cli.verbs import VERBS
 from utils.node import record_file
 
 
+def run_arguments(tree: Path, fake: Path, out: Path, *more: str) -> list[str]:
+    return ["run", "r", "--tree", str(tree), "--environment", str(fake), "--out", str(out), *more]
+
+
 def run(cli: Cli, tree: Path, fake: Path, out: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    return cli("run", "r", "--tree", str(tree), "--environment", str(fake), "--out", str(out), *more)
+    return cli(*run_arguments(tree, fake, out, *more))
 
 
 def test_a_run_ends_in_a_table_and_tells_where_the_records_are(
@@ -66,18 +70,7 @@ def test_a_signal_to_the_command_keeps_what_was_measured(
 ) -> None:
     """The table shows it, and the code says that it was interrupted."""
     out = tmp_path / "out"
-    arguments = [
-        "run",
-        "r",
-        "--tree",
-        str(tree),
-        "--environment",
-        str(fake_environment),
-        "--out",
-        str(out),
-        "--runs",
-        "9",
-    ]
+    arguments = run_arguments(tree, fake_environment, out, "--runs", "9")
     process = subprocess.Popen(
         command(*arguments), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -100,16 +93,7 @@ def test_a_signal_to_the_command_keeps_what_was_measured(
 
 def test_a_run_on_a_terminal_shows_a_bar(tree: Path, fake_environment: Path, tmp_path: Path) -> None:
     """A real pseudo-terminal."""
-    arguments = [
-        "run",
-        "r",
-        "--tree",
-        str(tree),
-        "--environment",
-        str(fake_environment),
-        "--out",
-        str(tmp_path / "out"),
-    ]
+    arguments = run_arguments(tree, fake_environment, tmp_path / "out")
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         command(*arguments), env=environment({"TERM": "xterm"}), stdout=theirs, stderr=theirs

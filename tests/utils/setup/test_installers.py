@@ -51,7 +51,7 @@ def test_uv_asks_where_pip_asks() -> None:
 @pytest.mark.usefixtures("configured")
 def test_pip_installs_where_it_is_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of PIP_USER, PIP_TARGET, PYTHONHOME or conda reaches it; its index does."""
-    for name in (
+    names = {
         "PIP_USER",
         "PIP_TARGET",
         "PIP_CONSTRAINT",
@@ -59,19 +59,12 @@ def test_pip_installs_where_it_is_told_to(monkeypatch: pytest.MonkeyPatch) -> No
         "PYTHONPATH",
         "CONDA_PREFIX",
         "VIRTUAL_ENV",
-    ):
+    }
+    for name in names:
         monkeypatch.setenv(name, "1")
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
     made = installers.for_pip("python3")
-    assert not {
-        "PIP_USER",
-        "PIP_TARGET",
-        "PIP_CONSTRAINT",
-        "PYTHONHOME",
-        "PYTHONPATH",
-        "CONDA_PREFIX",
-        "VIRTUAL_ENV",
-    } & set(made)
+    assert not names & set(made)
     assert made["PIP_INDEX_URL"] == "https://own.example/simple"
     assert made["HTTPS_PROXY"] == "http://proxy.example:3128"
 
