@@ -13,7 +13,7 @@ from matrix.errors import Exit, HarnessError
 from matrix.source import Folder, git
 from utils.github import settings
 from utils.github.api import Api
-from utils.github.settings import Finding
+from utils.github.settings import Setting
 from utils.setup.environments import ROOT
 from utils.show import tables
 from utils.show.log import clean
@@ -73,7 +73,7 @@ def _origin() -> str:
     return match[1]
 
 
-def _here() -> list[Finding]:
+def _here() -> list[Setting]:
     """What this machine needs for the clusters of this checkout."""
     source = Folder(ROOT)
     kinds = {name: clusters.load(source, name) for name in clusters.names(source)}
@@ -81,14 +81,14 @@ def _here() -> list[Finding]:
     missing = [name for name in SLURM if not shutil.which(name)]
     free = shutil.disk_usage(ROOT).free / 1e9
     return [
-        Finding("clusters", bool(kinds), ", ".join(kinds), "add a file to recipes/clusters"),
-        Finding(
+        Setting("clusters", bool(kinds), ", ".join(kinds), "add a file to recipes/clusters"),
+        Setting(
             f"Slurm's commands, for {', '.join(behind) or 'no cluster'}",
             None if missing and behind else True,
             "missing: " + ", ".join(missing) if missing else "all there",
             "run it where Slurm's commands are; the local cluster needs none",
         ),
-        Finding(
+        Setting(
             "room for results",
             free > ROOM_GB,
             f"{free:.0f} GB",

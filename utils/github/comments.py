@@ -9,14 +9,14 @@ from utils.github.api import GitHubError
 if TYPE_CHECKING:
     from utils.github.api import Api
 
-Kind = Literal["plan", "report"]
+CommentKind = Literal["plan", "report"]
 LARGEST = 65_000
 """Characters; GitHub takes 65,536."""
 BOT = "github-actions[bot]"
 NOT_FOUND, SERVER_ERROR = 404, 500
 
 
-def mark(kind: Kind) -> str:
+def mark(kind: CommentKind) -> str:
     """The first line of a comment of ours; nobody sees it, and text of others cannot make one, for `<` is escaped in it."""
     return f"<!-- servematrix:{kind} -->"
 
@@ -35,7 +35,7 @@ def fitted(parts: list[str]) -> str:
     return text
 
 
-def find(api: Api, pull: int, kind: Kind) -> dict[str, Any] | None:
+def find(api: Api, pull: int, kind: CommentKind) -> dict[str, Any] | None:
     """Our newest comment of a kind. A mark in somebody else's comment means nothing."""
     ours = [
         comment
@@ -46,7 +46,7 @@ def find(api: Api, pull: int, kind: Kind) -> dict[str, Any] | None:
     return ours[-1] if ours else None
 
 
-def upsert(api: Api, pull: int, kind: Kind, parts: list[str]) -> str:
+def upsert(api: Api, pull: int, kind: CommentKind, parts: list[str]) -> str:
     """Write the comment; its address.
 
     A comment that is deleted in between is made anew. A POST that was not answered may have been taken all the same: then

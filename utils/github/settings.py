@@ -19,7 +19,7 @@ ON_RUNNERS = ("sweep.yml", "nightly.yml")
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Setting:
     """One setting."""
 
     name: str
@@ -46,7 +46,7 @@ class Repository:
         return not _labels(runner).isdisjoint(label.lower() for label in self.labels)
 
 
-def look(api: Api, labels: Iterable[str]) -> list[Finding]:
+def look(api: Api, labels: Iterable[str]) -> list[Setting]:
     """Every setting, in the order in which one would fix them.
 
     Args:
@@ -56,28 +56,28 @@ def look(api: Api, labels: Iterable[str]) -> list[Finding]:
     answer = api.call("GET", f"/repos/{api.repository}")
     owner = answer["owner"]["login"] if answer["owner"]["type"] == "Organization" else ""
     about = Repository(api, answer["default_branch"], owner, tuple(sorted(set(labels))))
-    found: list[Finding] = []
+    found: list[Setting] = []
     for name, check in CHECKS.items():
         try:
             for one in check(about):  # what was seen before a refusal stays
                 found.append(one)  # noqa: PERF402
         except GitHubError as error:
             advice = "let somebody with admin rights run this: GITHUB_TOKEN=… ./servematrix doctor --github"
-            found.append(Finding(name, None, f"cannot be seen ({error.status})", advice))
+            found.append(Setting(name, None, f"cannot be seen ({error.status})", advice))
     return found
 
 
-def _token(about: Repository) -> Iterator[Finding]:
+def _token(about: Repository) -> Iterator[Setting]:
     answer = about.api.call("GET", "actions/permissions/workflow")
     read = answer["default_workflow_permissions"] == "read"
-    yield Finding(
+    yield Setting(
         "default rights of a job's token",
         read,
         answer["default_workflow_permissions"],
         "Settings, Actions, General, Workflow permissions: read repository contents",
     )
     approve = bool(answer["can_approve_pull_request_reviews"])
-    yield Finding(
+    yield Setting(
         "Actions may make pull requests",
         approve,
         "yes" if approve else "no",
@@ -85,9 +85,9 @@ def _token(about: Repository) -> Iterator[Finding]:
     )
 
 
-def _actions(about: Repository) -> Iterator[Finding]:
+def _actions(about: Repository) -> Iterator[Setting]:
     allowed = about.api.call("GET", "actions/permissions").get("allowed_actions", "all")
-    yield Finding(
+    yield Setting(
         "which actions may run",
         allowed != "all",
         allowed,
@@ -95,9 +95,9 @@ def _actions(about: Repository) -> Iterator[Finding]:
     )
 
 
-def _forks(about: Repository) -> Iterator[Finding]:
+def _forks(about: Repository) -> Iterator[Setting]:
     policy = about.api.call("GET", "actions/permissions/fork-pr-contributor-approval")["approval_policy"]
-    yield Finding(
+    yield Setting(
         "who waits for approval to run workflows of a fork",
         policy == "all_external_contributors",
         policy,
@@ -105,11 +105,11 @@ def _forks(about: Repository) -> Iterator[Finding]:
     )
 
 
-def _runners(about: Repository) -> Iterator[Finding]:
+def _runners(about: Repository) -> Iterator[Setting]:
     """Runners of the repository itself, and those of groups, which alone can keep a branch's own workflows away from them."""
     own = list(about.api.pages("actions/runners", "runners"))
     if alone := [one["name"] for one in own if about.wants(one)]:
-        yield Finding(
+        yield Setting(
             "runners in a group",
             good=False,
             found=f"{', '.join(alone)} of the repository itself",
@@ -127,7 +127,7 @@ def _runners(about: Repository) -> Iterator[Finding]:
     for label in about.labels:
         mine = [one for one in known if label.lower() in _labels(one)]
         online = [one["name"] for one in mine if one["status"] == "online"]
-        yield Finding(
+        yield Setting(
             f"runners with the label {label}",
             bool(online),
             ", ".join(online) or ("none is online" if mine else "none"),
@@ -138,10 +138,10 @@ def _runners(about: Repository) -> Iterator[Finding]:
             yield _group(about, group)
 
 
-def _group(about: Repository, group: dict[str, Any]) -> Finding:
+def _group(about: Repository, group: dict[str, Any]) -> Setting:
     allowed = set(group.get("selected_workflows") or ()) if group.get("restricted_to_workflows") else {"*"}
     good = bool(allowed) and allowed <= set(_allowed(about))
-    return Finding(
+    return Setting(
         f"workflows that may use the runner group {group['name']}",
         good,
         "every one" if allowed == {"*"} else ", ".join(sorted(allowed)) or "none",
@@ -159,7 +159,7 @@ def _labels(runner: dict[str, Any]) -> set[str]:
     return {label["name"].lower() for label in runner["labels"]}
 
 
-def _branch(about: Repository) -> Iterator[Finding]:
+def _branch(about: Repository) -> Iterator[Setting]:
     branch = about.branch
     rules: list[dict[str, Any]] = list(about.api.call("GET", f"rules/branches/{branch}"))
     kinds = {rule["type"] for rule in rules}
@@ -168,7 +168,7 @@ def _branch(about: Repository) -> Iterator[Finding]:
         ("non_fast_forward", "nobody can force-push"),
         ("deletion", "nobody can delete it"),
     ):
-        yield Finding(
+        yield Setting(
             f"{branch}: {what}",
             kind in kinds,
             "yes" if kind in kinds else "no",
@@ -181,7 +181,7 @@ def _branch(about: Repository) -> Iterator[Finding]:
         for check in rule["parameters"]["required_status_checks"]
     }
     missing = [name for name in REQUIRED if name not in checks]
-    yield Finding(
+    yield Setting(
         f"{branch}: required checks",
         not missing,
         ", ".join(sorted(checks)) or "none",
@@ -189,7 +189,7 @@ def _branch(about: Repository) -> Iterator[Finding]:
     )
 
 
-CHECKS: dict[str, Callable[[Repository], Iterator[Finding]]] = {
+CHECKS: dict[str, Callable[[Repository], Iterator[Setting]]] = {
     "rights of a job's token": _token,
     "which actions may run": _actions,
     "approval of forks": _forks,

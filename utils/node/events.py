@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Kind = Literal[
+EventKind = Literal[
     "job",
     "run",
     "phase",
@@ -31,7 +31,7 @@ Kind = Literal[
 class Event(TypedDict, total=False):
     """One thing that happened; `kind` and `at_s` are always there."""
 
-    kind: Kind
+    kind: EventKind
     at_s: float
     """Seconds of the node's monotonic clock."""
     name: str
@@ -78,7 +78,7 @@ def from_line(line: str) -> Event:
 
 def _fits(event: dict[str, Any]) -> bool:
     kind, name, facts = event.get("kind"), event.get("name", ""), event.get("facts", {})
-    if not isinstance(kind, str) or kind not in get_args(Kind) or not isinstance(facts, dict):
+    if not isinstance(kind, str) or kind not in get_args(EventKind) or not isinstance(facts, dict):
         return False
     if not all(isinstance(event.get(key, ""), str) for key in ("name", "text", "token")):
         return False

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 FILE = "perf-changelog.yaml"
 WAITS = "the newest entry waits for its figures"
 
-Percent = Annotated[str, StringConstraints(pattern=r"^[-+][0-9]+(\.[0-9]+)?%$")]
+PercentText = Annotated[str, StringConstraints(pattern=r"^[-+][0-9]+(\.[0-9]+)?%$")]
 Claim = Annotated[str, StringConstraints(pattern=r"^(<=|>=) [-+]?[0-9]+(\.[0-9]+)?%$")]
 PointName = Annotated[str, StringConstraints(pattern=r"^[0-9]+[0-9kx]*-tp[0-9]+[a-z0-9-]*-c[0-9]+$")]
 Key = Annotated[str, StringConstraints(pattern=r"^(k[0-9]+|local):[0-9a-f]{16,}$")]
@@ -41,7 +41,7 @@ class PointLine(Strict):
 
     verdict: dict[str, Said] = {}
     """Metric -> what was judged of its steady window."""
-    vs: dict[str, Percent] = {}
+    vs: dict[str, PercentText] = {}
     """Metric -> difference to the base."""
     figures: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]]
     """Metric -> value in its shown unit (matrix.metrics). In the file they stand beside the other keys; those of metrics

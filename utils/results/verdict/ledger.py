@@ -85,7 +85,7 @@ class _Pool:
         return max(self.sum, 0.0) / len(self.squares) / 2
 
 
-Where = tuple[str, str, str, str]
+Scope = tuple[str, str, str, str]
 """Device, driver, point or class, metric."""
 
 
@@ -102,10 +102,10 @@ class Ledger:
 
     def __init__(self, lines: Iterable[Line] = ()) -> None:
         self.lines = list(lines)
-        self.classes: dict[Where, _Pool] = defaultdict(_Pool)
-        self.points: dict[Where, _Pool] = defaultdict(_Pool)
+        self.classes: dict[Scope, _Pool] = defaultdict(_Pool)
+        self.points: dict[Scope, _Pool] = defaultdict(_Pool)
         self.class_by_point: dict[str, str] = {}
-        self.priors: dict[Where, Prior | None] = {}
+        self.priors: dict[Scope, Prior | None] = {}
         for line in self.lines:
             self._count(line) if isinstance(line, Difference) else self._forget(line)
 
@@ -139,7 +139,7 @@ class Ledger:
 
     def spread(self, device: str, driver: str, point: str, concurrency: int, metric: str) -> Spread:
         """What is known of a point's noise: its own where it has enough, else its class's."""
-        here: Where = (device, driver, class_of(concurrency), metric)
+        here: Scope = (device, driver, class_of(concurrency), metric)
         own, shared = self.points.get((device, driver, point, metric)), self.classes.get(here)
         if own and shared and own.df >= NEEDED:
             return moderated(own, shared, self._prior(here))
@@ -147,7 +147,7 @@ class Ledger:
             return Spread(math.sqrt(shared.variance), shared.df, "borrowed")
         return Spread(math.nan, shared.df if shared else 0, "none")
 
-    def _prior(self, where: Where) -> Prior | None:
+    def _prior(self, where: Scope) -> Prior | None:
         """What the points of a class have in common, once for each class."""
         if where not in self.priors:
             device, driver, name, metric = where

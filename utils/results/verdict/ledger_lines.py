@@ -16,7 +16,7 @@ LEGACY = "legacy"
 """Arm, issuer and contrast of lines from version 1, which did not say them."""
 _METRICS_OF_1 = ("tput", "ttft", "tpot")
 
-Log = Annotated[float | None, Field(ge=-5, le=5, allow_inf_nan=False)]
+LogRatio = Annotated[float | None, Field(ge=-5, le=5, allow_inf_nan=False)]
 
 
 class Difference(Kept):
@@ -43,7 +43,7 @@ class Difference(Kept):
     """Which runs were set against which: `neighbours` in the order of measurement."""
     image: str
     node: str
-    values: dict[str, Log]
+    values: dict[str, LogRatio]
     """Metric -> the later run over the earlier one, in logs."""
     held: str = ""
     """The alarm that came with it: it does not count until a person accepts it (`ledger accept`)."""
