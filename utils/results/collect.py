@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from matrix.errors import WORTH_ANOTHER_TRY, Exit, HarnessError
+from matrix.schema import Value
 from utils.node import record, record_file
 
 if TYPE_CHECKING:
@@ -33,9 +33,8 @@ def collect(folders: Iterable[Path], pattern: str = record.FILE) -> list[record.
     return sorted(found, key=lambda one: (one.job, one.run_index, one.position))
 
 
-@dataclass(frozen=True, slots=True)
-class Missing:
-    """A point of a plan without a record."""
+class Missing(Value):
+    """A point of a plan without a record, or without figures."""
 
     point: str
     why: str
@@ -56,7 +55,11 @@ def missing(out: Path, records: Iterable[record.Record]) -> list[Missing]:
     found = []
     for job in plan["jobs"]:
         why, retry = _end(out / "jobs" / job["id"] / "failure.json")
-        found += [Missing(point["id"], why, retry) for point in job["points"] if point["id"] not in there]
+        found += [
+            Missing(point=point["id"], why=why, retry=retry)
+            for point in job["points"]
+            if point["id"] not in there
+        ]
     return found
 
 

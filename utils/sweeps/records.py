@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from matrix.errors import HarnessError
 from utils.node import record, record_file
 from utils.node.files import write_whole
-from utils.results import collect
+from utils.results.collect import Missing
+from utils.results.collect import missing as without_record
 from utils.results.verdict import pairs
-from utils.sweeps.report import Missing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,8 +86,7 @@ def missing(plan: Plan, records: Sequence[Record], folder: Path) -> list[Missing
         if one.status != "measured"
     }
     for launched in sorted(folder.glob("*")):
-        for left in collect.missing(launched, heads):
-            said[left.point] = Missing(point=left.point, why=left.why, retry=left.retry)
+        said |= {left.point: left for left in without_record(launched, heads)}
     found = []
     for job in plan.jobs:
         for point in job.points:

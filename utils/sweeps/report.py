@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import StringConstraints
 
 from matrix.schema import Value
+from utils.results.collect import Missing
 from utils.results.verdict import presentation
 from utils.results.verdict.comparison import Comparison
 from utils.show.markdown import code, escape, folded, table
@@ -20,15 +21,6 @@ MISSING_ROWS = 6
 
 REPORT = "report.json"
 """The file by which one job hands it to another."""
-
-
-class Missing(Value):
-    """A point without figures."""
-
-    point: str
-    why: str
-    retry: bool
-    """Whether measuring it again is worth it: the machine's fault, not the benchmark's."""
 
 
 class Report(Value):

@@ -24,7 +24,9 @@ def test_another_try_follows_from_the_exit_code_alone(
     write(tmp_path / "plan.json", json.dumps({"jobs": [{"id": "j", "points": [{"id": "r/p"}]}]}))
     end = {"kind": kind, "cause": "infra: it broke", "node": None, "exit": int(code)}
     write(tmp_path / "jobs/j/failure.json", json.dumps(end))
-    assert missing(tmp_path, []) == [Missing("r/p", f"{kind}: infra: it broke (no node)", retry)]
+    assert missing(tmp_path, []) == [
+        Missing(point="r/p", why=f"{kind}: infra: it broke (no node)", retry=retry)
+    ]
 
 
 @pytest.mark.parametrize("content", [None, "", "[]", '{"kind": "infra"}'])
@@ -33,4 +35,4 @@ def test_a_job_that_left_no_end_never_came_that_far(tmp_path: Path, content: str
     write(tmp_path / "plan.json", json.dumps({"jobs": [{"id": "j", "points": [{"id": "r/p"}]}]}))
     if content is not None:
         write(tmp_path / "jobs/j/failure.json", content)
-    assert missing(tmp_path, []) == [Missing("r/p", "its job did not come that far", retry=True)]
+    assert missing(tmp_path, []) == [Missing(point="r/p", why="its job did not come that far", retry=True)]

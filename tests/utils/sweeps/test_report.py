@@ -17,11 +17,12 @@ from tests.utils.results.conftest import _record
 from utils.github import comments
 from utils.node.record import Failure, Record
 from utils.pipeline import base as basis
+from utils.results.collect import Missing
 from utils.results.verdict.compare import compare
 from utils.results.verdict.comparison import ClaimVerdict
 from utils.results.verdict.ledger import Ledger
 from utils.sweeps import plan_comment
-from utils.sweeps.report import Missing, Report, parts, patch
+from utils.sweeps.report import Report, parts, patch
 
 GOLDEN = ROOT / "tests/golden/comments"
 SHA = "1a2b3c4d5e" * 4
