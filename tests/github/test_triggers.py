@@ -123,7 +123,7 @@ def test_a_sweep_goes_on_with_what_came_back() -> None:
     broken = swept(
         {
             "plan": "success",
-            "turn": "success",
+            "queue": "success",
             "run": "failure",
             "collect": "success",
             "confirm": "skipped",
@@ -133,7 +133,7 @@ def test_a_sweep_goes_on_with_what_came_back() -> None:
     )
     assert broken == {
         "plan": True,
-        "turn": True,
+        "queue": True,
         "run": True,
         "collect": True,
         "confirm": False,
@@ -143,7 +143,7 @@ def test_a_sweep_goes_on_with_what_came_back() -> None:
     flagged = swept(
         {
             "plan": "success",
-            "turn": "success",
+            "queue": "success",
             "run": "success",
             "collect": "success",
             "confirm": "failure",
@@ -157,7 +157,7 @@ def test_a_sweep_goes_on_with_what_came_back() -> None:
     empty = swept(
         {
             "plan": "success",
-            "turn": "skipped",
+            "queue": "skipped",
             "run": "skipped",
             "collect": "skipped",
             "confirm": "skipped",
@@ -167,7 +167,7 @@ def test_a_sweep_goes_on_with_what_came_back() -> None:
     )
     assert empty == {
         "plan": True,
-        "turn": False,
+        "queue": False,
         "run": False,
         "collect": False,
         "confirm": False,
@@ -175,7 +175,7 @@ def test_a_sweep_goes_on_with_what_came_back() -> None:
         "publish": True,
     }
     stopped = swept(
-        {"plan": "success", "turn": "success", "run": "cancelled", "collect": "success", "judge": "success"},
+        {"plan": "success", "queue": "success", "run": "cancelled", "collect": "success", "judge": "success"},
         again="1",
         cancelled=True,
     )
@@ -183,7 +183,7 @@ def test_a_sweep_goes_on_with_what_came_back() -> None:
     assert stopped["judge"]
     assert stopped["publish"]
     assert not stopped["confirm"]
-    waited = swept({"plan": "success", "turn": "cancelled", "run": "skipped"})
+    waited = swept({"plan": "success", "queue": "cancelled", "run": "skipped"})
     assert not waited["collect"], "what was never measured overwrites no report"
     assert waited["publish"]
     refused = swept({"plan": "failure"}, count="")

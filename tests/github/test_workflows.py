@@ -92,7 +92,7 @@ RIGHTS = {
     "github plan-asked": {"pull-requests": "write"},
     "github pushed": {"actions": "write", "pull-requests": "read"},
     "github sweep-plan": {"pull-requests": "read", "statuses": "read"},
-    "github sweep-turn": {"actions": "read"},
+    "github sweep-queue": {"actions": "read"},
     "github sweep-run": {},
     "github sweep-judge": {},
     "github sweep-publish": {
@@ -260,7 +260,7 @@ def test_from_a_sweep_command_to_the_changelog_commit(swept: Acting) -> None:
     state.checks[head] = "success"
     done = swept.sweep()
     assert done.code == 0, done.text
-    assert set(done.jobs) == {"plan", "turn", "run", "collect", "confirm", "judge", "publish"}
+    assert set(done.jobs) == {"plan", "queue", "run", "collect", "confirm", "judge", "publish"}
     assert set(done.jobs.values()) == {"success"}
 
     report = next(body for body in state.bodies(42) if "servematrix:report" in body)
@@ -349,7 +349,7 @@ def test_a_job_that_broke_is_measured_again_alone(swept: Acting) -> None:
     (broken,) = (job["id"] for job in plan["jobs"] if "tp2" in job["id"])
     jobs = json.dumps([{"id": broken, "runner": "servematrix"}])
     again = swept.sweep(
-        "--env", "GITHUB_RUN_ATTEMPT=2", changed=ended("plan", count="2", jobs=jobs) | ended("turn")
+        "--env", "GITHUB_RUN_ATTEMPT=2", changed=ended("plan", count="2", jobs=jobs) | ended("queue")
     )
     assert again.code == 0, again.text
     left = sorted(path.name for path in swept.artifacts.glob("results-*"))
@@ -537,7 +537,7 @@ def test_a_report_is_written_only_while_its_commit_is_the_head(swept: Acting) ->
     assert done.code == 0, done.text
     state.pull(42, "f" * 40)
     state.trees["f" * 40] = {"recipes": "a" * 40}
-    done = swept.sweep("-j", "publish", changed=ended("plan", "turn", "run", "collect", "confirm", "judge"))
+    done = swept.sweep("-j", "publish", changed=ended("plan", "queue", "run", "collect", "confirm", "judge"))
     assert done.code == 0, done.text
     assert (
         state.statuses[head][-1]["description"] == f"{head[:10]} is not the head any more; nothing is written"

@@ -36,7 +36,7 @@ def configure(parser: ArgumentParser) -> None:
     job("pushed", "measure new keys of the default branch", "", _pushed)
     out = "where the result goes"
     job("sweep-plan", "plan an approved commit", "--tree head --out plan", _sweep_plan, tree=TREE, out=out)
-    job("sweep-turn", "wait for the cluster", "--plan plan", _sweep_turn, plan=PLAN)
+    job("sweep-queue", "wait for the cluster", "--plan plan", _sweep_queue, plan=PLAN)
     example = "--tree head --plan plan --job ID --out results"
     run = job("sweep-run", "measure one job", example, _sweep_run, tree=TREE, plan=PLAN, out=out)
     run.add_argument("--job", metavar="ID", required=True, help="one of the plan's")
@@ -130,7 +130,7 @@ def _sweep_plan(arguments: Namespace) -> Exit:
     return plan.plan_sweep(arguments.tree.resolve(), arguments.out)
 
 
-def _sweep_turn(arguments: Namespace) -> Exit:
+def _sweep_queue(arguments: Namespace) -> Exit:
     from utils.sweeps import measure
 
     return measure.wait_for_clusters(arguments.plan)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 DATA = "data"
 """The branch with raw records and the ledger."""
 LEDGER = "ledger.jsonl"
-JOBS = ("plan", "turn", "run", "collect", "confirm", "judge")
+JOBS = ("plan", "queue", "run", "collect", "confirm", "judge")
 """Before this one, in order: the last that failed is why there is no report, for a broken block alone is none."""
 NEEDS = "NEEDS"
 """Variable with how the jobs before this one ended, as Actions tells it: job -> result and outputs."""

@@ -433,7 +433,7 @@ def test_nobody_waits_longer_than_a_job_may_take(
     github: GitHub, queued: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """GitHub ends a job after six hours; the cluster's own lock goes on."""
-    assert queue.LONGEST_S < workflow("sweep.yml")["jobs"]["turn"]["timeout-minutes"] * 60 < 6 * 3600
+    assert queue.LONGEST_S < workflow("sweep.yml")["jobs"]["queue"]["timeout-minutes"] * 60 < 6 * 3600
     monkeypatch.setattr(queue, "LONGEST_S", 600.0)
     told: list[str] = []
     slept: list[float] = []
