@@ -6,7 +6,7 @@
 set -eu
 
 # On the cluster: allocate, then enter the container; what follows runs inside.
-#   salloc --partition=compute --gres=gpu:8 --nodes=1 --cpus-per-task=256 --time=161
+#   salloc --partition=compute --gres=gpu:8 --nodes=1 --cpus-per-task=256 --time=120
 #   export XDG_RUNTIME_DIR="/tmp/enroot-runtime-$UID"; mkdir -p -m 0700 "$XDG_RUNTIME_DIR"
 #   mkdir -p /tmp/servematrix-by-hand/payload
 #   [ -e /raid/servematrix/squash-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh ] || enroot import --output /raid/servematrix/squash-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh docker://vllm/vllm-openai-rocm:v0.32.0

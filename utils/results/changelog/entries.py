@@ -135,7 +135,7 @@ class Entry(Strict):
 def _in_ms(line: Any) -> Any:  # noqa: ANN401 - any YAML value
     """A point's line of format 1, with its TTFT in ms."""
     if isinstance(line, dict) and isinstance(line.get("ttft"), int | float):
-        return line | {"ttft": 1000 * line["ttft"]}
+        return line | {"ttft": round(1000 * line["ttft"], 9)}
     return line
 
 
