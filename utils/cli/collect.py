@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from matrix.errors import Exit
 from utils.cli.options import positive
 from utils.results.collect import collect
-from utils.show import tables
+from utils.show import flat, tables
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -29,7 +29,12 @@ def configure(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--node", metavar="NAME", help="where that job ran, if Slurm has forgotten it")
     parser.add_argument("--cluster", metavar="NAME", help="its cluster file, if DIR does not tell")
-    parser.add_argument("--format", choices=["table", "json"], default="table", help="default: table")
+    parser.add_argument(
+        "--format",
+        choices=["table", "json", "csv"],
+        default="table",
+        help="default: table; csv is flat, a row a record (docs/records.md)",
+    )
 
 
 def run(arguments: Namespace) -> Exit:
@@ -42,6 +47,8 @@ def run(arguments: Namespace) -> Exit:
     if arguments.format == "json":
         json.dump([one.model_dump(mode="json") for one in records], sys.stdout)
         sys.stdout.write("\n")
+    elif arguments.format == "csv":
+        flat.write_csv(sys.stdout, records)
     else:
         tables.results(sys.stdout, records)
     bad = [one for one in records if one.status != "measured"]

@@ -18,18 +18,23 @@ def collect(folders: Iterable[Path], pattern: str = record.FILE) -> list[record.
     """Every record below the folders whose path ends like the pattern, by job, then run.
 
     Raises:
-        HarnessError: RECORD_UNREADABLE for a folder without any, or for a record that is not whole.
+        HarnessError: RECORD_UNREADABLE where there is none at all, for a folder that is not there, or for a record that is not whole.
     """
-    found = []
+    found, folders = [], list(folders)
     for folder in folders:
         broken = {mark.parent for mark in folder.rglob(record.BROKEN)}
         below = [path for path in folder.rglob(pattern) if broken.isdisjoint(path.parents)]
         paths = sorted(below) if folder.is_dir() else [folder]
-        if not paths or not folder.exists():
+        if not folder.exists():
             raise HarnessError(
-                Exit.RECORD_UNREADABLE, f"no {record.FILE} below {folder}; name the folder that a run wrote"
+                Exit.RECORD_UNREADABLE, f"{folder} is not there; name the folder that a run wrote"
             )
         found += [record_file.read(path) for path in paths]
+    if not found:
+        names = ", ".join(map(str, folders))
+        raise HarnessError(
+            Exit.RECORD_UNREADABLE, f"no {record.FILE} below {names}; name the folder that a run wrote"
+        )
     return sorted(found, key=lambda one: (one.job, one.run_index, one.position))
 
 

@@ -1,0 +1,36 @@
+"""The flat table: a row a record, units in the heads, nothing that a spreadsheet would run."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+
+from matrix.metrics import JUDGED, METRICS
+from tests.utils.results.conftest import Records
+from utils.show import flat
+
+pytest_plugins = ["tests.utils.results.conftest"]
+
+
+def test_each_record_is_a_row(records: Records) -> None:
+    """Figures in the units of their heads; one that failed has its reason and no figures."""
+    out = io.StringIO()
+    flat.write_csv(out, records(failed=True))
+    good, bad = csv.DictReader(io.StringIO(out.getvalue()))
+    assert list(good) == flat.columns()
+    assert len(flat.columns()) == len(flat.IDENTITY) + len(METRICS) + len(JUDGED)
+    assert float(good["ttft_ms"]) == pytest.approx(10, rel=0.5)
+    assert float(good["tput_tok_s_device"]) > 0
+    assert good["power_W_device"] == ""
+    assert (bad["status"], bad["ttft_ms"], bad["why_not"]) == ("failed", "", "SERVER_DIED")
+
+
+def test_texts_do_not_become_formulas(records: Records) -> None:
+    """A node's words in somebody's spreadsheet."""
+    one = records()[0].model_copy(update={"model": '=HYPERLINK("http://x")'})
+    out = io.StringIO()
+    flat.write_csv(out, [one])
+    (row,) = csv.DictReader(io.StringIO(out.getvalue()))
+    assert row["model"].startswith("'=")
