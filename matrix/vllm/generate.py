@@ -44,7 +44,7 @@ def probe(script: str, environment: Path, site: Path | None, *arguments: str) ->
 
 
 def merged(here: dict[str, Any], there: dict[str, Any]) -> dict[str, Any]:
-    """The flags of two devices; a list that differs becomes values that are known, and no longer all that may be given."""
+    """The flags of two devices; of one that differs, choices and default are left out: a third device has others."""
     flags = {}
     for name in sorted({*here, *there}):
         one, other = here.get(name), there.get(name)
@@ -52,10 +52,9 @@ def merged(here: dict[str, Any], there: dict[str, Any]) -> dict[str, Any]:
             flags[name] = one
             continue
         both: dict[str, Any] = {**(other or {}), **(one or {}), "platform": True}
-        choices = {*(one or {}).get("choices", ()), *(other or {}).get("choices", ())}
-        if choices:
-            both |= {"type": "str", "known": sorted(choices)}
-        for part in ("choices", "default"):
+        if both["type"] == "choice":
+            both["type"] = "str"
+        for part in ("choices", "known", "default"):
             both.pop(part, None)
         flags[name] = both
     return flags
@@ -90,6 +89,7 @@ def generate(environment: Path, site: Path | None) -> dict[str, Any]:
         "flags": merged(here["flags"], there["flags"]),
         "env": env["env"],
         "elsewhere": env["elsewhere"],
+        **probe("probe_client", environment, site),
     }
 
 

@@ -159,8 +159,8 @@ def words(cls: Any, name: str, names: list[Any]) -> dict[str, Any]:  # noqa: ANN
 def limits(cls: Any, name: str) -> dict[str, Any]:  # noqa: ANN401
     """What pydantic holds a field to."""
     metadata = getattr(getattr(cls, "__pydantic_fields__", {}).get(name), "metadata", ())
-    bounds = {ours: getattr(one, theirs, None) for one in metadata for theirs, ours in _LIMITS.items()}
-    return {name: value for name, value in bounds.items() if isinstance(value, int | float)}
+    bounds = [(ours, getattr(one, theirs, None)) for one in metadata for theirs, ours in _LIMITS.items()]
+    return {name: value for name, value in bounds if isinstance(value, int | float)}
 
 
 def converted(convert: Any) -> tuple[str, dict[str, Any]]:  # noqa: ANN401 - argparse's `type`
@@ -197,11 +197,25 @@ def typed(action: argparse.Action) -> dict[str, Any]:
     return {"type": word, **found}
 
 
-def flag(action: argparse.Action, classes: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+def spelt(action: argparse.Action, spellings: list[str]) -> tuple[str, dict[str, Any]]:
+    """A flag's name and its other spellings. From 0.33 on a switch `enable-x` has a `disable-x`, which turns it off."""
+    name = next(one for one in action.option_strings if one.startswith("--"))
+    off = {one for one in getattr(action, "negative_option_strings", ()) if not one.startswith("--no-")}
+    aliases = [one for one in spellings if one != name and one not in off and not one.startswith("--no-")]
+    found = {
+        "no": f"--no-{name[2:]}" in spellings,
+        "opposites": sorted(one[2:] for one in off),
+        "aliases": [one.removeprefix("--") for one in aliases],
+    }
+    return name, {part: value for part, value in found.items() if value}
+
+
+def flag(
+    action: argparse.Action, spellings: list[str], classes: dict[str, Any]
+) -> tuple[str, dict[str, Any]]:
     """A flag's name and what is to know of it."""
-    positive = [one for one in action.option_strings if not one.startswith("--no-")]
-    name = next(one for one in positive if one.startswith("--"))
-    found = typed(action)
+    name, others = spelt(action, spellings)
+    found = typed(action) | others
     text = action.help or ""
     if text.startswith(_MARK):
         _, where, text = text.split(_MARK, 2)
@@ -219,8 +233,6 @@ def flag(action: argparse.Action, classes: dict[str, Any]) -> tuple[str, dict[st
         found["known"], found["type"] = found.pop("choices"), "str"
     if _DEVICE.search(name) and {"known", "choices"} & set(found):
         found["platform"] = True
-    if aliases := [one.removeprefix("--") for one in positive if one != name]:
-        found["aliases"] = aliases
     if isinstance(action.default, bool | int | float | str) and action.default != argparse.SUPPRESS:
         found["default"] = int(action.default) if isinstance(action.default, enum.IntEnum) else action.default
     if "deprecated" in type(action).__name__.lower() or _DEPRECATED.search(text):
@@ -256,9 +268,10 @@ def main() -> None:
     parser, classes = build()
     old: set[argparse.Action] = getattr(parser, "_deprecated", set())
     found = {}
-    for action in parser._actions:  # noqa: SLF001 - argparse has no other list of them
-        if action.dest != "help" and any(one.startswith("--") for one in action.option_strings):
-            name, facts = flag(action, classes)
+    spellings = parser._option_string_actions.items()  # noqa: SLF001 - argparse has no other list; some are hidden elsewhere
+    for action in dict.fromkeys(one for text, one in spellings if text.startswith("--")):
+        if action.dest != "help":
+            name, facts = flag(action, [text for text, one in spellings if one is action], classes)
             found[name] = facts | ({"deprecated": True} if action in old else {})
     for name, values in registered().items():
         found[name] |= {"known": values} | ({"platform": True} if _DEVICE.search(name) else {})
