@@ -67,6 +67,8 @@ def _other_spelling(vocabulary: Vocabulary, name: str) -> str | None:
             if flag.no
             else f"{positive} has no `no-` form; leave it out"
         )
+    if off := next((one for one, flag in vocabulary.file.flags.items() if name in flag.opposites), None):
+        return f"write {off}: false instead of {name}: true"
     begun = sorted({vocabulary.names[one] for one in vocabulary.names if one.startswith(name)})
     if len(begun) == 1:
         return (

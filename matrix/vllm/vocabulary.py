@@ -35,6 +35,8 @@ class Flag(Strict):
     """Other spellings; short ones have their dash."""
     no: bool = False
     """There is a `--no-` form."""
+    opposites: list[str] = []
+    """Spellings that turn it off; from 0.33 on, `enable-x` and `disable-x` are one flag."""
     bare: bool = False
     """May be given without a value, and with one."""
     human: bool = False

@@ -103,6 +103,15 @@ def test_what_vllm_takes_is_no_mistake(case: str) -> None:
     assert V.mistake(*RIGHT[case]) is None
 
 
+def test_a_switch_has_one_spelling() -> None:
+    """From 0.33 on vLLM takes `disable-x` for `no-enable-x`; before, there was no such flag."""
+    new = Vocabulary.of("0.33.0")
+    assert "write enable-prefix-caching: false" in (new.mistake("disable-prefix-caching", value=True) or "")
+    assert new.mistake("enable-prefix-caching", value=False) is None
+    assert new.mistake("disable-log-stats", value=True) is None
+    assert "has no flag" in (V.mistake("disable-prefix-caching", value=True) or "")
+
+
 @pytest.mark.parametrize("case", ENV_WRONG)
 def test_a_variable_that_vllm_reads_otherwise_is_told(case: str) -> None:
     """VLLM says nothing of most of these, and does something else."""
