@@ -149,7 +149,9 @@ def _of_number(flag: Flag, name: str, value: object) -> str | None:
 
 
 def _of_word(flag: Flag, name: str, value: str) -> str | None:
-    if flag.choices and not taken(flag.choices, value, any_case=flag.any_case) and value not in {"", "None"}:
+    if value in {"", "None"}:
+        return None  # vLLM's own words for nothing
+    if flag.choices and not taken(flag.choices, value, any_case=flag.any_case):
         return f"{name!r} cannot be {value!r}; {listed(flag.choices, value)}"
     path = any(mark in value for mark in "./:")  # of a class or a file, which no list can have
     if flag.known and value not in flag.known and not path and (hint := nearest(value, flag.known)):

@@ -68,6 +68,7 @@ RIGHT = {
     "taken away": ("dtype", None),
     "off": ("enable-prefix-caching", False),
     "a plugin's own": ("tool-call-parser", "house"),
+    "vLLM's word for nothing": ("quantization", "None"),
 }
 
 ENV_WRONG = {
