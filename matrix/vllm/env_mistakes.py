@@ -1,0 +1,81 @@
+"""What is wrong with a VLLM_… variable in a recipe. vLLM only warns of a name that it does not know, deep in its log."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from matrix.errors import nearest
+from matrix.vllm import mistakes
+from matrix.vllm.vocabulary import known_in
+
+if TYPE_CHECKING:
+    from matrix.vllm.vocabulary import Variable, Vocabulary
+
+PREFIX = "VLLM_"
+OFF = {"", "0", "false", "no", "off", "n", "f"}
+"""What a person writes for off."""
+GONE = {
+    "VLLM_USE_V1": "V1 is the only engine; take it out",
+    "VLLM_ATTENTION_BACKEND": "use the flag attention-backend",
+    "VLLM_ALL2ALL_BACKEND": "use the flag all2all-backend",
+    "VLLM_TORCH_PROFILER_DIR": "use the flag profiler-config",
+}
+"""What old scripts carry, and vLLM no longer reads."""
+
+
+def of_variable(vocabulary: Vocabulary, name: str, value: str) -> str | None:
+    """See `Vocabulary.env_mistake`."""
+    if not name.startswith(PREFIX) or name in vocabulary.file.elsewhere:
+        return None
+    variable = vocabulary.env(name)
+    return _of_value(variable, name, value) if variable else _unknown(vocabulary, name)
+
+
+def _unknown(vocabulary: Vocabulary, name: str) -> str:
+    who = f"vLLM {vocabulary.version} does not read {name}"
+    if name in GONE:
+        return f"{who}; {GONE[name]}"
+    if others := known_in("env", name):
+        return f"{who}; {' and '.join(dict.fromkeys((others[0], others[-1])))} did"
+    hint = nearest(name.removeprefix(PREFIX), [one.removeprefix(PREFIX) for one in vocabulary.file.env])
+    hint = hint.replace("'", f"'{PREFIX}", 1)
+    return f"{who}; {hint}" if hint else who
+
+
+def _of_value(variable: Variable, name: str, value: str) -> str | None:
+    text = value.strip()
+    if variable.type == "bool":
+        return _of_switch(variable, name, text)
+    if variable.type in {"int", "float"}:
+        pattern = r"[-+]?\d+" if variable.type == "int" else r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"
+        word = "a whole number" if variable.type == "int" else "a number"
+        return None if re.fullmatch(pattern, text) else f"{name} takes {word}, not {value!r}"
+    if variable.type == "json":
+        try:
+            json.loads(text)
+        except ValueError:
+            return None if "/" in text else f"{name} takes JSON, or the path of a file with it, not {value!r}"
+        return None
+    given = text.split(",") if variable.type == "list" else [text]
+    for one in given:
+        if variable.choices and not mistakes.taken(variable.choices, one.strip(), any_case=variable.any_case):
+            return f"{name} cannot be {one!r}; {mistakes.listed(variable.choices, one)}"
+    return None
+
+
+def _of_switch(variable: Variable, name: str, text: str) -> str | None:
+    if text in variable.on or text == "0":
+        return None
+    if variable.strict:
+        return (
+            None
+            if re.fullmatch(r"\d+", text)
+            else f"{name} takes 0 or 1, and vLLM ends with an error on {text!r}"
+        )
+    spelt = {"true", "True"} <= set(variable.on) and text.lower() == "true"
+    if spelt or text.lower() in OFF:
+        return None
+    told = " or ".join(repr(one) for one in variable.on if one != "True")
+    return f"{name}: vLLM takes {text!r} for off; it wants {told} for on"

@@ -1,0 +1,107 @@
+"""What is wrong with the parts of a JSON flag, such as compilation-config: names and types, as vLLM's configuration has them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from matrix.errors import nearest
+
+if TYPE_CHECKING:
+    from matrix.vllm.vocabulary import Flag, Scalar
+
+_WORDS = {
+    "bool": "true or false",
+    "int": "a whole number",
+    "float": "a number",
+    "list": "a list",
+    "json": "a mapping",
+}
+
+
+def of_json(flag: Flag, name: str, value: object) -> str | None:
+    """Of a JSON flag's whole value: a mapping, or its text."""
+    if isinstance(value, str):
+        return None if flag.text or value in {"", "None"} else _of_text(flag, name, value)
+    if isinstance(value, dict):
+        return _below(flag, name, value, "")
+    if flag.fields:
+        return f"{name!r} takes a mapping (key: value), not {json.dumps(value, default=str)[:60]}"
+    return None
+
+
+def _of_text(flag: Flag, name: str, text: str) -> str | None:
+    """Of JSON that a recipe has as text; a mapping is better, for then two spellings of it are one key."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return f"{name!r} takes a mapping (key: value), and this text is not the JSON of one: {text[:60]!r}"
+    plain = f"write {name} as a mapping (key: value): as text, the same server has another key"
+    return of_json(flag, name, value) or (plain if isinstance(value, dict) else None)
+
+
+def of_part(flag: Flag, name: str, part: str, value: object) -> str | None:
+    """Of one part by its dotted name; what is deeper than the vocabulary is not looked at."""
+    if not flag.fields:
+        return None
+    kind = flag.fields.get(part)
+    if kind is None:
+        outer = part.rpartition(".")[0]
+        deeper = any(flag.fields.get(one) in {"json", "any"} for one in _above(part)) and not _has_fields(
+            flag, outer
+        )
+        if deeper or flag.more:
+            return None
+        known = [one for one in flag.fields if one.rpartition(".")[0] == outer]
+        hint = part.replace("-", "_") if part.replace("-", "_") in flag.fields else ""
+        told = (
+            f"did you mean {hint!r}?"
+            if hint
+            else nearest(part, known) or f"known: {', '.join(sorted(known))}"
+        )
+        return f"{name!r} has no part {part!r}; {told}"
+    if isinstance(value, dict) and kind == "json":
+        return _below(flag, name, value, f"{part}.")
+    return _of_kind(f"{name}.{part}", kind, value)
+
+
+def _below(flag: Flag, name: str, values: dict[str, object], prefix: str) -> str | None:
+    if prefix and not _has_fields(flag, prefix[:-1]):
+        return None
+    found = (of_part(flag, name, f"{prefix}{key}", value) for key, value in values.items())
+    return next((one for one in found if one), None)
+
+
+def _has_fields(flag: Flag, part: str) -> bool:
+    return not part or any(one.startswith(f"{part}.") for one in flag.fields)
+
+
+def _above(part: str) -> list[str]:
+    steps = part.split(".")
+    return [".".join(steps[:count]) for count in range(1, len(steps))]
+
+
+def _of_kind(where: str, kind: str | list[Scalar], value: object) -> str | None:
+    """Numbers and words are told from each other, no more: pydantic takes the text of a number for it."""
+    if isinstance(kind, list):
+        texts = {str(one).lower() for one in kind}
+        if not isinstance(value, int | float | str) or str(value).lower() in texts or "." in str(value):
+            return None
+        hint = nearest(str(value), map(str, kind)) or nearest(str(value).upper(), map(str, kind))
+        return f"{where!r} cannot be {value!r}; {hint or 'it is one of ' + ', '.join(map(str, kind[:12]))}"
+    if value is None or kind not in {"bool", "int", "float"}:
+        return None
+    text = str(value).lower()
+    if kind == "bool":
+        fits = isinstance(value, bool) or text in {"0", "1", "true", "false"}
+    else:
+        fits = not isinstance(value, bool) and _is_number(text)
+    return None if fits else f"{where!r} takes {_WORDS[kind]}, not {json.dumps(value, default=str)[:60]}"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text[:-1] if text[-1:] in "kmgt" else text)
+    except ValueError:
+        return False
+    return True
