@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from matrix import strict_yaml
 from matrix.errors import Exit, HarnessError, Problem
@@ -84,6 +85,15 @@ class Paths(Strict):
     """XDG_RUNTIME_DIR of the container runtime, where the node has none."""
     spool: str = "/tmp/servematrix-$UID"  # noqa: S108 - a folder per user, made with mode 0700 on the node
     """Where jobs work, and where results wait on a node; on a local disk."""
+
+    @field_validator("*")
+    @classmethod
+    def _is_expanded(cls, value: str) -> str:
+        if strange := re.findall(r"\$\{?\w*\}?|~", value.replace("$UID", "")):
+            raise ValueError(
+                f"{strange[0]} in {value!r} is not expanded; only $UID is, to the user's number. Write the whole path"
+            )
+        return value
 
 
 class Limits(Strict):

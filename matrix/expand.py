@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from matrix import cluster as clusters
-from matrix import key, recipe, tree
+from matrix import key, recipe, served, tree
 from matrix.errors import Exit, HarnessError, Place, Problem, did_you_mean
 from matrix.protocol import PROTOCOL_VERSION, Protocol
 from matrix.ranges import concurrencies, condition
+from matrix.vllm.canonical import canonical, is_default
 
 if TYPE_CHECKING:
     from matrix.recipe import Recipe, Search, Where, Workload
@@ -33,13 +34,15 @@ class Cell:
     concurrency: int
     cluster: clusters.Cluster
     max_model_len: int
-    flags: dict[str, str | bool]
+    flags: dict[str, str | bool | list[str]]
     env: dict[str, str]
     kernel: dict[str, str] | None
     vehicle: dict[str, str] | None
     parts: key.Parts
     place: Place
     key: str = field(default="")
+    notes: tuple[str, ...] = ()
+    """Of its recipe: what a person should know, and nothing refuses."""
 
 
 def expand(from_tree: Tree, name: str) -> list[Cell]:
@@ -66,10 +69,17 @@ def lengths_name(isl: int, osl: int) -> str:
     return f"{isl}x{osl}"
 
 
-def flag_text(value: recipe.Flag) -> str | bool:
-    """A flag's value as the command line has it; a boolean picks the bare or the `--no-` form."""
+def flag_text(value: object, *, words: bool = False) -> str | bool | list[str]:
+    """A flag's value as the command line has it; a boolean picks the bare or the `--no-` form.
+
+    Args:
+        value: as the recipe says it.
+        words: whether a list becomes words of its own, as vLLM's list flags want it; else it is JSON.
+    """
     if isinstance(value, bool):
         return value
+    if words and isinstance(value, list):
+        return [str(one) for one in value]
     if isinstance(value, dict | list):
         return json.dumps(value, sort_keys=True)
     return str(value)
@@ -80,6 +90,9 @@ class _Expansion:
         self.tree, self.name, self.recipe, self.document = from_tree, name, read, document
         self.problems: list[Problem] = []
         self.cluster = self._cluster()
+        self.served = served.check(read, document, self.cluster)
+        self.problems += self.served.problems
+        self.vocabulary = self.served.vocabulary
         self.common = self._common_parts()
         self.kernel = self._kernel()
         self.vehicle = self.common["vehicle"] = self._vehicle()
@@ -226,12 +239,18 @@ class _Expansion:
         kernel = None
         if self.recipe.kernel and _holds(self.recipe.kernel.when, facts):
             self.kernel_used, kernel = True, self.kernel
-        texts = {name: flag_text(value) for name, value in sorted(flags.items()) if value is not None}
+        plain = {name: self._canonical(name, value) for name, value in sorted(flags.items())}
+        texts = {
+            name: flag_text(value, words=self._is_list(name))
+            for name, value in plain.items()
+            if value is not None
+        }
         kept_env = {name: value for name, value in sorted(env.items()) if value is not None}
         load = {"isl": workload.isl, "osl": workload.osl, "concurrency": concurrency}
         chat = {"chat_template": True} if self.recipe.client.chat_template else {}
         hashed = {name: value for name, value in (kernel or {}).items() if name != "expect"}
-        parts = key.parts(**self.common, flags=texts, env=kept_env, workload=load | chat, kernel=hashed)
+        told = {name: text for name, text in texts.items() if not self._is_default(name, plain[name])}
+        parts = key.parts(**self.common, flags=told, env=kept_env, workload=load | chat, kernel=hashed)
         if longest < workload.isl + workload.osl:
             need = workload.isl + workload.osl
             self.problems.append(Problem(place, f"max-model-len {longest} is below isl + osl = {need}"))
@@ -250,22 +269,38 @@ class _Expansion:
             parts=parts,
             place=place,
             key=key.key(parts),
+            notes=tuple(self.served.notes),
         )
+
+    def _canonical(self, name: str, value: recipe.Flag) -> object:
+        return canonical(self.vocabulary, name, value) if self.vocabulary else value
+
+    def _is_list(self, name: str) -> bool:
+        flag = self.vocabulary.flag(name) if self.vocabulary else None
+        return flag is not None and flag.type == "list"
+
+    def _is_default(self, name: str, value: object) -> bool:
+        """Left out of the key: a recipe that says it and one that does not have the same server."""
+        return self.vocabulary is not None and is_default(self.vocabulary, name, value)
 
     def _report_unused(self) -> None:
         if self.cluster is None:
             return
         for number in range(len(self.recipe.serve.when)):
-            if number not in self.used_when:
+            if number not in self.used_when and self._is_own(("serve", "when", number)):
                 self.report(
                     ("serve", "when", number),
                     "no point of the recipe meets this condition; fix it, or take it out",
                 )
-        if self.recipe.kernel and not self.kernel_used:
+        if self.recipe.kernel and not self.kernel_used and self._is_own(("kernel",)):
             self.report(
                 ("kernel",),
                 "no point of the recipe meets the kernel's `when`; fix it, or take the kernel out",
             )
+
+    def _is_own(self, path: Path) -> bool:
+        """Whether this file says it; what it extends may well meet none of its points."""
+        return self.document.place(path).file == f"{recipe.FOLDER}/{self.name}.yaml"
 
 
 def _parallel_flags(search: Search) -> dict[str, recipe.Flag]:

@@ -138,6 +138,8 @@ class Plan(Value):
     """What the jobs with two arms are compared with."""
     lines: list[str] = []
     """With `--changed`: the lines of recipes, kernels and locks that differ, as FILE:LINE: TEXT."""
+    notes: list[str] = []
+    """What a person should know before it runs, such as a vLLM whose words are not known here."""
     reused: dict[str, str] = {}
     """Points whose key has figures already -> the entry that has them."""
 
@@ -165,7 +167,7 @@ class Selected:
     rules: Rules = field(default_factory=Rules)
 
 
-def serve_argv(model: str, revision: str | None, flags: dict[str, str | bool]) -> list[str]:
+def serve_argv(model: str, revision: str | None, flags: dict[str, str | bool | list[str]]) -> list[str]:
     """The arguments of `vllm`: a flag a pair, in the order of their names."""
     argv = ["serve", model]
     if revision:
@@ -173,6 +175,8 @@ def serve_argv(model: str, revision: str | None, flags: dict[str, str | bool]) -
     for name, value in sorted(flags.items()):
         if isinstance(value, bool):
             argv.append(f"--{name}" if value else f"--no-{name}")
+        elif isinstance(value, list):
+            argv += [f"--{name}", *value]
         else:
             argv += [f"--{name}", value]
     return argv
@@ -195,6 +199,7 @@ def make(
         runs: fresh servers of each arm; None means one, or what the rules of compared points say.
         pair: what compared points are compared with.
     """
+    selected = list(selected)
     groups: dict[tuple[str, ...], list[Selected]] = {}
     for one in selected:
         servers = [key.server(cell.parts) for cell in (one.cell, one.base) if cell]
@@ -207,6 +212,7 @@ def make(
         gone=sorted(gone),
         problems=list(problems),
         pair=pair,
+        notes=list(dict.fromkeys(note for one in selected for note in one.cell.notes)),
     )
 
 

@@ -14,7 +14,7 @@ from matrix.schema import Strict
 if TYPE_CHECKING:
     from matrix.cluster import Limits
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 """Raised by hand when the load changes in any way that can move a number: it is a part of every key."""
 
 SHORTEST = 0.8

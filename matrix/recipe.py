@@ -242,6 +242,8 @@ class Recipe(Strict):
     """A test vehicle of `kernels/vehicles/`, that makes a model serve where vLLM cannot; its figures are no claim."""
     protocol: Protocol = Protocol()
     """How long and how much a point is loaded."""
+    because: dict[str, str] = {}
+    """Reasons by name: of a flag or variable that measures something else than usual, or that differs from the official recipe."""
     verdict: Rules = Rules()
     """How a change is judged; taken from the base of a comparison."""
     max_model_len: int | None = Field(None, alias="max-model-len", ge=1)
@@ -252,8 +254,8 @@ class Recipe(Strict):
     @field_validator("model", "image")
     @classmethod
     def _is_one_word(cls, value: str) -> str:
-        if not re.fullmatch(r"[A-Za-z0-9/][A-Za-z0-9._/:@=+-]*", value) or ".." in value.split("/"):
-            raise ValueError(f"cannot be {value!r}: letters, digits and ._/:@=+- only, no `..`")
+        if not re.fullmatch(r"[A-Za-z0-9/][A-Za-z0-9._/:@=+#-]*", value) or ".." in value.split("/"):
+            raise ValueError(f"cannot be {value!r}: letters, digits and ._/:@=+#- only, no `..`")
         return value
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# minimaxm3-fp8-mi300x-vllm.tp8-ep8.70144bab: the exact commands of this job, to run by hand.
+# minimaxm3-fp8-mi300x-vllm.tp8-ep8.b19083b2: the exact commands of this job, to run by hand.
 # The harness reads the warm-up's rate and raises --num-prompts of the load where more are needed for the minimum
 # duration; lengths and order of the prompts follow from --seed and --num-prompts.
 # It also pins the client to the node's last cores (32), and the server to the others (taskset -c).

@@ -36,7 +36,8 @@ def run(arguments: Namespace) -> Exit:
             problems.extend(error.problems or [Problem(Place("."), error.message)])
 
     tree = Tree.of(Folder(ROOT))
-    attempt(lambda: select.chosen(tree, []))
+    notes: list[str] = []
+    attempt(lambda: notes.extend(select.chosen(tree, []).notes))
     unread = [path for path in tree.recipes.files("recipes") if path.endswith(".yml")]
     problems += [Problem(Place(path), "is not read: recipes and clusters end in .yaml") for path in unread]
     for name in cluster.names(tree.clusters):
@@ -58,6 +59,7 @@ def run(arguments: Namespace) -> Exit:
                     Place(name), "differs from what the code makes; write it with ./servematrix check --write"
                 )
             )
+    sys.stdout.writelines(f"note: {note}\n" for note in notes)
     if problems:
         raise HarnessError(Exit.CHECK_FAILED, f"{len(set(problems))} problems", problems)
     sys.stdout.write("check: recipes, clusters, changelog and generated files are in order\n")

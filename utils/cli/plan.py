@@ -33,6 +33,8 @@ def run(arguments: Namespace) -> Exit:
     made = plan(asked(arguments))
     for problem in made.problems:
         sys.stderr.write(f"{problem}\n")
+    for note in made.notes:
+        sys.stderr.write(f"note: {note}\n")
     sys.stdout.write(_FORMATS[arguments.format](made)) if arguments.format != "table" else _table(made)
     return Exit.OK
 

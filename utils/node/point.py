@@ -133,6 +133,7 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
         "steady": stats.steady(raw, point.concurrency, point.devices),
         "counters": counters,
         "telemetry": evidence.telemetry,
+        "derived": list(raw.derived),
         "marker": marked,
         "gates": answers,
         "server_age_s": age,

@@ -33,7 +33,9 @@ class RawLoad:
     completed: int
     failed: int
     reported: dict[str, float]
-    """The client's own totals and means, to hold against ours."""
+    """The client's own totals and means, to compare with ours; what its version does not report is not there."""
+    derived: tuple[str, ...] = ()
+    """Columns that the client does not report, made from those that it does."""
 
     @property
     def ok(self) -> NDArray[np.bool_]:

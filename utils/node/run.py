@@ -152,7 +152,13 @@ class _Run:
         server_cores, client_cores = preflight.split_cores(cluster.client_cores)
         env = self._environment()
         with self.phases.phase("server"):
-            self.client = Client(spec.python, env, client_cores, self.folder / "client.log")
+            self.client = Client(
+                spec.python,
+                _of_client(env, spec.job.serve.env),
+                client_cores,
+                self.folder / "client.log",
+                revision=(model, first.revision or ""),
+            )
             env = plugin.stage(spec.job, spec.tree, cluster.devices.arch, self.home, env)
             self.server = self._serve(model, env, server_cores)
         with self.phases.phase("first completion"):
@@ -299,6 +305,16 @@ class _Run:
         files.write_whole(
             self._agreement, json.dumps(self._agreed_requests() | {point.id: requests}).encode()
         )
+
+
+def _of_client(env: dict[str, str], servers: dict[str, str]) -> dict[str, str]:
+    """The load client's environment: the recipe's is the server's, but for where models are; no proxy is between them."""
+    ours = {name: value for name, value in env.items() if name not in servers or name.startswith(_OF_MODELS)}
+    loopback = ",".join(filter(None, ["127.0.0.1", "localhost", env.get("NO_PROXY") or env.get("no_proxy")]))
+    return ours | {"NO_PROXY": loopback, "no_proxy": loopback}
+
+
+_OF_MODELS = ("HF_", "HUGGINGFACE_", "TRANSFORMERS_", "VLLM_USE_MODELSCOPE", "MODELSCOPE_")
 
 
 def outcome(spec: NodeJob, emit: Emit) -> Exit:

@@ -30,7 +30,7 @@ def collect(folders: Iterable[Path], pattern: str = record.FILE) -> list[record.
                 Exit.RECORD_UNREADABLE, f"{folder} is not there; name the folder that a run wrote"
             )
         found += [record_file.read(path) for path in paths]
-    if not found:
+    if folders and not found:
         names = ", ".join(map(str, folders))
         raise HarnessError(
             Exit.RECORD_UNREADABLE, f"no {record.FILE} below {names}; name the folder that a run wrote"

@@ -5,20 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from matrix.secrets import redacted
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-SECRET = re.compile(
-    r"\b(gh[pousr]_[A-Za-z0-9_.-]{20,}|github_pat_\w{20,}|hf_[A-Za-z0-9]{20,}|AKIA[0-9A-Z]{16}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*)"
-)
-"""Tokens of GitHub, of Hugging Face, of AWS, and JSON web tokens, by their own marks."""
 _INVISIBLE = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029\u202a-\u202e\u2066-\u2069\s]+")
-
-
-def redacted(text: str) -> str:
-    """Text without what looks like a token."""
-    return SECRET.sub("***", text)
 
 
 def escape(text: str) -> str:

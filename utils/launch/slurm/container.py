@@ -10,15 +10,13 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from matrix import image as images
 from matrix.errors import Exit, HarnessError
+from matrix.image import ARCHIVE
 from utils.node.host.image import OUTPUT
 
 if TYPE_CHECKING:
     from matrix.cluster import Cluster
-
-ARCHIVE = "archive:"
-"""`image: archive:NAME` is a squashfs file below the cluster's paths.archives, for images that no registry serves."""
-
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PAYLOAD = "payload"
@@ -76,14 +74,6 @@ def squash_name(image: str) -> str:
     """The file that an image is imported to."""
     readable = "".join(letter if letter.isalnum() or letter in ".-" else "+" for letter in image)
     return f"{readable}.{hashlib.sha256(image.encode()).hexdigest()[:8]}.sqsh"  # two references never share a file
-
-
-def _enroot_uri(image: str) -> str:
-    """A reference as enroot wants it: `#` behind the registry (NVIDIA/enroot doc/cmd/import.md)."""
-    first, slash, rest = image.partition("/")
-    if slash and ("." in first or ":" in first or first == "localhost"):
-        image = f"{first}#{rest}"
-    return f"docker://{image}"
 
 
 def srun(cluster: Cluster, env: dict[str, str]) -> list[str]:
@@ -169,11 +159,12 @@ class Pyxis(Squash):
 
     def importer(self, image: str) -> list[str]:
         """`enroot import`."""
-        return ["enroot", "import", "--output", OUTPUT, _enroot_uri(image)]
+        return ["enroot", "import", "--output", OUTPUT, images.parse(image).enroot]
 
     def asker(self, image: str) -> list[str]:
-        """`enroot digest` (since enroot 3.5), unless the reference is a digest itself."""
-        return [] if "@sha256:" in image else ["enroot", "digest", _enroot_uri(image)]
+        """`enroot digest` (since enroot 4.0), unless the reference is a digest itself."""
+        reference = images.parse(image)
+        return [] if reference.digest else ["enroot", "digest", reference.enroot]
 
     def enter(self, image: str, mounts: list[Mount], work: str, env: dict[str, str]) -> list[str]:
         """Home stays outside; what is exported is set inside unless the image sets it itself."""

@@ -38,8 +38,24 @@ class Ended:
 class Client:
     """Starts calls and watches them."""
 
-    def __init__(self, python: str, env: dict[str, str], cores: Sequence[int], log: Path) -> None:
-        self._log = log
+    def __init__(
+        self,
+        python: str,
+        env: dict[str, str],
+        cores: Sequence[int],
+        log: Path,
+        revision: tuple[str, str] = ("", ""),
+    ) -> None:
+        """Start the host.
+
+        Args:
+            python: that has vLLM.
+            env: of the client.
+            cores: that it may use; empty means all.
+            log: of the host.
+            revision: a model of a hub and its commit, whose tokenizer the server has; the client would take the newest one.
+        """
+        self._log, self._revision = log, revision
         self._start = partial(
             process.start,
             [python, "-P", client_host.__file__],
@@ -73,7 +89,7 @@ class Client:
         end = time.monotonic() + limit_s
         while not self._is_ready:
             self._is_ready = bool((self._answer(end) or {}).get("ready"))
-        self._send({"argv": argv, "log": str(log)})
+        self._send({"argv": argv, "log": str(log), "revision": self._revision})
         started = time.monotonic()
         pid = int((self._answer(end) or {})["pid"])
         while True:

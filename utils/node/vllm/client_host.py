@@ -31,7 +31,16 @@ def answer(**fields: object) -> None:
     os.write(_ANSWERS, (json.dumps(fields) + "\n").encode())
 
 
-def child(argv: list[str], log: str, parent: int) -> None:
+def tokenizer(model: str, commit: str) -> list[str]:
+    """Where a pinned model's tokenizer is: the client has no flag for a revision, and would take the default branch's."""
+    if not commit or model.startswith("/"):
+        return []
+    hub = importlib.import_module("huggingface_hub")
+    files = ["*.json", "*.model", "*.txt", "*.jinja", "*.py", "*.tiktoken"]
+    return ["--tokenizer", hub.snapshot_download(model, revision=commit, allow_patterns=files)]
+
+
+def child(argv: list[str], log: str, parent: int, revision: tuple[str, str] = ("", "")) -> None:
     """Become the command, and end when the host ends: that wish does not survive a fork by itself (prctl(2))."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
@@ -42,6 +51,7 @@ def child(argv: list[str], log: str, parent: int) -> None:
     sys.argv = ["vllm", *argv]
     status = 1
     try:
+        sys.argv += tokenizer(*revision)
         importlib.import_module("vllm.entrypoints.cli.main").main()
         status = 0
     except SystemExit as end:
@@ -69,7 +79,7 @@ def main() -> None:
         if pid == 0:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.close(_ANSWERS)
-            child(call["argv"], call["log"], host)
+            child(call["argv"], call["log"], host, tuple(call.get("revision", ("", ""))))
         answer(pid=pid)
         _, status, usage = os.wait4(pid, 0)
         answer(rc=os.waitstatus_to_exitcode(status), cpu_s=usage.ru_utime + usage.ru_stime)

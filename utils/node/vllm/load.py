@@ -34,6 +34,14 @@ class Call:
     result_name: str
 
 
+def _as_the_server(point: Point) -> list[str]:
+    """What the client must do as its server does to have the same tokenizer."""
+    flags = point.parts.get("flags", {})
+    words = ["--trust-remote-code"] if flags.get("trust-remote-code") is True else []
+    mode = flags.get("tokenizer-mode")
+    return [*words, "--tokenizer-mode", str(mode)] if mode else words
+
+
 def argv(call: Call) -> list[str]:
     """The arguments of `vllm` for one call of the client."""
     point = call.point
@@ -49,6 +57,7 @@ def argv(call: Call) -> list[str]:
         *("--request-rate", "inf", "--ignore-eos", "--temperature", "0", "--seed", str(call.seed)),
         *("--ready-check-timeout-sec", "0", "--num-warmups", "0"),
         *("--percentile-metrics", "ttft,tpot,itl,e2el", "--metric-percentiles", PERCENTILES),
+        *_as_the_server(point),
         *("--save-result", "--save-detailed"),
         *("--result-dir", call.result_folder, "--result-filename", call.result_name),
     ]

@@ -14,6 +14,8 @@ from utils.node.failure import RunFailed
 from utils.node.requests_raw import RawLoad
 
 REPORTED = ("total_input_tokens", "total_output_tokens", "mean_ttft_ms", "mean_tpot_ms", "mean_e2el_ms")
+DERIVED = ("latencies", "mean_e2el_ms")
+"""What clients before 0.30 may not report: latency is then TTFT and the sum of the times between tokens."""
 LONGEST_S = 1e7
 
 
@@ -63,6 +65,11 @@ def _raw(result: dict[str, Any]) -> RawLoad:
     starts = np.array(result["start_times"], dtype=float)
     if starts.ndim != 1 or not len(starts):
         raise ValueError("it has no requests")
+    derived = [name for name in DERIVED if name not in result]
+    if "latencies" in derived:
+        result["latencies"] = [
+            ttft + sum(itls) for ttft, itls in zip(result["ttfts"], result["itls"], strict=True)
+        ]
     columns = [result[name] for name in ("ttfts", "latencies", "input_lens", "output_lens", "itls", "errors")]
     if any(len(column) != len(starts) for column in columns):
         raise ValueError("its columns differ in length")
@@ -70,7 +77,7 @@ def _raw(result: dict[str, Any]) -> RawLoad:
         raise ValueError("its itls are no lists")
     if not float(result["duration"]) > 0:
         raise ValueError(f"its duration is {result['duration']}")
-    reported = {name: float(result[name]) for name in REPORTED}
+    reported = {name: float(result[name]) for name in REPORTED if name not in derived}
     if not all(map(math.isfinite, reported.values())):
         raise ValueError("a total or a mean of it is not a number")
     return RawLoad(
@@ -86,6 +93,7 @@ def _raw(result: dict[str, Any]) -> RawLoad:
         completed=int(result["completed"]),
         failed=int(result["failed"]),
         reported=reported,
+        derived=tuple(derived),
     )
 
 

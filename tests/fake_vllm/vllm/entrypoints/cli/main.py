@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 
 FAULT = os.environ.get("FAKE_VLLM", "")
-TOKEN_S = 0.002 * (1.2 if FAULT == "slow" else 1.0)
 COUNTERS = dict.fromkeys(
     ("prompt_tokens", "generation_tokens", "num_preemptions", "prefix_cache_hits", "request_success"), 0
 )
@@ -40,6 +39,8 @@ class Handler(BaseHTTPRequestHandler):
         """Health, version, metrics."""
         if self.path == "/health":
             self.answer("", 503 if FAULT == "never-ready" else 200)
+        elif self.path == "/fault":
+            self.answer(FAULT)
         elif self.path == "/version":
             self.answer({"version": "0.0.0+fake"})
         else:
@@ -104,6 +105,10 @@ def bench(argv: list[str]) -> None:
     import requests
 
     given = dict(itertools.pairwise(argv))
+    fault = requests.get(
+        f"http://127.0.0.1:{given['--port']}/fault", timeout=5
+    ).text  # the client has not the server's environment
+    token_s = 0.002 * (1.2 if fault == "slow" else 1.0)
     n, c, seed = (int(given[name]) for name in ("--num-prompts", "--max-concurrency", "--seed"))
     ratio = json.loads(given["--random-range-ratio"])
     rng = np.random.default_rng(seed)
@@ -113,25 +118,25 @@ def bench(argv: list[str]) -> None:
         return rng.integers(int(np.floor(mean * (1 - spread))), int(np.ceil(mean * (1 + spread))) + 1, size=n)
 
     inputs, outputs = draw("--random-input-len", "input"), draw("--random-output-len", "output")
-    if FAULT == "output-short" and n > 2 * c:
+    if fault == "output-short" and n > 2 * c:
         outputs[3] -= 1
     rows: list[dict[str, object]] = []
     free = [time.perf_counter()] * c
     begin = min(free)
     for i, o in zip(inputs, outputs, strict=True):
         slot = int(np.argmin(free))
-        itl = [TOKEN_S] * int(o - 1)
+        itl = [token_s] * int(o - 1)
         latency = 0.01 + sum(itl)
         rows.append(
             {"start": free[slot], "ttft": 0.01, "latency": latency, "in": int(i), "out": int(o), "itl": itl}
         )
         free[slot] += latency
-    if FAULT == "first-load-hangs" and n == 10:
+    if fault == "first-load-hangs" and n == 10:
         time.sleep(600)
     for done in range(n):
         time.sleep(max(0.0, (max(free) - begin) / n))
         print(f"\r {done + 1}/{n} [00:00", end="", file=sys.stderr, flush=True)
-    empty = FAULT == "zero-completed" and n > 2 * c
+    empty = fault == "zero-completed" and n > 2 * c
     total = 0 if empty else n
     counted = {
         "prompt_tokens": int(inputs.sum()),
@@ -154,15 +159,15 @@ def bench(argv: list[str]) -> None:
         "total_input_tokens": int(inputs.sum()),
         "total_output_tokens": int(outputs.sum()),
         "mean_ttft_ms": 10.0,
-        "mean_tpot_ms": 1000 * TOKEN_S,
+        "mean_tpot_ms": 1000 * token_s,
         "mean_e2el_ms": 1000 * float(np.mean([row["latency"] for row in rows])),
     }
-    if FAULT == "client-fails" and n > 2 * c:
+    if fault == "client-fails" and n > 2 * c:
         print("RuntimeError: the fake client failed on purpose")
         sys.exit(5)
     target = Path(given["--result-dir"]) / given["--result-filename"]
     text = json.dumps(result)
-    target.write_text(text[: len(text) // 2] if FAULT == "result-cut" and n > 2 * c else text)
+    target.write_text(text[: len(text) // 2] if fault == "result-cut" and n > 2 * c else text)
 
 
 def main() -> None:

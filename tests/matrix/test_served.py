@@ -1,0 +1,162 @@
+"""What a recipe says to its server: mistakes that only a GPU node noticed before, contradictions, secrets, and one key for one meaning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from matrix.errors import HarnessError
+from matrix.expand import Cell, expand
+from matrix.source import Folder
+from matrix.tree import Tree
+from tests.conftest import write
+
+RECIPE = """\
+model: org/model
+precision: bf16
+image: vllm/vllm-openai-rocm:v0.32.0
+cluster: c
+serve:
+  flags: {block-size: 16}
+workloads:
+- {isl: 32, osl: 16, search: [{concurrency: 1}]}
+"""
+CLUSTER = """\
+launcher: slurm
+devices: {kind: rocm, model: MI300X, arch: gfx942, count: 8}
+container: {runtime: pyxis}
+slurm: {partition: p}
+paths: {squash: /images}
+env_from: {HIP_VISIBLE_DEVICES: ROCR_VISIBLE_DEVICES}
+"""
+FLAGS, ENV, IMAGE = "flags: {block-size: 16}", "env: {%s}", "vllm/vllm-openai-rocm:v0.32.0"
+BAD = {
+    "a letter is missing": (FLAGS, "flags: {max-num-batched-token: 8}", "recipes/r.yaml:6:11: 'max-num-batched-token' is short for 'max-num-batched-tokens'"),
+    "a word for a number": (FLAGS, "flags: {block-size: big}", "6:11: 'block-size' takes a whole number above 0"),
+    "a misspelt variable": (FLAGS, ENV % 'VLLM_ENGINE_REDY_TIMEOUT_S: "3600"', "6:9: vLLM 0.32.0 does not read VLLM_ENGINE_REDY_TIMEOUT_S; did you mean 'VLLM_ENGINE_READY_TIMEOUT_S'?"),
+    "a switch that is no switch": (FLAGS, ENV % 'VLLM_USE_BREAKABLE_CUDAGRAPH: "true"', "VLLM_USE_BREAKABLE_CUDAGRAPH"),
+    "what blinds the gates": (FLAGS, "flags: {disable-log-stats: true}", "the server's counters are off, and gates could not fail; take it out"),
+    "half of a pair": (FLAGS, "flags: {kv-transfer-config: {kv_connector: X, kv_role: kv_producer}}", "it starts one half of prefill and decode"),
+    "an adapter that nobody asks for": (FLAGS, "flags: {enable-lora: true}", "If it is meant, say why: because: {enable-lora: …}"),
+    "a cache that nothing hits": (FLAGS, "flags: {enable-prefix-caching: true}", "because: {enable-prefix-caching: …}"),
+    "against the cluster": (FLAGS, ENV % 'HIP_VISIBLE_DEVICES: "0"', "6:9: HIP_VISIBLE_DEVICES is set by env_from of c"),
+    "a token by its name": (FLAGS, ENV % 'HF_TOKEN: "x"', "6:9: HF_TOKEN looks like a secret"),
+    "a token by its look": (FLAGS, ENV % 'HF_HOME: "hf_abcdefghijklmnopqrstuv"', "HF_HOME looks like a secret"),
+    "a token in a flag": (FLAGS, 'flags: {hf-overrides: {x: "ghp_abcdefghijklmnopqrstuv"}}', "hf-overrides looks like a secret"),
+    "bf16 of FP8 weights": ("org/model", "org/Model-MXFP8", "2:1: precision bf16 cannot be: the weights are MXFP8"),
+    "bf16, quantized": (FLAGS, "flags: {quantization: fp8}", "precision bf16 cannot be: the weights are fp8"),
+    "a protocol in front": (IMAGE, f"docker://{IMAGE}", f"3:1: write '{IMAGE}', without docker://"),
+    "an address": (IMAGE, "https://wheels.vllm.ai/nightly", "is an address; an image is REGISTRY/NAME:TAG"),
+    "a file": (IMAGE, "/lustre/img.sqsh", "write archive:NAME"),
+    "enroot's spelling": (IMAGE, '"nvcr.io#nvidia/vllm:1"', "write 'nvcr.io/nvidia/vllm:1'"),
+    "a short digest": (IMAGE, "vllm/vllm@sha256:abc", "@sha256:abc is no digest"),
+    "capital letters": (IMAGE, "VLLM/vllm:1", "small letters only: 'vllm/vllm:1'"),
+    "no version": (IMAGE, "vllm/vllm-openai", "names no version; write vllm/vllm-openai:TAG"),
+    "an empty tag": (IMAGE, '"vllm/vllm-openai:"', "'' is no tag"),
+}  # fmt: skip
+
+
+def cells(root: Path, old: str = "", new: str = "", cluster: str = CLUSTER) -> list[Cell]:
+    """The points of a recipe with one change."""
+    assert old in RECIPE
+    write(root / "recipes/r.yaml", RECIPE.replace(old, new, 1) if old else RECIPE)
+    write(root / "recipes/clusters/c.yaml", cluster)
+    return expand(Tree.of(Folder(root)), "r")
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_mistake_is_found_before_the_queue(tmp_path: Path, case: str) -> None:
+    """At its place, with what to write."""
+    old, new, wanted = BAD[case]
+    with pytest.raises(HarnessError) as caught:
+        cells(tmp_path, old, new)
+    text = str(caught.value)
+    assert wanted in text
+    assert "abcdefghij" not in text, "a secret is never shown"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("enable-lora", "true"), ("enable-prefix-caching", "true"), ("enable-log-requests", "true")],
+)
+def test_what_measures_something_else_wants_a_reason(tmp_path: Path, name: str, value: str) -> None:
+    """With one it is taken."""
+    reason = (
+        f"{FLAGS.replace('block-size: 16', f'{name}: {value}')}\nbecause: {{{name}: what it costs when idle}}"
+    )
+    (cell,) = cells(tmp_path, FLAGS, reason)
+    assert cell.flags[name] is True
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("max-num-batched-tokens: 16k", "max-num-batched-tokens: 16000"),
+        ("attention-backend: triton_attn", "attention-backend: TRITON_ATTN"),
+        ("gpu-memory-utilization: 0.92", ""),
+        ("trust-remote-code: false", ""),
+        ("enforce-eager: false", "tokenizer-mode: auto"),
+        ("compilation-config: {mode: 3, level: 1}", "compilation-config: {level: 1, mode: 3}"),
+        ("max-num-seqs: '256'", "max-num-seqs: 256"),
+    ],
+)
+def test_equal_meanings_have_one_key(tmp_path: Path, one: str, other: str) -> None:
+    """Defaults, units, small letters and the order of a mapping do not make another point."""
+    keys = {
+        cells(tmp_path, FLAGS, f"flags: {{{text}}}")[0].key for text in (one, other) if "level" not in text
+    }
+    assert len(keys) <= 1
+
+
+def test_another_value_has_another_key(tmp_path: Path) -> None:
+    """Also where it is near a default."""
+    keys = {cells(tmp_path, FLAGS, f"flags: {{gpu-memory-utilization: {x}}}")[0].key for x in (0.92, 0.91)}
+    assert len(keys) == 2
+
+
+def test_a_list_becomes_words(tmp_path: Path) -> None:
+    """As vLLM's list flags want it."""
+    (cell,) = cells(tmp_path, FLAGS, "flags: {cudagraph-capture-sizes: [1, 2, 4]}")
+    assert cell.flags["cudagraph-capture-sizes"] == ["1", "2", "4"]
+
+
+def test_an_unknown_version_is_noted_and_tried(tmp_path: Path) -> None:
+    """With the words of the nearest one; nothing is refused on their account."""
+    (cell,) = cells(
+        tmp_path,
+        IMAGE + "\ncluster: c\nserve:\n  " + FLAGS,
+        "vllm/vllm-openai-rocm:v0.99.0\ncluster: c\nserve:\n  flags: {block-siz: 16}",
+    )
+    version, flag = cell.notes
+    assert (
+        "vLLM 0.99.0 is not known here; its flags, variables and load client are taken for those of 0.33.0"
+        in version
+    )
+    assert "recipes/r.yaml:6:11" in flag
+    assert flag.endswith("as of 0.33.0")
+
+
+def test_an_image_without_a_version_is_noted(tmp_path: Path) -> None:
+    """Its flags cannot be checked."""
+    (cell,) = cells(tmp_path, IMAGE, "ghcr.io/acme/serving:nightly")
+    assert "does not say which vLLM it has" in cell.notes[0]
+
+
+@pytest.mark.parametrize("path", ["/lustre/$USER/squash", "~/squash", "/x/${HOME}/y"])
+def test_paths_of_a_cluster_are_whole(tmp_path: Path, path: str) -> None:
+    """Nothing but $UID is expanded, and nothing stays literal in a batch script."""
+    with pytest.raises(HarnessError, match="is not expanded; only"):
+        cells(tmp_path, cluster=CLUSTER.replace("/images", f'"{path}"'))
+    assert cells(tmp_path, cluster=CLUSTER.replace("/images", "/raid/$UID/squash"))
+
+
+def test_a_variant_does_not_answer_for_its_parents_rules(tmp_path: Path) -> None:
+    """A rule that none of the variant's points meets is the parent's business."""
+    rule = FLAGS + "\n  when: [{isl: 32, flags: {max-num-seqs: 8}}]"
+    write(
+        tmp_path / "recipes/v.yaml",
+        "extends: r\nworkloads:\n- {isl: 64, osl: 16, search: [{concurrency: 1}]}\n",
+    )
+    assert cells(tmp_path, FLAGS, rule)
+    assert expand(Tree.of(Folder(tmp_path)), "v")
