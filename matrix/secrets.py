@@ -10,7 +10,7 @@ SECRET = re.compile(
     r"|nvapi-[\w-]{20,}|(?:AKIA|ASIA)[0-9A-Z]{16}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*)"
 )
 """Tokens of GitHub, GitLab, Hugging Face, OpenAI, Slack, NVIDIA, AWS, and JSON web tokens, by their own marks."""
-_WORDS = {"TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIAL", "CREDENTIALS", "APIKEY"}
+_WORDS = {"SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIAL", "CREDENTIALS", "APIKEY"}
 _KEYS = {"API", "ACCESS", "SECRET", "PRIVATE", "AUTH"}
 ADVICE = (
     "recipes, plans and records are for anybody to read; put it into the environment of the nodes, "
@@ -27,7 +27,11 @@ def names_a_secret(name: str) -> bool:
     """Whether a variable of this name holds one: HF_TOKEN, AWS_SECRET_ACCESS_KEY; not MAX_NUM_BATCHED_TOKENS."""
     words = re.split(r"[_.-]+", name.upper())
     pairs = itertools.pairwise(words)
-    return not _WORDS.isdisjoint(words) or any(one in _KEYS and two == "KEY" for one, two in pairs)
+    return (
+        words[-1] == "TOKEN"
+        or not _WORDS.isdisjoint(words)
+        or any(one in _KEYS and two == "KEY" for one, two in pairs)
+    )
 
 
 def has_a_secret(value: object) -> bool:

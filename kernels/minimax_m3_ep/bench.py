@@ -4,7 +4,7 @@
     python -m kernels.minimax_m3_ep.bench --parts times --tokens 1 64 256 --variants mxfp8
     python -m kernels.minimax_m3_ep.bench --parts tune --tokens 64 --seconds 120
 
-One layer of MiniMax-M3 with EP8, CUDA-graph replay, medians. The share is of the read bandwidth measured in the same run:
+One layer of MiniMax-M3 with EP8, or another number of experts, CUDA-graph replay, medians. The share is of the read bandwidth measured in the same run:
 the bytes of the weights of the experts that a step uses, over that bandwidth, over the time. `today` is what vLLM
 does on a gfx942 (`bench_today`). Parts: check, times, sweep (blocks of 16, 32, 64 rows), tune.
 """
@@ -23,7 +23,18 @@ from typing import Any
 import torch
 import triton
 
-from . import VARIANTS, bench_cases, bench_check, bench_time, bench_today, bench_tune, layer, reference, tiles
+from . import (
+    VARIANTS,
+    bench_cases,
+    bench_check,
+    bench_time,
+    bench_today,
+    bench_tune,
+    layer,
+    reference,
+    steps,
+    tiles,
+)
 from .shapes import MINIMAX_M3
 from .tiles import Gemm, Tile
 
@@ -35,9 +46,10 @@ BF16_LARGE = Tile(
 """BF16 grouped products for large batches, the best tile of a sweep on an H100: what `mxfp8` is held against there."""
 
 
-def tile_of(known: tiles.Tiles, tokens: int) -> Tile:
+def tile_of(known: tiles.Tiles, tokens: int, experts: int = bench_cases.GLOBAL_EXPERTS) -> Tile:
     """The shipped tile, or the one for large batches in BF16."""
-    return known.of(tokens) if tokens <= known.tiles[-1].tokens else BF16_LARGE
+    alike = steps.alike(tokens, MINIMAX_M3.top_k, experts)
+    return known.of(alike) if alike <= known.tiles[-1].tokens else BF16_LARGE
 
 
 def sorted_tile_of(known: tiles.Tiles, tokens: int) -> Tile:
@@ -58,9 +70,9 @@ def times(
     """
     rows = []
     for tokens in all_tokens:
-        steps = bench_cases.steps(of, tokens)
-        tile_by_path = {path: tile_of(one, tokens) for path, one in known.items()}
-        paths = [_Path(of, steps, path, tile) for path, tile in [*tile_by_path.items(), ("today", None)]]
+        some = bench_cases.steps(of, tokens)
+        tile_by_path = {path: tile_of(one, tokens, of.expert_map.numel()) for path, one in known.items()}
+        paths = [_Path(of, some, path, tile) for path, tile in [*tile_by_path.items(), ("today", None)]]
         for path, took in zip(paths, bench_time.in_turns([path.run for path in paths]), strict=True):
             row = path.row(tokens, took, reads)
             rows.append(row)
@@ -207,8 +219,18 @@ def main() -> int:
         "--seconds", type=float, default=120, help="of tuning, for each number of tokens and variant"
     )
     parser.add_argument("--out", type=Path, help="where the JSON goes")
+    parser.add_argument(
+        "--local-experts", type=int, default=MINIMAX_M3.experts, help="on this GPU (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--experts",
+        type=int,
+        default=bench_cases.GLOBAL_EXPERTS,
+        help="of the layer, on all GPUs; check knows 128 alone (default: %(default)s)",
+    )
     arguments = parser.parse_args()
-    of = bench_cases.layer(MINIMAX_M3, "cuda")
+    shape = dataclasses.replace(MINIMAX_M3, experts=arguments.local_experts)
+    of = bench_cases.layer(shape, "cuda", experts=arguments.experts)
     known = {variant: tiles.load(arguments.arch, variant) for variant in arguments.variants}
     reads = bench_time.bandwidth()
     small = [tokens for tokens in arguments.tokens if tokens < LARGE]
@@ -218,6 +240,8 @@ def main() -> int:
         "card": torch.cuda.get_device_name(0),
         "torch": torch.__version__,
         "triton": triton.__version__,
+        "local_experts": arguments.local_experts,
+        "experts": arguments.experts,
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "read_gb_per_s": reads / 1e9,
     }

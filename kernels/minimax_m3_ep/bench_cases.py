@@ -35,8 +35,8 @@ class Layer:
         return experts * values * (1 + 1 / GROUP if variant == "mxfp8" else 2)
 
 
-def layer(shape: Shape, device: str, seed: int = 0) -> Layer:
-    """Random weights of the size that trained ones have."""
+def layer(shape: Shape, device: str, seed: int = 0, experts: int = GLOBAL_EXPERTS) -> Layer:
+    """Random weights of the size that trained ones have; `experts` are all of the layer, on every rank."""
     generator = torch.Generator(device=device).manual_seed(seed)
 
     def values(*size: int) -> torch.Tensor:
@@ -50,7 +50,7 @@ def layer(shape: Shape, device: str, seed: int = 0) -> Layer:
     w1 = torch.stack([values(2 * shape.intermediate, shape.hidden) for _ in range(shape.experts)])
     w2 = torch.stack([values(shape.hidden, shape.intermediate) for _ in range(shape.experts)])
     s1, s2 = scales(2 * shape.intermediate, shape.hidden), scales(shape.hidden, shape.intermediate)
-    expert_map = torch.full((GLOBAL_EXPERTS,), -1, dtype=torch.int32, device=device)
+    expert_map = torch.full((experts,), -1, dtype=torch.int32, device=device)
     expert_map[: shape.experts] = torch.arange(shape.experts, dtype=torch.int32, device=device)
     wide = [
         torch.stack([reference.widen(w, s) for w, s in zip(values, scales, strict=True)])
@@ -76,7 +76,9 @@ def steps(of: Layer, tokens: int, seed: int = 0) -> Steps:
     device = of.expert_map.device
     routings, active = [], 0
     for _ in range(SETS):
-        ids = torch.rand(tokens, GLOBAL_EXPERTS, generator=generator).topk(of.shape.top_k, dim=1).indices
+        ids = (
+            torch.rand(tokens, of.expert_map.numel(), generator=generator).topk(of.shape.top_k, dim=1).indices
+        )
         if tokens == 1:
             ids = torch.arange(of.shape.experts, of.shape.experts + of.shape.top_k)[None, :].clone()
             ids[0, 0] = torch.randint(of.shape.experts, (), generator=generator)

@@ -17,7 +17,6 @@ import triton.language as tl
 
 from .activation import combine
 from .align import compact
-from .bench_cases import GLOBAL_EXPERTS
 
 if TYPE_CHECKING:
     from .routing import Routing
@@ -100,7 +99,7 @@ def forward(
     shape, tokens, device = weights.shape, x.shape[0], x.device
     tile = tile_of(tokens, shape.experts)
     routes = shape.routes(tokens)
-    padded = routes + GLOBAL_EXPERTS * (tile.block_m - 1)
+    padded = routes + routing.experts * (tile.block_m - 1)
     blocks = triton.cdiv(min(padded, routes * tile.block_m), tile.block_m)
     table = torch.empty(blocks * (tile.block_m + 2) + 1, dtype=torch.int32, device=device)
     rows, block_expert, block_rows, count = table.split([blocks * tile.block_m, blocks, blocks, 1])

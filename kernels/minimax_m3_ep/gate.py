@@ -37,13 +37,14 @@ LAYOUTS = (
     Layout("gfx942", MINIMAX_M3_32, global_experts=128, ep_size=4, tokens=256),
     Layout("sm90", MINIMAX_M3, global_experts=128, ep_size=8, tokens=256),
     Layout("sm90", MINIMAX_M3_32, global_experts=128, ep_size=4, tokens=256),
-    Layout("sm90", MINIMAX_M3, global_experts=64, ep_size=4, tokens=256),
-    Layout("sm90", MINIMAX_M3_32, global_experts=64, ep_size=2, tokens=256),
-    Layout("sm90", MINIMAX_M3, global_experts=32, ep_size=2, tokens=256),
+    Layout("sm90", MINIMAX_M3, global_experts=64, ep_size=4, tokens=128),
+    Layout("sm90", MINIMAX_M3_32, global_experts=64, ep_size=2, tokens=128),
+    Layout("sm90", MINIMAX_M3, global_experts=32, ep_size=2, tokens=64),
     Layout("cpu", TINY, global_experts=8, ep_size=2, tokens=64),
     Layout("cpu", TINY_2, global_experts=8, ep_size=4, tokens=64),
 )
-"""Every layer that is computed here. Models with fewer experts than MiniMax-M3 keep its local layer on fewer GPUs."""
+"""Every layer that is computed here. Models with fewer experts than MiniMax-M3 keep its local layer on fewer GPUs; their
+experts have more rows each, so that decode's tiles are of use for fewer tokens."""
 
 
 def layer(platform: str, config: Any) -> Layout | str:  # noqa: ANN401 - vLLM's FusedMoEConfig; its fields are checked at load

@@ -12,6 +12,8 @@ from .routing import Routing
 if TYPE_CHECKING:
     from .weights import Weights
 
+TILED_FOR = (128, 4)
+"""Experts, and how many of them a token chooses: of the layer that tiles were measured on."""
 LARGE = 512
 """Tokens with which a tile without bound is compiled."""
 
@@ -38,8 +40,14 @@ def compute(
         counter: [1] int64, goes up by one.
     """
     on_nvidia = arch.startswith("sm")
-    tile = tiles.load(arch, variant).of(x.shape[0])
+    tile = tiles.load(arch, variant).of(alike(x.shape[0], weights.shape.top_k, routing.experts))
     layer.forward(x, weights, routing, out, counter=counter, tile=tile, pdl=on_nvidia, ptx=on_nvidia)
+
+
+def alike(tokens: int, top_k: int, experts: int) -> int:
+    """Tokens of a layer with `TILED_FOR` that fill as many rows an expert: what tiles are chosen by."""
+    of_experts, of_top_k = TILED_FOR
+    return -(-tokens * top_k * of_experts // (experts * of_top_k))
 
 
 _warm: set[tuple[str, str, bool]] = set()
@@ -54,7 +62,9 @@ def warm(arch: str, variant: str, weights: Weights, expert_map: torch.Tensor) ->
     shape, device = weights.shape, expert_map.device
     counter = torch.zeros(1, dtype=torch.int64, device=device)
     for tile in tiles.load(arch, variant).tiles:
-        tokens = min(tile.tokens, LARGE)
+        of_experts, of_top_k = TILED_FOR
+        fits = tile.tokens * expert_map.numel() * of_top_k // (shape.top_k * of_experts)
+        tokens = max(1, min(fits, LARGE))
         x = torch.zeros(tokens, shape.hidden, dtype=torch.bfloat16, device=device)
         routing = Routing(
             torch.zeros(tokens, shape.top_k, device=device),
