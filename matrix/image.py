@@ -82,9 +82,7 @@ def parse(text: str) -> Reference:
     if ":" in name.removeprefix(f"{registry}/") and not re.fullmatch(r"\w[\w.-]{0,127}", tag, re.ASCII):
         raise ValueError(f"{tag!r} is no tag: letters, digits and ._- only, at most 128")
     if not tag and not digest:
-        raise ValueError(
-            f"{text!r} names no version; write {text}:TAG, or {text}@sha256:… (servematrix pin finds it)"
-        )
+        raise ValueError(f"{text!r} names no version; write {text}:TAG, or {text}@sha256:…")
     return Reference(registry, path, tag, digest)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from matrix import image as images
 from matrix import secrets
 from matrix.errors import Problem
-from matrix.vllm import refused
+from matrix.vllm import env_mistakes, mistakes, refused
 from matrix.vllm.vocabulary import Vocabulary, version_in
 
 if TYPE_CHECKING:
@@ -117,9 +117,9 @@ def _unknown(served: Served, said: _Said) -> bool:
     if known is None or said.value is None:
         return False
     wrong = (
-        known.mistake(said.name, said.value)
+        mistakes.of_flag(known, said.name, said.value)
         if said.kind == "flag"
-        else known.env_mistake(said.name, str(said.value))
+        else env_mistakes.of_variable(known, said.name, str(said.value))
     )
     if wrong and known.exact:
         served.problem(said.path, wrong)

@@ -26,7 +26,7 @@ GONE = {
 
 
 def of_variable(vocabulary: Vocabulary, name: str, value: str) -> str | None:
-    """See `Vocabulary.env_mistake`."""
+    """The same for a variable of the environment; only those that begin with VLLM_ are known."""
     if not name.startswith(PREFIX) or name in vocabulary.file.elsewhere:
         return None
     variable = vocabulary.env(name)

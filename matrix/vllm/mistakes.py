@@ -36,7 +36,7 @@ _NUMBERS = {
 
 
 def of_flag(vocabulary: Vocabulary, name: str, value: object) -> str | None:
-    """See `Vocabulary.mistake`."""
+    """What is wrong with a recipe's flag and its value, in a sentence; None where nothing is known to be."""
     if "." in name:
         return _dotted(vocabulary, name, value)
     flag = vocabulary.flag(name)

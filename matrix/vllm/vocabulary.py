@@ -143,18 +143,6 @@ class Vocabulary:
         near = begun if len(begun) == 1 else get_close_matches(name, list(self.names), n=1, cutoff=NEAR)
         return self.names[near[0]] if near else None
 
-    def mistake(self, name: str, value: object) -> str | None:
-        """What is wrong with a recipe's flag and its value, in a sentence; None where nothing is known to be."""
-        from matrix.vllm import mistakes  # noqa: PLC0415 - it knows this module
-
-        return mistakes.of_flag(self, name, value)
-
-    def env_mistake(self, name: str, value: str) -> str | None:
-        """The same for a variable of the environment; only those that begin with VLLM_ are known."""
-        from matrix.vllm import env_mistakes  # noqa: PLC0415 - see above
-
-        return env_mistakes.of_variable(self, name, value)
-
 
 def version_in(image: str) -> str | None:
     """The vLLM version that an image or a package names, such as 0.32.0 of vllm/vllm-openai-rocm:v0.32.0; None for others."""

@@ -10,7 +10,7 @@ VERBS = {
     "history": "a point's figures over time, its entries, and where they stepped",
     "ledger": "what noise is: differences between runs of the same",
     "changelog": "read and fill perf-changelog.yaml",
-    "migrate": "write records and ledgers of older versions in today's format",
+    "migrate": "write records, ledgers and changelogs of older versions in today's format",
     "nodes": "nodes in quarantine, and why",
     "cancel": "end what a run left on Slurm",
     "doctor": "what this machine, or the repository on GitHub, lacks",

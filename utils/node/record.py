@@ -297,16 +297,15 @@ class Files(Kept):
     itls_bytes: int
 
 
-def _known_metrics(content: Any) -> Any:  # noqa: ANN401 - a rule as it was written
-    """Rules without metrics of a newer version."""
+def _known_rules(content: Any) -> Any:  # noqa: ANN401 - a rule as it was written
+    """Rules without what a newer version added."""
     if not isinstance(content, dict):
         return content
-    floors, names = content.get("floors"), content.get("metrics")
-    known = dict(content)
-    if isinstance(floors, dict):
+    known = {name: value for name, value in content.items() if name in Rules.model_fields}
+    if isinstance(floors := known.get("floors"), dict):
         known["floors"] = {name: floor for name, floor in floors.items() if name in JUDGED}
-    if isinstance(names, list):
-        known["metrics"] = [name for name in names if name in JUDGED]
+    if isinstance(names := known.get("metrics"), list):
+        known["metrics"] = [name for name in names if name in JUDGED] or list(JUDGED)
     return known
 
 
@@ -325,7 +324,7 @@ class Record(Kept):
     job: str
     recipe: str = ""
     """Whose point it is, where that is not the recipe in the point's name: it was compared under the other's."""
-    rules: Annotated[Rules, BeforeValidator(_known_metrics)] = Rules()
+    rules: Annotated[Rules, BeforeValidator(_known_rules)] = Rules()
     """How a change to it is judged."""
     block: int = 1
     """2 where a point that was flagged is measured once more."""

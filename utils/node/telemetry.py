@@ -1,4 +1,4 @@
-"""Samples beside the load. A source is a function; power meters of GPUs become more of them."""
+"""Samples beside the load: the client's processor time and the server's memory."""
 
 from __future__ import annotations
 

@@ -45,11 +45,8 @@ class Measurement:
     origin: str
     """`records`, `entry #42`, or `source: …` for figures that were not measured here."""
     title: str = ""
-
-    @property
-    def counts(self) -> bool:
-        """Whether it was measured here, so that a step may rest on it."""
-        return not self.origin.startswith("source")
+    counts: bool = True
+    """Whether it was measured here; a step rests on nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +114,7 @@ def from_entries(point: str, entries: Sequence[Entry], known: Sequence[Measureme
                 runs=int(line.n.split("+")[1]),
                 origin=f"source: {entry.source}" if entry.source else name,
                 title=entry.title,
+                counts=entry.source is None,
             )
         )
     return found

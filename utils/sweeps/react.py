@@ -35,24 +35,39 @@ def to_comment(event: Event) -> Exit:
     if not pulls.may_command(event.api, user):
         _reaction(event, "-1")
         return Exit.REFUSED
-    answer = found.sentence if isinstance(found, Mistake) else _do(event, pull, user, found)
-    if isinstance(found, Mistake) or answer.startswith("refused: "):
-        _reaction(event, "confused")
-        _say(event, pull, answer.removeprefix("refused: "))
-        return Exit.REFUSED
+    if isinstance(found, Mistake):
+        return _refuse(event, pull, found.sentence)
+    try:
+        answer = _do(event, pull, user, found)
+    except Refused as refused:
+        return _refuse(event, pull, str(refused))
     _reaction(event, "rocket" if found.verb == "run" else "+1")
     if answer:
         _say(event, pull, answer)
     return Exit.OK
 
 
+def _refuse(event: Event, pull: int, why: str) -> Exit:
+    _reaction(event, "confused")
+    _say(event, pull, why)
+    return Exit.REFUSED
+
+
+class Refused(Exception):  # noqa: N818 - an answer, not a fault
+    """Why a command is not done, for the person who gave it."""
+
+
 def _do(event: Event, number: int, user: str, command: Command) -> str:
-    """What is to be said; nothing where the reaction says enough."""
+    """What is to be said; nothing where the reaction says enough.
+
+    Raises:
+        Refused: why it is not done.
+    """
     if command.verb == "help":
         return help_text()
     pull = pulls.get(event.api, number)
     if not pull.is_open and command.verb != "cancel":
-        return "refused: this pull request is closed; open it again first"
+        raise Refused("this pull request is closed; open it again first")
     if command.verb == "run":
         return _run(event, pull, user, command)
     if command.verb == "plan":  # the next step checks that commit out, as data, and plans it
@@ -68,8 +83,8 @@ def _do(event: Event, number: int, user: str, command: Command) -> str:
 def _run(event: Event, pull: Pull, user: str, command: Command) -> str:
     """Approve the head, and start a sweep of it."""
     if pull.head != command.sha:
-        return (
-            f"refused: `{command.sha[:10]}` is not the head of this pull request any more, `{pull.head[:10]}` is; "
+        raise Refused(
+            f"`{command.sha[:10]}` is not the head of this pull request any more, `{pull.head[:10]}` is; "
             f"look at it, then comment `/sweep run {pull.head}`"
         )
     approval.approve(event.api, pull.head, user, event.run_url)
@@ -85,15 +100,17 @@ def _run(event: Event, pull: Pull, user: str, command: Command) -> str:
 def _rerun(event: Event, pull: Pull, known: list[runs.Sweep]) -> str:
     last = known[0] if known else None
     if last is None:
-        return f"refused: there was no sweep yet; start one: `/sweep run {pull.head}`"
+        raise Refused(f"there was no sweep yet; start one: `/sweep run {pull.head}`")
     if last.status in runs.ALIVE:
-        return "refused: the last sweep is still at work; `/sweep cancel` ends it"
+        raise Refused("the last sweep is still at work; `/sweep cancel` ends it")
     if last.sha != pull.head and approval.tree_digest(event.api, last.sha) != approval.tree_digest(
         event.api, pull.head
     ):
-        return f"refused: the last sweep was of `{last.sha[:10]}`; start one of the head: `/sweep run {pull.head}`"
+        raise Refused(
+            f"the last sweep was of `{last.sha[:10]}`; start one of the head: `/sweep run {pull.head}`"
+        )
     if last.conclusion == "success":
-        return "refused: nothing in the last sweep is broken"
+        raise Refused("nothing in the last sweep is broken")
     runs.rerun(event.api, last)
     with suppress(GitHubError):
         said = "what broke is measured again"

@@ -10,6 +10,7 @@ from matrix import recipe
 from matrix.expand import expand
 from matrix.source import Folder
 from matrix.tree import Tree
+from matrix.vllm import env_mistakes, mistakes
 from matrix.vllm.vocabulary import FOLDER, Vocabulary, version_in, versions
 from tests.conftest import ROOT
 
@@ -95,35 +96,37 @@ ENV_RIGHT = [
 def test_a_mistake_is_told_with_what_to_write(case: str) -> None:
     """One sentence, which names what was meant."""
     name, value, wanted = WRONG[case]
-    assert wanted in (V.mistake(name, value) or "")
+    assert wanted in (mistakes.of_flag(V, name, value) or "")
 
 
 @pytest.mark.parametrize("case", RIGHT)
 def test_what_vllm_takes_is_no_mistake(case: str) -> None:
     """No sentence, also where a list of choices is not closed."""
-    assert V.mistake(*RIGHT[case]) is None
+    assert mistakes.of_flag(V, *RIGHT[case]) is None
 
 
 def test_a_switch_has_one_spelling() -> None:
     """From 0.33 on vLLM takes `disable-x` for `no-enable-x`; before, there was no such flag."""
     new = Vocabulary.of("0.33.0")
-    assert "write enable-prefix-caching: false" in (new.mistake("disable-prefix-caching", value=True) or "")
-    assert new.mistake("enable-prefix-caching", value=False) is None
-    assert new.mistake("disable-log-stats", value=True) is None
-    assert "has no flag" in (V.mistake("disable-prefix-caching", value=True) or "")
+    assert "write enable-prefix-caching: false" in (
+        mistakes.of_flag(new, "disable-prefix-caching", value=True) or ""
+    )
+    assert mistakes.of_flag(new, "enable-prefix-caching", value=False) is None
+    assert mistakes.of_flag(new, "disable-log-stats", value=True) is None
+    assert "has no flag" in (mistakes.of_flag(V, "disable-prefix-caching", value=True) or "")
 
 
 @pytest.mark.parametrize("case", ENV_WRONG)
 def test_a_variable_that_vllm_reads_otherwise_is_told(case: str) -> None:
     """VLLM says nothing of most of these, and does something else."""
     name, value, wanted = ENV_WRONG[case]
-    assert wanted in (V.env_mistake(name, value) or "")
+    assert wanted in (env_mistakes.of_variable(V, name, value) or "")
 
 
 @pytest.mark.parametrize(("name", "value"), ENV_RIGHT)
 def test_a_right_variable_is_no_mistake(name: str, value: str) -> None:
     """Also those of others, and those that vLLM reads beside its table."""
-    assert V.env_mistake(name, value) is None
+    assert env_mistakes.of_variable(V, name, value) is None
 
 
 @pytest.mark.parametrize("name", recipe.names(Folder(ROOT)))
@@ -132,11 +135,13 @@ def test_shipped_recipes_say_nothing_wrong(name: str) -> None:
     document = recipe.load(Folder(ROOT), name)[0]
     vocabulary = Vocabulary.of(version_in(document.image) or "")
     given = [document.serve.flags, *(when.flags for when in document.serve.when)]
-    assert [vocabulary.mistake(flag, value) for flags in given for flag, value in flags.items()] == [
-        None for flags in given for _ in flags
-    ]
+    assert [
+        mistakes.of_flag(vocabulary, flag, value) for flags in given for flag, value in flags.items()
+    ] == [None for flags in given for _ in flags]
     for cell in expand(Tree.of(Folder(ROOT)), name):
-        assert [vocabulary.env_mistake(*pair) for pair in cell.env.items()] == [None for _ in cell.env]
+        assert [env_mistakes.of_variable(vocabulary, *pair) for pair in cell.env.items()] == [
+            None for _ in cell.env
+        ]
         assert all(vocabulary.flag(flag.split(".")[0]) for flag in cell.flags)
 
 
@@ -191,5 +196,7 @@ def test_every_default_passes(version: str) -> None:
     """A flag's own default is no mistake, or the facts about it contradict each other."""
     vocabulary = Vocabulary.of(version)
     given = {name: flag.default for name, flag in vocabulary.file.flags.items() if flag.default is not None}
-    told = {name: vocabulary.mistake(name, value) for name, value in given.items() if value is not False}
+    told = {
+        name: mistakes.of_flag(vocabulary, name, value) for name, value in given.items() if value is not False
+    }
     assert {name: sentence for name, sentence in told.items() if sentence} == {}
