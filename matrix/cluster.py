@@ -29,9 +29,9 @@ class Devices(Strict):
     count: int = Field(ge=1, le=64)
     """How many there are on a node; part of every key."""
     power_cap_w: int | None = None
-    """What the node's tool must tell as the power cap of each device; a node that says otherwise is not used."""
+    """What the node's tool must report as the power cap of each device; a node that says otherwise is not used."""
     clock_mhz: int | None = None
-    """What it must tell as the highest engine clock."""
+    """What it must report as the highest engine clock."""
 
 
 class Container(Strict):
@@ -106,9 +106,9 @@ class Limits(Strict):
     client_s: int = Field(7200, ge=1)
     """One call of the load client."""
     estimate_start_s: int = Field(900, ge=0)
-    """Assumed for a server's start, while no record tells."""
+    """Assumed for a server's start, until a record shows it."""
     estimate_request_s: float = Field(10.0, gt=0)
-    """Assumed for one request that runs alone, while no record tells how long a point takes."""
+    """Assumed for one request that runs alone, until a record shows how long a point takes."""
     estimate_tok_per_s: float = Field(10000.0, gt=0)
     """Assumed for a full node, input and output tokens together."""
 
@@ -139,7 +139,7 @@ class Cluster(Strict):
     limits: Limits = Limits()
     """How long things may take."""
     runner: str = Field("servematrix", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
-    """Label of the GitHub runners that stand where this cluster's launcher is."""
+    """Label of the GitHub runners on this cluster's launcher host."""
     sweeps: bool | None = None
     """Whether sweeps of pull requests may run here; unless it says so, only where servers run in containers, because their kernels are code."""
 

@@ -47,7 +47,7 @@ class Exit(enum.IntEnum):
     CLIENT_FAILED = 40, "the load client failed or left no result"
     CLIENT_EMPTY = 41, "the load client ended well, yet no request completed"
     GATE_FAILED = 42, "a point was measured and a gate calls it invalid"
-    JOB_FAILED = 43, "a job ended without a word of why"
+    JOB_FAILED = 43, "a job ended and gave no reason"
     JOB_TIMEOUT = 44, "a job ran into its time limit; what was measured before is kept"
     GITHUB_FAILED = 50, "GitHub did not do what was asked"
     REFUSED = 51, "a command of a pull request was refused; the comment says why"

@@ -126,7 +126,7 @@ class Serve(Strict):
     flags: Flags = {}
     """vLLM's own names, without the dashes."""
     env: Env = {}
-    """Environment of the server; values are text, so numbers stand in quotes."""
+    """Environment of the server; values are text, so quote numbers."""
     when: list[When] = []
     """Rules in order; a later one wins."""
 

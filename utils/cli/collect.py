@@ -28,7 +28,7 @@ def configure(parser: ArgumentParser) -> None:
         help="first fetch what this Slurm job left on its node into DIR, as after a launcher that died",
     )
     parser.add_argument("--node", metavar="NAME", help="where that job ran, if Slurm has forgotten it")
-    parser.add_argument("--cluster", metavar="NAME", help="its cluster file, if DIR does not tell")
+    parser.add_argument("--cluster", metavar="NAME", help="its cluster file, if DIR does not name it")
     parser.add_argument(
         "--format",
         choices=["table", "json", "csv"],

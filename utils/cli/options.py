@@ -66,7 +66,7 @@ def takes_points(made: argparse.ArgumentParser) -> None:
         "--history",
         action="append",
         metavar="DIR",
-        help="records that tell how long starts and points take (default: results, if there is one)",
+        help="records that show how long starts and points take (default: results, if there is one)",
     )
     made.add_argument(
         "--budget", type=hours, metavar="HOURS", help="refuse what would take more node-hours than this"

@@ -267,7 +267,9 @@ def _without_signs(facts: Facts, ended: Exit | None) -> Verdict:
         return Verdict(Kind.BENCHMARK, f"a run was ended by {signal}", Exit.JOB_FAILED, told)
     said = f"Slurm says {facts.state or 'nothing any more'} {facts.exit_code} {facts.reason}".strip()
     told = (said, *facts.lines[-3:], *facts.inside)
-    return Verdict(Kind.BENCHMARK, "the job ended, and nothing tells why", Exit.JOB_FAILED, told)
+    return Verdict(
+        Kind.BENCHMARK, "the job ended, for no known reason; see the job's log", Exit.JOB_FAILED, told
+    )
 
 
 def _signal(code: int) -> str:

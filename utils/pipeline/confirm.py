@@ -105,7 +105,7 @@ def _refuse_other_keys(plan: Plan, tree: Tree) -> None:
     if moved := [point.id for point in points if now.get(point.id) != point.key]:
         raise HarnessError(
             Exit.NOT_COMPARABLE,
-            f"{len(moved)} points are others than they were ({moved[0]}); check out what was measured, then confirm",
+            f"{len(moved)} points have changed ({moved[0]}); check out what was measured, then confirm",
         )
 
 

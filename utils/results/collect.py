@@ -74,7 +74,7 @@ def _end(path: Path) -> tuple[str, bool]:
         left = json.loads(path.read_bytes())
         return f"{left['kind']}: {left['cause']} ({left['node'] or 'no node'})", left["exit"] in _AGAIN
     except (OSError, ValueError, KeyError, TypeError):
-        return "its job did not come that far", True
+        return "its job did not get to it", True
 
 
 _AGAIN = {int(code) for code in WORTH_ANOTHER_TRY}

@@ -102,7 +102,7 @@ def _rerun(event: Event, pull: Pull, known: list[runs.Sweep]) -> str:
     if last is None:
         raise Refused(f"there was no sweep yet; start one: `/sweep run {pull.head}`")
     if last.status in runs.ALIVE:
-        raise Refused("the last sweep is still at work; `/sweep cancel` ends it")
+        raise Refused("the last sweep is still running; `/sweep cancel` ends it")
     if last.sha != pull.head and approval.tree_digest(event.api, last.sha) != approval.tree_digest(
         event.api, pull.head
     ):
@@ -159,7 +159,7 @@ def _drop(event: Event, pull: Pull) -> None:
 
 def _plan_parts(event: Event, run: int, conclusion: str, head: str, url: str) -> list[str]:
     if conclusion != "success":
-        return [f"**The plan of `{head[:10]}` did not come about** ([its log]({url}))\n"]
+        return [f"**The plan of `{head[:10]}` failed** ([its log]({url}))\n"]
     try:
         plan = plan_artifact.read(event.api, run, ARTIFACT)
     except HarnessError as error:

@@ -35,4 +35,4 @@ def test_a_job_that_left_no_end_never_came_that_far(tmp_path: Path, content: str
     write(tmp_path / "plan.json", json.dumps({"jobs": [{"id": "j", "points": [{"id": "r/p"}]}]}))
     if content is not None:
         write(tmp_path / "jobs/j/failure.json", content)
-    assert missing(tmp_path, []) == [Missing(point="r/p", why="its job did not come that far", retry=True)]
+    assert missing(tmp_path, []) == [Missing(point="r/p", why="its job did not get to it", retry=True)]

@@ -148,7 +148,7 @@ def test_rerun_wants_a_sweep_of_this_tree_that_broke(github: GitHub) -> None:
     github.state.trees[OTHER] = TREE | {"recipes": "d" * 40}
     for status, conclusion, sha, says in (
         ("", "", "", "there was no sweep yet"),
-        ("in_progress", None, HEAD, "still at work"),
+        ("in_progress", None, HEAD, "still running"),
         ("completed", "success", HEAD, "nothing in the last sweep is broken"),
         ("completed", "failure", OTHER, f"start one of the head: `/sweep run {HEAD}`"),
     ):
@@ -171,7 +171,7 @@ def test_a_plan_becomes_one_comment_that_is_written_anew(github: GitHub) -> None
     assert f"`/sweep run {HEAD}`" in body
     react.to_plan(github.planned(RUN, "failure"))
     assert len(github.state.bodies(42)) == 1
-    assert "did not come about" in github.state.bodies(42)[0]
+    assert "failed" in github.state.bodies(42)[0]
 
 
 def test_somebody_elses_mark_is_not_ours(github: GitHub) -> None:

@@ -80,7 +80,7 @@ def _gpu_checks(host: Host) -> Iterator[Check]:
     yield Check("partition", partition == WHOLE, cause)
     for name, unit in (("power_cap_w", "W"), ("clock_mhz", "MHz")):
         if host[name]:
-            said = f"{found[name]} {unit}" if found.get(name) else "not told by the vendor's tool"
+            said = f"{found[name]} {unit}" if found.get(name) else "not reported by the vendor's tool"
             cause = f"{name} is {said}, {host[name]} {unit} are wanted (devices.{name})"
             yield Check(name, found.get(name) == host[name], cause)
 

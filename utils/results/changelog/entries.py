@@ -222,7 +222,7 @@ def _lines(text: str, file: str) -> Iterable[Problem]:
     section = False
     for number, line in enumerate(text.splitlines(), 1):
         if section and re.match(r"\s+-", line):
-            yield Problem(Place(file, number, 1), "entries stand in the first column: `- pr: N`")
+            yield Problem(Place(file, number, 1), "start entries in the first column: `- pr: N`")
         section = (bool(re.match(r"\S", line)) and not line.startswith(("-", "#"))) or (
             section and not re.match(r"\s*-", line)
         )

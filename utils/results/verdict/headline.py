@@ -62,13 +62,11 @@ def _headline_text(
         silent += words == {None} and not waits
     said = [f"{word} in {count} of {len(points)} points" for word, count in counts.items() if count]
     if waiting:
-        said.append(f"{waiting} points stand out and wait for their confirmation")
+        said.append(f"{waiting} points are flagged and wait for their confirmation")
     quiet = sum("no change seen" in {m.word for m in one.metrics.values()} for one in points)
     if points and silent == len(points):
         reasons = {metric.why for one in points for metric in one.metrics.values()}
-        said.append(
-            f"no verdict: {reasons.pop() if len(reasons) == 1 else 'nothing tells what noise is here'}"
-        )
+        said.append(f"no verdict: {reasons.pop() if len(reasons) == 1 else 'the noise is not known here'}")
     elif points and not said:
         said.append(f"no change seen in {quiet} points")
     if 0 < silent < len(points):
