@@ -47,7 +47,7 @@ def configure(parser: ArgumentParser) -> None:
     reset.add_argument("--device", required=True, metavar="MODEL", help="as `ledger show` names it")
     reset.add_argument("--driver", metavar="VERSION", help="only with this driver (default: any)")
     reset.add_argument("--why", required=True, metavar="TEXT", help="is kept in the ledger")
-    example = "ledger accept slurm-servematrix-…"
+    example = "ledger accept sweep-4711.small.tp1"
     accept = action(to, "accept", "count what an alarm held out", example, _accept)
     accept.add_argument("allocation", metavar="ALLOCATION", help="as `ledger show` names it")
     for one in (shown, add, reset, accept):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
 from utils.cli.options import asked, ledger_path, takes_ledger, takes_points
+from utils.launch import launchers
 from utils.pipeline import confirm, scripts
 from utils.pipeline.plan import plan
 from utils.pipeline.run import run as run_points
@@ -46,8 +47,8 @@ def configure(parser: ArgumentParser) -> None:
     takes_ledger(parser)
     parser.add_argument(
         "--launcher",
-        choices=["local", "slurm"],
-        help="another launcher than the cluster file's; slurm goes on with what a killed launcher left",
+        choices=launchers.NAMES,
+        help="another launcher than the cluster file's; a batch system goes on with what a killed launcher left",
     )
     parser.add_argument(
         "--print-script", action="store_true", help="show the exact commands instead of running them"

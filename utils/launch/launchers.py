@@ -7,8 +7,25 @@ from typing import TYPE_CHECKING
 from matrix.errors import Exit, HarnessError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matrix.cluster import Cluster
     from utils.launch.interface import Launcher
+
+
+NAMES = ("local", "slurm")
+
+
+def begins_with_canary(cluster: Cluster, asked: str | None = None) -> bool:
+    """Whether each job begins with a start that nobody judges, also with one arm: where a start costs a place in a queue."""
+    return (asked or cluster.launcher) != "local"
+
+
+def state_folder() -> Path:
+    """Where launchers of one user on one controller meet: cache of polls, quarantine, locks."""
+    from utils.launch.slurm.poll import state_folder as of_controller  # noqa: PLC0415 - the local launcher needs none of it
+
+    return of_controller()
 
 
 def for_cluster(name: str, cluster: Cluster, asked: str | None = None) -> Launcher:

@@ -135,7 +135,7 @@ def _begun(out: Path) -> Plan | None:
 
 
 def _set_aside(out: Path) -> None:
-    """A local launcher's half of a confirmation is kept raw and judged by nobody; Slurm's goes on by itself."""
+    """A local launcher's half of a confirmation is kept raw and judged by nobody; a batch system's goes on by itself."""
     if not (out / "jobs").exists() or (out / "launch").exists():
         return
     number = 1 + sum(1 for _ in out.parent.glob(f"broken/{FOLDER}.*"))

@@ -9,6 +9,7 @@ from matrix import estimate, select
 from matrix.errors import Exit, HarnessError
 from matrix.source import Folder, Revision, merge_base
 from matrix.tree import Tree
+from utils.launch import launchers
 from utils.pipeline import diff
 from utils.pipeline.ask import RESULTS
 from utils.pipeline.base import base_of
@@ -47,8 +48,8 @@ def timed(ask: Ask, made: Plan) -> Plan:
         return made
     known = history(ask.timings if ask.timings is not None else _usual_timings())
     found = {name: clusters.load(ask.tree.clusters, name) for name in {job.cluster for job in made.jobs}}
-    by_slurm = all((ask.launcher or cluster.launcher) == "slurm" for cluster in found.values())
-    result = estimate.timed(made, found, known, canary=by_slurm)
+    canary = all(launchers.begins_with_canary(cluster, ask.launcher) for cluster in found.values())
+    result = estimate.timed(made, found, known, canary=canary)
     estimate.hold_budget(result, ask.budget_h)
     return result
 

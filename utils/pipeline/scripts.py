@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def batch_scripts(ask: Ask, plan: Plan) -> Iterator[str]:
-    """What would be handed to Slurm, one script a job."""
+    """What would be handed to the batch system, one script a job."""
     order, by_cluster = order_of(ask, plan)
     for job in plan.jobs:
         yield by_cluster[job.cluster].batch(order, job)
