@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -70,7 +71,7 @@ class Analysis:
     def _figures(self) -> list[StepFigures]:
         begin = np.array([one.begin for one in self.steps.steps])
         end = np.array([one.end for one in self.steps.steps])
-        used: Usage = idle.usage(self.work, self.gaps, begin, end)
+        used: Usage = idle.usage(self.gaps, begin, end)
         tells = not self.trace.on_host and not np.isnan(self.work.launched).all()
         return [
             StepFigures(
@@ -89,29 +90,37 @@ class Analysis:
         ]
 
     def _phase(self, some: list[StepFigures]) -> Phase:
-        numbers = np.array([one.number - 1 for one in some])
-        mine = self.work.pick(np.isin(self.steps.owner, numbers))
-        kernels = self._kernels(mine, len(some))
-        apart = [self.work.pick(self.steps.owner == number) for number in numbers]
+        kernels = self._kernels(some)
         return Phase(
             phase=some[0].phase,
             steps=some,
             kernels=kernels,
             families=_families(kernels),
-            layers=layers.find(apart, self.steps.main, self.names, self.rules),
+            layers=layers.find(
+                [partial(self._of_step, one.number - 1) for one in some],
+                self.steps.main,
+                self.names,
+                self.rules,
+            ),
             gaps=self._gaps(some),
         )
 
-    def _kernels(self, mine: Work, count: int) -> list[Kernel]:
-        size = len(self.trace.names)
-        calls = np.bincount(mine.table.name, minlength=size)
-        took = np.bincount(mine.table.name, weights=mine.own, minlength=size) / 1000
+    def _of_step(self, index: int) -> Work:
+        return self.work.pick(self.steps.rows(index))
+
+    def _kernels(self, some: list[StepFigures]) -> list[Kernel]:
+        calls, took = np.zeros(len(self.trace.names)), np.zeros(len(self.trace.names))
+        for one in some:
+            rows = self.steps.rows(one.number - 1)
+            names, counts = np.unique(self.work.table.name[rows], return_inverse=True)
+            calls[names] += np.bincount(counts)
+            took[names] += np.bincount(counts, weights=self.work.own[rows]) / 1000
         made = [
             Kernel(
                 self.names.name[one],
                 self.names.family[one],
-                float(calls[one]) / count,
-                float(took[one]) / count,
+                float(calls[one]) / len(some),
+                float(took[one]) / len(some),
             )
             for one in np.flatnonzero(calls).tolist()
         ]

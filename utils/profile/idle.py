@@ -11,6 +11,7 @@ from utils.profile.intervals import by_lane, covered, gaps, within
 
 if TYPE_CHECKING:
     from utils.profile.columns import Floats, Ints
+    from utils.profile.intervals import Spans
     from utils.profile.work import Work
 
 
@@ -26,6 +27,8 @@ class Gaps:
     """Row of the work that ended it."""
     called: Floats
     """When the host called for that; NaN if it is not known."""
+    lanes: list[Spans]
+    """When each stream had work."""
 
     @property
     def starved(self) -> Floats:
@@ -48,25 +51,23 @@ def find_gaps(work: Work) -> Gaps:
     table = work.table.pick(work.outermost)
     launched = work.launched[work.outermost]
     rows = np.flatnonzero(work.outermost)
-    spans = covered(by_lane(table.start, table.end, table.lane), 1)
-    start, end = gaps(spans)
+    lanes = by_lane(table.start, table.end, table.lane)
+    start, end = gaps(covered(lanes, 1))
     before = np.searchsorted(table.start, end, side="left")
     by_end = np.argsort(table.end, kind="stable")
     after = by_end[np.searchsorted(table.end[by_end], start, side="right") - 1]
-    return Gaps(start, end, rows[after], rows[before], launched[before])
+    return Gaps(start, end, rows[after], rows[before], launched[before], lanes)
 
 
-def usage(work: Work, found: Gaps, begin: Floats, end: Floats) -> Usage:
+def usage(found: Gaps, begin: Floats, end: Floats) -> Usage:
     """What the device did in some windows."""
-    table = work.table.pick(work.outermost)
-    lanes = by_lane(table.start, table.end, table.lane)
     known = ~np.isnan(found.called)
     called = np.clip(found.called[known], found.start[known], found.end[known])
     starved = found.start[known], called
     queued = called, found.end[known]
     return Usage(
-        within(covered(lanes, 1), begin, end),
-        within(covered(lanes, 2), begin, end),
+        within(covered(found.lanes, 1), begin, end),
+        within(covered(found.lanes, 2), begin, end),
         within(starved, begin, end),
         within(queued, begin, end),
     )

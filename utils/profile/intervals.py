@@ -19,7 +19,7 @@ def union(start: Floats, end: Floats) -> Spans:
         return start, end
     reach = np.maximum.accumulate(end)
     begins = np.r_[True, start[1:] > reach[:-1]]
-    return start[begins], reach[np.r_[begins[1:], True]]
+    return _some(start[begins], reach[np.r_[begins[1:], True]])
 
 
 def by_lane(start: Floats, end: Floats, lane: Ints) -> list[Spans]:
@@ -29,8 +29,11 @@ def by_lane(start: Floats, end: Floats, lane: Ints) -> list[Spans]:
 
 def covered(lanes: list[Spans], least: int) -> Spans:
     """Where at least so many of some sets are."""
-    starts = np.concatenate([one[0] for one in lanes]) if lanes else np.zeros(0)
-    ends = np.concatenate([one[1] for one in lanes]) if lanes else np.zeros(0)
+    if len(lanes) < least:
+        return np.zeros(0), np.zeros(0)
+    if len(lanes) == 1:
+        return lanes[0]
+    starts, ends = (np.concatenate([one[side] for one in lanes]) for side in (0, 1))
     at = np.r_[starts, ends]
     change = np.r_[np.ones(len(starts), dtype=np.int64), -np.ones(len(ends), dtype=np.int64)]
     order = np.lexsort(
@@ -38,9 +41,13 @@ def covered(lanes: list[Spans], least: int) -> Spans:
     )  # at the same time first what begins, so that touching intervals are one
     at, depth = at[order], np.cumsum(change[order])
     before = np.r_[0, depth[:-1]]
-    found = at[(before < least) & (depth >= least)], at[(before >= least) & (depth < least)]
-    some = found[1] > found[0]
-    return found[0][some], found[1][some]
+    return _some(at[(before < least) & (depth >= least)], at[(before >= least) & (depth < least)])
+
+
+def _some(start: Floats, end: Floats) -> Spans:
+    """Without those of no length."""
+    long = end > start
+    return start[long], end[long]
 
 
 def gaps(spans: Spans) -> Spans:

@@ -13,7 +13,7 @@ import numpy as np
 from utils.profile.figures import Kind, Layers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from utils.profile.columns import Floats, Ints
     from utils.profile.rules import Rules
@@ -52,16 +52,16 @@ class _Step:
     expert_span_us: float
 
 
-def find(steps: Sequence[Work], main: int, names: Names, rules: Rules) -> Layers | None:
+def find(steps: Sequence[Callable[[], Work]], main: int, names: Names, rules: Rules) -> Layers | None:
     """Layers of some steps of a kind; None if nothing repeats inside of a step.
 
     Args:
-        steps: the work of each.
+        steps: give the work of each, when it is its turn: all of it twice would be too much memory.
         main: the lane that does most.
         names: of the trace.
         rules: by which a layer's begin is known.
     """
-    found = [_layers(work, main, names, rules) for work in steps]
+    found = [_layers(work(), main, names, rules) for work in steps]
     counts = Counter((len(one.begins), one.sparse) for one in found if one is not None)
     if not counts:
         return None
@@ -71,13 +71,14 @@ def find(steps: Sequence[Work], main: int, names: Names, rules: Rules) -> Layers
         for one, work in zip(found, steps, strict=True)
         if one is not None and (len(one.begins), one.sparse) == (layers, sparse)
     ]
+    middle, middle_work = usual[len(usual) // 2]
     return Layers(
         layers=layers,
         sparse=sparse,
         how=usual[0][0].how,
         expert_ms=fmean(one.expert_us for one, _ in usual) / 1000,
         expert_span_ms=fmean(one.expert_span_us for one, _ in usual) / 1000,
-        kinds=_kinds(*usual[len(usual) // 2], main, names),
+        kinds=_kinds(middle, middle_work(), main, names),
         alike=alike,
         steps=len(steps),
     )

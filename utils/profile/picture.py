@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 WIDTH, ROW, LEFT, TOP = 1200, 34, 110, 30
 COLOURS = (
     *("#4e79a7", "#f28e2b", "#59a14f", "#e15759", "#76b7b2", "#edc948", "#b07aa1", "#ff9da7", "#9c755f"),
-    *("#86bcb6", "#d37295", "#a0cbe8", "#ffbe7d", "#8cd17d", "#bab0ac"),
+    *("#34495e", "#d37295", "#a0cbe8", "#ffbe7d", "#8cd17d", "#bab0ac"),
 )
 THINNEST = 0.2
 """Of a bar: a kernel of a microsecond is still to be seen."""

@@ -46,6 +46,14 @@ class Steps:
     """The lane that does most."""
     how: str
     """How they were found, in words."""
+    order: Ints
+    """Rows of the work by owner, each owner's in order of time."""
+    bounds: Ints
+    """Where each step's begin in it."""
+
+    def rows(self, index: int) -> Ints:
+        """A step's own work, in order of time."""
+        return self.order[self.bounds[index] : self.bounds[index + 1]]
 
 
 @dataclass(frozen=True)
@@ -164,4 +172,7 @@ def _made(work: Work, owner: Ints, said: list[Said], main: int, how: str) -> Ste
         renumbered[kept[one]] = position
     empty = len(said) - len(steps)
     how = f"{len(steps)} {how}" + (f"; {empty} more without work" if empty else "")
-    return Steps(steps, renumbered[owner], main, how)
+    owner = renumbered[owner]
+    order = np.argsort(owner, kind="stable")
+    bounds = np.searchsorted(owner[order], np.arange(len(steps) + 1))
+    return Steps(steps, owner, main, how, order, bounds)

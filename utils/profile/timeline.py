@@ -28,7 +28,7 @@ def rows_of(analysis: Analysis, number: int) -> list[int]:
     steps = analysis.steps.steps
     if not 1 <= number <= len(steps):
         raise HarnessError(Exit.NOTHING_SELECTED, f"no step {number} in this trace: it has 1 to {len(steps)}")
-    mine: list[int] = np.flatnonzero(analysis.steps.owner == number - 1).tolist()
+    mine: list[int] = analysis.steps.rows(number - 1).tolist()
     return mine
 
 

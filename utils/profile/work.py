@@ -62,6 +62,7 @@ def _operators(trace: Trace) -> Work:
     own = own_time(both, parent)
     kept = ~is_note
     outermost = _all_above_are_notes(parent, is_note)[kept]
+    trace.host = both.pick(np.zeros(0, dtype=np.int64))  # only this wants it, and it is large
     table = both.pick(kept)
     none = np.zeros(len(table), dtype=bool)
     unknown = np.broadcast_to(np.float64(np.nan), (len(table),))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -51,6 +52,27 @@ def test_each_operators_time_is_torchs_own(real: Profile) -> None:
     assert len(large) > 15
     for name, own in large.items():
         assert mine[name] == pytest.approx(own, rel=0.01), name
+
+
+@pytest.mark.parametrize(
+    "name", [path.name.removesuffix(".totals.json") for path in REAL.parent.glob("*.totals.json")]
+)
+def test_small_real_traces(name: str) -> None:
+    """Each of tests/golden/traces/make.py beside torch's totals of the same moment, within 1 %."""
+    told = json.loads((REAL.parent / f"{name}.totals.json").read_text())
+    found = analysis(REAL.parent / f"{name}.pt.trace.json.gz", bounds=Bounds(1.0)).profile()
+    total = sum(told["rows"].values())
+    assert found.totals.own_ms == pytest.approx(total, rel=0.01)
+    if found.device == "host":
+        assert found.totals.annotations_ms == pytest.approx(told["annotations_ms"], rel=0.01)
+    assert [(one.phase, len(one.steps)) for one in found.phases] == [("decode", 3), ("prefill", 1)]
+    mine: dict[str, float] = {}
+    for phase in found.phases:
+        for one in phase.kernels:
+            mine[one.name] = mine.get(one.name, 0) + one.ms * len(phase.steps)
+    for row, own in told["rows"].items():
+        if own > total / 100:
+            assert mine[row] == pytest.approx(own, rel=0.01), row
 
 
 def test_what_a_real_trace_shows(real: Profile) -> None:
