@@ -177,7 +177,7 @@ class _Collector:
         if (held := sum(map(len, self.tables))) > self.bounds.events:
             raise unreadable(
                 self.path,
-                f"holds more than {held:,} events that count; the bound is {self.bounds.events:,}, about 40 bytes of memory each. "
+                f"holds more than {held:,} events that count; the bound is {self.bounds.events:,}, about 70 bytes of memory each. "
                 "Record fewer steps, or raise it: --max-events N",
             )
 
