@@ -158,10 +158,11 @@ class Analysis:
 
     def _streams(self) -> dict[str, float]:
         lanes = self.work.table.lane
-        return {
-            self.trace.lanes[lane][1]: float(self.work.own[lanes == lane].sum()) / 1000
-            for lane in np.unique(lanes).tolist()
-        }
+        found: dict[str, float] = {}
+        for lane in np.unique(lanes).tolist():
+            name = self.trace.lanes[lane][1]
+            found[name] = found.get(name, 0.0) + float(self.work.own[lanes == lane].sum()) / 1000
+        return found
 
 
 def _families(kernels: list[Kernel]) -> list[Family]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -35,7 +35,7 @@ class Args(msgspec.Struct, gc=False):
 
     stream: int | str | None = None
     device: int | str | None = None
-    correlation: int | None = None
+    correlation: Annotated[int, msgspec.Meta(ge=-(1 << 62), le=1 << 62)] | None = None
 
 
 class Event(msgspec.Struct, gc=False):

@@ -75,16 +75,17 @@ def find(trace: Trace, work: Work, rules: Rules) -> Steps:
         marks = on_host if on_host.said else on_device
         side = "" if on_host.said else " on the device's side alone"
         how = f"from the annotations of {marks.said[0].engine}{side}"
-        return _made(work, owner, marks.said, main, how)
+        if (made := _made(work, owner, marks.said, main, how)).steps:
+            return made
     if (found := _come_back(trace, work, main)) is not None:
         starts, name = found
         owner = np.searchsorted(starts, work.table.start, side="right") - 1
         how = (
-            f"no annotation of a step here: taken from what comes back, each from one `{name[:80]}` to the next; "
+            f"no annotation of a step that has work: taken from what comes back, each from one `{name[:80]}` to the next; "
             "what a step was (prefill, decode) is not known"
         )
         return _made(work, owner, [Said("", UNSAID)] * len(starts), main, how)
-    how = "no annotation of a step here, and nothing that comes back evenly: the whole trace is shown as one step"
+    how = "no annotation of a step that has work, and nothing that comes back evenly: the whole trace is shown as one step"
     return _made(work, np.zeros(len(work), np.int64), [Said("", UNSAID)], main, how)
 
 
@@ -171,7 +172,7 @@ def _made(work: Work, owner: Ints, said: list[Said], main: int, how: str) -> Ste
         steps.append(Step(position + 1, said[kept[one]], begins[one], end, has_next))
         renumbered[kept[one]] = position
     empty = len(said) - len(steps)
-    how = f"{len(steps)} {how}" + (f"; {empty} more without work" if empty else "")
+    how = f"{len(steps)}, {how}" + (f"; {empty} more without work" if empty else "")
     owner = renumbered[owner]
     order = np.argsort(owner, kind="stable")
     bounds = np.searchsorted(owner[order], np.arange(len(steps) + 1))

@@ -32,6 +32,8 @@ KINDS = {
 """Category, in small letters -> what it is here. Flows (ac2g) tell no more than correlations do."""
 _CORRELATED, _ON_DEVICE = (DEVICE, LAUNCH), (DEVICE, NOTE_ON_DEVICE)
 _OPEN, _CLOSE = "B", "E"
+_FAR = 1e17
+"""Microseconds: three thousand years."""
 
 
 @dataclass
@@ -106,8 +108,8 @@ class _Collector:
             if start is None or duration is None or kind is None:
                 self.left_out["without a time or a duration"] += 1
                 continue
-            if duration < 0:
-                self.left_out["with a negative duration"] += 1
+            if not (0 <= duration < _FAR and -_FAR < start < _FAR):  # so that NaN is out, too
+                self.left_out["with a negative duration" if duration < 0 else "at a time that cannot be"] += 1
                 continue
             if start < last:
                 self.unsorted += 1
@@ -221,9 +223,10 @@ def read(path: Path, *, rank: int | None = None, bounds: Bounds) -> Trace:
 def _made(collector: _Collector, reader: Reader, chosen: Chosen, megabytes: float) -> Trace:
     tables = collector.tables
     if not tables[DEVICE] and len(tables[HOST]) == len(tables[NOTE]):
+        odd = "".join(f"; {remark}" for remark in collector.remarks(reader))
         raise unreadable(
             chosen.path,
-            f"{reader.events:,} events, and none is a kernel, a copy or an operator; was the profiler started with an activity (CPU, CUDA), "
+            f"{reader.events:,} events{odd}, and none is a kernel, a copy or an operator; was the profiler started with an activity (CPU, CUDA), "
             "and did anything run while it was on?",
         )
     begin = min(min(one.start) for one in tables if one)

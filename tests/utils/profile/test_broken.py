@@ -119,12 +119,15 @@ def test_events_that_are_left_out_are_counted(tmp_path: Path) -> None:
         good | {"ts": [], "dur": 1},
         good | {"ph": "B", "ts": 5},
     ]
+    made.events += [good | {"ts": 1e300, "dur": 1}, good | {"ts": float("nan"), "dur": 1}]
+    made.events += [good | {"ts": 1, "dur": 1, "args": {"correlation": 10**30}}]
     found = of(made.write(tmp_path / "t.json"))
     assert len(found.device) == 1
     told = " ".join(found.remarks)
     assert "2 events without a time or a duration" in told
     assert "1 events with a negative duration" in told
-    assert "1 events whose fields are of another kind" in told
+    assert "2 events whose fields are of another kind" in told
+    assert "2 events at a time that cannot be" in told
     assert "1 events that begin and never end" in told
 
 

@@ -106,7 +106,7 @@ def test_steps_without_annotations_come_from_what_comes_back(tmp_path: Path) -> 
         at = model(made, at, dense=1, sparse=4) + 100
     found = made.profile(tmp_path)
     assert [(one.phase, len(one.steps)) for one in found.phases] == [("phase unknown", 5)]
-    assert "no annotation of a step" in found.how
+    assert "no annotation of a step that has work" in found.how
     layers = found.phases[0].layers
     assert layers is not None
     assert (layers.layers, layers.sparse) == (5, 4)
@@ -121,3 +121,13 @@ def test_nothing_that_comes_back_is_one_step(tmp_path: Path) -> None:
     assert len(found.phases[0].steps) == 1
     assert "shown as one step" in found.how
     assert found.phases[0].layers is None
+
+
+def test_an_annotation_without_work_is_no_step(tmp_path: Path) -> None:
+    """Such as one of a profile that ended before the device did anything of it."""
+    made = Made()
+    made.kernel("a", 10, 5, 1)
+    made.step(DECODE, 1000, 50)
+    found = made.profile(tmp_path)
+    assert [len(one.steps) for one in found.phases] == [1]
+    assert "shown as one step" in found.how
