@@ -82,6 +82,7 @@ class Analysis:
                 ms=(one.end - one.begin) / 1000,
                 busy_ms=float(used.busy[i]) / 1000,
                 overlap_ms=float(used.overlap[i]) / 1000,
+                idle_ms=(one.end - one.begin - float(used.busy[i])) / 1000,
                 starved_ms=float(used.starved[i]) / 1000 if tells else None,
                 queued_ms=float(used.queued[i]) / 1000 if tells else None,
                 has_next=one.has_next,

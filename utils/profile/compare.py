@@ -19,13 +19,10 @@ class Difference:
     family: str
     base_ms: float
     head_ms: float
+    ms: float
+    """The difference: above 0 where the head takes longer."""
     share: float
     """Its part of all differences, each without its sign: parts add up to 1, also where gains and losses cancel out."""
-
-    @property
-    def ms(self) -> float:
-        """Above 0 where the head takes longer."""
-        return self.head_ms - self.base_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +78,7 @@ def _differences(
             family=one[1],
             base_ms=base.get(one, 0.0),
             head_ms=head.get(one, 0.0),
+            ms=head.get(one, 0.0) - base.get(one, 0.0),
             share=abs(head.get(one, 0.0) - base.get(one, 0.0)) / total,
         )
         for one in names

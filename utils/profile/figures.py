@@ -87,16 +87,13 @@ class StepFigures:
     """At least one stream had work."""
     overlap_ms: float
     """At least two had."""
+    idle_ms: float
+    """None had."""
     starved_ms: float | None
     """Idle, and the host had not yet called for what came next. None where no launch is known."""
     queued_ms: float | None
     """Idle, though it had: the launch's own way, or a wait for another stream."""
     has_next: bool
-
-    @property
-    def idle_ms(self) -> float:
-        """No stream had work."""
-        return self.ms - self.busy_ms
 
 
 @dataclass(frozen=True, slots=True)
