@@ -48,15 +48,13 @@ class Usage:
 
 def find_gaps(work: Work) -> Gaps:
     """All times between the first and the last work at which nothing ran."""
-    table = work.table.pick(work.outermost)
-    launched = work.launched[work.outermost]
-    rows = np.flatnonzero(work.outermost)
+    table = work.table
     lanes = by_lane(table.start, table.end, table.lane)
     start, end = gaps(covered(lanes, 1))
     before = np.searchsorted(table.start, end, side="left")
     by_end = np.argsort(table.end, kind="stable")
-    after = by_end[np.searchsorted(table.end[by_end], start, side="right") - 1]
-    return Gaps(start, end, rows[after], rows[before], launched[before], lanes)
+    after = by_end[np.searchsorted(table.end, start, side="right", sorter=by_end) - 1]
+    return Gaps(start, end, after, before, work.launched[before], lanes)
 
 
 def usage(found: Gaps, begin: Floats, end: Floats) -> Usage:

@@ -24,7 +24,10 @@ def union(start: Floats, end: Floats) -> Spans:
 
 def by_lane(start: Floats, end: Floats, lane: Ints) -> list[Spans]:
     """The union of each stream alone: on one stream kernels may overlap a little, and are still one stream."""
-    return [union(start[lane == one], end[lane == one]) for one in np.unique(lane)]
+    found = np.unique(lane)
+    if len(found) == 1:
+        return [union(start, end)]
+    return [union(start[lane == one], end[lane == one]) for one in found]
 
 
 def covered(lanes: list[Spans], least: int) -> Spans:

@@ -24,8 +24,6 @@ class Work:
     table: Table
     own: Floats
     """Microseconds of each: a kernel's duration, an operator's without what it called."""
-    outermost: Flags
-    """All kernels; of operators those that no other one called."""
     launched: Floats
     """When the host called for it; NaN where the trace does not tell."""
     by_graph: Flags
@@ -39,7 +37,6 @@ class Work:
         return Work(
             self.table.pick(which),
             self.own[which],
-            self.outermost[which],
             self.launched[which],
             self.by_graph[which],
             self.annotations_us,
@@ -58,24 +55,13 @@ def of(trace: Trace) -> Work:
 def _operators(trace: Trace) -> Work:
     both = trace.host
     is_note = both.name < 0
-    parent = parents(both)
-    own = own_time(both, parent)
+    own = own_time(both, parents(both))
     kept = ~is_note
-    outermost = _all_above_are_notes(parent, is_note)[kept]
     trace.host = both.pick(np.zeros(0, dtype=np.int64))  # only this wants it, and it is large
     table = both.pick(kept)
     none = np.zeros(len(table), dtype=bool)
     unknown = np.broadcast_to(np.float64(np.nan), (len(table),))
-    return Work(table, own[kept], outermost, unknown, none, float(own[is_note].sum()), "host")
-
-
-def _all_above_are_notes(parent: Ints, is_note: Flags) -> Flags:
-    """Whether nothing but annotations is around: annotations do no work."""
-    above, found = parent.copy(), np.ones(len(parent), dtype=bool)
-    while (there := above >= 0).any():
-        found[there] &= is_note[above[there]]
-        above[there] = parent[above[there]]
-    return found
+    return Work(table, own[kept], unknown, none, float(own[is_note].sum()), "host")
 
 
 def _kernels(trace: Trace) -> Work:
@@ -95,8 +81,7 @@ def _kernels(trace: Trace) -> Work:
             f"{unknown:,} of {len(table):,} kernels and copies have no launch in this trace (was the CPU activity off?): "
             "which step they are of is taken from the time, and gaps before them are of unknown cause"
         )
-    every = np.ones(len(table), dtype=bool)
-    return Work(table, table.duration, every, launched, by_graph, 0.0, str(busiest))
+    return Work(table, table.duration, launched, by_graph, 0.0, str(busiest))
 
 
 def _launches(trace: Trace, table: Table) -> tuple[Floats, Flags]:

@@ -49,7 +49,9 @@ def test_one_trace_as_text(cli: Cli, trace: Path) -> None:
 def test_unknown_kernels_are_always_listed(cli: Cli, trace: Path) -> None:
     """However few are asked for."""
     shown = cli("profile", str(trace), "--top", "1", "--steps", "decode").stdout
-    assert "evil" in shown
+    kernels = shown.split("decode: kernels")[1].split("decode: longest gaps")[0]
+    assert "evil" in kernels
+    assert "rope_kernel" not in kernels
     assert "more names of known families" in shown
     assert "prefill" not in shown
 
@@ -98,6 +100,7 @@ def test_a_step_in_order_of_time_and_its_picture(cli: Cli, trace: Path, tmp_path
     root = ET.parse(picture).getroot()  # noqa: S314 - written a moment ago
     bars = [one for one in root.iter("{http://www.w3.org/2000/svg}rect") if len(one)]
     assert len(bars) == kernels
+    assert any("<b>@everyone</b>" in (one[0].text or "") for one in bars)
 
 
 def test_what_the_marker_told(cli: Cli, trace: Path, tmp_path: Path) -> None:

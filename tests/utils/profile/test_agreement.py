@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tests.utils.profile.made import Made
 from utils.profile.analyse import analysis
 from utils.profile.figures import Profile
 from utils.profile.trace import Bounds
@@ -94,3 +95,22 @@ def test_what_a_real_trace_shows(real: Profile) -> None:
     assert not [one for one in phase.kernels if one.family == "unknown"]
     assert all(one.busy_ms <= one.ms for one in phase.steps)
     assert sum(one.busy_ms for one in phase.steps) == pytest.approx(real.totals.own_ms, rel=0.01)
+
+
+def test_own_time_of_operators_inside_of_others(tmp_path: Path) -> None:
+    """A child that begins with its parent, one that begins as another ends, a second thread; at times as large as torch's."""
+    made = Made()
+    at = 1.7e15
+    for name, start, dur, tid in (
+        ("inner", 0, 4, 1),
+        ("outer", 0, 10.125, 1),
+        ("next", 4, 3, 1),
+        ("other", 1, 2, 2),
+        ("after", 20, 5, 1),
+    ):
+        made.add("cpu_op", name, at + start, dur, tid=tid)
+    found = made.profile(tmp_path)
+    own = {one.name: one.ms * 1000 for one in found.phases[0].kernels}
+    assert own == pytest.approx({"inner": 4, "next": 3, "outer": 3.125, "other": 2, "after": 5}, abs=1e-9)
+    assert found.phases[0].steps[0].busy_ms * 1000 == pytest.approx(15.125)
+    assert found.phases[0].steps[0].overlap_ms * 1000 == pytest.approx(2)

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from utils.profile.intervals import by_lane, covered, gaps, within
+from utils.profile.intervals import by_lane, covered, gaps, union, within
 
 SPANS = st.lists(
     st.tuples(st.integers(0, 60), st.integers(0, 12), st.integers(0, 3)), min_size=1, max_size=25
@@ -35,3 +35,9 @@ def test_union_overlap_and_gaps_are_those_of_a_brute_force_timeline(
     between = gaps(covered(lanes, 1))
     assert sum(between[1] - between[0]) == idle
     assert all(between[1] > between[0])
+
+
+def test_what_touches_is_one() -> None:
+    """No gap of no length between two kernels that follow each other at once; and one of no length is nothing."""
+    start, end = union(np.array([0.0, 1.0, 3.0, 9.0]), np.array([1.0, 3.0, 4.0, 9.0]))
+    assert (start.tolist(), end.tolist()) == ([0.0], [4.0])

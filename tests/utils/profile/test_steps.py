@@ -81,6 +81,9 @@ def test_work_before_the_first_and_long_after_the_last_step_is_outside(tmp_path:
     found = made.profile(tmp_path)
     assert found.totals.outside_ms == pytest.approx(0.08)
     assert [one.name for one in found.phases[0].kernels] == ["gemm"]
+    assert max(one.ms for one in found.phases[0].gaps) == pytest.approx(
+        0.06
+    )  # not the one before the late kernel
 
 
 def test_without_launches_the_annotations_on_the_device_tell(tmp_path: Path) -> None:
@@ -131,3 +134,27 @@ def test_an_annotation_without_work_is_no_step(tmp_path: Path) -> None:
     found = made.profile(tmp_path)
     assert [len(one.steps) for one in found.phases] == [1]
     assert "shown as one step" in found.how
+
+
+def test_annotations_on_the_device_alone(tmp_path: Path) -> None:
+    """A step that was on two streams is one step."""
+    made = Made()
+    for number in range(3):
+        for stream in (7, 9):
+            at = 1000.0 * number + stream
+            made.add("gpu_user_annotation", DECODE, at, 400, pid=0, tid=stream, device=0, stream=stream)
+            made.on_device("gemm", at, 200, None, stream=stream)
+    found = made.profile(tmp_path)
+    assert [len(one.steps) for one in found.phases] == [3]
+    assert "on the device's side alone" in found.how
+
+
+def test_what_comes_back_unevenly_is_no_step(tmp_path: Path) -> None:
+    """Two kernels between the first two, a hundred between the next."""
+    made, at = Made(), 0.0
+    for between in (2, 100, 3):
+        for number in range(between + 1):
+            made.kernel("anchor" if not number else f"k{at}", at, 5, at)
+            at += 10
+    made.kernel("anchor", at, 5, at)
+    assert len(made.profile(tmp_path).phases[0].steps) == 1
