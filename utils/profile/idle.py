@@ -52,8 +52,7 @@ def find_gaps(work: Work) -> Gaps:
     lanes = by_lane(table.start, table.end, table.lane)
     start, end = gaps(covered(lanes, 1))
     before = np.searchsorted(table.start, end, side="left")
-    by_end = np.argsort(table.end, kind="stable")
-    after = by_end[np.searchsorted(table.end, start, side="right", sorter=by_end) - 1]
+    after = np.argsort(table.end, kind="stable")[before - 1]  # as many have ended before a gap as have begun
     return Gaps(start, end, after, before, work.launched[before], lanes)
 
 

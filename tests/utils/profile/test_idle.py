@@ -42,6 +42,19 @@ def test_longest_gaps_are_named(tmp_path: Path) -> None:
     assert (gap.at_ms, gap.ms, gap.starved_ms) == pytest.approx((0.01, 0.29, 0.24))
 
 
+def test_a_gap_is_after_what_ended_last(tmp_path: Path) -> None:
+    """Not after what began last."""
+    made = Made()
+    made.step(STEP, 0, 500)
+    made.kernel("first", 50, 5, 5)
+    made.kernel("long", 100, 160, 10)
+    for number in range(4):
+        made.kernel("short", 150 + 20 * number, 10, 20, stream=9)
+    made.kernel("last", 400, 10, 30)
+    gap = made.profile(tmp_path).phases[0].gaps[0]
+    assert (gap.after, gap.before, round(gap.ms, 6)) == ("long", "last", 0.14)
+
+
 def test_gaps_inside_of_a_graph_are_not_the_hosts(tmp_path: Path) -> None:
     """Many kernels share one launch: only what is before the graph's first kernel can wait for the host."""
     made, at = Made(), 0.0

@@ -147,6 +147,7 @@ def test_annotations_on_the_device_alone(tmp_path: Path) -> None:
     found = made.profile(tmp_path)
     assert [len(one.steps) for one in found.phases] == [3]
     assert "on the device's side alone" in found.how
+    assert found.totals.outside_ms == 0
 
 
 def test_what_comes_back_unevenly_is_no_step(tmp_path: Path) -> None:
