@@ -21,7 +21,7 @@ class Exit(enum.IntEnum):
     LEDGER_INVALID = 9, "the A/A ledger cannot be read"
     RECIPE_INVALID = 10, "a recipe or cluster file says something that cannot be"
     RECIPE_UNREADABLE = 11, "a file could not be read: a link, not UTF-8, too large, or not YAML"
-    NOTHING_SELECTED = 12, "no point matches the selectors"
+    NOTHING_SELECTED = 12, "no point matches the selectors, or no step of a trace what was asked for"
     SETUP_FAILED = 13, "an environment could not be made, or git could not answer"
     OUT_IN_USE = 14, "the results folder already holds a run"
     RECORD_UNREADABLE = 15, "a record is missing, cut short, or not a record"
@@ -40,6 +40,10 @@ class Exit(enum.IntEnum):
     SLURM_FAILED = 25, "Slurm did not take the job, or does not answer"
     INFRA_FAILED = 26, "the machine failed, shown by evidence, as often as it was tried"
     KERNEL_INACTIVE = 27, "the canary did not take the path of the kernel that its point expects"
+    TRACE_UNREADABLE = (
+        28,
+        "a trace is missing, broken, larger than its bound, or holds nothing to make a profile of",
+    )
     SERVER_EXITED = 30, "the server ended before it was ready"
     SERVER_NOT_READY = 31, "the server was not ready within its limit"
     SERVER_UNHEALTHY = 32, "/health said 200, and the first completion failed"

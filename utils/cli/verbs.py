@@ -8,6 +8,7 @@ VERBS = {
     "collect": "show the records below folders",
     "compare": "judge a head against a base: regression, improvement, no change seen, invalid",
     "history": "a point's figures over time, its entries, and where they stepped",
+    "profile": "steps, kernels and layers of a trace, or where two differ",
     "ledger": "what noise is: differences between runs of the same",
     "changelog": "read and fill perf-changelog.yaml",
     "migrate": "write records, ledgers and changelogs of older versions in today's format",

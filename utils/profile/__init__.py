@@ -1,0 +1,1 @@
+"""Profiles: what a device did in each step, from traces that torch writes."""

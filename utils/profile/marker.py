@@ -1,0 +1,70 @@
+"""What a kernel's marker counted, beside a trace: steps by number of tokens, and routes, where it tells them.
+
+The answer is that of `utils/node/marker.py`; `routes` (of local experts, over all layers and steps that it counted) and
+`experts` (local ones) are fields that a kernel may leave out.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from utils.profile.source import unreadable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MOST_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A marker's answer, as far as a profile shows it."""
+
+    taken: dict[int, int]
+    """Steps on the kernel's path, by number of tokens."""
+    fallback: int
+    """Steps on vLLM's."""
+    routes: float | None
+    """Local ones, a step and layer."""
+    rows: float | None
+    """Of the same, an expert."""
+
+    def words(self) -> str:
+        """In one line."""
+        steps = sum(self.taken.values())
+        sizes = f" of {min(self.taken)} to {max(self.taken)} tokens" if self.taken else ""
+        counted = f"{steps:,} steps{sizes} on the kernel's path, {self.fallback:,} on vLLM's"
+        if self.routes is None:
+            return f"{counted}; it does not tell local routes"
+        rows = "" if self.rows is None else f", {self.rows:.2f} rows an expert"
+        return f"{counted}; {self.routes:,.1f} local routes a step and layer{rows}"
+
+
+def read(path: Path) -> Told:
+    """An answer's file.
+
+    Raises:
+        HarnessError: it is none.
+    """
+    try:
+        with path.open("rb") as file:
+            body = json.loads(file.read(MOST_BYTES))
+        return _told(body)
+    except OSError as error:
+        raise unreadable(path, error.strerror or str(error)) from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise unreadable(path, f"is not an answer of a kernel's marker ({error!r})") from error
+
+
+def _told(body: dict[str, Any]) -> Told:
+    if "error" in body:
+        raise ValueError(body["error"])
+    taken = {int(tokens): int(count) for tokens, count in body["taken"].items()}
+    steps, layers = sum(taken.values()), int(body.get("layers", {}).get("gated", 0))
+    routes = body.get("routes")
+    each = float(routes) / (steps * layers) if routes is not None and steps and layers else None
+    experts = body.get("experts")
+    rows = each / int(experts) if each is not None and experts else None
+    return Told(taken, sum(map(int, body["fallback"].values())), each, rows)
