@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.node import marker
+from utils.node import marker, stationarity
 from utils.node.record import Gate
 
 if TYPE_CHECKING:
@@ -77,6 +77,8 @@ class Evidence:
     """Of the server."""
     marker: tuple[Marker, ...] = ()
     """What the kernel's workers counted over the load."""
+    steady_s: tuple[float, float] | None = None
+    """Begin and end of the steady window, after the first request's start; None where there is none."""
 
 
 def requests_complete(e: Evidence) -> Gate:
@@ -198,6 +200,26 @@ def _filled_by_a_full_loop(raw: RawLoad, concurrency: int) -> float:
     return float(raw.latency_us.sum()) / concurrency / max(1, *free)
 
 
+def silence(e: Evidence) -> Gate:
+    """No stall: the longest time without a token to anybody is within five times what is usual in this load, and 5 s of it; short ones are a note."""
+    found = stationarity.silence(e.raw)
+    if found is None:
+        return _gate("silence", passed=True, found="too few tokens to say what is usual")
+    text = (
+        f"{found.longest_s:.3f} s without a token at {found.at_s:.1f} s, {found.usual_s:.3f} s is usual here"
+    )
+    return _gate("silence", not found.is_stall, text)
+
+
+def evenness(e: Evidence) -> Gate:
+    """Thirds of the steady window have throughputs within half of their mean; from 15 % on it is a note."""
+    found = stationarity.course(e.raw, e.steady_s) if e.steady_s else None
+    if found is None:
+        return _gate("evenness", passed=True, found="too few tokens in a steady window to say")
+    thirds = ", ".join(f"{third:.2f}" for third in found.thirds)
+    return _gate("evenness", found.change <= stationarity.UNEVEN_MOST, f"thirds at {thirds} of their mean")
+
+
 def reported_means(e: Evidence) -> Gate:
     """The client's own totals and means are those of its rows."""
     raw, ok = e.raw, e.raw.ok
@@ -281,6 +303,8 @@ GATES: tuple[Callable[[Evidence], Gate], ...] = (
     span,
     node_clock,
     littles_law,
+    silence,
+    evenness,
     reported_means,
     prefix_cache,
     preemptions,
@@ -290,6 +314,21 @@ GATES: tuple[Callable[[Evidence], Gate], ...] = (
     jit,
     kernel_path,
 )
+
+
+def notes(evidence: Evidence) -> list[str]:
+    """What a reader of the figures should know, and no gate refuses."""
+    found = []
+    quiet = stationarity.silence(evidence.raw)
+    if quiet and quiet.is_hiccup and not quiet.is_stall:
+        found.append(
+            f"{quiet.longest_s:.2f} s without a token at {quiet.at_s:.0f} s of the load ({quiet.usual_s:.3f} s is usual)"
+        )
+    course = stationarity.course(evidence.raw, evidence.steady_s) if evidence.steady_s else None
+    if course and course.is_uneven and course.change <= stationarity.UNEVEN_MOST:
+        thirds = ", ".join(f"{third:.2f}" for third in course.thirds)
+        found.append(f"throughput was not even over the steady window: thirds at {thirds} of their mean")
+    return found
 
 
 def judge(evidence: Evidence) -> list[Gate]:

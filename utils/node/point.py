@@ -108,6 +108,7 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
         drawn = load_result.drawn_lengths(
             point.isl, point.osl, call.requests, call.seed, bench.special_tokens
         )
+        steady = stats.steady(raw, point.concurrency, point.devices)
         evidence = gates.Evidence(
             raw=raw,
             load=asked,
@@ -123,6 +124,7 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
             kernel=point.kernel,
             workers=marker.workers(point),
             marker=tuple(marked),
+            steady_s=(steady.start_s, steady.start_s + steady.duration_s) if steady else None,
         )
         answers = gates.judge(evidence)
     fields = {
@@ -130,7 +132,8 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
         "load": asked,
         "counts": stats.counts(raw, call.requests),
         "whole": stats.whole(raw, point.devices),
-        "steady": stats.steady(raw, point.concurrency, point.devices),
+        "steady": steady,
+        "notes": gates.notes(evidence),
         "counters": counters,
         "telemetry": evidence.telemetry,
         "derived": list(raw.derived),

@@ -100,6 +100,29 @@ def merged(load: RawLoad) -> list[np.ndarray]:
     return [np.concatenate((row[:-20], [row[-20:].sum()])) for row in load.itl_us]
 
 
+def on_another_clock(clock: Callable[[np.ndarray], np.ndarray]) -> Callable[[Evidence], Evidence]:
+    """The same load, where what happened at t happened at clock(t); in microseconds."""
+
+    def change(e: Evidence) -> Evidence:
+        load = e.raw
+        tokens = [
+            clock(begin + np.concatenate(([0], np.cumsum(row)))).astype(np.int64)
+            for begin, row in zip(load.start_us + load.ttft_us, load.itl_us, strict=True)
+        ]
+        start = clock(load.start_us).astype(np.int64)
+        changed = replace(
+            load,
+            start_us=start,
+            ttft_us=np.array([one[0] for one in tokens]) - start,
+            latency_us=np.array([one[-1] for one in tokens]) - start,
+            itl_us=[np.diff(one) for one in tokens],
+            duration_s=float(max(one[-1] for one in tokens)) / 1e6 + 0.001,
+        )
+        return replace(e, raw=changed, call_s=(99.0, 200.0), steady_s=(0.0, changed.duration_s))
+
+    return change
+
+
 BREAKS: dict[str, tuple[Callable[[Evidence], Evidence], set[str]]] = {
     "a request failed": (raw(completed=N - 1, failed=1), {"requests_complete", "server_counts"}),
     "a row is missing": (lambda e: replace(e, load=e.load.model_copy(update={"requests": N + 1})), {"requests_complete"}),
@@ -117,6 +140,8 @@ BREAKS: dict[str, tuple[Callable[[Evidence], Evidence], set[str]]] = {
     "the times are of another hour": (raw(first_start_s=3700.0), {"node_clock"}),
     "every time is stretched": (lambda e: replace(e, call_s=(99.9, 100.0 + e.raw.duration_s / 2)), {"node_clock"}),
     "the client's mean is another file's": (raw(reported=lambda load: load.reported | {"mean_ttft_ms": 21.0}), {"reported_means"}),
+    "nobody got a token for six seconds": (on_another_clock(lambda t: np.where(t > 1_000_000, t + 6_000_000, t)), {"silence", "evenness"}),
+    "the server became slower and slower": (on_another_clock(lambda t: t + t.astype(float) ** 2 / 1e6), {"evenness"}),
     "prompts were sent before": (counters(prefix_cache_hits=1), {"prefix_cache"}),
     "a preemption storm": (counters(preemptions=5), {"preemptions"}),
     "the client was busy": (lambda e: replace(e, telemetry=e.telemetry.model_copy(update={"client_cpu_share": 0.61})), {"client_limited"}),

@@ -208,7 +208,19 @@ def _notes(both: Sequence[Pair]) -> list[str]:
         f"the arms' images differ ({base}, {head}), and each arm's load client was its own image's"
         for base, head in sorted(images)
         if base != head and contained
-    ]
+    ] + _of_records(both)
+
+
+def _of_records(both: Sequence[Pair]) -> list[str]:
+    """What runs say of themselves, by point; of several runs the first, and how many more."""
+    found = []
+    for pair in both:
+        said = [(record, note) for record in pair.first.all for note in record.notes]
+        if said:
+            record, note = said[0]
+            more = f" (and {len(said) - 1} more notes)" if len(said) > 1 else ""
+            found.append(f"{pair.point}, run {record.run_index + 1} ({record.arm}): {note}{more}")
+    return found
 
 
 def _held(ledger: Ledger) -> list[str]:
