@@ -105,6 +105,8 @@ class Limits(Strict):
     """From the server's start to its first completion."""
     client_s: int = Field(7200, ge=1)
     """One call of the load client."""
+    foreign_share: float = Field(0.2, ge=0, le=1)
+    """Of the cores that a run is pinned to: what others may use before a point is invalid. 1 lets all pass, with a note."""
     estimate_start_s: int = Field(900, ge=0)
     """Assumed for a server's start, until a record shows it."""
     estimate_request_s: float = Field(10.0, gt=0)

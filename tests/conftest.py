@@ -29,7 +29,7 @@ launcher: local
 devices: {kind: cpu, model: cpu, count: 8, arch: gfx942}
 container: {runtime: none}
 client_cores: 0
-limits: {ready_s: 3, client_s: 30}
+limits: {foreign_share: 1, ready_s: 3, client_s: 30}
 """
 RECIPE = """\
 model: recipes/models/m

@@ -29,7 +29,7 @@ container: {{runtime: none}}
 slurm: {{partition: compute, gres: "gpu:8", cpus_per_task: 2, poll_s: 0.3}}
 paths: {{spool: /tmp/sm-$UID}}
 client_cores: 0
-limits: {{ready_s: 30, client_s: 30, walltime_s: 3600, estimate_start_s: 5, estimate_request_s: 0.1}}
+limits: {{foreign_share: 1, ready_s: 30, client_s: 30, walltime_s: 3600, estimate_start_s: 5, estimate_request_s: 0.1}}
 """
 RECIPE = """\
 model: recipes/models/m

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.node import marker, stationarity
+from utils.node import machine, marker, stationarity
 from utils.node.record import Gate
 
 if TYPE_CHECKING:
@@ -77,6 +77,8 @@ class Evidence:
     """Of the server."""
     marker: tuple[Marker, ...] = ()
     """What the kernel's workers counted over the load."""
+    foreign_most: float = 1.0
+    """Share of the pinned cores that others may use."""
     steady_s: tuple[float, float] | None = None
     """Begin and end of the steady window, after the first request's start; None where there is none."""
 
@@ -268,6 +270,17 @@ def client_limited(e: Evidence) -> Gate:
     )
 
 
+def machine_busy(e: Evidence) -> Gate:
+    """Others used less of the pinned cores than the cluster's limits.foreign_share, and the hypervisor took less than a tenth; a note comes earlier."""
+    load = e.telemetry.machine
+    if load is None or load.foreign_share is None:
+        return _gate("machine_busy", passed=True, found="this kernel does not show what others used")
+    steal = load.steal_share or 0.0
+    good = load.foreign_share <= e.foreign_most and (steal <= machine.STEAL_MOST or e.foreign_most >= 1)
+    text = f"others used {100 * load.foreign_share:.1f} % of the cores, {100 * e.foreign_most:.0f} % allowed; steal {100 * steal:.1f} %"
+    return _gate("machine_busy", good, text)
+
+
 def server_alive(e: Evidence) -> Gate:
     """The server's main process runs after the load."""
     return _gate("server_alive", e.server_alive, "it runs" if e.server_alive else "it ended")
@@ -309,6 +322,7 @@ GATES: tuple[Callable[[Evidence], Gate], ...] = (
     prefix_cache,
     preemptions,
     client_limited,
+    machine_busy,
     server_alive,
     server_log,
     jit,

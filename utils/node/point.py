@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from matrix.errors import Exit
 from matrix.protocol import lengths, seed
-from utils.node import files, gates, marker, record, stats
+from utils.node import files, gates, machine, marker, process, record, stats
 from utils.node.failure import RunFailed, decisive_lines
 from utils.node.telemetry import Sampler
 from utils.node.vllm import invocation, load, load_result
 from utils.node.vllm.server import difference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from matrix.plan import Point
@@ -70,6 +71,10 @@ class Bench:
     emit: Emit
     marker: Path | None = None
     """The folder where a kernel's workers are asked what they counted."""
+    cores: Sequence[int] = ()
+    """That server and client are pinned to; empty means all."""
+    foreign_most: float = 1.0
+    """Share of them that others may use."""
 
 
 def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int | None) -> Measured:
@@ -94,9 +99,13 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
     age = time.monotonic() - server.started_s
     sampler = Sampler(server.handle.pid)
     counted_before = _marked(bench, point, "before")
+    others, ours = machine.read(), process.tree_cpu_seconds(os.getpid())
     before, log_from = server.counters(), server.log_size()
     with phases.phase("load", f"{call.requests} requests at {point.concurrency}"):
         raw, ended = _call(bench, call, folder, sampler)
+    beside = machine.between(
+        others, machine.read(), process.tree_cpu_seconds(os.getpid()) - ours, bench.cores
+    )
     with phases.phase("gates"):
         counters = difference(_settled(server, before, raw.completed), before)
         counted = (
@@ -117,7 +126,8 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
             chat=point.chat_template,
             speculative=bench.speculative,
             counters=counters,
-            telemetry=sampler.over(*window, ended.cpu_s),
+            telemetry=sampler.over(*window, ended.cpu_s).model_copy(update={"machine": beside}),
+            foreign_most=bench.foreign_most,
             call_s=(ended.started_s, ended.ended_s),
             server_alive=server.alive,
             log_of_load=server.text(log_from),
@@ -133,7 +143,7 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
         "counts": stats.counts(raw, call.requests),
         "whole": stats.whole(raw, point.devices),
         "steady": steady,
-        "notes": gates.notes(evidence),
+        "notes": [*gates.notes(evidence), *machine.remarks(beside)],
         "counters": counters,
         "telemetry": evidence.telemetry,
         "derived": list(raw.derived),

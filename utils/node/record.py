@@ -81,6 +81,8 @@ class MachineLoad(Kept):
     steal_share: float | None = None
     foreign_core_s: float | None = None
     """Processor seconds of others on the pinned cores."""
+    foreign_share: float | None = None
+    """The same, over the window and the pinned cores."""
     foreign_gpu_processes: list[str] = []
 
 

@@ -168,7 +168,15 @@ class _Run:
         speculative = any(arg.startswith("--speculative-config") for arg in spec.job.serve.argv)
         asked = Path(env[marker.FOLDER]) if marker.FOLDER in env else None
         return Bench(
-            self.server, self.client, special, speculative, cluster.limits.client_s, self.emit, asked
+            self.server,
+            self.client,
+            special,
+            speculative,
+            cluster.limits.client_s,
+            self.emit,
+            asked,
+            cores=[*server_cores, *client_cores],
+            foreign_most=cluster.limits.foreign_share,
         )
 
     def _serve(self, model: str, env: dict[str, str], cores: list[int]) -> Server:

@@ -12,7 +12,7 @@ import pytest
 from matrix.plan import KernelChoice
 from utils.node import gates
 from utils.node.gates import JIT, Evidence
-from utils.node.record import Counters, Load, Telemetry
+from utils.node.record import Counters, Load, MachineLoad, Telemetry
 from utils.node.requests_raw import RawLoad
 from utils.node.vllm.load_result import drawn_lengths
 
@@ -145,6 +145,8 @@ BREAKS: dict[str, tuple[Callable[[Evidence], Evidence], set[str]]] = {
     "prompts were sent before": (counters(prefix_cache_hits=1), {"prefix_cache"}),
     "a preemption storm": (counters(preemptions=5), {"preemptions"}),
     "the client was busy": (lambda e: replace(e, telemetry=e.telemetry.model_copy(update={"client_cpu_share": 0.61})), {"client_limited"}),
+    "others used the cores": (lambda e: replace(e, foreign_most=0.2, telemetry=e.telemetry.model_copy(update={"machine": MachineLoad(foreign_share=0.3)})), {"machine_busy"}),
+    "the hypervisor took them": (lambda e: replace(e, foreign_most=0.2, telemetry=e.telemetry.model_copy(update={"machine": MachineLoad(foreign_share=0.0, steal_share=0.2)})), {"machine_busy"}),
     "the server died": (lambda e: replace(e, server_alive=False), {"server_alive"}),
     "the server logged a traceback": (lambda e: replace(e, log_of_load="x\nTraceback (most recent call last):\n"), {"server_log"}),
     "something was compiled": (
