@@ -89,7 +89,8 @@ def command(*arguments: str) -> list[str]:
 def environment(extra: dict[str, str] | None = None) -> dict[str, str]:
     """A clean environment: what the developer has set must not decide a test."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    return kept | {"PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"} | (extra or {})
+    alone = {"SERVEMATRIX_MACHINE": f"-{os.getpid()}"}  # tests beside this one do not wait for it
+    return kept | alone | {"PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"} | (extra or {})
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from matrix.errors import Exit, HarnessError
 from matrix.plan import ARMS
 from utils.launch import interface, script
 from utils.launch.failures import Facts, as_json, classify
+from utils.launch.machine_lock import alone_on_the_machine
 from utils.node import events, files, process, record
 from utils.node.spec import NodeJob, canary_name, runs
 from utils.setup import environments, provenance
@@ -61,10 +62,11 @@ class Local:
     def run(self, order: Order, emit: Callable[[Event], None]) -> Exit:
         """Run every job, whatever the others did; a cancellation ends them all."""
         worst = Exit.OK
-        for job in order.plan.jobs:
-            worst = max(worst, self._job(order, job, emit))
-            if worst >= Exit.CANCELLED:
-                break
+        with alone_on_the_machine(lambda text: emit({"kind": "note", "text": text})):
+            for job in order.plan.jobs:
+                worst = max(worst, self._job(order, job, emit))
+                if worst >= Exit.CANCELLED:
+                    break
         return worst
 
     def _job(self, order: Order, job: Job, emit: Callable[[Event], None]) -> Exit:

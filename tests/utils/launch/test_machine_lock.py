@@ -1,0 +1,44 @@
+"""Two runs on one machine, one after the other."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from utils.launch import machine_lock
+from utils.launch.machine_lock import alone_on_the_machine
+
+HOLD = """
+import sys, time
+from utils.launch.machine_lock import alone_on_the_machine
+with alone_on_the_machine(print):
+    print("mine", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_the_second_waits_says_so_and_goes_on_when_the_first_is_killed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also of SIGKILL: nothing is left that a person must remove."""
+    monkeypatch.setenv(machine_lock.ANOTHER, "-test-of-the-lock")
+    told: list[str] = []
+    first = subprocess.Popen([sys.executable, "-c", HOLD], stdout=subprocess.PIPE, text=True)
+    assert first.stdout
+    assert first.stdout.readline() == "mine\n"
+
+    def tell(text: str) -> None:
+        told.append(text)
+        first.kill()
+
+    start = time.monotonic()
+    with alone_on_the_machine(tell):
+        assert time.monotonic() - start < 30
+    first.wait()
+    assert told == ["another run is measuring on this machine; this one starts when that has ended"]
+    with alone_on_the_machine(told.append):
+        pass
+    assert len(told) == 1
