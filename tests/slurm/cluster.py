@@ -243,6 +243,11 @@ class Cluster:
         values |= {"min_job_age": self.min_job_age, "kill_wait": self.kill_wait}
         (root / "slurm.conf").write_text(CONF.format(**values))
         (root / "gres.conf").write_text("".join(GRES.format(name=n, root=root) + "\n" for n in self.names))
+        if _version() >= (
+            23,
+            11,
+        ):  # since then a slurmd wants a cgroup plugin, which a namespace in a folder cannot give it
+            (root / "cgroup.conf").write_text("CgroupPlugin=disabled\n")
         (root / "prolog").write_text(PROLOG.format(root=root))
         (root / "prolog").chmod(0o755)
         (root / "munge.key").write_bytes(os.urandom(128))
@@ -298,3 +303,10 @@ def _free_ports(count: int) -> list[int]:
     for one in held:
         one.close()
     return ports
+
+
+def _version() -> tuple[int, int]:
+    """Of this machine's Slurm, such as (22, 5)."""
+    said = subprocess.run(["slurmctld", "-V"], capture_output=True, text=True, check=True).stdout
+    year, month = said.split()[1].split(".")[:2]
+    return int(year), int(month)
