@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from matrix.schema import Kept
 
@@ -20,8 +20,9 @@ LogRatio = Annotated[float | None, Field(ge=-5, le=5, allow_inf_nan=False)]
 
 
 class Difference(Kept):
-    """Two runs of the same."""
+    """Two runs of the same. Fields of a newer version are kept when the file is written again."""
 
+    model_config = ConfigDict(extra="allow")
     schema_version: Literal[2] = 2
     day: str
     device: str
@@ -52,6 +53,7 @@ class Difference(Kept):
 class Reset(Kept):
     """The lines above it do not count any more for a device."""
 
+    model_config = ConfigDict(extra="allow")
     schema_version: Literal[2] = 2
     day: str
     device: str

@@ -142,7 +142,16 @@ def markdown(found: Comparison) -> str:
     if len(wanted) > NOTABLE:
         out.write(f"and {len(wanted) - NOTABLE} more rows in the folded table\n\n")
     if found.claims:
-        claims = [[one.point, one.metric, one.claim, one.outcome, one.why] for one in found.claims]
+        claims = [
+            [
+                one.point,
+                METRICS[one.metric].about if one.metric in METRICS else one.metric,
+                one.claim,
+                one.outcome,
+                one.why,
+            ]
+            for one in found.claims
+        ]
         out.write(table(["point", "metric", "claim", "outcome", "why"], claims[:NOTABLE]) + "\n")
     listed = [f"{len(found.new)} points are new: {', '.join(found.new[:3])}"] if found.new else []
     listed += [f"{len(found.gone)} points are gone: {', '.join(found.gone[:3])}"] if found.gone else []
