@@ -98,7 +98,10 @@ def test_a_job_that_slurm_and_its_results_say_nothing_of_is_ended(
     assert track.says([])
     assert ended == [track.attempt.name]
     assert track.finished()
-    assert classify(track.facts(cancelled_by_us=False)).cause == "the job ended, and nothing tells why"
+    assert (
+        classify(track.facts(cancelled_by_us=False)).cause
+        == "the job ended, for no known reason; see the job's log"
+    )
 
 
 def test_a_payload_that_came_too_late_is_no_nodes_fault() -> None:

@@ -235,8 +235,8 @@ def test_a_power_cap_or_clock_that_differs_is_no_node_for_us(
     assert failed(asked) == ["power_cap_w is 550 W, 750 W are wanted (devices.power_cap_w)"]
     monkeypatch.setattr(gpus, "facts", lambda _: {"power_cap_w": None})
     assert failed(asked) == [
-        "power_cap_w is not told by the vendor's tool, 750 W are wanted (devices.power_cap_w)",
-        "clock_mhz is not told by the vendor's tool, 2100 MHz are wanted (devices.clock_mhz)",
+        "power_cap_w is not reported by the vendor's tool, 750 W are wanted (devices.power_cap_w)",
+        "clock_mhz is not reported by the vendor's tool, 2100 MHz are wanted (devices.clock_mhz)",
     ]
 
 
