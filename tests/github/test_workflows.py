@@ -265,7 +265,7 @@ def test_from_a_sweep_command_to_the_changelog_commit(swept: Acting) -> None:
 
     report = next(body for body in state.bodies(42) if "servematrix:report" in body)
     assert "**regression in 2 of 2 points" in report
-    assert "| r/32x16-tp1-c1 | tpot | &lt;= 0% | fails |" in report
+    assert "| r/32x16-tp1-c1 | TPOT p50 ms | &lt;= 0% | fails |" in report
     assert f"head `{head[:10]}`" in report
     visible = re.sub(r"<details>.*?</details>", "", report, flags=re.DOTALL)
     assert len(visible.splitlines()) <= 40
