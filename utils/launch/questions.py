@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from matrix import image as images
 from matrix.image import ARCHIVE, HUB
@@ -13,9 +13,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from matrix.cluster import Cluster
-    from matrix.plan import Point
 
 TMP = "/tmp"  # noqa: S108 - of the node; asked whether it has room, and files in it have names made from a hash
+
+
+class Served(Protocol):
+    """What is to run: a point of a plan, or a recipe."""
+
+    @property
+    def model(self) -> str:
+        """Of the hub, a folder, or carried by the tree."""
+
+    @property
+    def revision(self) -> str | None:
+        """Of the hub's model."""
+
+    @property
+    def image(self) -> str:
+        """Of a registry, an archive, or a package."""
 
 
 def on_node(path: str) -> str:
@@ -23,7 +38,7 @@ def on_node(path: str) -> str:
     return path.replace("$UID", str(os.getuid()))
 
 
-def of_cluster(cluster: Cluster, points: Iterable[Point] = ()) -> dict[str, Any]:
+def of_cluster(cluster: Cluster, points: Iterable[Served] = ()) -> dict[str, Any]:
     """Every question that a cluster file leads to.
 
     Args:
@@ -54,7 +69,7 @@ def of_cluster(cluster: Cluster, points: Iterable[Point] = ()) -> dict[str, Any]
     }
 
 
-def hub_models(points: Iterable[Point]) -> list[tuple[str, str]]:
+def hub_models(points: Iterable[Served]) -> list[tuple[str, str]]:
     """Models of the Hugging Face hub with their revisions; folders and carried ones are elsewhere."""
     found = {
         (point.model, point.revision or "")
@@ -64,7 +79,7 @@ def hub_models(points: Iterable[Point]) -> list[tuple[str, str]]:
     return sorted(found)
 
 
-def registries(points: Iterable[Point]) -> list[str]:
+def registries(points: Iterable[Served]) -> list[str]:
     """Where the images of points come from; packages and archives come from none."""
     names = {
         point.image for point in points if "==" not in point.image and not point.image.startswith(ARCHIVE)
