@@ -11,7 +11,7 @@ import pytest
 
 from matrix.errors import Exit
 from tests.conftest import ROOT, Cli, commit, run_git
-from tests.utils.node.host.test_host import H100, NVIDIA, fake_tool
+from tests.utils.node.host.fakes import H100, NVIDIA, fake_tool
 from utils.node.record import Record
 from utils.results.collect import collect
 

@@ -8,9 +8,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +16,8 @@ import pytest
 
 from matrix.errors import Exit
 from tests.conftest import ROOT, write
-from utils.node import preflight
-from utils.node.host import gpu_checks, gpus, image, machine, ready
-
-# amd-smi static/metric --json in the shape that its CLI documents (a figure is {value, unit} or "N/A"); serials invented
-AMD_STATIC = {
-    "gpu": 0,
-    "asic": {"market_name": "AMD Instinct MI300X", "asic_serial": "0x6F1F"},
-    "limit": {"max_power": {"value": 750, "unit": "W"}, "socket_power": {"value": 700, "unit": "W"}},
-    "driver": {"name": "amdgpu", "version": "6.10.5"},
-}
-AMD_METRIC = {
-    "gpu": 0,
-    "clock": {"gfx_0": {"clk": {"value": 132, "unit": "MHz"}, "max_clk": {"value": 2100, "unit": "MHz"}}},
-}
-AMD_FIRMWARE = [{"fw_id": "CP_MEC1", "fw_version": "177"}, {"fw_id": "SMC", "fw_version": "04.85.112.00"}]
+from tests.utils.node.host.fakes import AMD_METRIC, AMD_STATIC
+from utils.node.host import gpus, image, ready
 
 
 def host(tmp_path: Path, **changes: Any) -> dict[str, Any]:
@@ -56,25 +41,6 @@ def host(tmp_path: Path, **changes: Any) -> dict[str, Any]:
         "images": [],
     }
     return made | changes
-
-
-def fake_tool(folder: Path, name: str, script: str) -> None:
-    """A FAKE vendor's tool: the answers are ours, in the shape that the real one prints."""
-    write(folder / name, f"#!/bin/sh\n{script}\n")
-    (folder / name).chmod(0o755)
-
-
-@pytest.fixture
-def fake_amd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A FAKE amd-smi on PATH that shows two MI300X in order; its answers are files."""
-    folder = tmp_path / "fake-tools"
-    partition = {"compute_partition": "SPX", "memory_partition": "NPS1", "partition_id": 0}
-    write(folder / "static", json.dumps([{**AMD_STATIC, "gpu": n, "partition": partition} for n in (0, 1)]))
-    write(folder / "metric", json.dumps([AMD_METRIC, AMD_METRIC]))
-    write(folder / "firmware", json.dumps([{"gpu": n, "fw_list": AMD_FIRMWARE} for n in (0, 1)]))
-    fake_tool(folder, "amd-smi", f'cat {folder}/"$1"')
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-    return folder
 
 
 def failed(questions: dict[str, Any]) -> list[str]:
@@ -247,122 +213,6 @@ def test_facts_of_amd_smi(wrap: Any) -> None:
     )
 
 
-def test_warnings_around_the_json_of_amd_smi_are_kept(tmp_path: Path, fake_amd: Path) -> None:
-    """Some versions print them to stdout; the facts are read all the same, and a record says what was warned of."""
-    static = (fake_amd / "static").read_text()
-    (fake_amd / "static").write_text(f"WARNING: User is not in group [render]\n[2026] low\n{static}\nbye\n")
-    facts = gpus.facts("rocm")
-    assert facts == {
-        "gpu_model": "AMD Instinct MI300X",
-        "driver": "6.10.5",
-        "gpu_serials": ["0x6F1F", "0x6F1F"],
-        "partition": "SPX/NPS1",
-        "power_cap_w": 700,
-        "clock_mhz": 2100,
-        "firmware": {"CP_MEC1": "177", "SMC": "04.85.112.00"},
-        "tool_notes": ["WARNING: User is not in group [render]", "[2026] low", "bye"],
-    }
-    found = list(gpu_checks.checks(host(tmp_path, kind="rocm", gpus=2)))
-    assert [one.cause for one in found if not one.passed] == [
-        "0 GPUs where 2 are wanted (devices.count); this node has no rocm GPU, or its driver is not loaded (amd-smi shows what is there)"
-    ]
-
-
-def test_a_rocm_node_of_which_nothing_is_known_is_no_node_for_us(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake_amd: Path
-) -> None:
-    """Without amd-smi, or where it fails, nobody knows how its GPUs are partitioned: it may not pass in silence."""
-    monkeypatch.setattr(gpus.count, "__defaults__", (kfd(tmp_path / "kfd", 2),))
-    questions = host(tmp_path, kind="rocm", gpus=2)
-    assert failed(questions) == []
-    levels = {one.name: one.level for one in gpu_checks.checks(questions)}
-    assert levels == dict.fromkeys(
-        ["gpus", "strays", "gpu model", "driver", "firmware", "partition", "power_cap_w", "clock_mhz"], "ok"
-    )
-    cut = json.dumps([{**AMD_STATIC, "partition": "N/A"}] * 2)
-    (fake_amd / "static").write_text(cut)
-    (cause,) = failed(questions)
-    assert cause.startswith("amd-smi does not say how the GPUs are partitioned; SPX/NPS1 is wanted")
-    assert failed({**questions, "gpu_model": "Instinct"}) == [], "other GPUs have no such modes: a note"
-    (fake_amd / "static").write_text("no json here")
-    (cause,) = failed(questions)
-    assert "no JSON in its answer: no json here" in cause
-    fake_tool(fake_amd, "amd-smi", "echo 'driver not initialised' >&2; exit 2")
-    (cause,) = failed(questions)
-    assert cause.startswith("amd-smi static failed with 2: driver not initialised")
-    monkeypatch.setenv("PATH", "/nowhere")
-    (cause,) = failed(questions)
-    assert cause.startswith(
-        "amd-smi is missing on this node; without it model, power cap and partition modes"
-    )
-
-
-H100 = "NVIDIA H100 80GB HBM3"
-
-
-def test_a_gpu_is_the_one_of_the_cluster_file_by_whole_words() -> None:
-    """What nvidia-smi and amd-smi call them; an H20 is no H200, and of a mixed node every one must fit."""
-    for wanted, found in (
-        ("H100", H100), ("h100", H100), ("A100", "NVIDIA A100-SXM4-80GB"), ("RTX4090", "NVIDIA GeForce RTX 4090"),
-        ("MI300X", "AMD Instinct MI300X"), ("MI300X", "AMD Instinct MI300X OAM"), ("H100-80GB", H100),
-    ):  # fmt: skip
-        assert gpus.is_model(wanted, found), (wanted, found)
-    for wanted, found in (
-        ("A100", H100), ("H20", "NVIDIA H200"), ("H100", "NVIDIA GH100"), ("MI300", "AMD Instinct MI300X"),
-        ("H100", ""), ("", H100), ("H100", f"{H100}, NVIDIA A100-SXM4-80GB"),
-    ):  # fmt: skip
-        assert not gpus.is_model(wanted, found), (wanted, found)
-
-
-NVIDIA = """\
-case "$*" in
-  -L) echo "GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-ec62d5c1)"; echo "GPU 1: NVIDIA H100 80GB HBM3 (UUID: GPU-c57ef0df)";;
-  *--query-compute-apps*) ;;
-  *name,serial*) for n in 0 1; do echo "NVIDIA H100 80GB HBM3, 165$n, 570.148.08, 700.00, 1980"; done;;
-  *vbios*) for n in 0 1; do echo "96.00.89.00.01, MODE"; done;;
-  *) echo 'Field is not a valid field to query.'; exit 2;;
-esac
-"""
-"""A FAKE nvidia-smi with the words of a real one on two H100s (their names are from a run's card.log)."""
-
-
-def test_nvidia_gpus_are_asked_for_all_that_a_record_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Model, count, power cap, clock, MIG; a driver that does not know the newer columns lacks them alone."""
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    questions = host(tmp_path, kind="cuda", gpus=2, gpu_model="H100", power_cap_w=700, clock_mhz=1980)
-    fake_tool(tmp_path, "nvidia-smi", NVIDIA.replace("MODE", "Disabled"))
-    assert failed(questions) == []
-    assert gpus.facts("cuda") == {
-        "gpu_model": H100,
-        "driver": "570.148.08",
-        "gpu_serials": ["1650", "1651"],
-        "power_cap_w": 700.0,
-        "clock_mhz": 1980,
-        "firmware": {"vbios": "96.00.89.00.01"},
-        "partition": "whole",
-    }
-    assert failed({**questions, "gpu_model": "A100"}) == [
-        f"the GPUs are {H100}, and the cluster file says A100 (devices.model); another machine, or another cluster file, is meant"
-    ]
-    assert failed({**questions, "gpus": 8})[0].startswith("2 GPUs where 8 are wanted (devices.count)")
-    assert failed({**questions, "power_cap_w": 500}) == [
-        "power_cap_w is 700.0 W, 500 W are wanted (devices.power_cap_w)"
-    ]
-    fake_tool(tmp_path, "nvidia-smi", NVIDIA.replace("MODE", "Enabled"))
-    assert failed(questions) == [
-        "GPUs are partitioned as MIG, wanted whole; nvidia-smi --multi-instance-gpu=0"
-    ]
-    fake_tool(tmp_path, "nvidia-smi", NVIDIA.replace("*vbios*)", "*nothing*)").replace("700.00", "[N/A]"))
-    assert failed(questions) == [
-        "power_cap_w is not reported by the vendor's tool, 700 W are wanted (devices.power_cap_w)"
-    ]
-    notes = [one.cause for one in gpu_checks.checks(questions) if one.level == "note"]
-    assert any("failed with 2: Field is not a valid field" in note for note in notes)
-    assert any(note.startswith("nvidia-smi does not say how the GPUs are partitioned") for note in notes)
-
-
 def test_facts_of_nvidia_smi() -> None:
     """`--query-gpu` as CSV; N/A is left out."""
     text = "NVIDIA H100 80GB HBM3, 1650, 570.1, 700.00, 1980\nNVIDIA H100 80GB HBM3, 1651, 570.1, 650.00, [N/A]\n"
@@ -421,61 +271,6 @@ def test_partitioned_gpus_are_no_node_for_us(
     assert [cause.split(",")[0] for cause in causes] == (
         [] if found == "SPX/NPS1" else [f"GPUs are partitioned as {found}"]
     )
-
-
-def test_the_model_cache_is_looked_into(tmp_path: Path) -> None:
-    """Offline, a model that is not there is a problem; else the first server fetches it."""
-    (tmp_path / "models--org--m/snapshots/abc").mkdir(parents=True)
-    wanted = [["org/m", "abc"], ["org/m", ""], ["org/m", "def"], ["org/other", ""]]
-    questions = host(tmp_path, models=str(tmp_path), hub=wanted)
-    assert [one.level for one in machine.cached_models(questions)] == ["ok", "ok", "note", "note"]
-    found = list(machine.cached_models({**questions, "offline": True}))
-    assert [one.level for one in found] == ["ok", "ok", "problem", "problem"]
-    assert found[2].found == f"org/m at def is not in {tmp_path}"
-
-
-@pytest.mark.parametrize(("code", "level"), [(401, "ok"), (200, "ok"), (503, "note"), (None, "note")])
-def test_a_registry_is_asked_for_a_sign_of_life(code: int | None, level: str) -> None:
-    """A real HTTP server; one that nobody runs, or that is broken, is a note."""
-
-    class Registry(BaseHTTPRequestHandler):
-        def do_HEAD(self) -> None:
-            assert self.path == "/v2/"
-            self.send_response(code or 500)
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Registry) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        name = f"127.0.0.1:{server.server_port}"
-        if code is None:
-            server.shutdown()
-            server.socket.close()
-        found = machine.registry(name)
-        if code is not None:
-            server.shutdown()
-    assert found.level == level
-    assert found.found.startswith(f"{name} answers ({code})" if code else f"{name} does not answer (")
-
-
-@pytest.mark.parametrize("kind", ["cpu", "rocm"])
-def test_kernel_settings_are_notes_for_gpus_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
-    """They refuse no node."""
-    settings = {"numa_balancing": "1\n", "transparent_hugepage": "always madvise [never]\n"}
-    for name, text in settings.items():
-        write(tmp_path / name, text)
-    monkeypatch.setattr(preflight, "SETTINGS", {name: str(tmp_path / name) for name in settings})
-    assert preflight.machine()["transparent_hugepage"] == "never"
-    found = {one.name: one for one in machine.checks(host(tmp_path, kind=kind))}
-    assert {found[name].level for name in ("NUMA balancing", "huge pages")} == {
-        "ok" if kind == "cpu" else "note"
-    }
-    assert found["NUMA balancing"].found == "on"
 
 
 def entry(tmp_path: Path, **changes: Any) -> dict[str, Any]:
