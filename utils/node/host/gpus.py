@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from utils.node.host.tools import Said, ask, gpu_entries, tool
 
 KFD = Path("/sys/class/kfd/kfd")
+DRM = Path("/sys/class/drm")
 STRAY_BYTES = 256_000_000
 """Device memory above which a foreign process disturbs a measurement; monitors stay below it."""
 WHOLE = {"rocm": "SPX/NPS1", "cuda": "whole"}
@@ -65,7 +65,10 @@ def facts(kind: str) -> Facts:
         asked = [ask("amd-smi", *words, "--json") for words in (("static",), ("metric", "--clock"))]
         firmware = ask("amd-smi", "firmware", "--json") if asked[0].text else Said("")
         warned = [line for one in [*asked, firmware] for line in gpu_entries(one.text)[1]]
-        return amd(asked[0].text, asked[1].text, firmware.text) | _notes([*asked, firmware], warned)
+        found = amd(asked[0].text, asked[1].text, firmware.text)
+        if "partition" not in found and (modes := modes_of_driver()):
+            found["partition"] = modes
+        return found | _notes([*asked, firmware], warned)
     if kind == "cuda":
         base, more = (
             ask("nvidia-smi", f"--query-gpu={names}", "--format=csv,noheader,nounits")
@@ -89,13 +92,10 @@ def amd(static: str, metric: str, firmware: str = "") -> Facts:
         found["gpu_model"] = _same(_text_of(gpu, "asic", "market_name") for gpu in gpus)
         found["driver"] = _text_of(first, "driver", "version") or _text_of(first, "driver", "driver_version")
         found["gpu_serials"] = [text for gpu in gpus if (text := _text_of(gpu, "asic", "asic_serial"))]
-        found["partition"] = "/".join(
-            _text_of(first, "partition", f"{of}_partition") for of in ("compute", "memory")
-        )
-        if len({json.dumps(gpu.get("partition"), sort_keys=True) for gpu in map(_without_id, gpus)}) > 1:
-            found["partition"] = "mixed"
+        modes = {_modes(gpu) for gpu in gpus}
+        found["partition"] = modes.pop() if len(modes) == 1 else "mixed"
     found["firmware"] = _firmware(gpu_entries(firmware)[0])
-    found = {name: value for name, value in found.items() if value and value != "/"}
+    found = {name: value for name, value in found.items() if value}
     if gpus:  # a figure that is asked for and not there must be seen
         found["power_cap_w"] = _least(
             gpus,
@@ -121,12 +121,22 @@ def _firmware(gpus: list[dict[str, Any]]) -> dict[str, str]:
     return {name: _same(v for n, v in known if n == name) for name in sorted({name for name, _ in known})}
 
 
-def _without_id(gpu: dict[str, Any]) -> dict[str, Any]:
-    """A GPU's entry without its place in a partition, in which its neighbours differ."""
-    partition = gpu.get("partition")
-    if not isinstance(partition, dict):
-        return gpu
-    return gpu | {"partition": {name: value for name, value in partition.items() if name != "partition_id"}}
+def _modes(gpu: dict[str, Any]) -> str:
+    """A GPU's compute and memory partition, such as SPX/NPS1; the first is `accelerator_partition` in amd-smi from 2025 on."""
+    compute = _text_of(gpu, "partition", "compute_partition") or _text_of(
+        gpu, "partition", "accelerator_partition"
+    )
+    memory = _text_of(gpu, "partition", "memory_partition")
+    return f"{compute}/{memory}" if compute and memory else ""
+
+
+def modes_of_driver(drm: Path = DRM) -> str:
+    """The same as the driver has it in sysfs, of all GPUs; empty where it says nothing."""
+    found = set()
+    for file in sorted(drm.glob("card*/device/current_compute_partition")):
+        compute, memory = _text(file).strip(), _text(file.with_name("current_memory_partition")).strip()
+        found.add(f"{compute}/{memory}" if compute and memory else "")
+    return found.pop() if len(found) == 1 else "mixed" if found else ""
 
 
 def nvidia(table: str, more: str = "") -> Facts:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import write
 from tests.utils.node.host.fakes import AMD_STATIC, H100, NVIDIA, fake_tool
 from tests.utils.node.host.test_host import failed, host, kfd
 from utils.node.host import gpu_checks, gpus
@@ -61,6 +62,27 @@ def test_a_rocm_node_of_which_nothing_is_known_is_no_node_for_us(
     assert cause.startswith(
         "amd-smi is missing on this node; without it model, power cap and partition modes"
     )
+
+
+def test_partition_modes_under_every_name_that_they_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake_amd: Path
+) -> None:
+    """amd-smi's newer name, or the driver's own files where the tool is silent; half of an answer is none."""
+    newer = {"accelerator_partition": "SPX", "memory_partition": "NPS4", "partition_id": 0}
+    assert gpus.amd(json.dumps([{"gpu": 0, "partition": newer}]), "")["partition"] == "SPX/NPS4"
+    assert "partition" not in gpus.amd(
+        json.dumps([{"gpu": 0, "partition": {"memory_partition": "NPS1"}}]), ""
+    )
+    (fake_amd / "static").write_text(json.dumps([{**AMD_STATIC, "partition": "N/A"}] * 2))
+    monkeypatch.setattr(gpus.modes_of_driver, "__defaults__", (tmp_path / "drm",))
+    assert "partition" not in gpus.facts("rocm")
+    for number in (0, 1):
+        device = tmp_path / f"drm/card{number}/device"
+        write(device / "current_compute_partition", "SPX\n")
+        write(device / "current_memory_partition", "NPS1\n")
+    assert gpus.facts("rocm")["partition"] == "SPX/NPS1"
+    write(tmp_path / "drm/card1/device/current_memory_partition", "NPS4\n")
+    assert gpus.facts("rocm")["partition"] == "mixed"
 
 
 def test_a_gpu_is_the_one_of_the_cluster_file_by_whole_words() -> None:
