@@ -1,4 +1,4 @@
-"""`servematrix doctor`: what this checkout, or with `--github` its repository, lacks; advice a line."""
+"""`servematrix doctor`: what a cluster, this machine, or with `--github` the repository lacks; advice a line."""
 
 from __future__ import annotations
 
@@ -9,35 +9,59 @@ import sys
 from typing import TYPE_CHECKING
 
 from matrix import cluster as clusters
-from matrix.errors import Exit, HarnessError
+from matrix import recipe
+from matrix.errors import Exit, HarnessError, did_you_mean
 from matrix.source import Folder, git
 from utils.github import settings
 from utils.github.api import Api
-from utils.github.settings import Setting
+from utils.launch import doctor
+from utils.node.preflight import Check, check
 from utils.setup.environments import ROOT
 from utils.show import tables
 from utils.show.log import clean
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from collections.abc import Iterator
+
+    from matrix.recipe import Recipe
 
 COLUMNS = [("", "left"), ("setting", "left"), ("found", "left")]
 ROOM_GB = 5
-SLURM = ("sbatch", "squeue", "srun", "scancel", "sacct")
-
-
-EXAMPLE = "doctor --github"
+EXAMPLE = "doctor mi300x-amds --probe"
 
 
 def configure(parser: ArgumentParser) -> None:
-    """This machine, or the repository."""
+    """A cluster, this machine, or the repository."""
+    parser.add_argument(
+        "cluster", nargs="?", metavar="CLUSTER", help="ask everything of one file of recipes/clusters"
+    )
+    parser.add_argument(
+        "--probe",
+        action="store_true",
+        help="with CLUSTER: run a job of one minute that asks a node, with its gres",
+    )
     parser.add_argument("--github", action="store_true", help="look at settings that no file says")
     parser.add_argument("--repository", metavar="OWNER/NAME", help="another one than origin")
 
 
 def run(arguments: Namespace) -> Exit:
     """Say what is as it should be, and what to change where it is not."""
-    found = settings.look(_api(arguments), _runner_labels()) if arguments.github else list(_here())
+    if arguments.github:
+        return _github(arguments)
+    if arguments.probe and not arguments.cluster:
+        raise HarnessError(Exit.USAGE, "--probe wants a CLUSTER: ./servematrix doctor CLUSTER --probe")
+    found = _cluster(arguments.cluster, asks_node=arguments.probe) if arguments.cluster else _here()
+    worst = Exit.OK
+    for one in found:
+        sys.stdout.write(f"{one.level:<8} {one.name}: {clean(one.cause)}\n")
+        sys.stdout.flush()
+        worst = worst if one.passed else Exit.CHECK_FAILED
+    return worst
+
+
+def _github(arguments: Namespace) -> Exit:
+    found = settings.look(_api(arguments), _runner_labels())
     marks = {True: "ok", False: "BAD", None: "?"}
     tables.table(
         sys.stdout, "Doctor", COLUMNS, [[marks[one.good], one.name, clean(one.found)] for one in found]
@@ -73,25 +97,42 @@ def _origin() -> str:
     return match[1]
 
 
-def _here() -> list[Setting]:
-    """What this machine needs for the clusters of this checkout."""
+def _cluster(name: str, *, asks_node: bool) -> Iterator[Check]:
+    """Everything about one cluster."""
     source = Folder(ROOT)
-    kinds = {name: clusters.load(source, name) for name in clusters.names(source)}
-    behind = [name for name, cluster in kinds.items() if cluster.launcher == "slurm"]
-    missing = [name for name in SLURM if not shutil.which(name)]
+    known = clusters.names(source)
+    if name not in known:
+        raise HarnessError(
+            Exit.USAGE, f"no cluster {name!r} in {clusters.FOLDER}; {did_you_mean(name, known)}"
+        )
+    served: list[Recipe] = []
+    for one in recipe.names(source):
+        try:
+            read, _ = recipe.load(source, one)
+        except HarnessError as error:
+            yield Check(
+                f"recipe {one}", passed=True, found=str(error).splitlines()[0], advice="./servematrix check"
+            )
+            continue
+        if read.cluster == name:
+            served.append(read)
+    yield from doctor.of_cluster(name, clusters.load(source, name), served, ROOT, asks_node=asks_node)
+
+
+def _here() -> Iterator[Check]:
+    """This machine, and which clusters can run from here."""
+    source = Folder(ROOT)
     free = shutil.disk_usage(ROOT).free / 1e9
-    return [
-        Setting("clusters", bool(kinds), ", ".join(kinds), "add a file to recipes/clusters"),
-        Setting(
-            f"Slurm's commands, for {', '.join(behind) or 'no cluster'}",
-            None if missing and behind else True,
-            "missing: " + ", ".join(missing) if missing else "all there",
-            "run it where Slurm's commands are; the local cluster needs none",
-        ),
-        Setting(
-            "room for results",
-            free > ROOM_GB,
-            f"{free:.0f} GB",
-            "free some: records of a sweep and vLLM's environment need 5 GB",
-        ),
-    ]
+    room = "free some: records of a sweep and vLLM's environment need 5 GB"
+    yield check("room for results", free > ROOM_GB, f"{free:.0f} GB", room)
+    yield check(
+        "git",
+        bool(shutil.which("git")),
+        shutil.which("git") or "git is missing",
+        "install it: records name commits",
+    )
+    each = []
+    for name in clusters.names(source):
+        each.append(doctor.can_run(name, clusters.load(source, name)))
+        yield each[-1]
+    yield doctor.some_can_run(each)

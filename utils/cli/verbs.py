@@ -14,7 +14,7 @@ VERBS = {
     "migrate": "write records, ledgers and changelogs of older versions in today's format",
     "nodes": "nodes in quarantine, and why",
     "cancel": "end what a run left on Slurm",
-    "doctor": "what this machine, or the repository on GitHub, lacks",
+    "doctor": "what a cluster, this machine, or the repository on GitHub lacks",
     "check": "check recipes, clusters, changelog and generated files",
     "test": "linters and tests",
     "lock": "make requirements/*.lock again",

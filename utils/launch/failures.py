@@ -160,6 +160,8 @@ class Facts:
     all_here: bool = True
     """Everything that the job left has arrived."""
     cancelled_by_us: bool = False
+    gave_up: str = ""
+    """Why the launcher waited no longer and ended the job, in a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,8 @@ class Verdict:
     node: bool = False
     alone: bool = False
     same_node: bool = False
+    final: bool = False
+    """Another try would only wait as long again."""
 
 
 def as_json(verdict: Verdict, job: str, slurm: int | None, node: str) -> bytes:
@@ -210,8 +214,8 @@ def classify(facts: Facts) -> Verdict:
 def _classify(facts: Facts) -> Verdict:
     ended = _CODES.get(facts.ended) if facts.ended is not None else None
     well = ended in {Exit.OK, Exit.GATE_FAILED} and facts.runs_ended
-    if facts.cancelled_by_us and not well:
-        return Verdict(Kind.CANCELLED, "cancelled by this command", Exit.CANCELLED)
+    if not well and (ours := _by_us(facts)):
+        return ours
     if facts.preflight:
         return Verdict(
             Kind.INFRA, facts.preflight[0], Exit.PREFLIGHT_FAILED, facts.preflight, node=facts.node_at_fault
@@ -224,6 +228,16 @@ def _classify(facts: Facts) -> Verdict:
         found = _by_line(facts.lines) or Verdict(Kind.BENCHMARK, ended.meaning, ended)
         return found if found.kind is Kind.INFRA else replace(found, exit_code=ended)
     return _by_signs(facts) or _without_signs(facts, ended)
+
+
+def _by_us(facts: Facts) -> Verdict | None:
+    """Jobs that the launcher itself ended."""
+    if facts.cancelled_by_us:
+        return Verdict(Kind.CANCELLED, "cancelled by this command", Exit.CANCELLED)
+    if facts.gave_up:
+        said = f"Slurm says {facts.state or 'no state'} {facts.reason}".strip()
+        return Verdict(Kind.INFRA, facts.gave_up, Exit.INFRA_FAILED, (said,), final=True)
+    return None
 
 
 def _by_signs(facts: Facts) -> Verdict | None:

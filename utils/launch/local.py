@@ -13,17 +13,19 @@ from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
 from matrix.plan import ARMS
-from utils.launch import interface, script
+from utils.launch import interface, questions, script
 from utils.launch.failures import Facts, as_json, classify
 from utils.launch.machine_lock import alone_on_the_machine
 from utils.node import events, files, process, record
-from utils.node.spec import NodeJob, canary_name, runs
+from utils.node.host import gpu_checks, gpus
+from utils.node.spec import Found, NodeJob, canary_name, runs
 from utils.setup import environments, provenance
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from matrix.cluster import Cluster
     from matrix.plan import Job
     from utils.launch.interface import Order
     from utils.node.events import Event
@@ -75,12 +77,22 @@ class Local:
         def tell(text: str) -> None:
             emit({"kind": "note", "text": text})
 
-        environment = self._environment(order, job, tell)
         folder = order.out / "jobs" / job.id
+        cluster = order.clusters[job.cluster]
+        if problems := gpus_are_not_there(cluster, tell):
+            facts = Facts(state="", preflight=problems)
+            files.write_whole(
+                folder / "failure.json", as_json(classify(facts), job.id, None, platform.node())
+            )
+            text = f"this machine is not what recipes/clusters/{job.cluster}.yaml says: {'; and '.join(problems)}"
+            emit({"kind": "error", "text": f"{job.id}: {text}"})
+            return Exit.PREFLIGHT_FAILED
+        environment = self._environment(order, job, tell)
         spec = NodeJob(
             job=job,
-            cluster=order.clusters[job.cluster],
+            cluster=cluster,
             runs=runs(job),
+            found=Found(node=gpus.facts(cluster.devices.kind)),
             allocation=f"local-{uuid.uuid4().hex[:12]}",
             out=str(folder),
             tree=str(order.tree),
@@ -114,6 +126,17 @@ class Local:
         if not (make or order.environment):
             return environments.Environment(environments.FOLDER / image.split("==")[0])
         return environments.given_or_made(order.environment, image, tell)
+
+
+def gpus_are_not_there(cluster: Cluster, tell: Callable[[str], None]) -> tuple[str, ...]:
+    """What this machine's GPUs have that the cluster file does not say, asked as the Slurm preflight asks; notes are passed on."""
+    if cluster.devices.kind == "cpu":
+        return ()
+    found = list(gpu_checks.checks(questions.of_cluster(cluster), given=False))
+    for one in found:
+        if one.level == "note":
+            tell(f"{one.name}: {one.cause}")
+    return tuple(one.cause for one in found if not one.passed)
 
 
 def _measure(

@@ -11,6 +11,11 @@ from pathlib import Path
 
 DISK_LEAST_BYTES = 200_000_000
 """Below this a run's logs and raw requests may not fit."""
+SETTINGS = {
+    "numa_balancing": "/proc/sys/kernel/numa_balancing",
+    "transparent_hugepage": "/sys/kernel/mm/transparent_hugepage/enabled",
+}
+"""Of the kernel, by a record's name for them: 0 or 1 (or 2); always, madvise or never."""
 
 
 @dataclass(frozen=True)  # no slots: nodes may have Python 3.9
@@ -19,62 +24,76 @@ class Check:
 
     name: str
     passed: bool
-    cause: str
-    """In one line: what was found, and what would fix it."""
+    """A job may run; `doctor` calls the opposite a problem."""
+    found: str
+    """In one line."""
+    advice: str = ""
+    """What to do about it. On a check that passed it is a note: nothing is refused, and a person should know."""
     of_node: bool = True
     """Another node may have another answer."""
+
+    @property
+    def cause(self) -> str:
+        """What was found, and what to do, in one line."""
+        return f"{self.found}; {self.advice}" if self.advice else self.found
+
+    @property
+    def level(self) -> str:
+        """`ok`, `note` or `problem`."""
+        return ("note" if self.advice else "ok") if self.passed else "problem"
+
+
+def check(name: str, good: bool, found: str, advice: str, *, of_node: bool = True) -> Check:  # noqa: FBT001 - the answer itself
+    """A check whose advice is for the case that it fails."""
+    return Check(name, good, found, "" if good else advice, of_node)
+
+
+def note(name: str, good: bool, found: str, advice: str) -> Check:  # noqa: FBT001 - the answer itself
+    """A check that refuses no node; where it is not good, its advice makes it a note."""
+    return Check(name, passed=True, found=found, advice="" if good else advice)
 
 
 def disk(folder: Path, least: int = DISK_LEAST_BYTES) -> Check:
     """Room where results go."""
     free = shutil.disk_usage(folder).free
-    return Check(
-        "disk",
-        free >= least,
-        f"{free / 1e9:.2f} GB free under {folder}, {least / 1e9:.2f} GB are wanted; free some, or give another --out",
-    )
+    found = f"{free / 1e9:.2f} GB free under {folder}"
+    if free >= least:
+        return Check("disk", passed=True, found=found)
+    wanted = f"{found}, {least / 1e9:.2f} GB are wanted"
+    return Check("disk", passed=False, found=wanted, advice="free some, or give another --out")
 
 
 def model(path: str) -> Check:
     """A model that is a folder has its config."""
     there = not path.startswith("/") or (Path(path) / "config.json").is_file()
-    return Check(
-        "model", there, f"no config.json in {path}; the recipe's `model` names a folder that this node lacks"
-    )
+    found = path if there else f"no config.json in {path}"
+    return check("model", there, found, "the recipe's `model` names a folder that this node lacks")
 
 
 def port(number: int) -> Check:
     """Nobody listens where the server will."""
     if number == 0:
-        return Check("port", passed=True, cause="a free one is taken")
+        return Check("port", passed=True, found="a free one is taken")
     with socket.socket() as probe:
         probe.settimeout(1)
         taken = probe.connect_ex(("127.0.0.1", number)) == 0
-    return Check(
-        "port",
-        not taken,
-        f"port {number} is taken by another process; end it, or set `port: 0` in the cluster file",
-    )
+    found = f"port {number} is taken by another process" if taken else f"port {number} is free"
+    return check("port", not taken, found, "end it, or set `port: 0` in the cluster file")
 
 
 def program(command: str) -> Check:
     """The server's command can be executed."""
-    return Check(
-        "vllm",
-        shutil.which(command) is not None,
-        f"{command} cannot be executed; the environment or image lacks vLLM",
-    )
+    there = shutil.which(command) is not None
+    found = command if there else f"{command} cannot be executed"
+    return check("vllm", there, found, "the environment or image lacks vLLM")
 
 
 def cores(wanted_for_client: int) -> Check:
     """There are cores for both sides."""
     have = len(os.sched_getaffinity(0))
     fits = wanted_for_client < have or wanted_for_client == 0
-    return Check(
-        "cores",
-        fits,
-        f"{have} cores, of which the client takes {wanted_for_client}; lower client_cores in the cluster file",
-    )
+    found = f"{have} cores, of which the client takes {wanted_for_client}"
+    return check("cores", fits, found, "lower client_cores in the cluster file")
 
 
 def split_cores(wanted_for_client: int) -> tuple[list[int], list[int]]:
@@ -94,7 +113,19 @@ def machine() -> dict[str, object]:
     }
     facts["cpu_model"] = _first("/proc/cpuinfo", "model name") or platform.machine()
     facts["memory_bytes"] = int((_first("/proc/meminfo", "MemTotal") or "0 kB").split()[0]) * 1024
+    for name, path in SETTINGS.items():
+        if text := _setting(path):
+            facts[name] = text
     return facts
+
+
+def _setting(path: str) -> str:
+    """A kernel setting; of several words the one in brackets."""
+    try:
+        text = Path(path).read_text().strip()
+    except OSError:
+        return ""
+    return text.partition("[")[2].partition("]")[0] or text
 
 
 def _first(path: str, name: str) -> str:

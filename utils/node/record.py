@@ -270,13 +270,21 @@ class Node(Kept):
     gpu_serials: list[str] = []
     driver: str | None = None
     partition: str | None = None
-    """Compute and memory partition of the GPUs, such as SPX/NPS1."""
+    """Compute and memory partition of the GPUs, such as SPX/NPS1; of NVIDIA's, `whole` or `MIG`."""
+    firmware: dict[str, str] = {}
+    """Part of the GPU -> version, such as CP_MEC1 or vbios; several versions are joined where GPUs differ."""
     clock_mhz: int | None = None
     power_cap_w: float | None = None
     name: str | None = None
     """The scheduler's name of the node."""
     runtime: str | None = None
     """Container runtime with its version, where there is one."""
+    numa_balancing: str | None = None
+    """The kernel's setting: 0 is off."""
+    transparent_hugepage: str | None = None
+    """The kernel's setting: always, madvise, never."""
+    tool_notes: list[str] = []
+    """What the vendor's tool warned of, and what it could not say."""
 
 
 class Observed(Kept):

@@ -87,6 +87,9 @@ class Recorder:
             "gpu": node.gpu_model,
             "driver": node.driver,
             "partition": node.partition,
+            "firmware": node.firmware,
+            "power_cap_w": node.power_cap_w,
+            "clock_mhz": node.clock_mhz,
             "squash_sha256": self.squash,
         }
         found = {name: value for name, value in every.items() if value}

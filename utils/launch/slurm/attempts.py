@@ -13,6 +13,7 @@ from utils.launch.slurm import batch, client, states
 from utils.launch.slurm.client import SlurmError
 from utils.launch.slurm.journal import Memory, Notebook
 from utils.launch.slurm.names import folder
+from utils.launch.slurm.sight import Partition
 from utils.launch.slurm.tracking import Tracking
 from utils.node import events, files, process, record
 
@@ -44,6 +45,8 @@ class Block:
     poll: Poll
     quarantine: Quarantine
     emit: Callable[[Event], None]
+    partition: Partition = field(default_factory=lambda: Partition("", ""))
+    """Where the job waits."""
     memory: Memory = field(default_factory=Memory)
     track: Tracking | None = None
     cancelled: bool = False
@@ -172,6 +175,7 @@ class Block:
             slurm=memory.slurm,
             node=memory.node,
             payload=payload if payload.exists() else None,
+            shut=self.partition.shut,
         )
 
     def _excluded(self, memory: Memory) -> tuple[str, ...]:
@@ -213,14 +217,30 @@ class Block:
             self.tell(f"submitted as Slurm job {number}: {self.name}")
         except SlurmError as error:
             self.unanswered += error.unanswered  # a refusal is an answer: there is no job to look for
-            if not error.unanswered or self.unanswered >= TRIES:
-                raise HarnessError(Exit.SLURM_FAILED, self._refused(error)) from error
+            if not error.unanswered:
+                refusal = HarnessError(Exit.SLURM_FAILED, self._refused(error))
+                self.refuse(refusal.message)
+                raise refusal from error
+            if self.unanswered >= TRIES:
+                raise HarnessError(Exit.SLURM_FAILED, str(error)) from error
             self.tell(f"{error}; looking whether the job was accepted all the same")
         finally:
             if self.track:
                 self.track.news_s = time.monotonic()
 
+    def refuse(self, why: str) -> None:
+        """There is no job, and will be none: its points have that as their reason. Whoever starts the run again submits anew."""
+        verdict = Verdict(Kind.INFRA, why, Exit.SLURM_FAILED)
+        self.memory = self.memory.model_copy(
+            update={"done": True, "kind": Kind.INFRA.value, "exit": int(Exit.SLURM_FAILED)}
+        )
+        self.attempt.results.mkdir(parents=True, exist_ok=True)
+        files.write_whole(self.attempt.results / "failure.json", self._as_json(verdict))
+        self.notes.write(self.memory)
+
     def _refused(self, error: SlurmError) -> str:
+        if "partition" in error.message and (gone := self.partition.missing()):
+            return f"{error}; {gone}"
         if self.attempt.exclude and re.search(r"not available|Invalid node name", error.message):
             return f"{error}; {', '.join(self.attempt.exclude)} are kept out, see the quarantine: ./servematrix nodes"
         return str(error)
@@ -257,7 +277,7 @@ class Block:
         old = self.memory
         if verdict.node and old.node:
             self._blame(verdict, old.node)
-        if old.tries + 1 >= TRIES:
+        if verdict.final or old.tries + 1 >= TRIES:
             self._done(verdict)
             return
         tried = [*old.tried, old.node] if old.node and not verdict.same_node else old.tried

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
 from matrix.plan import ARMS
-from utils.launch import script
+from utils.launch import questions, script
+from utils.launch.questions import TMP, on_node
 from utils.launch.slurm import container, payload
-from utils.launch.slurm.container import PAYLOAD, Mount, on_node
+from utils.launch.slurm.container import PAYLOAD, Mount
 from utils.launch.slurm.receive import Left
 from utils.node.spec import NodeJob, Run, canary_name, runs
 
@@ -35,7 +36,6 @@ CACHES = "caches"
 """A start's own copy of its arm's compile caches."""
 REST_BYTES = 20_000
 """Room for the script around its payload."""
-TMP = "/tmp"  # noqa: S108 - of the node; asked whether it has room, and files in it have names made from a hash
 HOLD_S = 45
 SBCAST_S = 300
 
@@ -201,22 +201,10 @@ def images(attempt: Attempt) -> list[str]:
 
 def host_file(attempt: Attempt) -> bytes:
     """HOST.json of utils.node.host: what is asked of the node outside the container."""
-    cluster = attempt.cluster
-    runtime = container.for_cluster(cluster)
-    folders = {name: on_node(getattr(cluster.paths, name)) for name in ("spool", "squash", "runtime")}
-    folders = {name: folder for name, folder in folders.items() if folder}
-    folders["tmp"] = TMP
-    content = {
-        "runtime": cluster.container.runtime,
-        "folders": folders,
+    runtime = container.for_cluster(attempt.cluster)
+    points = [point for arm in attempt.job.arms for point in attempt.job.of(arm).points]
+    content = questions.of_cluster(attempt.cluster, points) | {
         "shared": attempt.out if attempt.shared else "",
-        "models": on_node(cluster.paths.models),
-        "devices": cluster.container.devices,
-        "kind": cluster.devices.kind,
-        "gpus": cluster.devices.count,
-        "power_cap_w": cluster.devices.power_cap_w,
-        "clock_mhz": cluster.devices.clock_mhz,
-        "port": cluster.port,
         "images": [runtime.entry(image) for image in images(attempt)],
     }
     return json.dumps(content, indent=1).encode()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shlex
 from abc import ABC, abstractmethod
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from matrix import image as images
 from matrix.errors import Exit, HarnessError
 from matrix.image import ARCHIVE
+from utils.launch.questions import on_node
 from utils.node.host.image import OUTPUT
 
 if TYPE_CHECKING:
@@ -21,11 +21,6 @@ if TYPE_CHECKING:
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PAYLOAD = "payload"
 """Folder of a job with our code; the working directory of its programs, so that they find it without a PYTHONPATH."""
-
-
-def on_node(path: str) -> str:
-    """A path of a cluster file as it is on the node: `$UID` is the submitting user, as whom the job runs."""
-    return path.replace("$UID", str(os.getuid()))
 
 
 @dataclass(frozen=True, slots=True)

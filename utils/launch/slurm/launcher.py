@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from matrix.cluster import Slurm as Asked
@@ -16,6 +16,7 @@ from utils.launch.slurm.attempts import Block
 from utils.launch.slurm.client import SlurmError
 from utils.launch.slurm.poll import Poll, squeue, state_folder
 from utils.launch.slurm.quarantine import Quarantine
+from utils.launch.slurm.sight import Partition
 from utils.launch.slurm.states import from_squeue
 from utils.node import process
 from utils.setup import environments, provenance
@@ -75,8 +76,15 @@ class Slurm:
 class _Session:
     order: Order
     emit: Callable[[Event], None]
+    partition: Partition = field(init=False)
     front: str = ""
     """The job whose events are shown whole; of the others only results and errors."""
+
+    def __post_init__(self) -> None:
+        name, cluster = next(iter(self.order.clusters.items()))
+        partition = cluster.slurm.partition if cluster.slurm else ""
+        every_s = min(60.0, cluster.limits.stuck_s / 4)
+        self.partition = Partition(partition, f"recipes/clusters/{name}.yaml", every_s)
 
     def run(self) -> Exit:
         cluster = with_slurm(next(iter(self.order.clusters.values())))
@@ -88,7 +96,11 @@ class _Session:
             for block in blocks:
                 block.begin()
             self._follow(blocks, poll, lambda: any(not block.done for block in blocks))
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, HarnessError):  # what Slurm refuses once, it refuses of the others too
+                for block in blocks:
+                    if not block.track and block.notes.read() is None:
+                        block.refuse(str(error))
             self._cancel(blocks, poll)
             raise
         finally:
@@ -126,6 +138,7 @@ class _Session:
             provenance=known,
             poll=poll,
             quarantine=Quarantine(state_folder()),
+            partition=self.partition,
             emit=lambda event: self._pass(job, event),
         )
 

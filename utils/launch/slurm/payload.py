@@ -23,6 +23,8 @@ TREE, BASE_TREE = "tree", "base-tree"
 """Folders of the payload with models and kernels of the head and of the base."""
 CODE = (
     "matrix/*.py",
+    "matrix/vllm/[!gp]*.py",  # not what makes the vocabularies: generate, probe_…
+    "matrix/vllm/parts.py",
     "utils/__init__.py",
     "utils/node/*.py",
     "utils/node/host/*.py",

@@ -11,6 +11,7 @@ from matrix.errors import Exit
 from utils.launch import failures
 from utils.launch.slurm import client, fetch
 from utils.launch.slurm.client import SlurmError
+from utils.launch.slurm.patience import Patience
 from utils.launch.slurm.poll import accounted
 from utils.launch.slurm.receive import Left, Shared, Staged, is_last
 from utils.node import process
@@ -50,6 +51,8 @@ class Tracking:
     """Keeps what came of a start that broke off; told why."""
     every_s: float
     """Of the poll."""
+    shut: Callable[[], str] = lambda: ""
+    """Why no job can start in the partition, in a sentence; empty where one can. Asked while the job waits."""
     slurm: int | None = None
     node: str = ""
     payload: Path | None = None
@@ -84,6 +87,10 @@ class Tracking:
     """A small job brings what the ended one left on its node."""
     closed: client.Node | None = None
     """The node, if Slurm lets nothing run there."""
+    patience: Patience = field(default_factory=Patience)
+    """How long the job has been waited for."""
+    gave_up: str = ""
+    """Why it was ended instead of being waited for."""
 
     def __post_init__(self) -> None:
         if self.attempt.shared:
@@ -133,6 +140,10 @@ class Tracking:
             self.wanted = bool(facts.get("wanted"))
         elif event["kind"] == "srun" and "exit" not in facts:
             self.asked += 1
+        elif event["kind"] == "check" and facts.get("level") == "note":
+            self.emit(
+                {"kind": "note", "text": f"{self.node}: {event.get('name', '')}: {event.get('text', '')}"}
+            )
         elif event["kind"] == "check" and not facts.get("passed"):
             self.failed_checks.append(str(event.get("text", "")))
             self.node_at_fault = self.node_at_fault or facts.get("of_node", True)
@@ -165,7 +176,17 @@ class Tracking:
             )
         elif chosen.state == "RUNNING":
             self._runs(chosen)
+        self._wait_no_longer(chosen)
         return True
+
+    def _wait_no_longer(self, state: JobState) -> None:
+        """Nothing is waited for without an end: a job over its bound is ended, and that is the machine's fault."""
+        limits = self.attempt.cluster.limits
+        most_s = self.attempt.job.walltime_s if self.begun else 0
+        why = self.patience.over(state, limits, shut=self.shut() if state.waiting else "", most_s=most_s)
+        if why and not self.gave_up:
+            client.cancel(jobs=[state.id])
+            self.gave_up, self.over_s = why, time.monotonic() - SETTLE_S
 
     def _say(self, state: JobState, text: str) -> None:
         """A line for a person, once as long as it stays the same."""
@@ -174,7 +195,13 @@ class Tracking:
             self.emit({"kind": "note", "text": f"Slurm job {state.id} {text}"})
 
     def _waits(self, state: JobState) -> None:
-        self._say(state, f"waits: {state.state} {state.reason}".strip())
+        shut = self.shut()
+        bound = (
+            f"; {shut}; ended after {self.attempt.cluster.limits.stuck_s} s of it (limits.stuck_s)"
+            if shut
+            else ""
+        )
+        self._say(state, f"waits: {state.state} {state.reason}".strip() + bound)
         if state.reason in failures.HELD:
             client.cancel(jobs=[state.id])
             self.over_s = time.monotonic() - SETTLE_S
@@ -303,6 +330,7 @@ class Tracking:
             slurm_lines=by_slurm,
             lines=by_slurm + tuple(line for path in logs for line in _lines(path)),
             cancelled_by_us=cancelled_by_us,
+            gave_up=self.gave_up,
         )
 
 

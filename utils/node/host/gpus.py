@@ -1,31 +1,25 @@
-"""What a node's GPUs are and who uses them, as the kernel driver and the vendor's tool tell."""
+"""What a node's GPUs are and who uses them, as the kernel driver and the vendor's tool report."""
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
+from utils.node.host.tools import Said, ask, gpu_entries, tool
+
 KFD = Path("/sys/class/kfd/kfd")
+DRM = Path("/sys/class/drm")
 STRAY_BYTES = 256_000_000
 """Device memory above which a foreign process disturbs a measurement; monitors stay below it."""
-TOOL_LIMIT_S = 60
+WHOLE = {"rocm": "SPX/NPS1", "cuda": "whole"}
+"""How GPUs are whole: an MI300X as one device with one memory, an H100 without MIG. That is what tp counts."""
+_BASE = "name,serial,driver_version,power.limit,clocks.max.sm"
+_MORE = "vbios_version,mig.mode.current"
+_NOTHING = re.compile(r"\[?(N/A|Not Supported|Unknown Error|Insufficient Permissions)\]?|0?", re.IGNORECASE)
+"""What nvidia-smi writes where it has no value."""
 
 Facts = dict[str, Any]
-
-
-def tool(*command: str) -> str:
-    """What a vendor's tool prints; empty where it is missing, fails, or hangs."""
-    if not shutil.which(command[0]):
-        return ""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TOOL_LIMIT_S, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout if done.returncode == 0 else ""
 
 
 def count(kind: str, kfd: Path = KFD) -> int | None:
@@ -41,8 +35,8 @@ def count(kind: str, kfd: Path = KFD) -> int | None:
     return None
 
 
-def strays(kind: str, kfd: Path = KFD) -> list[str]:
-    """Processes that hold device memory, as `PID name`.
+def strays(kind: str, kfd: Path = KFD) -> list[str] | None:
+    """Processes that hold device memory, as `PID name`; None where the tool that knows does not answer.
 
     ROCm: `proc/PID/vram_GPU` below KFD's sysfs folder, in bytes.
     """
@@ -55,35 +49,53 @@ def strays(kind: str, kfd: Path = KFD) -> list[str]:
         return found
     if kind == "cuda":
         query = ("nvidia-smi", "--query-compute-apps=pid,process_name", "--format=csv,noheader")
-        return [line.replace(",", "") for line in tool(*query).splitlines() if line.strip()]
+        said = ask(*query)
+        return (
+            None if said.failure else [one.replace(",", "") for one in said.text.splitlines() if one.strip()]
+        )
     return []
 
 
 def facts(kind: str) -> Facts:
-    """Model, serials, driver, power cap (W) and highest clock (MHz), in the words of a record; what nothing tells is left out."""
+    """Model, serials, driver, firmware, partitions, power cap (W) and highest clock (MHz), in the words of a record.
+
+    What nothing reports is left out. `tool_notes` has what a tool warned of, and why one did not answer.
+    """
     if kind == "rocm":
-        return amd(tool("amd-smi", "static", "--json"), tool("amd-smi", "metric", "--clock", "--json"))
+        asked = [ask("amd-smi", *words, "--json") for words in (("static",), ("metric", "--clock"))]
+        firmware = ask("amd-smi", "firmware", "--json") if asked[0].text else Said("")
+        warned = [line for one in [*asked, firmware] for line in gpu_entries(one.text)[1]]
+        found = amd(asked[0].text, asked[1].text, firmware.text)
+        if "partition" not in found and (modes := modes_of_driver()):
+            found["partition"] = modes
+        return found | _notes([*asked, firmware], warned)
     if kind == "cuda":
-        names = "name,serial,driver_version,power.limit,clocks.max.sm"
-        return nvidia(tool("nvidia-smi", f"--query-gpu={names}", "--format=csv,noheader,nounits"))
+        base, more = (
+            ask("nvidia-smi", f"--query-gpu={names}", "--format=csv,noheader,nounits")
+            for names in (_BASE, _MORE)
+        )
+        return nvidia(base.text, more.text) | _notes([base, more], [])
     return {}
 
 
-def amd(static: str, metric: str) -> Facts:
-    """Facts from amd-smi's JSON: a list of GPUs, in newer versions below `gpu_data`; a figure is {value, unit} or N/A."""
-    gpus, clocks = _gpus(static), _gpus(metric)
+def _notes(said: list[Said], warned: list[str]) -> Facts:
+    notes = list(dict.fromkeys([*(one.failure for one in said if one.failure), *warned]))
+    return {"tool_notes": notes} if notes else {}
+
+
+def amd(static: str, metric: str, firmware: str = "") -> Facts:
+    """Facts from amd-smi's JSON; a figure is {value, unit} or N/A."""
+    gpus, clocks = gpu_entries(static)[0], gpu_entries(metric)[0]
     found: Facts = {}
     if gpus:
         first = gpus[0]
-        found["gpu_model"] = _text_of(first, "asic", "market_name")
+        found["gpu_model"] = _same(_text_of(gpu, "asic", "market_name") for gpu in gpus)
         found["driver"] = _text_of(first, "driver", "version") or _text_of(first, "driver", "driver_version")
         found["gpu_serials"] = [text for gpu in gpus if (text := _text_of(gpu, "asic", "asic_serial"))]
-        found["partition"] = "/".join(
-            _text_of(first, "partition", f"{of}_partition") for of in ("compute", "memory")
-        )
-        if len({json.dumps(gpu.get("partition"), sort_keys=True) for gpu in map(_without_id, gpus)}) > 1:
-            found["partition"] = "mixed"
-    found = {name: value for name, value in found.items() if value and value != "/"}
+        modes = {_modes(gpu) for gpu in gpus}
+        found["partition"] = modes.pop() if len(modes) == 1 else "mixed"
+    found["firmware"] = _firmware(gpu_entries(firmware)[0])
+    found = {name: value for name, value in found.items() if value}
     if gpus:  # a figure that is asked for and not there must be seen
         found["power_cap_w"] = _least(
             gpus,
@@ -96,35 +108,85 @@ def amd(static: str, metric: str) -> Facts:
     return found | ({"clock_mhz": clock} if clock else {})
 
 
-def _without_id(gpu: dict[str, Any]) -> dict[str, Any]:
-    """A GPU's entry without its place in a partition, in which its neighbours differ."""
-    partition = gpu.get("partition")
-    if not isinstance(partition, dict):
-        return gpu
-    return gpu | {"partition": {name: value for name, value in partition.items() if name != "partition_id"}}
+def _firmware(gpus: list[dict[str, Any]]) -> dict[str, str]:
+    """Of `amd-smi firmware --json`: a GPU has `fw_list`, a list of {fw_id, fw_version}."""
+    rows = [
+        row
+        for gpu in gpus
+        if isinstance(gpu.get("fw_list"), list)
+        for row in gpu["fw_list"]
+        if isinstance(row, dict)
+    ]
+    known = [(str(row["fw_id"]), str(row.get("fw_version", "N/A"))) for row in rows if row.get("fw_id")]
+    return {name: _same(v for n, v in known if n == name) for name in sorted({name for name, _ in known})}
 
 
-def nvidia(table: str) -> Facts:
-    """Facts from nvidia-smi's CSV."""
-    rows = [[cell.strip() for cell in line.split(",")] for line in table.splitlines() if line.count(",") == 4]  # noqa: PLR2004 - five columns
+def _modes(gpu: dict[str, Any]) -> str:
+    """A GPU's compute and memory partition, such as SPX/NPS1; the first is `accelerator_partition` in amd-smi from 2025 on."""
+    compute = _text_of(gpu, "partition", "compute_partition") or _text_of(
+        gpu, "partition", "accelerator_partition"
+    )
+    memory = _text_of(gpu, "partition", "memory_partition")
+    return f"{compute}/{memory}" if compute and memory else ""
+
+
+def modes_of_driver(drm: Path = DRM) -> str:
+    """The same as the driver has it in sysfs, of all GPUs; empty where it says nothing."""
+    found = set()
+    for file in sorted(drm.glob("card*/device/current_compute_partition")):
+        compute, memory = _text(file).strip(), _text(file.with_name("current_memory_partition")).strip()
+        found.add(f"{compute}/{memory}" if compute and memory else "")
+    return found.pop() if len(found) == 1 else "mixed" if found else ""
+
+
+def nvidia(table: str, more: str = "") -> Facts:
+    """Facts from nvidia-smi's CSV: `table` has the columns of _BASE, `more`, which old drivers lack, those of _MORE."""
+    rows = _rows(table, 5)
     if not rows:
         return {}
-    found: Facts = {"gpu_model": rows[0][0], "driver": rows[0][2], "gpu_serials": [row[1] for row in rows]}
+    found: Facts = {
+        "gpu_model": _same(row[0] for row in rows),
+        "driver": rows[0][2],
+        "gpu_serials": [row[1] for row in rows if not _NOTHING.fullmatch(row[1])],
+    }
     for name, column in (("power_cap_w", 3), ("clock_mhz", 4)):
         values = [float(row[column]) for row in rows if re.fullmatch(r"[\d.]+", row[column])]
         if values:
             found[name] = int(min(values)) if name == "clock_mhz" else min(values)
-    return found
+    others = _rows(more, 2)
+    if vbios := _same(row[0] for row in others if not _NOTHING.fullmatch(row[0])):
+        found["firmware"] = {"vbios": vbios}
+    if others:  # N/A: the GPU knows no MIG
+        modes = {row[1] for row in others}
+        words = {"Enabled": "MIG", "Disabled": "whole"}
+        named = {words.get(mode, "whole" if _NOTHING.fullmatch(mode) else mode) for mode in modes}
+        found["partition"] = named.pop() if len(named) == 1 else "mixed"
+    return {name: value for name, value in found.items() if value}
 
 
-def _gpus(text: str) -> list[dict[str, Any]]:
-    try:
-        content = json.loads(text or "[]")
-    except ValueError:
-        return []
-    if isinstance(content, dict):
-        content = content.get("gpu_data", [])
-    return [gpu for gpu in content if isinstance(gpu, dict)] if isinstance(content, list) else []
+def _rows(table: str, columns: int) -> list[list[str]]:
+    lines = [line for line in table.splitlines() if line.count(",") == columns - 1]
+    return [[cell.strip() for cell in line.split(",")] for line in lines]
+
+
+def _same(values: Any) -> str:  # noqa: ANN401 - any iterable of texts
+    """What all say; where they differ, each once."""
+    return ", ".join(dict.fromkeys(value for value in values if value))
+
+
+def is_model(wanted: str, found: str) -> bool:
+    """Whether `devices.model` (H100) is what a tool calls the GPU (NVIDIA H100 80GB HBM3), by whole words.
+
+    Words may be joined (RTX4090 for RTX 4090); several GPUs' names are separated by commas, and each must fit.
+    """
+    return bool(found) and all(_is_one(wanted, one) for one in found.split(", "))
+
+
+def _is_one(wanted: str, found: str) -> bool:
+    asked, words = (re.findall(r"[a-z0-9]+", text.lower()) for text in (wanted, found))
+    ends = range(len(words) + 1)
+    joined = {"".join(words[start:end]) for start in ends for end in ends if start < end}
+    return bool(asked) and ("".join(asked) in joined or all(word in words for word in asked))
 
 
 def _at(gpu: dict[str, Any], *path: str) -> Any:  # noqa: ANN401 - whatever the tool's JSON holds there
@@ -140,11 +202,11 @@ def _text_of(gpu: dict[str, Any], *path: str) -> str:
 
 
 def _least(gpus: list[dict[str, Any]], *paths: tuple[str, ...]) -> int | None:
-    """The lowest figure over all GPUs, under the first name that the tool's version knows."""
+    """The lowest figure over all GPUs, under the first name that the tool's version knows; None where one GPU has none."""
     for path in paths:
         values = [value for gpu in gpus if isinstance(value := _at(gpu, *path), (int, float))]
         if values:
-            return int(min(values))
+            return int(min(values)) if len(values) == len(gpus) else None
     return None
 
 

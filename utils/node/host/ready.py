@@ -6,6 +6,7 @@ import ctypes
 import errno
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from utils.node import preflight
-from utils.node.host import gpus
-from utils.node.preflight import Check
+from utils.node.host import gpu_checks, gpus, machine
+from utils.node.host.tools import ask, tool
+from utils.node.preflight import Check, check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,58 +33,32 @@ _SWITCHES = {
 """What can forbid user namespaces, and at which value."""
 
 Host = dict[str, Any]
-"""HOST.json: runtime, folders (name -> path), shared (a folder that all nodes write to), devices, kind, gpus, power_cap_w, clock_mhz, port, model."""
-WHOLE = "SPX/NPS1"
-"""An MI300X as one device with one memory, which is what tp counts."""
+"""HOST.json (utils/launch/questions.py writes it): runtime, folders (name -> path), shared (a folder that all nodes write to), models,
+archives, hub (pairs of a model and its revision, or empty), offline, registries, devices, kind, gpus, gpu_model, power_cap_w, clock_mhz, port."""
 
 
 def checks(host: Host) -> Iterator[Check]:
     """Every question, cheapest first."""
+    yield from machine.checks(host)
     for name, folder in host["folders"].items():
         yield _folder(name, Path(folder))
     if host["shared"]:
         yield _folder("--out", Path(host["shared"]), of_node=False)
-    if host["models"]:
-        there = Path(host["models"]).is_dir()
-        yield Check(
-            "models", there, f"{host['models']} is missing (paths.models); is the node's disk mounted?"
-        )
+    for name in ("models", "archives"):
+        if host[name]:
+            there = Path(host[name]).is_dir()
+            found = host[name] if there else f"{host[name]} is missing (paths.{name})"
+            yield check(name, there, found, "is the node's disk mounted?")
+    yield from machine.cached_models(host)
     for device in host["devices"]:
         yield _device(Path(device))
     if host["runtime"] != "none":
         yield user_namespaces()
         yield _runtime(host["runtime"])
+    for registry in host["registries"]:
+        yield machine.registry(registry)
     yield preflight.port(host["port"])
-    yield from _gpu_checks(host)
-
-
-def _gpu_checks(host: Host) -> Iterator[Check]:
-    kind, wanted = host["kind"], host["gpus"]
-    there = gpus.count(kind)
-    if there is not None:
-        why = (
-            "one is lost, or its driver"
-            if there < wanted
-            else "they are partitioned, or the cluster file is wrong"
-        )
-        yield Check("gpus", there == wanted, f"{there} GPUs where {wanted} are wanted (devices.count); {why}")
-        strays = gpus.strays(kind)
-        yield Check("strays", not strays, f"GPU memory is held by {'; '.join(strays)}; end these processes")
-    visible = os.environ.get("ROCR_VISIBLE_DEVICES") or os.environ.get("CUDA_VISIBLE_DEVICES")
-    if there is not None and visible:
-        given = len(visible.split(","))
-        yield Check(
-            "given", given >= wanted, f"Slurm gave {given} GPUs where {wanted} are wanted; see slurm.gres"
-        )
-    found = gpus.facts(kind)
-    partition = found.get("partition", WHOLE)
-    cause = f"GPUs are partitioned as {partition}, wanted {WHOLE}: amd-smi set --compute-partition SPX --memory-partition NPS1"
-    yield Check("partition", partition == WHOLE, cause)
-    for name, unit in (("power_cap_w", "W"), ("clock_mhz", "MHz")):
-        if host[name]:
-            said = f"{found[name]} {unit}" if found.get(name) else "not reported by the vendor's tool"
-            cause = f"{name} is {said}, {host[name]} {unit} are wanted (devices.{name})"
-            yield Check(name, found.get(name) == host[name], cause)
+    yield from gpu_checks.checks(host)
 
 
 def _folder(name: str, folder: Path, *, of_node: bool = True) -> Check:
@@ -95,13 +71,15 @@ def _folder(name: str, folder: Path, *, of_node: bool = True) -> Check:
         probe.unlink()
         found = preflight.disk(folder)
     except OSError as error:
-        return Check("disk", passed=False, cause=f"{folder} ({where}): {error.strerror}", of_node=of_node)
-    return Check("disk", found.passed, found.cause.split(";")[0] + f" ({where}); free some", of_node)
+        why = f"{folder} ({where}): {error.strerror}"
+        return Check("disk", passed=False, found=why, of_node=of_node)
+    return check("disk", found.passed, f"{found.found} ({where})", "free some", of_node=of_node)
 
 
 def _device(path: Path) -> Check:
     usable = any(path.iterdir()) if path.is_dir() else os.access(path, os.R_OK | os.W_OK)
-    return Check("device", usable, f"{path} is missing, empty or closed to this user (container.devices)")
+    closed = f"{path} is missing, empty or closed to this user (container.devices)"
+    return Check("device", usable, str(path) if usable else closed)
 
 
 def user_namespaces() -> Check:
@@ -116,16 +94,28 @@ def user_namespaces() -> Check:
     name = os.strerror(error) if error > 0 else ""
     if error == errno.ENOSPC:
         name += ", which means that their number is used up"
-    return Check("userns", error == 0, f"a user namespace cannot be made ({name}){why}")
+    found = f"a user namespace cannot be made ({name}){why}" if error else "user namespaces can be made"
+    return Check("userns", error == 0, found)
 
 
 def _runtime(runtime: str) -> Check:
     if runtime == "charliecloud":
-        return Check("runtime", bool(shutil.which("ch-run")), "ch-run is missing on this node (charliecloud)")
+        there = bool(shutil.which("ch-run"))
+        words = runtime_version(runtime) if there else "ch-run is missing on this node (charliecloud)"
+        return Check("runtime", there, words)
     if not shutil.which("enroot"):
-        return Check("runtime", passed=False, cause="enroot is missing on this node")
-    knows = "--container-image" in gpus.tool("srun", "--help")
-    return Check("runtime", knows, "pyxis is missing on this node: srun knows no --container-image")
+        return Check("runtime", passed=False, found="enroot is missing on this node")
+    said = ask("srun", "--help")
+    if "--container-image" not in said.text:
+        missing = "pyxis is missing on this node: srun knows no --container-image"
+        silent = f"whether pyxis is on this node cannot be seen: {said.failure}"
+        return Check("runtime", passed=False, found=silent if said.failure else missing)
+    version, advice = ask("enroot", "version"), ""
+    found = version.text.strip()
+    if not re.match(r"\d+\.\d+", found):
+        found = f"of a version that cannot be read ({version.failure or found[:60] or 'no word'})"
+        advice = "records of this node lack it; `enroot version` by hand shows why"
+    return Check("runtime", passed=True, found=f"enroot {found}, pyxis", advice=advice)
 
 
 def runtime_version(runtime: str) -> str:
@@ -133,7 +123,7 @@ def runtime_version(runtime: str) -> str:
     if runtime == "charliecloud":
         return f"charliecloud {_charliecloud()}"
     if runtime == "pyxis":
-        return f"enroot {gpus.tool('enroot', 'version').strip()}, pyxis"
+        return f"enroot {tool('enroot', 'version').strip()}, pyxis"
     return "none"
 
 
@@ -181,18 +171,24 @@ def emit(**event: object) -> None:
 
 
 def main(host_file: str, found_file: str) -> int:
-    """Ask everything; the first thing that is wrong ends the job, and all of it is told."""
+    """Ask everything; a single thing that is wrong ends the job, and all of it is reported."""
     host = json.loads(Path(host_file).read_text())
     failed: Check | None = None
-    for check in checks(host):
+    for one in checks(host):
         emit(
             kind="check",
-            name=check.name,
-            text=check.cause,
-            facts={"passed": check.passed, "of_node": check.of_node},
+            name=one.name,
+            text=one.cause,
+            facts={
+                "passed": one.passed,
+                "of_node": one.of_node,
+                "level": one.level,
+                "found": one.found,
+                "advice": one.advice,
+            },
         )
-        if not check.passed:
-            failed = failed or check
+        if not one.passed:
+            failed = failed or one
     write(Path(found_file), found(host))
     return NOT_FIT if failed else 0
 

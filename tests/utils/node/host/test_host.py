@@ -16,19 +16,8 @@ import pytest
 
 from matrix.errors import Exit
 from tests.conftest import ROOT, write
+from tests.utils.node.host.fakes import AMD_METRIC, AMD_STATIC
 from utils.node.host import gpus, image, ready
-
-# amd-smi static/metric --json in the shape that its CLI documents (a figure is {value, unit} or "N/A"); serials invented
-AMD_STATIC = {
-    "gpu": 0,
-    "asic": {"market_name": "AMD Instinct MI300X", "asic_serial": "0x6F1F"},
-    "limit": {"max_power": {"value": 750, "unit": "W"}, "socket_power": {"value": 700, "unit": "W"}},
-    "driver": {"name": "amdgpu", "version": "6.10.5"},
-}
-AMD_METRIC = {
-    "gpu": 0,
-    "clock": {"gfx_0": {"clk": {"value": 132, "unit": "MHz"}, "max_clk": {"value": 2100, "unit": "MHz"}}},
-}
 
 
 def host(tmp_path: Path, **changes: Any) -> dict[str, Any]:
@@ -38,9 +27,14 @@ def host(tmp_path: Path, **changes: Any) -> dict[str, Any]:
         "folders": {"spool": str(tmp_path / "spool")},
         "shared": "",
         "models": "",
+        "archives": "",
+        "hub": [],
+        "offline": False,
+        "registries": [],
         "devices": [],
         "kind": "cpu",
         "gpus": 8,
+        "gpu_model": "MI300X",
         "power_cap_w": None,
         "clock_mhz": None,
         "port": 0,
@@ -166,6 +160,7 @@ def kfd(root: Path, count: int) -> Path:
     return root
 
 
+@pytest.mark.usefixtures("fake_amd")
 def test_gpus_are_counted_by_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """CPUs in the topology are none; a lost one, and one that Slurm did not give, are told."""
     assert gpus.count("rocm", kfd(tmp_path / "a", 8)) == 8
@@ -183,6 +178,7 @@ def test_gpus_are_counted_by_the_driver(tmp_path: Path, monkeypatch: pytest.Monk
     assert failed(host(tmp_path, kind="rocm")) == ["Slurm gave 4 GPUs where 8 are wanted; see slurm.gres"]
 
 
+@pytest.mark.usefixtures("fake_amd")
 def test_stray_processes_are_those_that_hold_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A monitor that only has the device open is none."""
     root = kfd(tmp_path / "kfd", 8)
@@ -190,7 +186,7 @@ def test_stray_processes_are_those_that_hold_memory(tmp_path: Path, monkeypatch:
     assert gpus.strays("rocm", root) == []
     write(root / f"proc/{os.getpid()}/vram_5", "200000000\n")
     write(root / f"proc/{os.getpid()}/vram_6", "200000000\n")
-    (found,) = gpus.strays("rocm", root)
+    (found,) = gpus.strays("rocm", root) or []
     assert found.startswith(f"{os.getpid()} ")
     monkeypatch.setattr(gpus.count, "__defaults__", (root,))
     monkeypatch.setattr(gpus.strays, "__defaults__", (root,))
@@ -211,6 +207,10 @@ def test_facts_of_amd_smi(wrap: Any) -> None:
     silent = {"gpu": 0, "asic": "N/A", "limit": {"socket_power": "N/A"}, "driver": {"version": "N/A"}}
     assert gpus.amd(json.dumps(wrap(silent)), "") == {"power_cap_w": None}
     assert gpus.amd("not json", '"text"') == {}
+    two = [AMD_STATIC, {**AMD_STATIC, "limit": "N/A"}]
+    assert gpus.amd(json.dumps(two), "")["power_cap_w"] is None, (
+        "the cap of one is unknown, so that of all is"
+    )
 
 
 def test_facts_of_nvidia_smi() -> None:

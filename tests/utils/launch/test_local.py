@@ -1,0 +1,119 @@
+"""The local launcher and this machine's GPUs, with FAKE vendors' tools and the FAKE vLLM: what is declared is there, or nothing is measured."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from matrix.errors import Exit
+from tests.conftest import ROOT, Cli, commit, run_git
+from tests.utils.node.host.fakes import H100, NVIDIA, fake_tool
+from utils.node.record import Record
+from utils.results.collect import collect
+
+
+class Machine:
+    """A checkout whose cluster `local` declares GPUs, and what is first on PATH."""
+
+    def __init__(self, cli: Cli, tree: Path, fake: Path, folder: Path) -> None:
+        self.cli, self.tree, self.fake, self.folder = cli, tree, fake, folder
+        (folder / "tools").mkdir()
+        for name in ("matrix", "utils"):
+            shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+        run_git(tree, "init", "--quiet", "-b", "main")
+        commit(tree, "base")
+
+    def declares(self, devices: str) -> None:
+        """Write the cluster file's line."""
+        path = self.tree / "recipes/clusters/local.yaml"
+        lines = [
+            f"devices: {devices}" if one.startswith("devices") else one
+            for one in path.read_text().splitlines()
+        ]
+        path.write_text("\n".join(lines) + "\n")
+
+    def run(self, out: str) -> tuple[int, str]:
+        """`servematrix run` there; its exit code and what it said."""
+        where = ["--environment", str(self.fake), "--out", str(self.folder / out)]
+        path = f"{self.folder / 'tools'}:{os.environ['PATH']}"
+        env = {"PATH": path, "PYTHONPATH": str(self.tree)}
+        done = self.cli("run", "r", *where, env=env, cwd=self.tree)
+        return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture
+def machine(cli: Cli, tree: Path, fake_environment: Path, tmp_path: Path) -> Machine:
+    return Machine(cli, tree, fake_environment, tmp_path)
+
+
+def test_gpus_that_are_not_there_are_not_measured(machine: Machine) -> None:
+    """A machine without any, one with others, and one with fewer: one clear sentence, the Slurm preflight's exit code, no record."""
+    machine.declares("{kind: cuda, model: A100, arch: sm80, count: 8}")
+    fake_tool(machine.folder / "tools", "nvidia-smi", "echo 'No devices were found'; exit 6")
+    code, text = machine.run("none")
+    assert code == Exit.PREFLIGHT_FAILED, text
+    assert (
+        "this machine is not what recipes/clusters/local.yaml says: 0 GPUs where 8 are wanted (devices.count)"
+        in text
+    )
+    left = json.loads(next((machine.folder / "none").rglob("failure.json")).read_text())
+    assert (left["kind"], left["exit"]) == ("infra", Exit.PREFLIGHT_FAILED)
+    assert "0 GPUs where 8 are wanted" in left["cause"]
+    fake_tool(machine.folder / "tools", "nvidia-smi", NVIDIA.replace("MODE", "Disabled"))
+    code, text = machine.run("other")
+    assert code == Exit.PREFLIGHT_FAILED, text
+    assert "2 GPUs where 8 are wanted (devices.count)" in text
+    assert f"the GPUs are {H100}, and the cluster file says A100 (devices.model)" in text
+    assert not list(machine.folder.rglob("record.json"))
+
+
+def test_a_record_says_which_gpus_they_are(machine: Machine) -> None:
+    """Model, driver, serials, firmware, power cap, clock, partition; all but the serials are in the observed key."""
+    fake_tool(machine.folder / "tools", "nvidia-smi", NVIDIA.replace("MODE", "Disabled"))
+    machine.declares("{kind: cuda, model: H100, arch: sm90, count: 2}")
+    code, text = machine.run("h100")
+    records = collect([machine.folder / "h100"])
+    assert code == 0, text
+    one = records[0]
+    assert (one.node.gpu_model, one.node.driver, one.node.gpu_serials) == (
+        H100,
+        "570.148.08",
+        ["1650", "1651"],
+    )
+    assert (one.node.power_cap_w, one.node.clock_mhz, one.node.partition) == (700, 1980, "whole")
+    assert one.node.transparent_hugepage
+    found = observed(one)
+    assert found["gpu"] == H100
+    assert found["firmware"] == {"vbios": "96.00.89.00.01"}
+    assert (found["driver"], found["partition"], found["power_cap_w"], found["clock_mhz"]) == (
+        "570.148.08",
+        "whole",
+        700.0,
+        1980,
+    )
+    assert "1650" not in json.dumps(found), "two nodes alike have one key"
+
+
+def test_other_firmware_is_another_observed_key(machine: Machine) -> None:
+    """Nodes that differ in it are not taken for the same."""
+    machine.declares("{kind: cuda, model: H100, arch: sm90, count: 2}")
+    keys = set()
+    for version in ("96.00.89.00.01", "96.00.99.00.01", "96.00.89.00.01"):
+        script = NVIDIA.replace("MODE", "Disabled").replace("96.00.89.00.01", version)
+        fake_tool(machine.folder / "tools", "nvidia-smi", script)
+        code, text = machine.run(f"run-{len(list(machine.folder.glob('run-*')))}")
+        assert code == 0, text
+    for folder in sorted(machine.folder.glob("run-*")):
+        one = next(record for record in collect([folder]) if record.observed)
+        keys.add((json.dumps(observed(one)["firmware"]), one.observed.key if one.observed else ""))
+    assert len(keys) == 2
+
+
+def observed(one: Record) -> dict[str, object]:
+    assert one.observed
+    found: dict[str, object] = one.observed.parts["observed"]
+    return found

@@ -1,0 +1,136 @@
+"""GPUs as FAKE vendors' tools show them: what is asked and cannot be read fails, or is a note."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import write
+from tests.utils.node.host.fakes import AMD_STATIC, H100, NVIDIA, fake_tool
+from tests.utils.node.host.test_host import failed, host, kfd
+from utils.node.host import gpu_checks, gpus
+
+
+def test_warnings_around_the_json_of_amd_smi_are_kept(tmp_path: Path, fake_amd: Path) -> None:
+    """Some versions print them to stdout; the facts are read all the same, and a record says what was warned of."""
+    static = (fake_amd / "static").read_text()
+    (fake_amd / "static").write_text(f"WARNING: User is not in group [render]\n[2026] low\n{static}\nbye\n")
+    facts = gpus.facts("rocm")
+    assert facts == {
+        "gpu_model": "AMD Instinct MI300X",
+        "driver": "6.10.5",
+        "gpu_serials": ["0x6F1F", "0x6F1F"],
+        "partition": "SPX/NPS1",
+        "power_cap_w": 700,
+        "clock_mhz": 2100,
+        "firmware": {"CP_MEC1": "177", "SMC": "04.85.112.00"},
+        "tool_notes": ["WARNING: User is not in group [render]", "[2026] low", "bye"],
+    }
+    found = list(gpu_checks.checks(host(tmp_path, kind="rocm", gpus=2)))
+    assert [one.cause for one in found if not one.passed] == [
+        "0 GPUs where 2 are wanted (devices.count); this node has no rocm GPU, or its driver is not loaded (amd-smi shows what is there)"
+    ]
+
+
+def test_a_rocm_node_of_which_nothing_is_known_is_no_node_for_us(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake_amd: Path
+) -> None:
+    """Without amd-smi, or where it fails, nobody knows how its GPUs are partitioned: it may not pass in silence."""
+    monkeypatch.setattr(gpus.count, "__defaults__", (kfd(tmp_path / "kfd", 2),))
+    questions = host(tmp_path, kind="rocm", gpus=2)
+    assert failed(questions) == []
+    levels = {one.name: one.level for one in gpu_checks.checks(questions)}
+    assert levels == dict.fromkeys(
+        ["gpus", "strays", "gpu model", "driver", "firmware", "partition", "power_cap_w", "clock_mhz"], "ok"
+    )
+    cut = json.dumps([{**AMD_STATIC, "partition": "N/A"}] * 2)
+    (fake_amd / "static").write_text(cut)
+    (cause,) = failed(questions)
+    assert cause.startswith("amd-smi does not say how the GPUs are partitioned; SPX/NPS1 is wanted")
+    assert failed({**questions, "gpu_model": "Instinct"}) == [], "other GPUs have no such modes: a note"
+    (fake_amd / "static").write_text("no json here")
+    (cause,) = failed(questions)
+    assert "no JSON in its answer: no json here" in cause
+    fake_tool(fake_amd, "amd-smi", "echo 'driver not initialised' >&2; exit 2")
+    (cause,) = failed(questions)
+    assert cause.startswith("amd-smi static failed with 2: driver not initialised")
+    monkeypatch.setenv("PATH", "/nowhere")
+    (cause,) = failed(questions)
+    assert cause.startswith(
+        "amd-smi is missing on this node; without it model, power cap and partition modes"
+    )
+
+
+def test_partition_modes_under_every_name_that_they_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake_amd: Path
+) -> None:
+    """amd-smi's newer name, or the driver's own files where the tool is silent; half of an answer is none."""
+    newer = {"accelerator_partition": "SPX", "memory_partition": "NPS4", "partition_id": 0}
+    assert gpus.amd(json.dumps([{"gpu": 0, "partition": newer}]), "")["partition"] == "SPX/NPS4"
+    assert "partition" not in gpus.amd(
+        json.dumps([{"gpu": 0, "partition": {"memory_partition": "NPS1"}}]), ""
+    )
+    (fake_amd / "static").write_text(json.dumps([{**AMD_STATIC, "partition": "N/A"}] * 2))
+    monkeypatch.setattr(gpus.modes_of_driver, "__defaults__", (tmp_path / "drm",))
+    assert "partition" not in gpus.facts("rocm")
+    for number in (0, 1):
+        device = tmp_path / f"drm/card{number}/device"
+        write(device / "current_compute_partition", "SPX\n")
+        write(device / "current_memory_partition", "NPS1\n")
+    assert gpus.facts("rocm")["partition"] == "SPX/NPS1"
+    write(tmp_path / "drm/card1/device/current_memory_partition", "NPS4\n")
+    assert gpus.facts("rocm")["partition"] == "mixed"
+
+
+def test_a_gpu_is_the_one_of_the_cluster_file_by_whole_words() -> None:
+    """What nvidia-smi and amd-smi call them; an H20 is no H200, and of a mixed node every one must fit."""
+    for wanted, found in (
+        ("H100", H100), ("h100", H100), ("A100", "NVIDIA A100-SXM4-80GB"), ("RTX4090", "NVIDIA GeForce RTX 4090"),
+        ("MI300X", "AMD Instinct MI300X"), ("MI300X", "AMD Instinct MI300X OAM"), ("H100-80GB", H100),
+    ):  # fmt: skip
+        assert gpus.is_model(wanted, found), (wanted, found)
+    for wanted, found in (
+        ("A100", H100), ("H20", "NVIDIA H200"), ("H100", "NVIDIA GH100"), ("MI300", "AMD Instinct MI300X"),
+        ("H100", ""), ("", H100), ("H100", f"{H100}, NVIDIA A100-SXM4-80GB"),
+    ):  # fmt: skip
+        assert not gpus.is_model(wanted, found), (wanted, found)
+
+
+def test_nvidia_gpus_are_asked_for_all_that_a_record_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Model, count, power cap, clock, MIG; a driver that does not know the newer columns lacks them alone."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    questions = host(tmp_path, kind="cuda", gpus=2, gpu_model="H100", power_cap_w=700, clock_mhz=1980)
+    fake_tool(tmp_path, "nvidia-smi", NVIDIA.replace("MODE", "Disabled"))
+    assert failed(questions) == []
+    assert gpus.facts("cuda") == {
+        "gpu_model": H100,
+        "driver": "570.148.08",
+        "gpu_serials": ["1650", "1651"],
+        "power_cap_w": 700.0,
+        "clock_mhz": 1980,
+        "firmware": {"vbios": "96.00.89.00.01"},
+        "partition": "whole",
+    }
+    assert failed({**questions, "gpu_model": "A100"}) == [
+        f"the GPUs are {H100}, and the cluster file says A100 (devices.model); another machine, or another cluster file, is meant"
+    ]
+    assert failed({**questions, "gpus": 8})[0].startswith("2 GPUs where 8 are wanted (devices.count)")
+    assert failed({**questions, "power_cap_w": 500}) == [
+        "power_cap_w is 700.0 W, 500 W are wanted (devices.power_cap_w)"
+    ]
+    fake_tool(tmp_path, "nvidia-smi", NVIDIA.replace("MODE", "Enabled"))
+    assert failed(questions) == [
+        "GPUs are partitioned as MIG, wanted whole; nvidia-smi --multi-instance-gpu=0"
+    ]
+    fake_tool(tmp_path, "nvidia-smi", NVIDIA.replace("*vbios*)", "*nothing*)").replace("700.00", "[N/A]"))
+    assert failed(questions) == [
+        "power_cap_w is not reported by the vendor's tool, 700 W are wanted (devices.power_cap_w)"
+    ]
+    notes = [one.cause for one in gpu_checks.checks(questions) if one.level == "note"]
+    assert any("failed with 2: Field is not a valid field" in note for note in notes)
+    assert any(note.startswith("nvidia-smi does not say how the GPUs are partitioned") for note in notes)

@@ -1,0 +1,190 @@
+"""What `doctor` asks Slurm about a cluster file, from this side: one check a question, cheapest first."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from typing import TYPE_CHECKING
+
+from utils.launch.slurm import client, sight
+from utils.launch.slurm.client import SlurmError
+from utils.node.preflight import Check, check
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from matrix.cluster import Cluster, Slurm
+    from utils.launch.slurm.sight import NodeSeen, PartitionSeen
+
+COMMANDS = ("sbatch", "squeue", "srun", "scancel", "sinfo", "scontrol", "sbcast")
+ASK_S = 20.0
+"""A controller that is away makes clients try again for a while."""
+SHORT = 200
+"""Letters of a client's error that are shown."""
+
+
+def commands() -> Check:
+    """Slurm's clients are installed here."""
+    missing = [name for name in COMMANDS if not shutil.which(name)]
+    found = f"missing: {', '.join(missing)}" if missing else "all there"
+    return check("Slurm's commands", not missing, found, "run it where Slurm's commands are installed")
+
+
+def controller() -> Check:
+    """`scontrol ping` names each controller, and says UP or DOWN of it."""
+    try:
+        said = client.call(["scontrol", "ping"], limit_s=ASK_S)
+    except SlurmError as error:
+        advice = "is its slurm.conf on this machine, and does its controller run?"
+        return Check("controller", passed=False, found=short(error), advice=advice)
+    words = re.findall(r"^\s*Slurmctld\((\w+)\).*? is (\w+)\s*$", said, re.MULTILINE)
+    found = (
+        ", ".join(f"{which} {word}" for which, word in words) or f"no known answer: {said.strip()[:SHORT]}"
+    )
+    up = any(word == "UP" for _, word in words)
+    if not up:
+        return Check(
+            "controller", passed=False, found=found, advice="jobs cannot be submitted until one is UP"
+        )
+    advice = "" if all(word == "UP" for _, word in words) else "jobs run; tell the cluster's administrators"
+    return Check("controller", passed=True, found=found, advice=advice)
+
+
+def short(error: SlurmError) -> str:
+    """A client's error in one line, without its own name on each."""
+    lines = [re.sub(r"^[\w-]+: (error|fatal): ", "", line.strip()) for line in error.message.splitlines()]
+    text = "; ".join(dict.fromkeys(line for line in lines if line))
+    return text if len(text) <= SHORT else f"{text[:SHORT]}…"
+
+
+def checks(cluster: Cluster, asked: Slurm, file: str) -> Iterator[Check]:
+    """Everything that Slurm can be asked without a job; nothing more once it does not answer.
+
+    Args:
+        cluster: the file.
+        asked: its `slurm:`, or the defaults.
+        file: its path, for sentences.
+    """
+    for one in (commands, controller):
+        found = one()
+        yield found
+        if not found.passed:
+            return
+    try:
+        there, nodes = sight.ask_partitions(), sight.ask_nodes()
+    except SlurmError as error:
+        yield Check("partition", passed=False, found=short(error), advice="sinfo by hand shows more")
+        return
+    if gone := sight.gone(asked.partition, there, file):
+        yield Check("partition", passed=False, found=gone, advice="change slurm.partition")
+        return
+    mine = [one for one in nodes if not asked.partition or one.partition == asked.partition]
+    mine = list({one.name: one for one in mine}.values())
+    yield _partition(asked.partition, there)
+    yield _nodes(asked.partition, there, nodes, mine)
+    yield from _limit(cluster, asked.partition, there)
+    yield from _resources(cluster, asked, mine)
+    yield _pyxis(cluster)
+
+
+def _partition(name: str, there: list[PartitionSeen]) -> Check:
+    if not name:
+        names = ", ".join(one.name for one in there)
+        return Check("partition", passed=True, found=f"Slurm's default one, of {names}")
+    seen = next(one for one in there if one.name == name)
+    found = f"{name} is {seen.available}, {seen.nodes} nodes"
+    return check(
+        "partition", seen.available == "up", found, "no job starts there: ask who closed it, or name another"
+    )
+
+
+def _nodes(name: str, there: list[PartitionSeen], nodes: list[NodeSeen], mine: list[NodeSeen]) -> Check:
+    """How many take jobs. None at all is a problem; some that do not, or whose word nobody knows, are a note."""
+    if closed := sight.closed(name, there, nodes):
+        return Check("nodes", passed=False, found=closed, advice="jobs would wait: see limits.stuck_s")
+    rest = [one for one in mine if not one.takes]
+    unknown = [one for one in rest if one.takes is None]
+    found = f"{len(mine) - len(rest)} of {len(mine)} take jobs"
+    if rest:
+        found += f"; not {', '.join(map(str, rest[: sight.SHOWN]))}{' …' if len(rest) > sight.SHOWN else ''}"
+    advice = "jobs go to the others" if rest else ""
+    if unknown:
+        advice = f"servematrix does not know the state {unknown[0].state!r}, and counts on no such node"
+    return Check("nodes", passed=True, found=found, advice=advice)
+
+
+def _limit(cluster: Cluster, name: str, there: list[PartitionSeen]) -> Iterator[Check]:
+    wanted = cluster.limits.walltime_s
+    for seen in there:
+        if seen.name != name:
+            continue
+        if seen.limit_s is None:
+            advice = "it is no time that servematrix knows; sbatch will say whether a job is too long"
+            yield Check("time limit", passed=True, found=f"{seen.limit!r}", advice=advice)
+            return
+        found = f"{seen.limit}, and limits.walltime_s is {wanted} s"
+        advice = f"lower limits.walltime_s to {seen.limit_s:.0f}, or name another partition"
+        yield check("time limit", seen.limit_s >= wanted, found, advice)
+
+
+def _resources(cluster: Cluster, asked: Slurm, mine: list[NodeSeen]) -> Iterator[Check]:
+    """Whether the nodes have what a job asks for."""
+    if asked.gres:
+        yield _gres(cluster, asked.gres, mine)
+    elif cluster.devices.kind != "cpu":
+        yield Check(
+            "gres", passed=True, found="the cluster file asks for none", advice="slurm.gres reserves the GPUs"
+        )
+    most = max((one.cpus for one in mine), default=0)
+    if asked.cpus_per_task:
+        fit = sum(one.cpus >= asked.cpus_per_task for one in mine)
+        found = (
+            f"{fit} of {len(mine)} nodes have {asked.cpus_per_task} (slurm.cpus_per_task); the most is {most}"
+        )
+        yield check("cpus", fit > 0, found, "lower slurm.cpus_per_task")
+    else:
+        yield Check(
+            "cpus", passed=True, found=f"{most} at most, and the cluster file asks for Slurm's default"
+        )
+    memory = sorted({one.memory_mb // 1000 for one in mine})
+    shown = f"{memory[0]} to {memory[-1]} GB a node" if len(memory) > 1 else f"{(memory or [0])[0]} GB a node"
+    yield Check("memory", passed=True, found=f"{shown}, as slurm.conf says")
+
+
+def _gres(cluster: Cluster, gres: str, mine: list[NodeSeen]) -> Check:
+    _, _, wanted = sight.gres_asked(gres)
+    counts = {one.name: sight.gres_count(one.gres, gres) for one in mine}
+    fit = sum((count or 0) >= wanted for count in counts.values())
+    shapes = ", ".join(sorted({one.gres for one in mine}))[:SHORT]
+    if fit == 0:
+        found = f"no node has {gres} (slurm.gres); nodes have {shapes or 'none'}"
+        return Check("gres", passed=False, found=found, advice="ask for what nodes have")
+    found = f"{fit} of {len(mine)} nodes have {gres}; nodes have {shapes}"
+    if cluster.devices.kind != "cpu" and wanted != cluster.devices.count:
+        advice = (
+            f"slurm.gres asks for {wanted}, and devices.count is {cluster.devices.count}: make them equal"
+        )
+        return Check("gres", passed=False, found=found, advice=advice)
+    odd = [name for name, count in counts.items() if count is None]
+    advice = f"{', '.join(odd)} has a gres whose count servematrix cannot read" if odd else ""
+    return Check("gres", passed=True, found=found, advice=advice)
+
+
+def _pyxis(cluster: Cluster) -> Check:
+    """Slurm's plugins add their options to `srun --help`. What counts is the nodes', which a probe sees."""
+    if cluster.container.runtime != "pyxis":
+        return Check("runtime", passed=True, found=cluster.container.runtime)
+    try:
+        knows = "--container-image" in client.call(["srun", "--help"], limit_s=ASK_S)
+    except SlurmError as error:
+        return Check("runtime", passed=True, found=short(error), advice="--probe looks on a node")
+    try:
+        version = client.call(["enroot", "version"], limit_s=ASK_S).strip()
+        enroot = f"enroot {version}" if re.match(r"\d+\.\d+", version) else f"enroot says {version[:40]!r}"
+    except SlurmError:
+        enroot = "no enroot"
+    found = f"here: {enroot}, {'pyxis' if knows else 'no pyxis (srun --help has no --container-image)'}"
+    seen = knows and "no enroot" not in found and "says" not in found
+    return Check(
+        "runtime", passed=True, found=found, advice="" if seen else "nodes may have it: --probe looks on one"
+    )
