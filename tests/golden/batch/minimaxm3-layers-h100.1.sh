@@ -2,7 +2,7 @@
 #SBATCH --job-name=servematrix/organisation-repository/42/0123456789ab/89abcdef/minimaxm3-layers-h100.tp2-ep2/0
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
-#SBATCH --time=20
+#SBATCH --time=19
 #SBATCH --dependency=singleton
 #SBATCH --chdir=/
 #SBATCH --export=ALL
