@@ -26,7 +26,7 @@ RECIPE = """\
 model: org/model-{number}
 precision: fp8
 image: registry/image:{number}
-cluster: mi300x-amds
+cluster: mi300x-amd
 serve:
   flags: {{block-size: 128, enable-prefix-caching: false, attention-backend: TRITON_ATTN}}
   when:

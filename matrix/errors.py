@@ -17,7 +17,7 @@ class Exit(enum.IntEnum):
     OK = 0, "everything asked for was done"
     BUG = 1, "an error in servematrix itself; the traceback is shown"
     USAGE = 2, "the command line was not understood"
-    CHECK_FAILED = 3, "`check` or `test` found something"
+    CHECK_FAILED = 3, "`check`, `test`, `upstream` or `pin --check` found something"
     LEDGER_INVALID = 9, "the A/A ledger cannot be read"
     RECIPE_INVALID = 10, "a recipe or cluster file says something that cannot be"
     RECIPE_UNREADABLE = 11, "a file could not be read: a link, not UTF-8, too large, or not YAML"
@@ -56,6 +56,7 @@ class Exit(enum.IntEnum):
     GITHUB_FAILED = 50, "GitHub did not do what was asked"
     REFUSED = 51, "a command of a pull request was refused; the comment says why"
     ARTIFACT_INVALID = 52, "what a workflow left is not what it should be"
+    REGISTRY_FAILED = 53, "a registry of images did not say what was asked"
     CANCELLED = 130, "interrupted by SIGINT or SIGTERM; what was measured is kept"
 
     meaning: str

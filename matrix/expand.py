@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from matrix import cluster as clusters
 from matrix import key, recipe, served, tree
 from matrix.errors import Exit, HarnessError, Place, Problem, did_you_mean
+from matrix.official import facts as official
 from matrix.protocol import PROTOCOL_VERSION, Protocol
 from matrix.ranges import concurrencies, condition
 from matrix.vllm.canonical import canonical, is_default
@@ -96,6 +97,7 @@ class _Expansion:
         self.common = self._common_parts()
         self.kernel = self._kernel()
         self.vehicle = self.common["vehicle"] = self._vehicle()
+        self._look_at_official()
         self.used_when: set[int] = set()
         self.kernel_used = False
 
@@ -217,6 +219,28 @@ class _Expansion:
             self.report(("vehicle",), f"no vehicle {wanted!r}; {hint}")
             return None
         return {"name": wanted, "files": tree.kernel_digest(self.tree.kernels, f"vehicles/{wanted}", "")}
+
+    def _look_at_official(self) -> None:
+        """Whether the facts that the recipe names are there and have its features; the comparison itself is `upstream`'s."""
+        named = self.recipe.official
+        if named is None:
+            return
+        known = official.names(self.tree.recipes)
+        if named.facts not in known:
+            hint = did_you_mean(named.facts, known) or f"this tree has none in {official.FOLDER}/"
+            self.report(("official", "facts"), f"no facts {named.facts!r}; {hint}")
+            return
+        try:
+            there = official.load(self.tree.recipes, named.facts).features
+        except HarnessError as error:
+            self.problems += error.problems
+            return
+        for number, feature in enumerate(named.features or []):
+            if feature not in there:
+                hint = did_you_mean(feature, there)
+                self.report(
+                    ("official", "features", number), f"{named.facts} has no feature {feature!r}; {hint}"
+                )
 
     def _cell(self, workload: Workload, search: Search, concurrency: int, place: Place) -> Cell | None:
         if self.cluster is None:

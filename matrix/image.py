@@ -38,13 +38,13 @@ class Reference:
     def enroot(self) -> str:
         """As every enroot reads it: the digest where a tag would be, since 3.x takes what is before an `@` for a user."""
         if self.digest:
-            return f"docker://{self.registry or HUB}#{self._full_path}:{self.digest}"
+            return f"docker://{self.registry or HUB}#{self.full_path}:{self.digest}"
         registry = f"{self.registry}#" if self.registry else ""
         return f"docker://{registry}{self.path}:{self.tag}"
 
     @property
-    def _full_path(self) -> str:
-        """Docker Hub's own images are in `library/`, which its registry does not add by itself."""
+    def full_path(self) -> str:
+        """As the registry itself knows it: Docker Hub's own images are in `library/`, which its registry does not add by itself."""
         return self.path if self.registry or "/" in self.path else f"library/{self.path}"
 
 
@@ -82,7 +82,9 @@ def parse(text: str) -> Reference:
     if ":" in name.removeprefix(f"{registry}/") and not re.fullmatch(r"\w[\w.-]{0,127}", tag, re.ASCII):
         raise ValueError(f"{tag!r} is no tag: letters, digits and ._- only, at most 128")
     if not tag and not digest:
-        raise ValueError(f"{text!r} names no version; write {text}:TAG, or {text}@sha256:…")
+        raise ValueError(
+            f"{text!r} names no version; write {text}:TAG, which ./servematrix pin can turn into a digest"
+        )
     return Reference(registry, path, tag, digest)
 
 

@@ -140,6 +140,8 @@ class Plan(Value):
     """With `--changed`: the lines of recipes, kernels and locks that differ, as FILE:LINE: TEXT."""
     notes: list[str] = []
     """What a person should know before it runs, such as a vLLM whose words are not known here."""
+    upstream: list[str] = []
+    """With `--changed`: what differs from vLLM's official recipe without a reason, of recipes that name one, as LIST: PLACE: TEXT."""
     reused: dict[str, str] = {}
     """Points whose key has figures already -> the entry that has them."""
 

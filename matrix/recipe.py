@@ -22,7 +22,7 @@ FOLDER = "recipes"
 Flag = bool | int | float | str | list[int | float | str] | dict[str, Any] | None
 """A flag's value: true is the bare flag, false its `--no-` form, null takes an inherited one away."""
 
-_OWNED_FLAGS = {
+OWNED_FLAGS = {
     "tensor-parallel-size": "tp in search",
     "pipeline-parallel-size": "pp in search",
     "data-parallel-size": "dp in search",
@@ -35,12 +35,13 @@ _OWNED_FLAGS = {
     "host": "the harness",
     "port": "port of the cluster",
 }
+"""What a point or the harness sets, and where a recipe says it instead."""
 _REFUSED_FLAGS = {"config", "uds", "served-model-name", "api-key", "tokenizer", "root-path", "tp", "pp", "dp"}
 _OWNED_ENV = {"PATH", "HOME", "PYTHONPATH", "LD_PRELOAD", "LD_LIBRARY_PATH"}
 
 
 def _flag_name(name: str) -> str:
-    if owner := _OWNED_FLAGS.get(name.replace("_", "-")):
+    if owner := OWNED_FLAGS.get(name.replace("_", "-")):
         raise ValueError(f"the flag {name!r} is set by {owner}; take it out here")
     if name.startswith("no-"):
         raise ValueError(f"write {name.removeprefix('no-')}: false instead of {name!r}")
@@ -48,7 +49,7 @@ def _flag_name(name: str) -> str:
         raise ValueError(
             f"the flag {name!r} would hide from the key, or from the client, what is served; take it out"
         )
-    if owner := next((owner for flag, owner in _OWNED_FLAGS.items() if flag.startswith(name)), None):
+    if owner := next((owner for flag, owner in OWNED_FLAGS.items() if flag.startswith(name)), None):
         raise ValueError(f"the flag {name!r} reads as one that is set by {owner}; take it out here")
     if not re.fullmatch(r"[a-z][a-z0-9-]*(\.[a-z0-9_-]+)*", name):
         raise ValueError(f"{name!r} is not a flag's name; write it as vLLM does, without the dashes in front")
@@ -213,6 +214,15 @@ class Client(Strict):
     """Send chat messages, so that the server applies the model's template."""
 
 
+class Official(Strict):
+    """vLLM's official recipe that this one is compared with."""
+
+    facts: str
+    """A file of `recipes/official/`, without .yaml."""
+    features: list[str] | None = None
+    """Its features that are on, a mode as FEATURE.MODE; those that are on by default unless set."""
+
+
 class Recipe(Strict):
     """One file of `recipes/`."""
 
@@ -242,6 +252,8 @@ class Recipe(Strict):
     """A test vehicle of `kernels/vehicles/`, that makes a model serve where vLLM cannot; its figures are no claim."""
     protocol: Protocol = Protocol()
     """How long and how much a point is loaded."""
+    official: Official | None = None
+    """vLLM's official recipe, where this one has a counterpart: `upstream` compares them."""
     because: dict[str, str] = {}
     """Reasons by name: of a flag or variable that measures something else than usual, or that differs from the official recipe."""
     verdict: Rules = Rules()

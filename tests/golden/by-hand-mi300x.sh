@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# minimaxm3-fp8-mi300x-vllm.tp8-ep8.b19083b2: the exact commands of this job, to run by hand.
+# minimaxm3-fp8-mi300x-vllm.tp8-ep8.40c17bcc: the exact commands of this job, to run by hand.
 # The harness reads the warm-up's rate and raises --num-prompts of the load where more are needed for the minimum
 # duration; lengths and order of the prompts follow from --seed and --num-prompts.
 # It also pins the client to the node's last cores (32), and the server to the others (taskset -c).
 set -eu
 
 # On the cluster: allocate, then enter the container; what follows runs inside.
-#   salloc --partition=compute --gres=gpu:8 --nodes=1 --cpus-per-task=256 --time=120
+#   salloc --partition=compute-0 --gres=gpu:8 --nodes=1 --cpus-per-task=128 --time=120
 #   export XDG_RUNTIME_DIR="/tmp/enroot-runtime-$UID"; mkdir -p -m 0700 "$XDG_RUNTIME_DIR"
 #   mkdir -p /tmp/servematrix-by-hand/payload
-#   [ -e /raid/servematrix/squash-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh ] || enroot import --output /raid/servematrix/squash-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh docker://vllm/vllm-openai-rocm:v0.32.0
-#   srun --ntasks=1 --overlap --cpus-per-task=256 --container-image=/raid/servematrix/squash-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh --container-mounts=/tmp/servematrix-by-hand:/workspace,/raid/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri --container-workdir=/workspace/payload --no-container-mount-home --container-writable --no-container-remap-root --no-container-entrypoint --pty bash
+#   [ -e /raid/inferencex/squash/servematrix-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh ] || enroot import --output /raid/inferencex/squash/servematrix-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh docker://vllm/vllm-openai-rocm:v0.32.0
+#   srun --ntasks=1 --overlap --cpus-per-task=128 --container-image=/raid/inferencex/squash/servematrix-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh --container-mounts=/tmp/servematrix-by-hand:/workspace,/raid/inferencex/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri --container-workdir=/workspace/payload --no-container-mount-home --container-writable --no-container-remap-root --no-container-entrypoint --pty bash
 
 export HF_HUB_CACHE=/mnt/hf_hub_cache
 export VLLM_ENGINE_READY_TIMEOUT_S=3600

@@ -32,7 +32,7 @@ def test_the_stated_defaults_are_near_what_is_published() -> None:
         for job in shipped("minimaxm3-fp8-mi300x-vllm").jobs
         for point in job.points
     }
-    limits = clusters.load(Folder(ROOT), "mi300x-amds").limits
+    limits = clusters.load(Folder(ROOT), "mi300x-amd").limits
     for name, published in {"1k1k-tp8-ep8-c256": 720, "8k1k-tp8-ep8-c256": 2150}.items():
         point = points[name]
         warm_up = point.protocol.warmup_requests_per_concurrency / point.protocol.requests_per_concurrency

@@ -215,16 +215,34 @@ def test_jobs_split_alike_in_both_arms_and_cost_is_shown(cli: Cli) -> None:
     """Each part has the same points on both sides; two canaries, four runs, and what confirming may cost."""
     tree = Tree.of(Folder(ROOT))
     plan = select.chosen(tree, [M3], basis.base_of(M3, ROOT, tree, [M3]))
-    cluster = clusters.load(Folder(ROOT), "mi300x-amds")
-    timed = estimate.timed(plan, {"mi300x-amds": cluster}, estimate.History(), canary=True)
+    cluster = clusters.load(Folder(ROOT), "mi300x-amd")
+    timed = estimate.timed(plan, {"mi300x-amd": cluster}, estimate.History(), canary=True)
     assert len(timed.jobs) > len(plan.jobs)
     for job in timed.jobs:
         assert job.base
         assert [one.id for one in job.base.points] == [one.id for one in job.points]
         assert job.walltime_s <= cluster.limits.walltime_s
     alone = select.chosen(tree, [M3])
-    single = estimate.timed(alone, {"mi300x-amds": cluster}, estimate.History(), canary=True)
+    single = estimate.timed(alone, {"mi300x-amd": cluster}, estimate.History(), canary=True)
     assert estimate.node_hours(timed) > 2 * estimate.node_hours(single)
     shown = cli("plan", M3, "--pair", M3).stdout
     assert "jobs, each a canary an arm and then B H H B" in shown
     assert "flagged points are measured once more" in shown
+
+
+AITER = f"{M3}-aiter"
+
+
+@pytest.mark.parametrize(
+    "recipe", [f"{M3}-ep-bf16", f"{M3}-ep-mxfp8", f"{AITER}-ep-bf16", f"{AITER}-ep-mxfp8"]
+)
+def test_the_kernels_points_are_those_of_the_official_server(recipe: str) -> None:
+    """Each has its base there; with that server's own flags they differ in the kernel alone."""
+    tree = Tree.of(Folder(ROOT))
+    named = f"recipe={AITER}"
+    plan = select.chosen(tree, [recipe], basis.base_of(named, ROOT, tree, [recipe]))
+    points = [point for job in plan.jobs for point in job.points]
+    assert len(points) == 3
+    assert all(job.base for job in plan.jobs)
+    parts = {name.split(".")[0] for point in points for name in point.vary}
+    assert parts == ({"kernel"} if recipe.startswith(AITER) else {"kernel", "flags", "env"})

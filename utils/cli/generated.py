@@ -110,6 +110,7 @@ DOCUMENTED: tuple[type[BaseModel], ...] = (
         recipe.Serve,
         recipe.When,
         recipe.Kernel,
+        recipe.Official,
         recipe.Client,
         recipe.Workload,
         recipe.Search,

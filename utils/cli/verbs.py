@@ -5,6 +5,8 @@ from __future__ import annotations
 VERBS = {
     "plan": "show what would run, and why",
     "run": "run points and show their figures; with --pair also a verdict",
+    "upstream": "compare recipes with vLLM's official ones",
+    "pin": "write the digests of images into recipes",
     "collect": "show the records below folders",
     "compare": "judge a head against a base: regression, improvement, no change seen, invalid",
     "history": "a point's figures over time, its entries, and where they stepped",

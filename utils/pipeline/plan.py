@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from matrix import cluster as clusters
 from matrix import estimate, select
 from matrix.errors import Exit, HarnessError
+from matrix.official import compare
 from matrix.source import Folder, Revision, merge_base
 from matrix.tree import Tree
 from utils.launch import launchers
@@ -86,7 +87,9 @@ def _changed(ask: Ask, with_base: Base | None, base: str, head: str) -> Plan:
     after = Tree.of(Revision(ask.root, head), harness) if head else ask.tree
     found = select.changed(before, after, ask.selectors, with_base, ask.runs)
     lines = diff.lines(ask.root, parted, head)
-    return found.model_copy(update={"lines": lines, "reused": reused(found, ask.root)})
+    recipes = list(dict.fromkeys(point.recipe for job in found.jobs for point in job.points))
+    differ = compare.unexplained(after, recipes)
+    return found.model_copy(update={"lines": lines, "upstream": differ, "reused": reused(found, ask.root)})
 
 
 def _usual_timings() -> tuple[Path, ...]:

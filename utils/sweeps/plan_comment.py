@@ -15,6 +15,9 @@ ROWS = 12
 """Jobs that are visible; the others are folded away."""
 LINES = 6
 """Changed lines that are visible."""
+REASONS = (
+    "A difference that is meant gets its reason in the recipe: `because: {NAME: why}` (docs/recipes.md)."
+)
 
 
 def parts(plan: Plan, head: str) -> list[str]:
@@ -83,6 +86,10 @@ def _folded(plan: Plan, heads: list[str], jobs: list[list[str]]) -> list[str]:
         )
     if len(jobs) > ROWS:
         made.append(folded(f"All {len(jobs)} jobs", table(heads, jobs)))
+    if plan.upstream:
+        title = f"Without a reason, {len(plan.upstream)} differences from vLLM's official recipe"
+        body = "".join(f"- {code(line)}\n" for line in plan.upstream)
+        made.append(folded(title, f"{body}\n{REASONS}"))
     if len(plan.lines) > LINES:
         made.append(folded("All changed lines", "".join(f"- {code(line)}\n" for line in plan.lines)))
     return made

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 #SBATCH --job-name=servematrix/organisation-repository/42/0123456789ab/89abcdef/minimaxm3-fp8-mi300x-vllm-ep-mxfp8.tp8-ep8/0
-#SBATCH --partition=compute
+#SBATCH --partition=compute-0
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
 #SBATCH --gres=gpu:8
-#SBATCH --cpus-per-task=256
+#SBATCH --cpus-per-task=128
 #SBATCH --time=94
 #SBATCH --dependency=singleton
 #SBATCH --chdir=/
@@ -21,13 +21,13 @@ umask 077
 unset "${!SBATCH_@}"
 export PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin
 export LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1
-work=/raid/servematrix/spool-1000/9d5e4583f7b5   # this job's folder on the node
-out=/raid/servematrix/spool-1000/9d5e4583f7b5/results   # results, which wait here until they are fetched
+work=/raid/inferencex/squash/servematrix-spool-1000/9d5e4583f7b5   # this job's folder on the node
+out=/raid/inferencex/squash/servematrix-spool-1000/9d5e4583f7b5/results   # results, which wait here until they are fetched
 done="$work/done"   # the exit code, once all is over
 token=00112233445566ff   # marks what this script says; no container sees it
-export TMPDIR=/raid/servematrix/spool-1000/9d5e4583f7b5/outside
-export ENROOT_TEMP_PATH=/raid/servematrix/spool-1000/9d5e4583f7b5/outside
-export ENROOT_CACHE_PATH=/raid/servematrix/squash-1000/layers
+export TMPDIR=/raid/inferencex/squash/servematrix-spool-1000/9d5e4583f7b5/outside
+export ENROOT_TEMP_PATH=/raid/inferencex/squash/servematrix-spool-1000/9d5e4583f7b5/outside
+export ENROOT_CACHE_PATH=/raid/inferencex/squash/servematrix-1000/layers
 export XDG_RUNTIME_DIR=/tmp/enroot-runtime-1000
 
 main() {
@@ -46,10 +46,10 @@ in_canary() {
   srun \
     --ntasks=1 \
     --overlap \
-    --cpus-per-task=256 \
+    --cpus-per-task=128 \
     --export=TMPDIR=/workspace/scratch,HOME=/workspace/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1 \
-    --container-image=/raid/servematrix/squash-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh \
-    --container-mounts=/raid/servematrix/spool-1000/9d5e4583f7b5/box/canary:/workspace,/raid/servematrix/spool-1000/9d5e4583f7b5/agreed:/workspace/agreed,/raid/servematrix/spool-1000/9d5e4583f7b5/results/canary:/workspace/results,/raid/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
+    --container-image=/raid/inferencex/squash/servematrix-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh \
+    --container-mounts=/raid/inferencex/squash/servematrix-spool-1000/9d5e4583f7b5/box/canary:/workspace,/raid/inferencex/squash/servematrix-spool-1000/9d5e4583f7b5/agreed:/workspace/agreed,/raid/inferencex/squash/servematrix-spool-1000/9d5e4583f7b5/results/canary:/workspace/results,/raid/inferencex/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
     --container-workdir=/workspace/payload \
     --no-container-mount-home \
     --container-writable \
@@ -63,10 +63,10 @@ in_run_0_head() {
   srun \
     --ntasks=1 \
     --overlap \
-    --cpus-per-task=256 \
+    --cpus-per-task=128 \
     --export=TMPDIR=/workspace/scratch,HOME=/workspace/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1 \
-    --container-image=/raid/servematrix/squash-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh \
-    --container-mounts=/raid/servematrix/spool-1000/9d5e4583f7b5/box/run-0-head:/workspace,/raid/servematrix/spool-1000/9d5e4583f7b5/agreed:/workspace/agreed,/raid/servematrix/spool-1000/9d5e4583f7b5/results/run-0-head:/workspace/results,/raid/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
+    --container-image=/raid/inferencex/squash/servematrix-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh \
+    --container-mounts=/raid/inferencex/squash/servematrix-spool-1000/9d5e4583f7b5/box/run-0-head:/workspace,/raid/inferencex/squash/servematrix-spool-1000/9d5e4583f7b5/agreed:/workspace/agreed,/raid/inferencex/squash/servematrix-spool-1000/9d5e4583f7b5/results/run-0-head:/workspace/results,/raid/inferencex/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
     --container-workdir=/workspace/payload \
     --no-container-mount-home \
     --container-writable \
@@ -80,10 +80,10 @@ in_run_1_head() {
   srun \
     --ntasks=1 \
     --overlap \
-    --cpus-per-task=256 \
+    --cpus-per-task=128 \
     --export=TMPDIR=/workspace/scratch,HOME=/workspace/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1 \
-    --container-image=/raid/servematrix/squash-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh \
-    --container-mounts=/raid/servematrix/spool-1000/9d5e4583f7b5/box/run-1-head:/workspace,/raid/servematrix/spool-1000/9d5e4583f7b5/agreed:/workspace/agreed,/raid/servematrix/spool-1000/9d5e4583f7b5/results/run-1-head:/workspace/results,/raid/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
+    --container-image=/raid/inferencex/squash/servematrix-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh \
+    --container-mounts=/raid/inferencex/squash/servematrix-spool-1000/9d5e4583f7b5/box/run-1-head:/workspace,/raid/inferencex/squash/servematrix-spool-1000/9d5e4583f7b5/agreed:/workspace/agreed,/raid/inferencex/squash/servematrix-spool-1000/9d5e4583f7b5/results/run-1-head:/workspace/results,/raid/inferencex/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
     --container-workdir=/workspace/payload \
     --no-container-mount-home \
     --container-writable \
@@ -113,7 +113,7 @@ begin() {
 }
 
 outside() { # a name, and a module of ours that runs outside the container
-  (cd "$work/payload" && SERVEMATRIX_TOKEN=$token exec python3 -s -m "$2" /raid/servematrix/spool-1000/9d5e4583f7b5/payload/host.json found.json) \
+  (cd "$work/payload" && SERVEMATRIX_TOKEN=$token exec python3 -s -m "$2" /raid/inferencex/squash/servematrix-spool-1000/9d5e4583f7b5/payload/host.json found.json) \
     >>"$out/events.jsonl" 2>"$out/$1.log" || finish "$?"
 }
 

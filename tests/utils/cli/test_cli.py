@@ -124,7 +124,7 @@ def test_print_script_is_its_golden_file(cli: Cli) -> None:
     done = cli("run", "minimaxm3-fp8-mi300x-vllm/8k1k-tp8-ep8-c256", "--print-script")
     assert done.returncode == 0
     golden = ROOT / "tests/golden/by-hand-mi300x.sh"
-    assert done.stdout.replace(f"squash-{os.getuid()}/", "squash-1000/") == golden.read_text()
+    assert done.stdout.replace(f"servematrix-{os.getuid()}/", "servematrix-1000/") == golden.read_text()
     local = cli("run", "qwen3moe-tiny-cpu-vllm", "--print-script").stdout
     assert "--container-image" not in local
     for text in (done.stdout, local):

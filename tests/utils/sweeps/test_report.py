@@ -99,7 +99,14 @@ def bodies() -> dict[str, str]:
     m3 = "minimaxm3-fp8-mi300x-vllm"
     plan = select.chosen(tree, [m3], basis.base_of(m3, ROOT, tree, [m3]))
     plan = plan.model_copy(
-        update={"lines": [f"recipes/x.yaml:{n}: + {EVIL}" for n in range(30)], "gone": [EVIL]}
+        update={
+            "lines": [f"recipes/x.yaml:{n}: + {EVIL}" for n in range(30)],
+            "gone": [EVIL],
+            "upstream": [
+                "theirs only: recipes/x.yaml:8:3: flag async-scheduling: true",
+                f"different: {EVIL}",
+            ],
+        }
     )
     return {
         "regression": comments.fitted(parts(regression.model_copy(update={"missing": gone}), RUN, "main")),
@@ -118,7 +125,8 @@ def bodies() -> dict[str, str]:
         "plan": comments.fitted(plan_comment.parts(plan, SHA)),
         "empty-plan": comments.fitted(
             plan_comment.parts(
-                plan.model_copy(update={"jobs": [], "points": 0, "lines": [], "gone": []}), SHA
+                plan.model_copy(update={"jobs": [], "points": 0, "lines": [], "gone": [], "upstream": []}),
+                SHA,
             )
         ),
     }

@@ -143,7 +143,7 @@ def test_what_a_container_sees() -> None:
         "/dev/kfd": "/dev/kfd",
         "/dev/dri": "/dev/dri",
     }
-    assert targets["/raid/hf-hub-cache"].endswith(":ro")
+    assert targets["/raid/inferencex/hf-hub-cache"].endswith(":ro")
     assert f"{work}/payload" not in targets, "a copy for each run lies in its box"
     assert first.replace("run-0-head", "run-1-head") == second
     assert first.replace("run-0-head", "canary") == canary
