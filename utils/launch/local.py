@@ -53,10 +53,12 @@ class Local:
             Exit.USAGE, "the local launcher has no batch script; --print-script shows the commands"
         )
 
-    def script(self, order: Order, job: Job) -> str:
+    def script(self, order: Order, job: Job, arm: str = "") -> str:
         """The commands of a job."""
         environment = self._environment(order, job, lambda _: None, make=False)
-        return script.render(order, job, vllm=str(environment.program("vllm")))
+        return script.render(
+            order, job, vllm=str(environment.program("vllm")), python=str(environment.python), arm=arm
+        )
 
     def run(self, order: Order, emit: Callable[[Event], None]) -> Exit:
         """Run every job, whatever the others did; a cancellation ends them all."""
@@ -110,7 +112,7 @@ class Local:
     ) -> environments.Environment:
         image = job.points[0].image
         if not (make or order.environment):
-            return environments.Environment(environments.FOLDER / image.split("==")[0])
+            return environments.of_image(image)
         return environments.given_or_made(order.environment, image, tell)
 
 

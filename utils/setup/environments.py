@@ -53,6 +53,11 @@ def for_image(image: str, tell: Callable[[str], None]) -> Environment:
     return _ensure(lock.stem, lock, tell, any_python=True)
 
 
+def of_image(image: str) -> Environment:
+    """Where the environment of a package image is, or would be made."""
+    return Environment(FOLDER / Path(lock_path(image)).stem)
+
+
 def given_or_made(folder: Path | None, image: str, tell: Callable[[str], None]) -> Environment:
     """The environment that a person made by hand, else the locked one of a package image.
 

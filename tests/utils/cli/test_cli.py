@@ -120,7 +120,7 @@ def test_a_launcher_that_does_not_fit_the_cluster_says_so(cli: Cli) -> None:
 
 
 def test_print_script_is_its_golden_file(cli: Cli) -> None:
-    """Server, warm-up, load and, for Slurm, the container line; valid shell."""
+    """Server, warm-up, load and, for Slurm, the container line; valid shell. tests/utils/launch/test_script.py runs such."""
     done = cli("run", "minimaxm3-fp8-mi300x-vllm/8k1k-tp8-ep8-c256", "--print-script")
     assert done.returncode == 0
     golden = ROOT / "tests/golden/by-hand-mi300x.sh"
@@ -128,7 +128,7 @@ def test_print_script_is_its_golden_file(cli: Cli) -> None:
     local = cli("run", "qwen3moe-tiny-cpu-vllm", "--print-script").stdout
     assert "--container-image" not in local
     for text in (done.stdout, local):
-        assert subprocess.run(["sh", "-n"], input=text, text=True, check=False).returncode == 0
+        assert subprocess.run(["bash", "-n"], input=text, text=True, check=False).returncode == 0
 
 
 @pytest.mark.parametrize(
