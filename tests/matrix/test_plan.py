@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from matrix.errors import Exit
 from matrix.plan import Plan
 from tests.conftest import RECIPE, Cli, commit, run_git, write
@@ -110,6 +112,24 @@ def test_a_link_to_a_folder_of_a_kernel_is_refused(cli: Cli, tree: Path) -> None
     done = cli("plan", "--tree", str(tree))
     assert done.returncode == Exit.RECIPE_UNREADABLE
     assert "symbolic link" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("selector", "wanted"),
+    [
+        ("minimaxm3-fp8-mi300x-vlm", "did you mean 'minimaxm3-fp8-mi300x-vllm'?"),
+        ("minimaxm3-fp8", "did you mean 'minimaxm3-fp8*'?"),
+        ("minimaxm3-fp8-mi300x-vllm/8k1k-tp8-c3", "did you mean 'minimaxm3-fp8-mi300x-vllm/8k1k-tp8-c"),
+        ("nosuch-*/8k1k", "known: minimaxm3"),
+        ("minimaxm3-*/zzz", "points of minimaxm3-*: "),
+    ],
+)
+def test_a_hint_is_short(cli: Cli, selector: str, wanted: str) -> None:
+    """Never the list of all points."""
+    done = cli("plan", selector)
+    assert done.returncode == Exit.NOTHING_SELECTED
+    assert wanted in done.stderr
+    assert max(map(len, done.stderr.splitlines())) < 300
 
 
 def test_a_selector_that_matches_nothing_is_an_error_beside_one_that_does(cli: Cli, tree: Path) -> None:
