@@ -140,6 +140,10 @@ class Plan(Value):
     """With `--changed`: the lines of recipes, kernels and locks that differ, as FILE:LINE: TEXT."""
     notes: list[str] = []
     """What a person should know before it runs, such as a vLLM whose words are not known here."""
+    idle: list[str] = []
+    """Where a point takes fewer devices than its node has, a line each."""
+    from_records: int = 0
+    """Points whose time was taken from earlier records; of the others the cluster file says it."""
     reused: dict[str, str] = {}
     """Points whose key has figures already -> the entry that has them."""
 

@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from matrix import cluster as clusters
+from matrix import estimate, select
 from matrix.errors import Exit
 from matrix.plan import Plan
+from matrix.source import Folder
+from matrix.tree import Tree
 from tests.conftest import RECIPE, Cli, commit, run_git, write
+from utils.show import tables
 
 
 def ids(cli: Cli, tree: Path, *arguments: str) -> list[str]:
@@ -112,6 +117,21 @@ def test_a_link_to_a_folder_of_a_kernel_is_refused(cli: Cli, tree: Path) -> None
     done = cli("plan", "--tree", str(tree))
     assert done.returncode == Exit.RECIPE_UNREADABLE
     assert "symbolic link" in done.stderr
+
+
+def test_the_table_says_what_it_knows(cli: Cli, tree: Path) -> None:
+    """Minutes, where they come from, devices that stay idle; no column that says `selected` on each line."""
+    shown = cli("plan", "r", "--tree", str(tree)).stdout
+    assert shown.splitlines()[1].split() == ["point", "job", "min", "of", "job", "max-model-len", "key"]
+    assert shown.endswith("node-hours (from the cluster file)\n")
+    assert "at most" not in shown
+    cluster = tree / "recipes/clusters/local.yaml"
+    cluster.write_text(cluster.read_text().replace("kind: cpu, model: cpu", "kind: rocm, model: MI300X"))
+    source = Tree.of(Folder(tree))
+    known = {"local": clusters.load(source.clusters, "local")}
+    made = estimate.timed(select.chosen(source, ["r"]), known, estimate.History(), canary=False)
+    assert made.idle == ["tp1 uses 1 of 8 MI300X; 7 idle"]
+    assert tables.plan_summary(made).endswith("\ntp1 uses 1 of 8 MI300X; 7 idle")
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def run(arguments: Namespace) -> Exit:
         launcher=arguments.launcher,
         out=Path(arguments.out).absolute() if arguments.out else None,
         environment=Path(arguments.environment).absolute() if arguments.environment else None,
-        ledger=ledger_path(arguments),
+        ledger=ledger_path(arguments, may_be_new=True),
         confirms=not arguments.no_confirm,
     )
     if arguments.confirm:

@@ -33,6 +33,13 @@ class Order:
 class Launcher(Protocol):
     """Carries jobs to where they run."""
 
+    def check(self, order: Order, job: Job) -> None:
+        """What can be known to be missing before anything is made.
+
+        Raises:
+            HarnessError: USAGE.
+        """
+
     def claim(self, order: Order) -> Order:
         """Take the results folder for this run alone; the order as it will be run, which may be one that was begun there.
 

@@ -15,7 +15,7 @@ from matrix.errors import Exit, HarnessError
 from matrix.plan import ARMS
 from utils.launch import interface, script
 from utils.launch.failures import Facts, as_json, classify
-from utils.node import events, files, process, record
+from utils.node import events, files, process, record, unmeasured
 from utils.node.spec import NodeJob, canary_name, runs
 from utils.setup import environments, provenance
 
@@ -35,6 +35,10 @@ END_S = 40.0
 
 class Local:
     """The launcher of the `local` cluster."""
+
+    def check(self, order: Order, job: Job) -> None:
+        """There is a vLLM, or a lock to make one from."""
+        environments.check(order.environment, job.points[0].image)
 
     def claim(self, order: Order) -> Order:
         """A folder holds one run."""
@@ -102,8 +106,9 @@ class Local:
         finally:
             if code not in WELL:
                 facts = Facts(state="", begun=True, ended=code, asked=True, started=True)
-                told = as_json(classify(facts), job.id, None, platform.node())
-                files.write_whole(folder / "failure.json", told)
+                why = classify(facts)
+                files.write_whole(folder / "failure.json", as_json(why, job.id, None, platform.node()))
+                unmeasured.leave(spec, code, why.cause)
         return code
 
     @staticmethod
@@ -163,10 +168,11 @@ def _node(environment: environments.Environment, spec: Path, emit: Callable[[Eve
         for line in node.stdout or ():
             emit(events.from_line(line))
         node.wait()
-    except BaseException:
+    except BaseException as error:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one must not leave the node behind
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        node.send_signal(signal.SIGTERM)
+        by_hand = isinstance(error, KeyboardInterrupt) and error.args != (process.TERMINATED,)
+        node.send_signal(signal.SIGINT if by_hand else signal.SIGTERM)  # it says which one a person sent
         try:
             rest, _ = node.communicate(timeout=END_S)
         except subprocess.TimeoutExpired:

@@ -38,10 +38,11 @@ def by_hand(ask: Ask, plan: Plan) -> dict[str, str]:
 def _job(launcher: Launcher, order: Order, job: Job) -> dict[str, str]:
     if job.base is None:
         return {f"{job.id}.sh": launcher.script(order, job)}
+    turns = f"# two servers in turns, each run a fresh one: {' '.join(job.arms)}\n"
     of_base = replace(order, tree=order.base_tree or order.tree)
     return {
-        f"{job.id}.base.sh": launcher.script(of_base, job.of("base"), "base"),
-        f"{job.id}.head.sh": launcher.script(order, job.of("head"), "head"),
+        f"{job.id}.base.sh": turns + launcher.script(of_base, job.of("base"), "base"),
+        f"{job.id}.head.sh": turns + launcher.script(order, job.of("head"), "head"),
     }
 
 

@@ -116,26 +116,43 @@ def without_empty(
 PLAN_COLUMNS = [
     ("point", "left"),
     ("job", "left"),
+    ("min", "right"),
+    ("of job", "right"),
     ("max-model-len", "right"),
     ("key", "left"),
     ("why", "left"),
 ]
 
 
-def plan_rows(plan: Plan) -> list[list[str]]:
-    """A plan as rows."""
-    return [
-        [point.id, job.id.rsplit(".", 1)[1], str(point.max_model_len), point.key, point.why]
+def plan_table(plan: Plan) -> tuple[list[tuple[str, str]], list[list[str]]]:
+    """A plan as columns and rows; minutes are of a point in one run, and of a job with all of its runs. A column that says nothing is left out."""
+    rows = [
+        [
+            point.id,
+            ".".join(job.id.removeprefix(f"{point.id.split('/')[0]}.").split(".")[1:]),
+            f"{point.estimate_s / 60:.1f}",
+            f"{job.walltime_s / 60:.0f}" if number == 0 else "",
+            str(point.max_model_len),
+            point.key,
+            point.why,
+        ]
         for job in plan.jobs
-        for point in job.points
+        for number, point in enumerate(job.points)
     ]
+    kept = [
+        n
+        for n, (name, _) in enumerate(PLAN_COLUMNS)
+        if name != "why" or {row[n] for row in rows} != {"selected"}
+    ]
+    return [PLAN_COLUMNS[n] for n in kept], [[row[n] for n in kept] for row in rows]
 
 
 def plan_summary(plan: Plan) -> str:
     """A plan in one line, and what comparing costs in another."""
     gone = f", {len(plan.gone)} points gone" if plan.gone else ""
-    hours = f"at most {estimate.node_hours(plan):.2f} node-hours"
+    hours = f"about {estimate.node_hours(plan):.2f} node-hours{_source(plan)}"
     line = f"{plan.points} points in {plan.server_starts} server starts, {hours}{gone}"
+    line += "".join(f"\n{text}" for text in plan.idle)
     pairs = [job for job in plan.jobs if job.base]
     if not pairs:
         return line
@@ -145,6 +162,20 @@ def plan_summary(plan: Plan) -> str:
     return (
         f"{line}\ncompared with {plan.pair.name if plan.pair else 'a base'}: {jobs}, each a canary an arm and then {orders}; "
         f"flagged points are measured once more, {again:.2f} node-hours if that were all of them"
+    )
+
+
+def _source(plan: Plan) -> str:
+    """Where the estimate comes from."""
+    known, points = plan.from_records, plan.points
+    if not plan.jobs:
+        return ""
+    if not known:
+        return " (from the cluster file)"
+    return (
+        " (from records)"
+        if known == points
+        else f" (of {known} points from records, else from the cluster file)"
     )
 
 

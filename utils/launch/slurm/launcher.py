@@ -43,6 +43,11 @@ class Slurm:
     def __init__(self) -> None:
         self.held: lease.Claim | None = None
 
+    def check(self, order: Order, job: Job) -> None:
+        """The same as locally where there is no container; the rest is the node's to say."""
+        if order.clusters[job.cluster].container.runtime == "none":
+            environments.check(order.environment, job.points[0].image)
+
     def claim(self, order: Order) -> Order:
         """Hold the folder; what a launcher before this one began there goes on as it was planned."""
         self.held = lease.take(order)
