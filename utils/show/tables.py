@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, TextIO
 
 from matrix import estimate
@@ -37,7 +38,12 @@ def table(
         columns: names, each with `left` or `right`.
         rows: cells.
     """
-    if not stream.isatty():
+    is_terminal = stream.isatty()
+    recipes = {row[0].split("/")[0] for row in rows}
+    if is_terminal and len(recipes) == 1:  # its name in the title is enough, and leaves room for figures
+        recipe = recipes.pop()
+        title, rows = f"{title}: {recipe}", [[row[0].removeprefix(f"{recipe}/"), *row[1:]] for row in rows]
+    if not is_terminal or os.environ.get("TERM") == "dumb":
         stream.write(f"{title}\n{aligned(columns, rows)}")
         return
     from rich import box  # noqa: PLC0415 - only a terminal needs rich, and it is slow to import
@@ -45,21 +51,31 @@ def table(
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    recipes = {row[0].split("/")[0] for row in rows}
-    if len(recipes) == 1:  # one recipe's name in the title is enough, and leaves room for figures
-        recipe = recipes.pop()
-        title, rows = f"{title}: {recipe}", [[row[0].removeprefix(f"{recipe}/"), *row[1:]] for row in rows]
-    made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name, side in columns:
-        made.add_column(name, justify="left" if side == "left" else "right", no_wrap=True)
-    for row in rows:
-        made.add_row(
-            *(Text(cell, style="red" if cell in {"invalid", "failed", "cancelled"} else "") for cell in row)
-        )
     console = Console(file=stream)
-    console.width = max(
-        console.width, console.measure(made, options=console.options.update(width=1000)).maximum
-    )
+    for narrow in (False, True):  # where it is too wide, headings have a word a line
+        side_space = 0 if narrow else 1
+        made = Table(
+            title=title,
+            title_justify="left",
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+            padding=(0, side_space),
+            collapse_padding=narrow,
+        )
+        for name, side in columns:
+            heading = name.replace(" ", "\n").replace("-", "-\n").replace("/d", "/\nd") if narrow else name
+            made.add_column(heading, justify="left" if side == "left" else "right", no_wrap=True)
+        for row in rows:
+            made.add_row(
+                *(
+                    Text(cell, style="red" if cell in {"invalid", "failed", "cancelled"} else "")
+                    for cell in row
+                )
+            )
+        width = console.measure(made, options=console.options.update(width=1000)).maximum
+        if width <= console.width:
+            break
+    console.width = max(console.width, width)  # figures are never cut
     console.print(made, soft_wrap=True)
 
 
