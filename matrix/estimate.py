@@ -28,6 +28,12 @@ class History:
     """Digest of a server command (`key.server`) -> from its start to its first completion."""
     points: Mapping[str, float] = field(default_factory=dict)
     """Key of a point -> warm-up, load and gates."""
+    older: Mapping[str, float] = field(default_factory=dict)
+    """Identifier of a point -> the same under whatever key it was measured last."""
+
+    def of(self, point: Point) -> float | None:
+        """What is known of a point: by its key, else by its name, for a change seldom changes how long it takes."""
+        return self.points.get(point.key, self.older.get(point.id))
 
 
 def timed(plan: Plan, clusters: Mapping[str, Cluster], history: History, *, canary: bool) -> Plan:
@@ -55,7 +61,27 @@ def timed(plan: Plan, clusters: Mapping[str, Cluster], history: History, *, cana
             name = job.id if len(parts) == 1 else f"{job.id}.{number + 1}of{len(parts)}"
             wall = math.ceil(MARGIN * _seconds(known, which, start_s, canary=canary))
             jobs.append(only(known, which).model_copy(update={"id": name, "walltime_s": wall}))
-    return plan.model_copy(update={"jobs": jobs, "server_starts": sum(len(job.arms) for job in jobs)})
+    update = {
+        "jobs": jobs,
+        "server_starts": sum(len(job.arms) for job in jobs),
+        "from_records": sum(history.of(point) is not None for job in plan.jobs for point in job.points),
+        "idle": _idle(jobs, clusters),
+    }
+    return plan.model_copy(update=update)
+
+
+def _idle(jobs: Sequence[Job], clusters: Mapping[str, Cluster]) -> list[str]:
+    """Devices that nobody uses: a job has a node to itself."""
+    found: dict[str, None] = {}
+    for job in jobs:
+        devices = clusters[job.cluster].devices
+        used = job.points[0].devices
+        if devices.kind != "cpu" and used < devices.count:
+            shape = job.id.removeprefix(f"{job.points[0].id.split('/')[0]}.").split(".")[0]
+            found[f"{shape} uses {used} of {devices.count} {devices.model}; {devices.count - used} idle"] = (
+                None
+            )
+    return list(found)
 
 
 def only(job: Job, which: Sequence[int]) -> Job:
@@ -68,7 +94,7 @@ def only(job: Job, which: Sequence[int]) -> Job:
 
 def _with_seconds(job: Job, history: History) -> Job:
     def known(points: list[Point]) -> list[Point]:
-        seconds = [math.ceil(history.points.get(point.key, point.estimate_s)) for point in points]
+        seconds = [math.ceil(history.of(point) or point.estimate_s) for point in points]
         return [
             point if point.estimate_s == s else point.model_copy(update={"estimate_s": s})
             for point, s in zip(points, seconds, strict=True)

@@ -142,6 +142,10 @@ class Plan(Value):
     """What a person should know before it runs, such as a vLLM whose words are not known here."""
     upstream: list[str] = []
     """With `--changed`: what differs from vLLM's official recipe without a reason, of recipes that name one, as LIST: PLACE: TEXT."""
+    idle: list[str] = []
+    """Where a point takes fewer devices than its node has, a line each."""
+    from_records: int = 0
+    """Points whose time was taken from earlier records; of the others the cluster file says it."""
     reused: dict[str, str] = {}
     """Points whose key has figures already -> the entry that has them."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -102,8 +103,26 @@ def _words(model: type[BaseModel], found: Any, path: Path) -> str:  # noqa: ANN4
     if kind == "value_error":
         return str(found["msg"]).removeprefix("Value error, ")
     if kind in _MESSAGES:
+        if kind == "int_type" and (count := _thousands(found["input"])):
+            return f"{where}wants a whole number; write {count}"
+        if kind == "string_pattern_mismatch" and (small := _small(found)):
+            return f"{where}cannot be {_short(found['input'])}; write {small}"
         return where + _MESSAGES[kind].format(key=key, value=_short(found["input"]), **found.get("ctx", {}))
     return where + str(found["msg"]).removeprefix("Input ")
+
+
+def _thousands(value: object) -> int | None:
+    """What `1k` or `1024.0` is as a count of tokens."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    match = re.fullmatch(r"(\d{1,6})[kK]", value) if isinstance(value, str) else None
+    return int(match[1]) * 1024 if match else None
+
+
+def _small(found: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
+    """The value in small letters, where that is all that is wrong."""
+    small = str(found["input"]).lower()
+    return small if re.fullmatch(found["ctx"]["pattern"], small) else ""
 
 
 def _short(value: object) -> str:

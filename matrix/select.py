@@ -8,13 +8,13 @@ from re import compile as compile_pattern
 from typing import TYPE_CHECKING, NoReturn
 
 from matrix import key
-from matrix.errors import Exit, HarnessError, did_you_mean
+from matrix.errors import Exit, HarnessError, did_you_mean, nearest
 from matrix.expand import all_recipes, expand
 from matrix.pair import paired
 from matrix.plan import Selected
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from matrix.expand import Cell
     from matrix.pair import Base
@@ -88,11 +88,41 @@ def _gone(base: Base | None, selectors: Sequence[str], there: set[str]) -> list[
 
 
 def matching(cells: Sequence[Cell], selectors: Sequence[str]) -> list[Cell]:
-    """The cells that match any selector, as a pattern on the identifier or as a recipe's name."""
+    """The cells that match any selector."""
+    wanted = set(names_of([cell.id for cell in cells], selectors))
+    return [cell for cell in cells if cell.id in wanted]
+
+
+def names_of(points: Sequence[str], selectors: Sequence[str]) -> list[str]:
+    """The points that match any selector, as a pattern on the identifier or on the recipe's name; every verb asks here."""
     if not selectors:
-        return list(cells)
+        return list(points)
     patterns = [compile_pattern(translate(form)) for text in selectors for form in (text, f"{text}/*")]
-    return [cell for cell in cells if any(pattern.match(cell.id) for pattern in patterns)]
+    return [point for point in points if any(pattern.match(point) for pattern in patterns)]
+
+
+def hint(selector: str, points: Iterable[str], recipes: Iterable[str] = ()) -> str:
+    """What may have been meant by a selector that matches nothing; empty where nothing is known at all.
+
+    Args:
+        selector: as it was given.
+        points: what there is.
+        recipes: more names, of recipes whose points are not known.
+    """
+    known = sorted({*recipes, *(point.split("/")[0] for point in points)})
+    recipe, _, short = selector.partition("/")
+    if not any(fnmatchcase(name, recipe) for name in known):
+        more = [name for name in known if name.startswith(recipe)] if recipe else []
+        return f"did you mean '{recipe}*'?" if len(more) > 1 else did_you_mean(recipe, known)
+    inside = [point for point in points if fnmatchcase(point.split("/")[0], recipe)]
+    if near := nearest(f"{recipe}/{short}", inside):
+        return near
+    shorts = sorted({point.split("/")[1] for point in inside})
+    return f"points of {recipe}: {', '.join(shorts[:_SHOWN])}{', …' if len(shorts) > _SHOWN else ''}"
+
+
+_SHOWN = 6
+"""Points in a hint: a line that a person reads to its end."""
 
 
 def _expand_all(tree: Tree, names: Sequence[str]) -> dict[str, list[Cell]]:
@@ -113,7 +143,7 @@ def _expand_all(tree: Tree, names: Sequence[str]) -> dict[str, list[Cell]]:
 def _nothing(selector: str, recipes: Sequence[str], points: Sequence[str]) -> NoReturn:
     if not recipes:
         raise HarnessError(Exit.NOTHING_SELECTED, "there is no recipe in recipes/")
-    hint = did_you_mean(selector, [*recipes, *points] if "/" in selector else recipes)
     raise HarnessError(
-        Exit.NOTHING_SELECTED, f"no point matches {selector}; {hint}\nsee what there is: ./servematrix plan"
+        Exit.NOTHING_SELECTED,
+        f"no point matches {selector}; {hint(selector, points, recipes)}\nsee what there is: ./servematrix plan",
     )

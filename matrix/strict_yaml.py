@@ -215,6 +215,17 @@ class _Stop(Exception):  # noqa: N818 - control flow, not an error: reading furt
     pass
 
 
+def _plainly(problem: str, line: str) -> str:
+    """The parser's words in plain ones, where it is known what was written."""
+    if "\t" in line and "cannot start any token" in problem:
+        return "a tab is in the indentation or before a value; YAML wants spaces"
+    if "mapping values are not allowed" in problem:
+        return "a second `: ` is in this line; quote the value, such as key: 'a: b'"
+    if "cannot start any token" in problem or "expected" in problem:
+        return f"{problem}; quote the value if it is meant as text" if re.search(r": ?[>%@`]", line) else ""
+    return ""
+
+
 def _surprise(text: str) -> str:
     return next((why for pattern, why in _TWO_MEANINGS if text not in _PLAIN and pattern.fullmatch(text)), "")
 
@@ -249,7 +260,10 @@ def read(content: bytes, file: str) -> Document:
         broken = True
         mark = error.problem_mark or error.context_mark
         place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file)
-        reader.problems.append(Problem(place, f"not YAML: {error.problem or error}"))
+        written = text.splitlines()[mark.line] if mark and mark.line < len(text.splitlines()) else ""
+        reader.problems.append(
+            Problem(place, f"not YAML: {_plainly(error.problem or '', written) or error.problem or error}")
+        )
     except yaml.YAMLError as error:  # a control character, before any mark
         broken = True
         reader.problems.append(Problem(Place(file), f"not YAML: {error}"))

@@ -5,9 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
+from matrix import cluster as clusters
+from matrix import estimate, select
 from matrix.errors import Exit
 from matrix.plan import Plan
+from matrix.source import Folder
+from matrix.tree import Tree
 from tests.conftest import RECIPE, Cli, commit, run_git, write
+from utils.show import tables
 
 
 def ids(cli: Cli, tree: Path, *arguments: str) -> list[str]:
@@ -110,6 +117,39 @@ def test_a_link_to_a_folder_of_a_kernel_is_refused(cli: Cli, tree: Path) -> None
     done = cli("plan", "--tree", str(tree))
     assert done.returncode == Exit.RECIPE_UNREADABLE
     assert "symbolic link" in done.stderr
+
+
+def test_the_table_says_what_it_knows(cli: Cli, tree: Path) -> None:
+    """Minutes, where they come from, devices that stay idle; no column that says `selected` on each line."""
+    shown = cli("plan", "r", "--tree", str(tree)).stdout
+    assert shown.splitlines()[1].split() == ["point", "job", "min", "of", "job", "max-model-len", "key"]
+    assert shown.endswith("node-hours (from the cluster file)\n")
+    assert "at most" not in shown
+    cluster = tree / "recipes/clusters/local.yaml"
+    cluster.write_text(cluster.read_text().replace("kind: cpu, model: cpu", "kind: rocm, model: MI300X"))
+    source = Tree.of(Folder(tree))
+    known = {"local": clusters.load(source.clusters, "local")}
+    made = estimate.timed(select.chosen(source, ["r"]), known, estimate.History(), canary=False)
+    assert made.idle == ["tp1 uses 1 of 8 MI300X; 7 idle"]
+    assert tables.plan_summary(made).endswith("\ntp1 uses 1 of 8 MI300X; 7 idle")
+
+
+@pytest.mark.parametrize(
+    ("selector", "wanted"),
+    [
+        ("minimaxm3-fp8-mi300x-vlm", "did you mean 'minimaxm3-fp8-mi300x-vllm'?"),
+        ("minimaxm3-fp8", "did you mean 'minimaxm3-fp8*'?"),
+        ("minimaxm3-fp8-mi300x-vllm/8k1k-tp8-c3", "did you mean 'minimaxm3-fp8-mi300x-vllm/8k1k-tp8-c"),
+        ("nosuch-*/8k1k", "known: minimaxm3"),
+        ("minimaxm3-*/zzz", "points of minimaxm3-*: "),
+    ],
+)
+def test_a_hint_is_short(cli: Cli, selector: str, wanted: str) -> None:
+    """Never the list of all points."""
+    done = cli("plan", selector)
+    assert done.returncode == Exit.NOTHING_SELECTED
+    assert wanted in done.stderr
+    assert max(map(len, done.stderr.splitlines())) < 300
 
 
 def test_a_selector_that_matches_nothing_is_an_error_beside_one_that_does(cli: Cli, tree: Path) -> None:

@@ -57,6 +57,11 @@ BAD = {
     "a word at the top": (RECIPE, "word\n", "1:1: wants a mapping"),
     "extends nothing": ("cluster: local", "cluster: local\nextends: s", "5:1: no recipe 's' to extend"),
     "extends itself": ("cluster: local", "cluster: local\nextends: r", "extends goes in a circle: r -> r"),
+    "thousands": ("isl: 32", "isl: 1k", "9:4: 'isl' wants a whole number; write 1024"),
+    "a fraction of nothing": ("isl: 32", "isl: 1024.0", "9:4: 'isl' wants a whole number; write 1024"),
+    "capitals": ("precision: bf16", "precision: FP8", "2:1: 'precision' cannot be \"FP8\"; write fp8"),
+    "a tab": ("  flags: {block-size: 16}", "\tflags: {block-size: 16}", "a tab is in the indentation"),
+    "a colon in a text": ("cluster: local", "cluster: local\ndescription: Note: x", "5:18: not YAML: a second `: ` is in this line; quote the value"),
     "two documents": ("cluster: local", "cluster: local\n---\na: 1", "a second document starts here"),
     "not yaml": ("cluster: local", "cluster: [", "not YAML"),
 }  # fmt: skip

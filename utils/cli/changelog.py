@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
+from matrix.select import hint, names_of
 from matrix.source import commit_of, git, merge_base
-from utils.cli.options import action, actions, ledger_path, positive, takes_ledger
+from utils.cli.options import SELECTORS, action, actions, ledger_path, positive, takes_ledger
 from utils.node.files import write_whole
 from utils.pipeline.judge import judged
 from utils.results.changelog import edit
@@ -69,7 +71,9 @@ def configure(parser: ArgumentParser) -> None:
         "changelog show qwen3moe-tiny-cpu-vllm/128x64-tp1-c4",
         _show,
     )
-    shown.add_argument("what", metavar="RECIPE[/POINT]")
+    shown.add_argument(
+        "selectors", nargs="+", metavar="SELECTOR", help=SELECTORS.removesuffix("; none means all")
+    )
     checked = action(to, "check", "check the file's rules", "changelog check", _check)
     checked.add_argument(
         "--strict",
@@ -173,25 +177,36 @@ def _committed(root: Path, commit: str) -> bytes:
 def _show(arguments: Namespace) -> Exit:
     """Print the entries of a recipe, or the lines of points."""
     log = changelog.read(_content(_file(arguments)), _file(arguments).name)
-    recipe, _, point = arguments.what.partition("/")
-    if recipe not in log.root:
-        raise HarnessError(
-            Exit.NOTHING_SELECTED, f"no section {recipe!r}; there are: {', '.join(log.root) or 'none'}"
-        )
-    for entry in log.root[recipe]:
+    every = changelog.points(log.root)
+    whole = [name for name in log.root if any(fnmatchcase(name, one) for one in arguments.selectors)]
+    shown = {*names_of(every, arguments.selectors)}
+    for one in arguments.selectors:
+        if not names_of(every, [one]) and not any(fnmatchcase(name, one) for name in log.root):
+            near = hint(one, every, log.root) or "it is empty"
+            raise HarnessError(Exit.NOTHING_SELECTED, f"{_file(arguments).name} has nothing of {one}; {near}")
+    sections = [
+        name for name in log.root if name in whole or any(point.startswith(f"{name}/") for point in shown)
+    ]
+    for name in sections:
+        sys.stdout.write(f"{name}\n" if len(sections) > 1 else "")
+        _show_section(name, log.root[name], shown)
+    return Exit.OK
+
+
+def _show_section(recipe: str, entries: list[changelog.Entry], shown: set[str]) -> None:
+    for entry in entries:
         about = f"#{entry.pr} " if entry.pr else ""
         sys.stdout.write(f"{entry.date or 'not measured yet'}  {about}{clean(entry.title)}\n")
         for name, line in entry.points.items():
-            if point in {"", name}:
+            if f"{recipe}/{name}" in shown:
                 versus = "  ".join(f"{metric} {change}" for metric, change in line.vs.items())
                 figures = tables.figures_text(line.figures)
                 sys.stdout.write(f"  {name:<24}{figures}  n {line.n}  {versus}".rstrip() + "\n")
         sys.stdout.writelines(
             f"  {name:<24}missing: {clean(why)}\n"
             for name, why in entry.missing.items()
-            if point in {"", name}
+            if f"{recipe}/{name}" in shown
         )
-    return Exit.OK
 
 
 def _check(arguments: Namespace) -> Exit:

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from matrix.errors import Exit
+from matrix.errors import Exit, HarnessError
+from matrix.select import hint, names_of
 from utils.cli.options import ledger_path, takes_ledger
 from utils.pipeline.judge import judged
 from utils.results.collect import collect
@@ -15,6 +16,8 @@ from utils.setup.environments import ROOT
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+
+    from utils.node.record import Record
 
 EXAMPLE = "compare results/20261125-*"
 
@@ -31,6 +34,13 @@ def configure(parser: ArgumentParser) -> None:
         help="a part of the key that is meant to differ besides what the plan named; anything else is refused",
     )
     parser.add_argument(
+        "--points",
+        action="append",
+        default=[],
+        metavar="SELECTOR",
+        help="only these: a recipe's name, or a shell pattern on point identifiers",
+    )
+    parser.add_argument(
         "--waive-confirmation", action="store_true", help="call what was seen once by its word"
     )
     parser.add_argument(
@@ -42,12 +52,24 @@ def configure(parser: ArgumentParser) -> None:
     takes_ledger(parser)
 
 
+def _selected(records: list[Record], selectors: list[str]) -> list[Record]:
+    points = list(dict.fromkeys(one.point for one in records))
+    for selector in selectors:
+        if not names_of(points, [selector]):
+            raise HarnessError(
+                Exit.NOTHING_SELECTED, f"no record's point matches {selector}; {hint(selector, points)}"
+            )
+    wanted = set(names_of(points, selectors))
+    return [one for one in records if one.point in wanted]
+
+
 def run(arguments: Namespace) -> Exit:
     """Judge a head against a base."""
     if arguments.head is None:
         base, head = pairs.arms(collect([Path(arguments.base)]))
     else:
         base, head = collect([Path(arguments.base)]), collect([Path(arguments.head)])
+    base, head = (_selected(side, arguments.points) for side in (base, head))
     comparison = judged(
         base,
         head,

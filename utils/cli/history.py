@@ -1,4 +1,4 @@
-"""`servematrix history POINT`."""
+"""`servematrix history SELECTOR…`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from matrix.errors import Exit, HarnessError, did_you_mean
+from matrix.errors import Exit, HarnessError
 from matrix.metrics import METRICS
+from matrix.select import hint, names_of
+from utils.cli.options import SELECTORS
 from utils.node import record
 from utils.results.changelog import entries as changelog
 from utils.results.collect import collect
@@ -37,8 +39,10 @@ EXAMPLE = "history qwen3moe-tiny-cpu-vllm/128x64-tp1-c4"
 
 
 def configure(parser: ArgumentParser) -> None:
-    """A point, and where its figures are."""
-    parser.add_argument("point", metavar="POINT", help="a point's whole identifier")
+    """Points, and where their figures are."""
+    parser.add_argument(
+        "selectors", nargs="+", metavar="SELECTOR", help=SELECTORS.removesuffix("; none means all")
+    )
     parser.add_argument(
         "--data",
         action="append",
@@ -51,38 +55,57 @@ def configure(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> Exit:
-    """Show a point's series, its entries and its steps."""
-    recipe, _, short = arguments.point.partition("/")
+    """Show each point's series, its entries and its steps."""
     file = Path(arguments.file) if arguments.file else ROOT / changelog.FILE
     log = changelog.read(file.read_bytes(), file.name).root if file.exists() else {}
-    entries = log.get(recipe, [])
+    for name in arguments.data:
+        if not Path(name).is_dir():
+            raise HarnessError(Exit.USAGE, f"--data {name} is not a folder; give one with records")
     folders = [Path(folder) for folder in arguments.data] or [ROOT / "results"]
-    records = [one for folder in folders if folder.is_dir() for one in _records(folder, short)]
-    found = series(arguments.point, records, entries)
-    if not found:
-        known = {one.point for one in records} | {
-            f"{recipe}/{name}" for entry in entries for name in entry.points
-        }
-        hint = did_you_mean(arguments.point, known) or "give folders with records: --data DIR"
-        raise HarnessError(Exit.NOTHING_SELECTED, f"nothing is known of {arguments.point}; {hint}")
-    stepped = steps(found, entries)
-    columns, rows = tables.without_empty(COLUMNS, [_row(one) for one in found])
-    if arguments.format == "markdown":
-        heads = [name for name, _ in columns]
-        sys.stdout.write(f"**{escape(arguments.point)}**\n\n{table(heads, rows)}\n")
-        sys.stdout.writelines(f"- {escape(line)}\n" for line in _told(stepped, len(found)))
-    else:
-        tables.table(sys.stdout, f"{arguments.point}: means of whole runs", columns, rows)
-        sys.stdout.writelines(f"{line}\n" for line in _told(stepped, len(found)))
+    pattern = _pattern(arguments.selectors)
+    records = [one for folder in folders if folder.is_dir() for one in _records(folder, pattern)]
+    every = {
+        point: found
+        for point in sorted({one.point for one in records} | set(changelog.points(log)))
+        if (found := series(point, records, log.get(point.split("/")[0], [])))
+    }
+    for selector in arguments.selectors:
+        if not names_of(list(every), [selector]):
+            there = {
+                one.point for folder in folders if folder.is_dir() for one in _records(folder, record.FILE)
+            }
+            near = hint(selector, sorted({*every, *there})) or "give folders with records: --data DIR"
+            raise HarnessError(Exit.NOTHING_SELECTED, f"nothing is known of {selector}; {near}")
+    for number, point in enumerate(names_of(list(every), arguments.selectors)):
+        sys.stdout.write("\n" if number else "")
+        _show(point, every[point], log.get(point.split("/")[0], []), arguments.format)
     return Exit.OK
 
 
-def _records(folder: Path, short: str) -> list[Record]:
-    """Records of a point by the name of their folder, so that a large data branch need not be read whole."""
+def _show(point: str, found: list[Measurement], entries: list[changelog.Entry], form: str) -> None:
+    stepped = steps(found, entries)
+    columns, rows = tables.without_empty(COLUMNS, [_row(one) for one in found])
+    if form == "markdown":
+        heads = [name for name, _ in columns]
+        sys.stdout.write(f"**{escape(point)}**\n\n{table(heads, rows)}\n")
+        sys.stdout.writelines(f"- {escape(line)}\n" for line in _told(stepped, len(found)))
+    else:
+        tables.table(sys.stdout, f"{point}: means of whole runs", columns, rows)
+        sys.stdout.writelines(f"{line}\n" for line in _told(stepped, len(found)))
+
+
+def _pattern(selectors: list[str]) -> str:
+    """Records by the name of their point's folder where one point is asked for: a large data branch need not be read whole."""
+    (first, *more) = selectors
+    _, _, short = first.partition("/")
+    return record.FILE if more or not short or set("*?[") & set(short) else f"{short}/{record.FILE}"
+
+
+def _records(folder: Path, pattern: str) -> list[Record]:
     try:
-        return collect([folder], f"{short}/{record.FILE}")
+        return collect([folder], pattern)
     except HarnessError:
-        if any(folder.rglob(f"{short}/{record.FILE}")):
+        if any(folder.rglob(pattern)):
             raise
         return []
 

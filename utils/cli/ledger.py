@@ -90,7 +90,9 @@ def _show(arguments: Namespace) -> Exit:
 
 def _add(arguments: Namespace) -> Exit:
     """Add what records tell of noise; what is there already is not added twice."""
-    ledger_file.add(ledger_path(arguments), collect([Path(folder) for folder in arguments.folders]))
+    ledger_file.add(
+        ledger_path(arguments, may_be_new=True), collect([Path(folder) for folder in arguments.folders])
+    )
     return Exit.OK
 
 

@@ -138,4 +138,4 @@ def _say(error: HarnessError) -> None:
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
     del number, frame
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise KeyboardInterrupt
+    raise KeyboardInterrupt("SIGTERM")

@@ -121,11 +121,24 @@ def takes_ledger(made: argparse.ArgumentParser) -> None:
     )
 
 
-def ledger_path(arguments: argparse.Namespace) -> Path:
-    """The ledger that is meant."""
-    from utils.pipeline.ask import Ask  # noqa: PLC0415 - `--help` needs none of it
+def ledger_path(arguments: argparse.Namespace, *, may_be_new: bool = False) -> Path:
+    """The ledger that is meant.
 
-    return Path(arguments.ledger) if arguments.ledger else Ask.ledger
+    Raises:
+        HarnessError: USAGE for one that was named and is not there, unless it may be new, in a folder that is there.
+    """
+    from matrix.errors import Exit, HarnessError  # noqa: PLC0415 - `--help` needs none of it
+    from utils.pipeline.ask import Ask  # noqa: PLC0415
+
+    if not arguments.ledger:
+        return Ask.ledger
+    path = Path(arguments.ledger)
+    if not (path.parent.is_dir() if may_be_new else path.is_file()):
+        raise HarnessError(
+            Exit.USAGE,
+            f"--ledger {path} is not there; leave it out, or begin one: ./servematrix ledger add RESULTS --ledger {path}",
+        )
+    return path
 
 
 def positive(text: str) -> int:

@@ -35,18 +35,23 @@ def run(arguments: Namespace) -> Exit:
         sys.stderr.write(f"{problem}\n")
     for note in made.notes:
         sys.stderr.write(f"note: {note}\n")
-    sys.stdout.write(_FORMATS[arguments.format](made)) if arguments.format != "table" else _table(made)
+    sys.stdout.write(_FORMATS[arguments.format](made)) if arguments.format != "table" else _table(
+        made, arguments.changed
+    )
     return Exit.OK
 
 
-def _table(made: Plan) -> None:
+def _table(made: Plan, changed: str | None) -> None:
     if made.jobs:
-        tables.table(sys.stdout, "Plan", tables.PLAN_COLUMNS, tables.plan_rows(made))
+        tables.table(sys.stdout, "Plan", *tables.plan_table(made))
+    elif changed:
+        sys.stdout.write(f"no point's key differs from {changed.partition('...')[0]}\n")
     sys.stdout.writelines(f"gone: {point}\n" for point in made.gone)
     sys.stdout.writelines(
         f"measured before with this key, in {name}: {point}\n" for point, name in made.reused.items()
     )
-    sys.stdout.write(tables.plan_summary(made) + "\n")
+    if made.jobs or not changed:
+        sys.stdout.write(tables.plan_summary(made) + "\n")
 
 
 def _ids(made: Plan) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
 from utils.cli.options import asked, ledger_path, takes_ledger, takes_points
-from utils.launch import launchers
+from utils.launch import launchers, script
 from utils.pipeline import confirm, scripts
 from utils.pipeline.plan import plan
 from utils.pipeline.run import run as run_points
@@ -51,7 +51,9 @@ def configure(parser: ArgumentParser) -> None:
         help="another launcher than the cluster file's; a batch system goes on with what a killed launcher left",
     )
     parser.add_argument(
-        "--print-script", action="store_true", help="show the exact commands instead of running them"
+        "--print-script",
+        action="store_true",
+        help="show the exact commands instead of running them; with --out a script a job is written there",
     )
     parser.add_argument(
         "--print-batch", action="store_true", help="show the batch scripts instead of submitting them"
@@ -70,8 +72,8 @@ def run(arguments: Namespace) -> Exit:
         arguments,
         launcher=arguments.launcher,
         out=Path(arguments.out).absolute() if arguments.out else None,
-        environment=Path(arguments.environment) if arguments.environment else None,
-        ledger=ledger_path(arguments),
+        environment=Path(arguments.environment).absolute() if arguments.environment else None,
+        ledger=ledger_path(arguments, may_be_new=True),
         confirms=not arguments.no_confirm,
     )
     if arguments.confirm:
@@ -87,5 +89,13 @@ def run(arguments: Namespace) -> Exit:
 
 
 def _print(ask: Ask, *, batch: bool) -> Exit:
-    sys.stdout.writelines((scripts.batch_scripts if batch else scripts.by_hand)(ask, plan(ask)))
+    made = plan(ask)
+    if batch:
+        sys.stdout.writelines(scripts.batch_scripts(ask, made))
+        return Exit.OK
+    found = scripts.by_hand(ask, made)
+    if ask.out is None:
+        sys.stdout.write(script.whole(*found.values()))
+    else:
+        sys.stdout.writelines(f"{path}\n" for path in scripts.write(found, ask.out))
     return Exit.OK

@@ -33,6 +33,13 @@ class Order:
 class Launcher(Protocol):
     """Carries jobs to where they run."""
 
+    def check(self, order: Order, job: Job) -> None:
+        """What can be known to be missing before anything is made.
+
+        Raises:
+            HarnessError: USAGE.
+        """
+
     def claim(self, order: Order) -> Order:
         """Take the results folder for this run alone; the order as it will be run, which may be one that was begun there.
 
@@ -46,11 +53,32 @@ class Launcher(Protocol):
     def batch(self, order: Order, job: Job) -> str:
         """What is handed to the cluster for a job."""
 
-    def script(self, order: Order, job: Job) -> str:
-        """The commands of a job, for a person to run by hand."""
+    def script(self, order: Order, job: Job, arm: str = "") -> str:
+        """The commands of a job of one arm, named where there are two, for a person to run by hand."""
 
     def run(self, order: Order, emit: Callable[[Event], None]) -> Exit:
         """Run all jobs of an order to their end; the outcome is the largest exit code."""
+
+
+ANOTHER = "give another --out, or take that folder away"
+
+
+def holds_nothing(out: Path) -> None:
+    """A folder is new, or empty: nobody's files come to be among results.
+
+    Raises:
+        HarnessError: OUT_IN_USE where it holds something.
+    """
+    try:
+        found = sorted(path.name for path in out.iterdir())
+    except OSError:  # it is not there, or no folder: whoever makes it says so
+        return
+    if found:
+        more = ", …" if len(found) > 3 else ""  # noqa: PLR2004 - enough to know it by
+        raise HarnessError(
+            Exit.OUT_IN_USE,
+            f"{out} holds other files ({', '.join(found[:3])}{more}); give a new or an empty folder as --out",
+        )
 
 
 def claim(out: Path) -> None:
@@ -60,14 +88,14 @@ def claim(out: Path) -> None:
         HarnessError: OUT_IN_USE if it holds one already.
     """
     marker = out / "servematrix-run"
+    if not marker.exists():
+        holds_nothing(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
         marker.touch(exist_ok=False)
     except FileExistsError as error:
         if not out.is_dir():
             raise HarnessError(Exit.USAGE, f"{out} is not a folder; give another --out") from error
-        raise HarnessError(
-            Exit.OUT_IN_USE, f"{out} already holds a run; give another --out, or take that folder away"
-        ) from error
+        raise HarnessError(Exit.OUT_IN_USE, f"{out} already holds a run; {ANOTHER}") from error
     except OSError as error:
         raise HarnessError(Exit.USAGE, f"{out}: {error.strerror}; give another --out") from error

@@ -16,7 +16,7 @@ from matrix.plan import ARMS
 from utils.launch import interface, questions, script
 from utils.launch.failures import Facts, as_json, classify
 from utils.launch.machine_lock import alone_on_the_machine
-from utils.node import events, files, process, record
+from utils.node import events, files, process, record, unmeasured
 from utils.node.host import gpu_checks, gpus
 from utils.node.spec import Found, NodeJob, canary_name, runs
 from utils.setup import environments, provenance
@@ -39,6 +39,10 @@ END_S = 40.0
 class Local:
     """The launcher of the `local` cluster."""
 
+    def check(self, order: Order, job: Job) -> None:
+        """There is a vLLM, or a lock to make one from."""
+        environments.check(order.environment, job.points[0].image)
+
     def claim(self, order: Order) -> Order:
         """A folder holds one run."""
         interface.claim(order.out)
@@ -56,10 +60,12 @@ class Local:
             Exit.USAGE, "the local launcher has no batch script; --print-script shows the commands"
         )
 
-    def script(self, order: Order, job: Job) -> str:
+    def script(self, order: Order, job: Job, arm: str = "") -> str:
         """The commands of a job."""
         environment = self._environment(order, job, lambda _: None, make=False)
-        return script.render(order, job, vllm=str(environment.program("vllm")))
+        return script.render(
+            order, job, vllm=str(environment.program("vllm")), python=str(environment.python), arm=arm
+        )
 
     def run(self, order: Order, emit: Callable[[Event], None]) -> Exit:
         """Run every job, whatever the others did; a cancellation ends them all."""
@@ -114,8 +120,9 @@ class Local:
         finally:
             if code not in WELL:
                 facts = Facts(state="", begun=True, ended=code, asked=True, started=True)
-                told = as_json(classify(facts), job.id, None, platform.node())
-                files.write_whole(folder / "failure.json", told)
+                why = classify(facts)
+                files.write_whole(folder / "failure.json", as_json(why, job.id, None, platform.node()))
+                unmeasured.leave(spec, code, why.cause)
         return code
 
     @staticmethod
@@ -124,7 +131,7 @@ class Local:
     ) -> environments.Environment:
         image = job.points[0].image
         if not (make or order.environment):
-            return environments.Environment(environments.FOLDER / image.split("==")[0])
+            return environments.of_image(image)
         return environments.given_or_made(order.environment, image, tell)
 
 
@@ -186,10 +193,11 @@ def _node(environment: environments.Environment, spec: Path, emit: Callable[[Eve
         for line in node.stdout or ():
             emit(events.from_line(line))
         node.wait()
-    except BaseException:
+    except BaseException as error:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one must not leave the node behind
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        node.send_signal(signal.SIGTERM)
+        by_hand = isinstance(error, KeyboardInterrupt) and error.args != (process.TERMINATED,)
+        node.send_signal(signal.SIGINT if by_hand else signal.SIGTERM)  # it says which one a person sent
         try:
             rest, _ = node.communicate(timeout=END_S)
         except subprocess.TimeoutExpired:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jinja2
 
+from matrix import tree as trees
 from matrix.cluster import Slurm
 from matrix.protocol import requests
 from utils.launch.slurm import container
+from utils.node import caches, marker
 from utils.node.host.image import OUTPUT
-from utils.node.vllm import invocation, load
+from utils.node.vllm import client_host, invocation, load, plugin
+from utils.node.vllm.server import FIRST_PROMPT
 
 if TYPE_CHECKING:
     from matrix.plan import Job, Point
@@ -20,6 +26,12 @@ if TYPE_CHECKING:
 _PORT = 8000
 WORKSPACE = "/tmp/servematrix-by-hand"  # noqa: S108 - shown to a person, never used by this code
 """A folder of the node that a person makes for a job run by hand."""
+
+
+class Shell(str):
+    """A word that is shell already, such as "$port"."""
+
+    __slots__ = ()
 
 
 def environment() -> jinja2.Environment:
@@ -37,29 +49,76 @@ def environment() -> jinja2.Environment:
     return made
 
 
-def render(order: Order, job: Job, *, vllm: str, enter: str = "") -> str:
-    """The script of a job: server, and for each point warm-up and load, exactly as the node runs them."""
+def render(
+    order: Order, job: Job, *, vllm: str, python: str, arm: str = "", enter: str = "", tree: str = ""
+) -> str:
+    """The commands of a job: server, and for each point warm-up and load, exactly as the node runs them.
+
+    They want the functions that `whole` puts in front.
+
+    Args:
+        order: its clusters and its tree.
+        job: of one arm.
+        vllm: the command that it means.
+        python: that has vLLM.
+        arm: which one, where there are two.
+        enter: how to get to where the script runs, for a person to read.
+        tree: where models and kernels of the tree are then; the order's, unless said.
+    """
     cluster = order.clusters[job.cluster]
-    port = cluster.port or _PORT
+    tree = tree or str(order.tree)
     first = job.points[0]
-    model = invocation.model_path(first.model, order.tree)
+    model = invocation.model_path(first.model, tree)
+    revision = "" if model.startswith("/") else first.revision or ""
+    of_models = {name: text for name, text in job.serve.env.items() if name.startswith(invocation.OF_MODELS)}
+    recipe = first.id.split("/")[0]
     return (
         environment()
         .get_template("by-hand.sh.j2")
         .render(
             job=job,
-            env=job.serve.env,
+            arm=arm,
+            port=cluster.port or _PORT,
+            out=f"{recipe}-{arm}" if arm else recipe,
+            log=f"{job.id.removeprefix(f'{recipe}.')}.server.log",
+            shared=of_models,
+            own={name: text for name, text in job.serve.env.items() if name not in of_models},
             env_from=cluster.env_from,
             client_cores=cluster.client_cores,
+            container=cluster.container.runtime != "none",
+            path=f"{Path(vllm).parent}:" if "/" in vllm else "",
+            caches=caches.variables(Path()),
             enter=enter,
-            serve=[vllm, *invocation.serve(job.serve, model, port)],
-            health=f"http://127.0.0.1:{port}/health",
-            points=[_commands(point, model, port, vllm) for point in job.points],
+            tree=tree,
+            packages=[_package(one, order.tree, cluster.devices.arch) for one in plugin.packages(job)],
+            kernel=first.kernel,
+            variant=plugin.VARIANT,
+            marker=marker.FOLDER,
+            serve=[vllm, *_with_port(invocation.serve(job.serve, model, _PORT))],
+            ready_s=int(cluster.limits.ready_s),
+            completion=json.dumps(
+                {
+                    "model": model,
+                    "prompt": FIRST_PROMPT,
+                    "max_tokens": 4,
+                    "temperature": 0,
+                    "ignore_eos": True,
+                }
+            ),
+            revision=revision,
+            tokenizer=_tokenizer(python, model, revision),
+            points=[_commands(point, model, vllm, pinned=bool(revision)) for point in job.points],
         )
     )
 
 
-def for_slurm(order: Order, job: Job, vllm: str = "vllm") -> str:
+def whole(*jobs: str) -> str:
+    """A script of the commands of jobs, one after another."""
+    functions = (Path(__file__).parent / "templates/by-hand-functions.sh").read_text()
+    return "\n".join((functions, *jobs))
+
+
+def for_slurm(order: Order, job: Job, *, vllm: str, python: str, arm: str = "") -> str:
     """The same for a cluster behind Slurm, with the allocation and the container line."""
     cluster = order.clusters[job.cluster]
     slurm = cluster.slurm or Slurm()
@@ -77,35 +136,79 @@ def for_slurm(order: Order, job: Job, vllm: str = "vllm") -> str:
     runtime = container.for_cluster(cluster)
     mounts = [container.Mount(WORKSPACE, cluster.container.workdir), *container.cluster_mounts(cluster)]
     lines.append(f"mkdir -p {WORKSPACE}/{container.PAYLOAD}")
-    if cluster.container.runtime != "none":
+    in_container = cluster.container.runtime != "none"
+    carried = [trees.package(one.name) for one in plugin.packages(job)]
+    carried += [one for one in (job.points[0].model,) if one.startswith(invocation.CARRIED)]
+    if carried and in_container:  # nodes may not see the checkout
+        unpack = shlex.join(["srun", "--ntasks=1", "--overlap", "tar", "-C", WORKSPACE, "-x"])
+        lines.append(f"tar -C CHECKOUT -c {shlex.join(carried)} | {unpack}")
+    if in_container:
         entry = runtime.entry(image)
         words = [entry["path"] if word == OUTPUT else word for word in entry["import"]]
         lines.append(
             f"[ -e {shlex.quote(entry['path'])} ] || {shlex.join(words or ['cp', entry['archive'], entry['path']])}"
         )
     lines.append(shlex.join([*runtime.enter(image, mounts, WORKSPACE, {}), "--pty", "bash"]))
-    return render(order, job, vllm=vllm, enter="\n".join(lines))
+    tree = cluster.container.workdir if in_container else ""
+    return render(order, job, vllm=vllm, python=python, arm=arm, enter="\n".join(lines), tree=tree)
 
 
-def _commands(point: Point, model: str, port: int, vllm: str) -> dict[str, Any]:
-    folder = f"results/{point.id.split('/')[1]}"
-    least = requests(point.protocol, point.concurrency, 0.0)
+def _package(one: plugin.Package, root: Path, arch: str) -> dict[str, Any]:
+    folder = root / trees.package(one.name)
+    files = {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in one.shipped(root, arch)
+    }
+    return {
+        "name": one.name,
+        "folder": trees.package(one.name),
+        "module": one.module,
+        "files": files,
+        "metadata": one.metadata,
+        "metadata_files": one.metadata_files,
+    }
+
+
+def _tokenizer(python: str, model: str, revision: str) -> list[str]:
+    program = (
+        "import sys, huggingface_hub as hub; "
+        "print(hub.snapshot_download(sys.argv[1], revision=sys.argv[2], allow_patterns=sys.argv[3:]))"
+    )
+    return [python, "-c", program, model, revision, *client_host.TOKENIZER_FILES]
+
+
+def _commands(point: Point, model: str, vllm: str, *, pinned: bool) -> dict[str, Any]:
+    short = point.id.split("/")[1]
+    folder = Shell(f'"$out"/{shlex.quote(short)}')
+    more = ["--tokenizer", Shell('"$tokenizer"')] if pinned else []
+
+    def words(call: load.Call) -> list[str]:
+        return [vllm, *_with_port([folder if word == short else word for word in load.argv(call)]), *more]
+
     return {
         "id": point.id,
-        "folder": folder,
+        "short": short,
+        "workers": marker.workers(point),
         "min_duration_s": point.protocol.min_duration_s,
-        "warmup": [vllm, *load.argv(invocation.warmup(point, model, port, folder))],
-        "load": [vllm, *load.argv(invocation.measured(point, model, port, folder, rate_per_s=0.0))],
-        "least": least,
+        "warmup": words(invocation.warmup(point, model, _PORT, short)),
+        "load": words(invocation.measured(point, model, _PORT, short, rate_per_s=0.0)),
+        "least": requests(point.protocol, point.concurrency, 0.0),
     }
+
+
+def _with_port(argv: list[str]) -> list[str]:
+    """With the script's own variable."""
+    at = argv.index("--port") + 1
+    return [*argv[:at], Shell('"$port"'), *argv[at + 1 :]]
 
 
 def _wrapped(argv: list[str], indent: int = 2) -> str:
     """A command with its options on lines of their own, quoted."""
     lines: list[str] = []
     for word in argv:
+        quoted = word if isinstance(word, Shell) else shlex.quote(word)
         if word.startswith("--") or not lines:
-            lines.append(shlex.quote(word))
+            lines.append(quoted)
         else:
-            lines[-1] += f" {shlex.quote(word)}"
+            lines[-1] += f" {quoted}"
     return f" \\\n{' ' * indent}".join(lines)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from typing import IO
 
 RAISE_AGAIN_S = 0.3
+TERMINATED = "SIGTERM"
+"""What a KeyboardInterrupt of the command says that was no Ctrl-C."""
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None, use_errno=True)

@@ -322,12 +322,13 @@ class _Run:
 
 def _of_client(env: dict[str, str], servers: dict[str, str]) -> dict[str, str]:
     """The load client's environment: the recipe's is the server's, but for where models are; no proxy is between them."""
-    ours = {name: value for name, value in env.items() if name not in servers or name.startswith(_OF_MODELS)}
+    ours = {
+        name: value
+        for name, value in env.items()
+        if name not in servers or name.startswith(invocation.OF_MODELS)
+    }
     loopback = ",".join(filter(None, ["127.0.0.1", "localhost", env.get("NO_PROXY") or env.get("no_proxy")]))
     return ours | {"NO_PROXY": loopback, "no_proxy": loopback}
-
-
-_OF_MODELS = ("HF_", "HUGGINGFACE_", "TRANSFORMERS_", "VLLM_USE_MODELSCOPE", "MODELSCOPE_")
 
 
 def outcome(spec: NodeJob, emit: Emit) -> Exit:

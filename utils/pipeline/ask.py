@@ -58,6 +58,12 @@ class Ask:
             raise HarnessError(
                 Exit.USAGE, f"{self.root} has no recipes/; --tree wants the root of a checkout"
             )
+        for folder in self.timings or ():
+            if not folder.exists():
+                raise HarnessError(
+                    Exit.USAGE,
+                    f"--history {folder} is not there; name a folder with records, or leave it out",
+                )
         if self.pair and self.runs not in {None, *BALANCED}:
             raise HarnessError(
                 Exit.USAGE,

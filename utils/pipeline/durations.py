@@ -18,12 +18,13 @@ BEFORE = START | {"preflight", "stop"}
 
 
 def history(folders: Iterable[Path]) -> History:
-    """The longest start of each server command and the longest measurement of each key.
+    """The longest start of each server command and the longest measurement of each key, and the newest of each point.
 
     Only figures of measured points count. A record that cannot be read is no reason to refuse a plan, and is passed over.
     """
     starts: dict[str, float] = {}
     points: dict[str, float] = {}
+    older: dict[str, tuple[float, float]] = {}
     for folder in folders:
         for path in folder.rglob(record.FILE):
             try:
@@ -36,6 +37,8 @@ def history(folders: Iterable[Path]) -> History:
                 point = sum(seconds for name, seconds in phases.items() if name not in BEFORE)
                 starts[which] = max(start, starts.get(which, 0.0))
                 points[found["key"]] = max(point, points.get(found["key"], 0.0))
+                at = float(found["clock"]["wall_unix_s"])
+                older[found["point"]] = max((at, point), older.get(found["point"], (0.0, 0.0)))
             except (OSError, ValueError, KeyError, TypeError, AttributeError):
                 continue
-    return History(starts, points)
+    return History(starts, points, {name: seconds for name, (_, seconds) in older.items()})

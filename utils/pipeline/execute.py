@@ -18,10 +18,12 @@ from utils.results.collect import collect, missing
 from utils.show import log, tables
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from matrix.plan import Plan
     from utils.launch.interface import Launcher
+    from utils.node.record import Record
     from utils.pipeline.ask import Ask
 
 ASKED = "asked.json"
@@ -60,6 +62,8 @@ def only_launcher(by_cluster: dict[str, Launcher]) -> Launcher:
 
 def execute(launcher: Launcher, order: Order) -> Exit:
     """Take the results folder and run what it wants, which may be a plan that was begun there; then show what was measured."""
+    for job in order.plan.jobs:  # before a folder is made: a usage error leaves none
+        launcher.check(order, job)
     order = launcher.claim(order)
     write_whole(order.out / "plan.json", order.plan.to_json(indent=1).encode())
     asked = {"tree": str(order.tree), "environment": str(order.environment) if order.environment else None}
@@ -72,6 +76,19 @@ def execute(launcher: Launcher, order: Order) -> Exit:
         shown.close()
         _show(order.out)
     return code
+
+
+def _failures(records: Iterable[Record]) -> list[str]:
+    """Why points have no figures, each reason once, with the first point that it is of."""
+    points: dict[tuple[str, str], list[str]] = {}
+    for one in records:
+        if one.failure:
+            points.setdefault((one.status, one.failure.message.split("\n")[0]), []).append(one.point)
+    more = {key: len(set(found)) - 1 for key, found in points.items()}
+    return [
+        f"{status}: {points[status, why][0]}{f' and {n} more' if n else ''}: {why}"
+        for (status, why), n in more.items()
+    ]
 
 
 def _new_folder(plan: Plan) -> Path:
@@ -89,6 +106,7 @@ def _show(out: Path) -> None:
         sys.stdout.write(f"{why}; logs: {out}\n")
     if records:
         tables.results(sys.stdout, records)
+    sys.stdout.writelines(f"{log.clean(line)}\n" for line in _failures(records))
     sys.stdout.writelines(f"missing: {log.clean(str(one))}\n" for one in missing(out, records))
     if records:
         sys.stdout.write(f"records: {out}\n")

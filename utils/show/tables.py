@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, TextIO
 
 from matrix import estimate
@@ -37,7 +38,12 @@ def table(
         columns: names, each with `left` or `right`.
         rows: cells.
     """
-    if not stream.isatty():
+    is_terminal = stream.isatty()
+    recipes = {row[0].split("/")[0] for row in rows}
+    if is_terminal and len(recipes) == 1:  # its name in the title is enough, and leaves room for figures
+        recipe = recipes.pop()
+        title, rows = f"{title}: {recipe}", [[row[0].removeprefix(f"{recipe}/"), *row[1:]] for row in rows]
+    if not is_terminal or os.environ.get("TERM") == "dumb":
         stream.write(f"{title}\n{aligned(columns, rows)}")
         return
     from rich import box  # noqa: PLC0415 - only a terminal needs rich, and it is slow to import
@@ -45,21 +51,31 @@ def table(
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    recipes = {row[0].split("/")[0] for row in rows}
-    if len(recipes) == 1:  # one recipe's name in the title is enough, and leaves room for figures
-        recipe = recipes.pop()
-        title, rows = f"{title}: {recipe}", [[row[0].removeprefix(f"{recipe}/"), *row[1:]] for row in rows]
-    made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name, side in columns:
-        made.add_column(name, justify="left" if side == "left" else "right", no_wrap=True)
-    for row in rows:
-        made.add_row(
-            *(Text(cell, style="red" if cell in {"invalid", "failed", "cancelled"} else "") for cell in row)
-        )
     console = Console(file=stream)
-    console.width = max(
-        console.width, console.measure(made, options=console.options.update(width=1000)).maximum
-    )
+    for narrow in (False, True):  # where it is too wide, headings have a word a line
+        side_space = 0 if narrow else 1
+        made = Table(
+            title=title,
+            title_justify="left",
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+            padding=(0, side_space),
+            collapse_padding=narrow,
+        )
+        for name, side in columns:
+            heading = name.replace(" ", "\n").replace("-", "-\n").replace("/d", "/\nd") if narrow else name
+            made.add_column(heading, justify="left" if side == "left" else "right", no_wrap=True)
+        for row in rows:
+            made.add_row(
+                *(
+                    Text(cell, style="red" if cell in {"invalid", "failed", "cancelled"} else "")
+                    for cell in row
+                )
+            )
+        width = console.measure(made, options=console.options.update(width=1000)).maximum
+        if width <= console.width:
+            break
+    console.width = max(console.width, width)  # figures are never cut
     console.print(made, soft_wrap=True)
 
 
@@ -116,26 +132,43 @@ def without_empty(
 PLAN_COLUMNS = [
     ("point", "left"),
     ("job", "left"),
+    ("min", "right"),
+    ("of job", "right"),
     ("max-model-len", "right"),
     ("key", "left"),
     ("why", "left"),
 ]
 
 
-def plan_rows(plan: Plan) -> list[list[str]]:
-    """A plan as rows."""
-    return [
-        [point.id, job.id.rsplit(".", 1)[1], str(point.max_model_len), point.key, point.why]
+def plan_table(plan: Plan) -> tuple[list[tuple[str, str]], list[list[str]]]:
+    """A plan as columns and rows; minutes are of a point in one run, and of a job with all of its runs. A column that says nothing is left out."""
+    rows = [
+        [
+            point.id,
+            ".".join(job.id.removeprefix(f"{point.id.split('/')[0]}.").split(".")[1:]),
+            f"{point.estimate_s / 60:.1f}",
+            f"{job.walltime_s / 60:.0f}" if number == 0 else "",
+            str(point.max_model_len),
+            point.key,
+            point.why,
+        ]
         for job in plan.jobs
-        for point in job.points
+        for number, point in enumerate(job.points)
     ]
+    kept = [
+        n
+        for n, (name, _) in enumerate(PLAN_COLUMNS)
+        if name != "why" or {row[n] for row in rows} != {"selected"}
+    ]
+    return [PLAN_COLUMNS[n] for n in kept], [[row[n] for n in kept] for row in rows]
 
 
 def plan_summary(plan: Plan) -> str:
     """A plan in one line, and what comparing costs in another."""
     gone = f", {len(plan.gone)} points gone" if plan.gone else ""
-    hours = f"at most {estimate.node_hours(plan):.2f} node-hours"
+    hours = f"about {estimate.node_hours(plan):.2f} node-hours{_source(plan)}"
     line = f"{plan.points} points in {plan.server_starts} server starts, {hours}{gone}"
+    line += "".join(f"\n{text}" for text in plan.idle)
     pairs = [job for job in plan.jobs if job.base]
     if not pairs:
         return line
@@ -145,6 +178,20 @@ def plan_summary(plan: Plan) -> str:
     return (
         f"{line}\ncompared with {plan.pair.name if plan.pair else 'a base'}: {jobs}, each a canary an arm and then {orders}; "
         f"flagged points are measured once more, {again:.2f} node-hours if that were all of them"
+    )
+
+
+def _source(plan: Plan) -> str:
+    """Where the estimate comes from."""
+    known, points = plan.from_records, plan.points
+    if not plan.jobs:
+        return ""
+    if not known:
+        return " (from the cluster file)"
+    return (
+        " (from records)"
+        if known == points
+        else f" (of {known} points from records, else from the cluster file)"
     )
 
 

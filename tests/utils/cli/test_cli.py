@@ -81,6 +81,7 @@ def test_a_signal_to_the_command_keeps_what_was_measured(
     shown, told = process.communicate(timeout=30)
     assert process.returncode == Exit.CANCELLED, told
     assert "measured" in shown
+    assert f"interrupted by {number.name}" in shown
     assert "what was measured is kept" in told
     assert {record_file.read(path).status for path in out.rglob("record.json")} >= {"measured"}
     left = (
@@ -120,7 +121,7 @@ def test_a_launcher_that_does_not_fit_the_cluster_says_so(cli: Cli) -> None:
 
 
 def test_print_script_is_its_golden_file(cli: Cli) -> None:
-    """Server, warm-up, load and, for Slurm, the container line; valid shell."""
+    """Server, warm-up, load and, for Slurm, the container line; valid shell. tests/utils/launch/test_script.py runs such."""
     done = cli("run", "minimaxm3-fp8-mi300x-vllm/8k1k-tp8-ep8-c256", "--print-script")
     assert done.returncode == 0
     golden = ROOT / "tests/golden/by-hand-mi300x.sh"
@@ -128,7 +129,7 @@ def test_print_script_is_its_golden_file(cli: Cli) -> None:
     local = cli("run", "qwen3moe-tiny-cpu-vllm", "--print-script").stdout
     assert "--container-image" not in local
     for text in (done.stdout, local):
-        assert subprocess.run(["sh", "-n"], input=text, text=True, check=False).returncode == 0
+        assert subprocess.run(["bash", "-n"], input=text, text=True, check=False).returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -205,3 +206,37 @@ def test_help_imports_nothing_heavy() -> None:
         [sys.executable, "-c", program], env=environment(), capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_usage_error_leaves_no_results(
+    cli: Cli, tree: Path, fake_environment: Path, tmp_path: Path
+) -> None:
+    """Whatever is missing is found before a folder is made; a folder with other files is nobody's results."""
+    out = tmp_path / "out"
+    given = ("run", "r", "--tree", str(tree), "--out", str(out))
+    assert "has no bin/python" in cli(*given, "--environment", str(tmp_path / "nowhere")).stderr
+    fake = ("--environment", str(fake_environment))
+    for option, name in (("--history", "nowhere"), ("--ledger", "nowhere/l.jsonl")):
+        done = cli(*given, *fake, option, str(tmp_path / name))
+        assert done.returncode == Exit.USAGE
+        assert f"{option} {tmp_path / name} is not there" in done.stderr
+    assert not out.exists()
+    out.mkdir()
+    (out / "mine.txt").touch()
+    done = cli(*given, *fake)
+    assert done.returncode == Exit.OUT_IN_USE
+    assert "holds other files (mine.txt)" in done.stderr
+    assert [path.name for path in out.iterdir()] == ["mine.txt"]
+
+
+def test_an_estimate_takes_the_points_older_records(
+    cli: Cli, tree: Path, fake_environment: Path, tmp_path: Path
+) -> None:
+    """What changed has another key, and still takes about as long."""
+    out = tmp_path / "out"
+    assert run(cli, tree, fake_environment, out).returncode == 0
+    recipe = tree / "recipes/r.yaml"
+    recipe.write_text(recipe.read_text().replace("block-size: 16", "block-size: 32"))
+    plan = ("plan", "r", "--tree", str(tree))
+    assert "node-hours (from records)" in cli(*plan, "--history", str(out)).stdout
+    assert "node-hours (from the cluster file)" in cli(*plan, "--history", str(tmp_path / "fake")).stdout

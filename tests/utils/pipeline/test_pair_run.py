@@ -26,6 +26,7 @@ class Pairs:
     def __init__(self, cli: Cli, tree: Path, fake: Path, folder: Path) -> None:
         self.cli, self.tree, self.fake, self.folder = cli, tree, fake, folder
         self.ledger = folder / "ledger.jsonl"
+        self.ledger.touch()
 
     def run(self, out: str, *more: str) -> subprocess.CompletedProcess[str]:
         """`run` with this tree, into a folder if one is named."""
@@ -142,10 +143,11 @@ def test_a_confirmation_that_was_cut_off_is_measured_again(pairs: Pairs) -> None
 def test_both_servers_are_printed_by_hand(pairs: Pairs) -> None:
     """And what their turns are."""
     pairs.slow()
-    shown = pairs.run("none", "r/*c1", "--pair", "main", "--print-script").stdout
+    written = pairs.run("scripts", "r/*c1", "--pair", "main", "--print-script").stdout.splitlines()
+    shown = "".join(Path(path).read_text() for path in written)
     assert "# two servers in turns, each run a fresh one: base head head base" in shown
     assert shown.count("vllm serve") == 2
-    assert shown.count("export FAKE_VLLM=slow") == 1
+    assert shown.count("servers+=(FAKE_VLLM=slow)") == 1
 
 
 def test_a_broken_changelog_withholds_no_verdict_and_a_broken_ledger_is_an_error(pairs: Pairs) -> None:
@@ -169,7 +171,7 @@ def test_a_base_that_cannot_start_ends_the_job(pairs: Pairs) -> None:
     path.write_text(good)
     done = pairs.run("out", "r/*c1", "--pair", "main")
     assert done.returncode == Exit.SERVER_EXITED, done.stdout + done.stderr
-    assert "missing: r/32x16-tp1-c1: server: the server ended before it was ready" in done.stdout
+    assert "failed: r/32x16-tp1-c1: the canary of base: the server ended before it was ready" in done.stdout
     assert list((pairs.folder / "out/jobs").glob("*/canary-base/*/server.log"))
 
 
@@ -205,5 +207,10 @@ def test_a_head_that_cannot_start_ends_the_job_with_its_reason(pairs: Pairs) -> 
     path.write_text(path.read_text().replace(BEFORE, f'{BEFORE}\n  env: {{FAKE_VLLM: "exit-at-start"}}'))
     done = pairs.run("out", "r/*c1", "--pair", "main")
     assert done.returncode == Exit.SERVER_EXITED, done.stdout + done.stderr
-    assert "missing: r/32x16-tp1-c1: server: the server ended before it was ready" in done.stdout
+    assert "failed: r/32x16-tp1-c1: the canary of head: the server ended before it was ready" in done.stdout
     assert list((pairs.folder / "out/jobs").glob("*/canary/*/server.log"))
+    found = collect([pairs.folder / "out"])
+    assert {(one.arm, one.point, one.status) for one in found} == {
+        (arm, "r/32x16-tp1-c1", "failed") for arm in ("base", "head")
+    }
+    assert {one.failure.reason for one in found if one.failure} == {"SERVER_EXITED"}

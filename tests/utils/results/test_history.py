@@ -102,6 +102,10 @@ def test_the_command(cli: Cli, records: Records, tmp_path: Path) -> None:
     assert "4 measurements before and 4 after; nearest entry: #8 A slower thing" in done.stdout
     assert "source: a public run" in done.stdout
     assert "| day | commit |" in cli("history", POINT, *given, "--format", "markdown").stdout
+    whole = cli("history", "r", *given).stdout
+    assert whole.count("means of whole runs") == 2
+    assert whole == cli("history", "r/*", *given).stdout == cli("history", "?/32x16-*", *given).stdout
+    assert cli("history", "r", "--data", str(tmp_path / "nowhere")).returncode == Exit.USAGE
     wrong = cli("history", "r/32x16-tp1-c11", *given)
     assert wrong.returncode == Exit.NOTHING_SELECTED
     assert "did you mean 'r/32x16-tp1-c1'?" in wrong.stderr

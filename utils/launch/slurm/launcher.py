@@ -44,6 +44,11 @@ class Slurm:
     def __init__(self) -> None:
         self.held: lease.Claim | None = None
 
+    def check(self, order: Order, job: Job) -> None:
+        """The same as locally where there is no container; the rest is the node's to say."""
+        if order.clusters[job.cluster].container.runtime == "none":
+            environments.check(order.environment, job.points[0].image)
+
     def claim(self, order: Order) -> Order:
         """Hold the folder; what a launcher before this one began there goes on as it was planned."""
         self.held = lease.take(order)
@@ -53,9 +58,10 @@ class Slurm:
         """What a killed launcher left, and nobody works on."""
         return lease.unfinished(order, below)
 
-    def script(self, order: Order, job: Job) -> str:
+    def script(self, order: Order, job: Job, arm: str = "") -> str:
         """The commands of a job, for a person."""
-        return script.for_slurm(order, job)
+        vllm, python = _programs(order, order.clusters[job.cluster], job, print_nothing, make=False)
+        return script.for_slurm(order, job, vllm=vllm, python=python, arm=arm)
 
     def batch(self, order: Order, job: Job) -> str:
         """The batch script of a job's first attempt, with its payload."""
@@ -211,13 +217,19 @@ def with_slurm(cluster: Cluster) -> Cluster:
     return cluster if cluster.slurm else cluster.model_copy(update={"slurm": Asked()})
 
 
-def _programs(order: Order, cluster: Cluster, job: Job, emit: Callable[[Event], None]) -> tuple[str, str]:
+def _programs(
+    order: Order, cluster: Cluster, job: Job, emit: Callable[[Event], None], *, make: bool = True
+) -> tuple[str, str]:
     """The commands `vllm` and `python` where the job runs: the image's, else an environment that nodes see under the same path."""
     if cluster.container.runtime != "none":
         return "vllm", "python3"
-    found = environments.given_or_made(
-        order.environment, job.points[0].image, lambda text: emit({"kind": "note", "text": text})
-    )
+    image = job.points[0].image
+    if make or order.environment:
+        found = environments.given_or_made(
+            order.environment, image, lambda text: emit({"kind": "note", "text": text})
+        )
+    else:
+        found = environments.of_image(image)
     return str(found.program("vllm")), str(found.python)
 
 

@@ -11,14 +11,13 @@ from pydantic import ValidationError
 
 from matrix.errors import Exit, HarnessError
 from matrix.plan import Plan
+from utils.launch.interface import ANOTHER, holds_nothing
 from utils.node.files import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from utils.launch.interface import Order
-
-ANOTHER = "give another --out, or take that folder away"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +42,8 @@ def take(order: Order) -> Claim:
     folder = order.out / "launch"
     if (order.out / "jobs").exists() and not folder.exists():
         raise HarnessError(Exit.OUT_IN_USE, f"{order.out} already holds a run; {ANOTHER}")
+    if not folder.exists():
+        holds_nothing(order.out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / "lock").open("w")

@@ -24,6 +24,8 @@ IMPORTS = (
     "vllm.benchmarks.serve",
     "vllm.platforms",
 )
+TOKENIZER_FILES = ["*.json", "*.model", "*.txt", "*.jinja", "*.py", "*.tiktoken"]
+"""Of a model's repository."""
 
 
 def answer(**fields: object) -> None:
@@ -36,8 +38,7 @@ def tokenizer(model: str, commit: str) -> list[str]:
     if not commit or model.startswith("/"):
         return []
     hub = importlib.import_module("huggingface_hub")
-    files = ["*.json", "*.model", "*.txt", "*.jinja", "*.py", "*.tiktoken"]
-    return ["--tokenizer", hub.snapshot_download(model, revision=commit, allow_patterns=files)]
+    return ["--tokenizer", hub.snapshot_download(model, revision=commit, allow_patterns=TOKENIZER_FILES)]
 
 
 def child(argv: list[str], log: str, parent: int, revision: tuple[str, str] = ("", "")) -> None:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from matrix.plan import Point, Serve
 
 CARRIED = "recipes/models/"
+OF_MODELS = ("HF_", "HUGGINGFACE_", "TRANSFORMERS_", "VLLM_USE_MODELSCOPE", "MODELSCOPE_")
+"""Variables of a server that the load client has too: where models are."""
 
 
 def model_path(model: str, tree: Path | str) -> str:

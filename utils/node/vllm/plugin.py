@@ -38,6 +38,19 @@ class Package:
         """The name by which it is imported."""
         return self.name.rsplit("/", 1)[-1].replace("-", "_")
 
+    @property
+    def metadata(self) -> str:
+        """The folder of the distribution's metadata."""
+        return f"{self.module}-{self.files}.dist-info"
+
+    @property
+    def metadata_files(self) -> dict[str, str]:
+        """What makes it a plugin."""
+        return {
+            "METADATA": f"Metadata-Version: 2.1\nName: {self.module}\nVersion: {self.files}\n",
+            "entry_points.txt": f"[vllm.general_plugins]\n{self.module} = {self.module}.plugin:register\n",
+        }
+
     def shipped(self, root: Path, arch: str) -> list[Path]:
         """The files of a tree that go to the node."""
         folder = root / tree.package(self.name)
@@ -61,13 +74,9 @@ class Package:
             path = into / self.module / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        metadata = into / f"{self.module}-{self.files}.dist-info"
-        metadata.mkdir()
-        (metadata / "METADATA").write_text(
-            f"Metadata-Version: 2.1\nName: {self.module}\nVersion: {self.files}\n"
-        )
-        entry = f"[vllm.general_plugins]\n{self.module} = {self.module}.plugin:register\n"
-        (metadata / "entry_points.txt").write_text(entry)
+        (into / self.metadata).mkdir()
+        for name, text in self.metadata_files.items():
+            (into / self.metadata / name).write_text(text)
 
 
 def packages(job: Job) -> list[Package]:

@@ -14,7 +14,7 @@ from matrix.metrics import HEADLINE, JUDGED, METRICS
 from matrix.schema import Strict, validate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from matrix.strict_yaml import Document
 
@@ -169,6 +169,17 @@ def read(content: bytes, file: str = FILE) -> Changelog:
     if problems or log is None:
         raise HarnessError(Exit.CHANGELOG_INVALID, "", problems)
     return log
+
+
+def points(log: Mapping[str, list[Entry]]) -> list[str]:
+    """The points that its entries name, with figures or without."""
+    found = [
+        f"{recipe}/{name}"
+        for recipe, entries in log.items()
+        for entry in entries
+        for name in (*entry.points, *entry.missing)
+    ]
+    return list(dict.fromkeys(found))
 
 
 def _rules(log: Changelog, document: Document) -> Iterable[Problem]:

@@ -257,6 +257,10 @@ def test_the_projects_own_changelog_is_measured_and_current(cli: Cli) -> None:
     shown = cli("changelog", "show", "qwen3moe-tiny-cpu-vllm/128x64-tp1-c4").stdout
     assert "128x64-tp1-c4" in shown
     assert "256x64" not in shown
+    assert cli("changelog", "show", "qwen3moe-*/128x64-tp1-c4").stdout == shown
+    wrong = cli("changelog", "show", "qwen3moe-tiny-cpu-vllm/128x64-tp1-c44")
+    assert wrong.returncode == Exit.NOTHING_SELECTED
+    assert "did you mean 'qwen3moe-tiny-cpu-vllm/128x64-tp1-c4'?" in wrong.stderr
 
 
 def test_add_and_check_as_commands(cli: Cli, records: Records, tmp_path: Path) -> None:

@@ -112,6 +112,8 @@ def test_a_line_that_is_none_is_told_at_its_place(tmp_path: Path, noise: Ledger)
 def test_the_commands(cli: Cli, pair: Records, tmp_path: Path) -> None:
     """Add from folders, show what could be seen, reset with a reason."""
     path = ("--ledger", str(tmp_path / "l.jsonl"))
+    assert "is not there" in cli("ledger", "show", *path).stderr
+    (tmp_path / "l.jsonl").touch()
     empty = cli("ledger", "show", *path)
     assert "--pair HEAD" in empty.stdout
     for number in range(4):
