@@ -69,7 +69,7 @@ wait_healthy() { # while the server lives, for at most so many seconds; an answe
   done
 }
 
-# minimaxm3-fp8-mi300x-vllm.tp8-ep8.b19083b2: the exact commands of this job, to run by hand.
+# minimaxm3-fp8-mi300x-vllm.tp8-ep8.40c17bcc: the exact commands of this job, to run by hand.
 # The harness reads the warm-up's rate and raises --num-prompts of the load where more are needed for the minimum
 # duration; lengths and order of the prompts follow from --seed and --num-prompts.
 # It also pins the client to the node's last cores (32), and the server to the others (taskset -c).
@@ -78,10 +78,10 @@ wait_healthy() { # while the server lives, for at most so many seconds; an answe
 #   salloc --partition=compute-0 --gres=gpu:8 --nodes=1 --cpus-per-task=128 --time=120
 #   export XDG_RUNTIME_DIR="/tmp/enroot-runtime-$UID"; mkdir -p -m 0700 "$XDG_RUNTIME_DIR"
 #   mkdir -p /tmp/servematrix-by-hand/payload
-#   [ -e /raid/inferencex/squash/servematrix-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh ] || enroot import --output /raid/inferencex/squash/servematrix-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh docker://vllm/vllm-openai-rocm:v0.32.0
-#   srun --ntasks=1 --overlap --cpus-per-task=128 --container-image=/raid/inferencex/squash/servematrix-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh --container-mounts=/tmp/servematrix-by-hand:/workspace,/raid/inferencex/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri --container-workdir=/workspace/payload --no-container-mount-home --container-writable --no-container-remap-root --no-container-entrypoint --pty bash
+#   [ -e /raid/inferencex/squash/servematrix-0/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh ] || enroot import --output /raid/inferencex/squash/servematrix-0/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh docker://vllm/vllm-openai-rocm:v0.32.0
+#   srun --ntasks=1 --overlap --cpus-per-task=128 --container-image=/raid/inferencex/squash/servematrix-0/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh --container-mounts=/tmp/servematrix-by-hand:/workspace,/raid/inferencex/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri --container-workdir=/workspace/payload --no-container-mount-home --container-writable --no-container-remap-root --no-container-entrypoint --pty bash
 
-job=minimaxm3-fp8-mi300x-vllm.tp8-ep8.b19083b2
+job=minimaxm3-fp8-mi300x-vllm.tp8-ep8.40c17bcc
 port=${PORT:-8000}
 url=http://127.0.0.1:$port
 out=$from/results/minimaxm3-fp8-mi300x-vllm
@@ -104,7 +104,7 @@ servers=()
 servers+=(VLLM_ENGINE_READY_TIMEOUT_S=3600)
 servers+=(VLLM_USE_BREAKABLE_CUDAGRAPH=0)
 
-log=$out/tp8-ep8.b19083b2.server.log
+log=$out/tp8-ep8.40c17bcc.server.log
 setsid env "${both[@]}" "${servers[@]}" vllm serve MiniMaxAI/MiniMax-M3-MXFP8 \
   --attention-backend TRITON_ATTN \
   --block-size 128 \
