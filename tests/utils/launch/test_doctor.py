@@ -33,9 +33,9 @@ def test_alone_it_says_which_clusters_can_run_from_here(cli: Cli) -> None:
     found = lines(done.stdout)
     assert {f"cluster {name}" for name in clusters.names(Folder(ROOT))} <= found.keys()
     assert found["cluster local"] == "ok"
-    assert found["cluster mi300x-amds"] == "note"
+    assert found["cluster mi300x-amd"] == "note"
     assert "can run from here, on this machine" in done.stdout
-    bad = doctor.can_run("x", clusters.load(Folder(ROOT), "mi300x-amds"))
+    bad = doctor.can_run("x", clusters.load(Folder(ROOT), "mi300x-amd"))
     assert doctor.some_can_run([bad]).level == "problem"
 
 
@@ -49,7 +49,7 @@ def test_a_local_cluster_is_asked_what_the_launcher_asks(cli: Cli, tmp_path: Pat
     done = cli("doctor", "h100-local", env=env)
     assert done.returncode == Exit.CHECK_FAILED
     assert "problem  gpus: 0 GPUs where 2 are wanted (devices.count)" in done.stdout
-    assert "did you mean 'mi300x-amds'?" in cli("doctor", "mi300-amds").stderr
+    assert "did you mean 'mi300x-amd'?" in cli("doctor", "mi300-amd").stderr
     assert cli("doctor", "--probe").returncode == Exit.USAGE
 
 
