@@ -104,6 +104,20 @@ def test_a_job_that_slurm_and_its_results_say_nothing_of_is_ended(
     )
 
 
+def test_a_note_of_the_preflight_reaches_a_person_and_blames_nobody(tmp_path: Path) -> None:
+    """Such as a tool's warning; only a check that failed is a failure."""
+    heard: list[Event] = []
+    track, file = tracked(tmp_path, heard)
+    track.node = "mi0"
+    said = {"kind": "check", "name": "NUMA balancing", "text": "on; turn it off", "token": TOKEN}
+    for facts in ({"passed": True, "level": "note"}, {"passed": True, "level": "ok"}):
+        with file.open("a") as more:
+            more.write(json.dumps({**said, "facts": facts}) + "\n")
+    track.read()
+    assert [event["text"] for event in heard] == ["mi0: NUMA balancing: on; turn it off"]
+    assert track.failed_checks == []
+
+
 def waits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shut: str
 ) -> tuple[Tracking, list[Event], list[int], Clock]:
