@@ -98,7 +98,7 @@ def _publish(event: Event, tree: Path, folder: Path) -> Exit:
         raise HarnessError(
             Exit.ARTIFACT_INVALID, "the report is of another commit than the sweep; it is not published"
         )
-    _data(event, folder / "records", tree)
+    _data(event, folder / "records", tree, "sweep" if number else "pushed")
     if number == 0:
         return _baseline(event, found, tree)
     pull = pulls.get(event.api, number)
@@ -165,7 +165,7 @@ def publish_night(tree: Path, folder: Path) -> Exit:
         tree: a checkout whose origin has the data branch.
         folder: with the records.
     """
-    _data(from_environment(), folder / "records", tree)
+    _data(from_environment(), folder / "records", tree, "nightly")
     return Exit.OK
 
 
@@ -241,7 +241,7 @@ def _only_filled(before: str, after: str) -> None:
             )
 
 
-def _data(event: Event, records: Path, tree: Path) -> None:
+def _data(event: Event, records: Path, tree: Path, issuer: ledger.Issuer) -> None:
     """Raw records and what they tell of noise, onto the data branch."""
     files = _checked(records)
     if not files:
@@ -252,7 +252,7 @@ def _data(event: Event, records: Path, tree: Path) -> None:
             target = folder / "records" / path.relative_to(records)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
-        known, new, alarms = ledger.read(folder / LEDGER).with_records(collect([records]))
+        known, new, alarms = ledger.read(folder / LEDGER).with_records(collect([records]), issuer)
         write_whole(folder / LEDGER, ledger.text(known).encode())
         summary("".join(f"alarm: {line}\n" for line in alarms))
         return f"Records of {event.run_url}\n\n{len(new)} differences for the ledger"

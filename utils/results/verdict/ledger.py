@@ -36,6 +36,8 @@ CLASSES = ((8, "c1-8"), (64, "c9-64"), (math.inf, "c65+"))
 
 
 Calibration = Literal["own", "borrowed", "none"]
+Issuer = Literal["sweep", "pushed", "nightly", "local"]
+"""Who measured: a pull request's sweep, the default branch's own sweep or night, a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +161,14 @@ class Ledger:
             self.priors[where] = prior([(pool.variance, pool.df) for pool in pools if pool.df >= NEEDED])
         return self.priors[where]
 
-    def with_records(self, records: Sequence[Record]) -> tuple[Ledger, list[Difference], list[str]]:
+    def with_records(
+        self, records: Sequence[Record], issuer: Issuer = "local"
+    ) -> tuple[Ledger, list[Difference], list[str]]:
         """This ledger and what records add to it: the new ledger, the new lines, and alarms about them."""
         known = {(one.allocation, one.point, one.runs) for one in self.differences}
-        new = [one for one in differences(records) if (one.allocation, one.point, one.runs) not in known]
+        new = [
+            one for one in differences(records, issuer) if (one.allocation, one.point, one.runs) not in known
+        ]
         told: list[str] = []
         for allocation in dict.fromkeys(one.allocation for one in new):
             batch = [one for one in new if one.allocation == allocation]
@@ -223,8 +229,16 @@ def text(ledger: Ledger) -> str:
     return "".join(f"{line.model_dump_json()}\n" for line in ledger.lines)
 
 
-def differences(records: Sequence[Record]) -> list[Difference]:
-    """Of measured runs with equal observed keys in one allocation: neighbours in pairs, each run once."""
+def differences(records: Sequence[Record], issuer: Issuer = "local") -> list[Difference]:
+    """Of measured runs with equal observed keys in one allocation: neighbours in pairs, each run once.
+
+    Args:
+        records: of any runs.
+        issuer: who measured. Of a pull request's sweep the base's runs count alone: its head is nobody's code yet, and must not
+            change what another verdict reads.
+    """
+    if issuer == "sweep":
+        records = [record for record in records if record.arm == "base"]
     groups: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
     for record in records:
         if record.status == "measured" and record.observed:
@@ -232,11 +246,11 @@ def differences(records: Sequence[Record]) -> list[Difference]:
     found = []
     for same in groups.values():
         same.sort(key=lambda record: record.run_index)
-        found += [_difference(one, other) for one, other in zip(same[::2], same[1::2], strict=False)]
+        found += [_difference(one, other, issuer) for one, other in zip(same[::2], same[1::2], strict=False)]
     return sorted(found, key=lambda one: (one.day, one.allocation, one.runs, one.point))
 
 
-def _difference(one: Record, other: Record) -> Difference:
+def _difference(one: Record, other: Record, issuer: Issuer) -> Difference:
     values: dict[str, float | None] = {}
     for metric in JUDGED:
         before, after = metrics.judged(one, metric), metrics.judged(other, metric)
@@ -253,17 +267,12 @@ def _difference(one: Record, other: Record) -> Difference:
         allocation=one.allocation,
         runs=(one.run_index, other.run_index),
         arm=one.arm if one.arm == other.arm else "legacy",
-        issuer=_issuer(one.allocation),
+        issuer=issuer,
         contrast="neighbours",
         image=one.image,
         node=one.node.name or one.node.hostname,
         values=values,
     )
-
-
-def _issuer(allocation: str) -> str:
-    """Who named the allocation: a sweep's job does when it takes records in, a launcher when it measures."""
-    return "sweep" if allocation.startswith("sweep-") else "local"
 
 
 def alarms(before: Ledger, new: Sequence[Difference]) -> list[str]:

@@ -149,3 +149,17 @@ def test_nothing_is_held_against_itself(pair: Records, noise: Ledger) -> None:
     before = compare(*sides(records), noise)
     with_own, _, _ = noise.with_records(records)
     assert compare(*sides(records), with_own) == before
+
+
+def test_a_sweep_feeds_the_ledger_by_its_base_alone(pair: Records) -> None:
+    """A head that is noisy on purpose changes nothing that another verdict reads; the default branch's own nights count whole."""
+    loud = pair(noise=(1.0, 1.5, 0.7, 1.01), parts=({"model": "m"}, {"model": "other"}))
+    before = ledger.Ledger()
+    after, new, _ = before.with_records(loud, "sweep")
+    assert {line.arm for line in new} == {"base"}
+    assert {line.issuer for line in new} == {"sweep"}
+    quiet = pair(noise=(1.0, 1.0, 1.0, 1.01), parts=({"model": "m"}, {"model": "other"}))
+    same, _, _ = before.with_records(quiet, "sweep")
+    assert [line.values for line in after.differences] == [line.values for line in same.differences]
+    _, night, _ = before.with_records(loud, "nightly")
+    assert {line.arm for line in night} == {"base", "head"}
