@@ -70,8 +70,8 @@ def paired(
 
 def _nobody(pairing: Pairing) -> str:
     if pairing.kind == "kernel":
-        return "no selected point asks for a kernel, so that none can be compared with kernel=off"
-    return f"none of the selected points is in {pairing.name}, so that nothing can be compared with it"
+        return "no selected point asks for a kernel; none can be compared with kernel=off"
+    return f"none of the selected points is in {pairing.name}; nothing can be compared with it"
 
 
 def _cells(wanted: list[Selected], base: Base, problems: list[str]) -> dict[str, Cell]:
@@ -90,9 +90,7 @@ def _cells(wanted: list[Selected], base: Base, problems: list[str]) -> dict[str,
         try:
             found |= {cell.id: cell for cell in expand(base.tree, recipe)}
         except HarnessError as error:
-            problems.append(
-                f"{recipe} of {name} cannot be read, so that nothing is compared with it:\n{error}"
-            )
+            problems.append(f"{recipe} of {name} cannot be read; nothing is compared with it:\n{error}")
     return found
 
 
@@ -109,7 +107,7 @@ def _with_base(one: Selected, cell: Cell | None, base: Base) -> Selected:
         raise HarnessError(
             Exit.NOT_COMPARABLE,
             f"{one.cell.id} runs on {one.cell.recipe.cluster} and {cell.id} on {cell.recipe.cluster}; "
-            "two arms share one allocation, so that they must name one cluster",
+            "two arms share one allocation; they must name one cluster",
         )
     vary = tuple(key.differences(cell.parts, one.cell.parts))
     if load := [name for name in vary if name.split(".")[0] in LOAD]:

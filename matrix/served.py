@@ -62,7 +62,7 @@ def check(recipe: Recipe, document: Document, cluster: Cluster | None) -> Served
     if served.vocabulary is None:
         served.note(
             ("image",),
-            f"{recipe.image} does not say which vLLM it has, so that flags and variables are not checked",
+            f"{recipe.image} does not say which vLLM it has, so flags and variables are not checked",
         )
     elif not served.vocabulary.exact:
         served.note(

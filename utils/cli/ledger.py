@@ -48,7 +48,7 @@ def configure(parser: ArgumentParser) -> None:
     reset.add_argument("--driver", metavar="VERSION", help="only with this driver (default: any)")
     reset.add_argument("--why", required=True, metavar="TEXT", help="is kept in the ledger")
     example = "ledger accept sweep-4711.small.tp1"
-    accept = action(to, "accept", "count what an alarm held out", example, _accept)
+    accept = action(to, "accept", "count what an alarm set aside", example, _accept)
     accept.add_argument("allocation", metavar="ALLOCATION", help="as `ledger show` names it")
     for one in (shown, add, reset, accept):
         takes_ledger(one)
@@ -80,7 +80,7 @@ def _show(arguments: Namespace) -> Exit:
     tables.table(sys.stdout, "What runs of the same thing differ by", LEDGER_COLUMNS, table)
     for allocation, why in known.held.items():
         sys.stdout.write(
-            f"held out after an alarm: {why}\n  count it all the same: ./servematrix ledger accept {allocation}\n"
+            f"set aside after an alarm: {why}\n  count it all the same: ./servematrix ledger accept {allocation}\n"
         )
     sys.stdout.write(
         f"{len(known.differences)} differences of points; a pair of servers counts once a class\n"
@@ -97,13 +97,13 @@ def _add(arguments: Namespace) -> Exit:
 
 
 def _accept(arguments: Namespace) -> Exit:
-    """Count what an alarm held out."""
+    """Count what an alarm set aside."""
     path = ledger_path(arguments)
     with ledger_file.locked(path):
         known = ledger.read(path)
         if arguments.allocation not in known.held:
             raise HarnessError(
-                Exit.USAGE, f"nothing of {arguments.allocation!r} is held out; see ./servematrix ledger show"
+                Exit.USAGE, f"nothing of {arguments.allocation!r} is set aside; see ./servematrix ledger show"
             )
         write_whole(path, ledger.text(known.accepting(arguments.allocation)).encode())
     sys.stdout.write(f"{path}: {arguments.allocation} counts now\n")
@@ -111,11 +111,11 @@ def _accept(arguments: Namespace) -> Exit:
 
 
 def _reset_device(arguments: Namespace) -> Exit:
-    """Begin anew for a device, as after an upgrade that the driver's version does not show."""
+    """Start again for a device, as after an upgrade that the driver's version does not show."""
     path = ledger_path(arguments)
     with ledger_file.locked(path):
         _reset(path, ledger.read(path), arguments)
-    sys.stdout.write(f"{path}: {arguments.device} begins anew; the lines before stay in the file\n")
+    sys.stdout.write(f"{path}: {arguments.device} starts again; the lines before stay in the file\n")
     return Exit.OK
 
 

@@ -117,7 +117,7 @@ def _not_taken(found: list[record.Marker]) -> str | None:
 def _incomplete(kernel: KernelChoice, expected: int, found: list[record.Marker]) -> str | None:
     """Why the answers prove nothing."""
     if wrong := next((one.error for one in found if one.error), None):
-        return f"a worker could not tell: {wrong}"
+        return f"a worker failed to answer: {wrong}"
     if (there := len({one.worker for one in found})) != expected:
         return f"{there} of {expected} workers answered; was the kernel loaded? The server's log says"
     for one in found:

@@ -53,7 +53,7 @@ def _lock_of(image: str) -> Path:
     if not lock.exists():
         raise HarnessError(
             Exit.USAGE,
-            f"no {lock_path(image)}, so that {image} cannot be made here; name an environment that has it: --environment DIR",
+            f"no {lock_path(image)}, so {image} cannot be made here; name an environment that has it: --environment DIR",
         )
     return lock
 

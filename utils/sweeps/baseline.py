@@ -1,4 +1,4 @@
-"""The default branch's own figures: what no entry of the changelog speaks for is measured, without a base."""
+"""The default branch's own figures: what has no entry in the changelog is measured, without a base."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def stub(content: bytes, recipe: str, sha: str) -> Stub:
     entries = changelog.read(content).root.get(recipe, [])
     if entries and entries[0].is_stub:
         return Stub(entries[0].pr, "", ())
-    return Stub(None, f"Baseline at {sha[:10]}", ("No entry speaks for these keys",))
+    return Stub(None, f"Baseline at {sha[:10]}", ("These keys have no entry",))
 
 
 def start_where_new() -> Exit:
@@ -58,7 +58,7 @@ def start_where_new() -> Exit:
         return Exit.OK
     waiting = [one for one in event.api.pages("pulls", state="open") if one["head"]["ref"].startswith(BRANCH)]
     if waiting or any(one.pull == 0 for one in runs.alive(event.api)):
-        sys.stdout.write("a sweep of the default branch is at work, or its pull request waits to be merged\n")
+        sys.stdout.write("a sweep of the default branch is running, or its pull request waits to be merged\n")
         return Exit.OK
     runs.start(event.api, 0, str(event.payload["after"]), Command("run"))
     sys.stdout.write(f"a sweep of {found.points} points is on its way\n")
@@ -68,9 +68,7 @@ def start_where_new() -> Exit:
 def open_pull(event: Event, sha: str, branch: str, headline: str) -> str:
     """The pull request with the entry; its address."""
     base = str(event.at("repository", "default_branch"))
-    body = (
-        f"Figures of `{sha}` for keys that no entry speaks for: {headline}.\n\nMeasured by {event.run_url}."
-    )
+    body = f"Figures of `{sha}` for keys without an entry: {headline}.\n\nMeasured by {event.run_url}."
     asked = {"title": f"Figures of {sha[:10]}", "head": branch, "base": base, "body": body}
     try:
         return str(event.api.call("POST", "pulls", asked)["html_url"])

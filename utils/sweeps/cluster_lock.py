@@ -37,7 +37,7 @@ def held(
     with (folder / f"{cluster}.turn").open("a+") as file:
         while holder := _other(file, sweep):
             if holder != told:
-                tell(f"{cluster} is at work on {holder}; waiting for it")
+                tell(f"{cluster} is running on {holder}; waiting for it")
                 told = holder
             sleep(POLL_S * random.uniform(0.5, 1.5))  # noqa: S311 - so that two that wait do not always meet
         yield

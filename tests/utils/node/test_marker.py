@@ -42,7 +42,7 @@ CASES: dict[str, tuple[str, list[Marker], bool, str]] = {
     "a worker is missing": ("taken", [answer(0)], False, "1 of 2 workers answered"),
     "the same worker twice": ("taken", [answer(0), answer(0)], False, "1 of 2 workers answered"),
     "nobody answered": ("fallback", [], False, "0 of 2 workers answered"),
-    "a worker could not tell": ("taken", [answer(0), answer(1, error="boom")], False, "could not tell: boom"),
+    "a worker could not tell": ("taken", [answer(0), answer(1, error="boom")], False, "failed to answer: boom"),
     "another kernel": ("taken", [answer(0), answer(1, kernel="slow-moe")], False, "slow-moe in variant 'one' answered"),
     "another variant": ("fallback", [answer(0), answer(1, variant="two")], False, "not fast-moe in 'one'"),
     "fallback": ("fallback", [answer(0, **REFUSED), answer(1, **REFUSED)], True, "taken in 0 of 100 steps"),

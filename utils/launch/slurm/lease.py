@@ -36,7 +36,7 @@ def take(order: Order) -> Claim:
     """Hold an order's results folder. The jobs of a plan that was begun there stay as they are, for Slurm knows them by name.
 
     Raises:
-        HarnessError: OUT_IN_USE where another launcher is at work, or where other points or runs are; USAGE where
+        HarnessError: OUT_IN_USE where another launcher is running, or where other points or runs are; USAGE where
             the folder cannot be written.
     """
     folder = order.out / "launch"
@@ -58,7 +58,7 @@ def take(order: Order) -> Claim:
 
 def _begun(order: Order, folder: Path, lock: IO[str]) -> Order:
     if not _lock(lock):
-        raise HarnessError(Exit.OUT_IN_USE, f"another launcher is at work on {order.out}")
+        raise HarnessError(Exit.OUT_IN_USE, f"another launcher is running on {order.out}")
     wanted = _wanted(order)
     before = _read(folder / "plan.json")
     if before is None:
@@ -86,7 +86,7 @@ def unfinished(order: Order, below: Path) -> Path | None:
 
 
 def is_free(out: Path) -> bool:
-    """Whether no launcher is at work on a folder."""
+    """Whether no launcher is running on a folder."""
     try:
         with (out / "launch" / "lock").open("r") as lock:
             return _lock(lock)

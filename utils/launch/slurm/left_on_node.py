@@ -48,7 +48,7 @@ def fetch_job(job: int, folder: Path, node: str | None, cluster: str | None) -> 
         raise HarnessError(Exit.USAGE, f"job {job} is {state.name!r}, which servematrix did not start")
     *_, job_id, attempt = state.name.split("/")
     if not lease.is_free(folder):
-        raise HarnessError(Exit.OUT_IN_USE, f"a launcher is at work on {folder}, and fetches by itself")
+        raise HarnessError(Exit.OUT_IN_USE, f"a launcher is running on {folder}, and fetches by itself")
     chosen = _cluster(cluster)
     notes = Notebook(folder, job_id)
     known_token = (memory := notes.read()) and memory.name == state.name and memory.token

@@ -227,7 +227,7 @@ def _held(ledger: Ledger) -> list[str]:
     """What the ledger does not count."""
     held = ledger.held
     return (
-        [f"{len(held)} allocations are held out of the ledger after an alarm: ./servematrix ledger show"]
+        [f"{len(held)} allocations are set aside from the ledger after an alarm: ./servematrix ledger show"]
         if held
         else []
     )
