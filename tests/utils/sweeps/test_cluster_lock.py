@@ -61,4 +61,4 @@ def test_another_cluster_and_a_killed_holder_do_not_matter(tmp_path: Path) -> No
         holder.wait()
 
     with cluster_lock.held(tmp_path, "mi300x", "run 2", told.append, sleep):
-        assert told == ["mi300x is at work on run 1; waiting for it"]
+        assert told == ["mi300x is running on run 1; waiting for it"]
