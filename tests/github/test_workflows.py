@@ -374,7 +374,7 @@ def test_a_cancelled_run_keeps_what_it_has(swept: Acting) -> None:
     told: list[int] = []
 
     def cancel() -> None:
-        while not glob.glob(f"{swept.folder}/**/run-0-base/*/record.json", recursive=True):  # noqa: PTH207 - folders come and go
+        while not glob.glob(f"{swept.folder}/**/jobs/*/run-0-base/*/record.json", recursive=True):  # noqa: PTH207 - folders come and go
             time.sleep(0.05)
         told.extend(swept.processes("sweep-run"))
         for process in told:
