@@ -22,14 +22,16 @@ if TYPE_CHECKING:
 TREE, BASE_TREE = "tree", "base-tree"
 """Folders of the payload with models and kernels of the head and of the base."""
 CODE = (
-    "matrix/*.py",
-    "matrix/vllm/[!gp]*.py",  # not what makes the vocabularies: generate, probe_…
-    "matrix/vllm/parts.py",
+    "matrix/**/*.py",
     "utils/__init__.py",
     "utils/node/*.py",
     "utils/node/host/*.py",
     "utils/node/vllm/*.py",
 )
+
+
+NOT_SENT = ("matrix/vllm/generate.py", "matrix/vllm/probe_")
+"""What makes the vocabularies, and never runs on a node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,10 @@ def make(root: Path, trees: Mapping[str, tuple[Path, Job]], arch: str, files: Ma
         files: the job's own.
     """
     content = {
-        str(path.relative_to(root)): path.read_bytes() for pattern in CODE for path in root.glob(pattern)
+        name: path.read_bytes()
+        for pattern in CODE
+        for path in root.glob(pattern)
+        if not (name := str(path.relative_to(root))).startswith(NOT_SENT)
     }
     for folder, (tree, job) in trees.items():
         models = sorted({point.model for point in job.points if point.model.startswith(CARRIED)})
