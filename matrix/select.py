@@ -8,7 +8,7 @@ from re import compile as compile_pattern
 from typing import TYPE_CHECKING, NoReturn
 
 from matrix import key
-from matrix.errors import Exit, HarnessError, did_you_mean, nearest
+from matrix.errors import Exit, HarnessError, nearest
 from matrix.expand import all_recipes, expand
 from matrix.pair import paired
 from matrix.plan import Selected
@@ -113,7 +113,10 @@ def hint(selector: str, points: Iterable[str], recipes: Iterable[str] = ()) -> s
     recipe, _, short = selector.partition("/")
     if not any(fnmatchcase(name, recipe) for name in known):
         more = [name for name in known if name.startswith(recipe)] if recipe else []
-        return f"did you mean '{recipe}*'?" if len(more) > 1 else did_you_mean(recipe, known)
+        if len(more) > 1:
+            return f"did you mean '{recipe}*'?"
+        near = nearest(recipe, known)
+        return near or f"known: {', '.join(known[:_SHOWN])}{', …' if len(known) > _SHOWN else ''}"
     inside = [point for point in points if fnmatchcase(point.split("/")[0], recipe)]
     if near := nearest(f"{recipe}/{short}", inside):
         return near

@@ -337,7 +337,7 @@ def test_a_job_that_broke_is_measured_again_alone(swept: Acting) -> None:
     first = swept.sweep()
     assert (first.jobs["run"], first.jobs["publish"]) == ("failure", "success"), first.text
     report = next(body for body in state.bodies(42) if "servematrix:report" in body)
-    assert "| r/32x16-tp2-c1 | server: the server ended before it was ready" in report, report
+    assert "the canary of head: the server ended before it was ready" in report, report
     assert state.statuses[head][-1]["state"] == "failure"
     swept.git("fetch", "-q", str(swept.remote), "+refs/heads/*:refs/remotes/o/*")
     state.pulls[42]["head"]["sha"] = swept.git("rev-parse", "o/change")
