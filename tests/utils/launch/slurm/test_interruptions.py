@@ -152,7 +152,7 @@ def test_another_launcher_on_the_same_folder_is_refused(site: Site) -> None:
     site.wait(site.jobs)
     second = site.run("shared", "--runs", "9")
     assert second.returncode == Exit.OUT_IN_USE
-    assert "at work on" in second.stderr
+    assert "is running on" in second.stderr
     site.stop()
     other = site.run("shared", "--runs", "8")
     assert other.returncode == Exit.OUT_IN_USE
@@ -194,7 +194,7 @@ def test_collect_fetches_what_a_dead_launcher_left(site: Site) -> None:
     site.wait(site.jobs)
     busy = site.call("collect", taken, "--job", job, "--cluster", "staged")
     assert busy.returncode == Exit.OUT_IN_USE
-    assert "is at work on" in busy.stderr
+    assert "is running on" in busy.stderr
     again = site.call("collect", str(folder), "--job", "999999", "--cluster", "staged")
     assert again.returncode == Exit.SLURM_FAILED
     assert "forgotten" in again.stderr
