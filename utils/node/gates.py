@@ -35,6 +35,8 @@ LITTLE_SLACK = 0.01
 LITTLE_MOST = 1.005
 REPORTED_SLACK = 0.002
 PREEMPTIONS_PER_REQUEST = 0.1
+SHARED = 1.0
+"""`limits.foreign_share` of a cluster whose machine is shared, so that what others do to a figure is a note."""
 
 TRACEBACK = re.compile(r"Traceback \(most recent call last\)|EngineDeadError|Fatal Python error")
 COMPILERS = (
@@ -214,12 +216,13 @@ def silence(e: Evidence) -> Gate:
 
 
 def evenness(e: Evidence) -> Gate:
-    """Thirds of the steady window have throughputs within half of their mean; from 15 % on it is a note."""
+    """Thirds of the steady window have throughputs within half of their mean; from 15 % on it is a note, and no more where the cluster shares its machine."""
     found = stationarity.course(e.raw, e.steady_s) if e.steady_s else None
     if found is None:
         return _gate("evenness", passed=True, found="too few tokens in a steady window to say")
     thirds = ", ".join(f"{third:.2f}" for third in found.thirds)
-    return _gate("evenness", found.change <= stationarity.UNEVEN_MOST, f"thirds at {thirds} of their mean")
+    good = found.change <= stationarity.UNEVEN_MOST or e.foreign_most >= SHARED
+    return _gate("evenness", good, f"thirds at {thirds} of their mean")
 
 
 def reported_means(e: Evidence) -> Gate:
@@ -276,7 +279,7 @@ def machine_busy(e: Evidence) -> Gate:
     if load is None or load.foreign_share is None:
         return _gate("machine_busy", passed=True, found="this kernel does not show what others used")
     steal = load.steal_share or 0.0
-    good = load.foreign_share <= e.foreign_most and (steal <= machine.STEAL_MOST or e.foreign_most >= 1)
+    good = load.foreign_share <= e.foreign_most and (steal <= machine.STEAL_MOST or e.foreign_most >= SHARED)
     text = f"others used {100 * load.foreign_share:.1f} % of the cores, {100 * e.foreign_most:.0f} % allowed; steal {100 * steal:.1f} %"
     return _gate("machine_busy", good, text)
 
@@ -339,7 +342,7 @@ def notes(evidence: Evidence) -> list[str]:
             f"{quiet.longest_s:.2f} s without a token at {quiet.at_s:.0f} s of the load ({quiet.usual_s:.3f} s is usual)"
         )
     course = stationarity.course(evidence.raw, evidence.steady_s) if evidence.steady_s else None
-    if course and course.is_uneven and course.change <= stationarity.UNEVEN_MOST:
+    if course and course.is_uneven and evenness(evidence).passed:
         thirds = ", ".join(f"{third:.2f}" for third in course.thirds)
         found.append(f"throughput was not even over the steady window: thirds at {thirds} of their mean")
     return found

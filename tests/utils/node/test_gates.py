@@ -118,7 +118,9 @@ def on_another_clock(clock: Callable[[np.ndarray], np.ndarray]) -> Callable[[Evi
             itl_us=[np.diff(one) for one in tokens],
             duration_s=float(max(one[-1] for one in tokens)) / 1e6 + 0.001,
         )
-        return replace(e, raw=changed, call_s=(99.0, 200.0), steady_s=(0.0, changed.duration_s))
+        return replace(
+            e, raw=changed, call_s=(99.0, 200.0), steady_s=(0.0, changed.duration_s), foreign_most=0.2
+        )
 
     return change
 
