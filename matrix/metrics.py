@@ -18,7 +18,7 @@ class Metric:
     """A figure of a point, where its value comes from, and how people see it."""
 
     label: str
-    """What stands before the unit; empty where the unit says it all."""
+    """What is written before the unit; empty where the unit says it all."""
     unit: str
     """That people see."""
     meaning: str

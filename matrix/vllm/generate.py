@@ -1,8 +1,8 @@
 """Writes the vocabulary of one vLLM version: `python -m matrix.vllm.generate ENVIRONMENT [--site FOLDER] [--out FOLDER]`.
 
 ENVIRONMENT is a virtual environment that has this vLLM. For another version, unpack its wheel and name the folder with
-`--site`: it stands before the environment's own packages, which then only lend what vLLM imports. The parser is built
-twice, under two names of a device, so that what depends on it is marked and never held against a recipe.
+`--site`: it comes before the environment's own packages, which then only lend what vLLM imports. The parser is built
+twice, under two names of a device, so that what depends on it is marked and never reported as a mistake.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reads what else the harness stands on: the flags of `vllm bench serve`, and the names of series and of paths of a server.
+"""Reads what else the harness relies on: the flags of `vllm bench serve`, and the names of series and of paths of a server.
 
 A script for a Python that has that vLLM; it imports nothing of ours. Flags are the client's own parser's. Series and paths
 are names in vLLM's sources: whether a server has them may hang on its flags.

@@ -1,6 +1,6 @@
 """What the harness may count on in a vLLM minor version beside its flags: rows of versions.json.
 
-They were read in the sources of each version's package, and held against a real run of each one's client
+They were read in the sources of each version's package, and compared with a real run of each one's client
 (tests/golden/vllm). A row says what is there, not what a given server shows: some series hang on flags.
 """
 
