@@ -286,7 +286,7 @@ def test_from_a_sweep_command_to_the_changelog_commit(swept: Acting) -> None:
     assert sum(name.endswith("/32x16-tp1-c1/record.json") for name in files) == 8
     assert sum(name.endswith("requests.json.gz") for name in files) == 16
     lines = swept.git("show", "o/data:ledger.jsonl").splitlines()
-    assert len(lines) == 20 + 8
+    assert len(lines) == 20 + 4
 
     # once more, with our own commit as the head: the report is written again, and the branch goes on
     state.pulls[42]["head"]["sha"] = swept.git("rev-parse", "o/change")
