@@ -82,5 +82,5 @@ def test_from_a_sweep_command_to_the_changelog_commit(site: Site) -> None:
     assert all(one["allocation"].startswith(f"sweep-{state.runs[0]['id']}-1-small.") for one in records)
     assert all(one["observed"]["reusable"] for one in records)
     assert {one["node"]["name"] for one in records} <= set(site.slurm.names)
-    assert len(acting.git("show", "o/data:ledger.jsonl").splitlines()) == 2
+    assert len(acting.git("show", "o/data:ledger.jsonl").splitlines()) == 1
     assert site.left_on_nodes() == []
