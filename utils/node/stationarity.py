@@ -25,9 +25,11 @@ STALL_TIMES = 5.0
 STALL_SHARE = 0.01
 HICCUP_S = 0.25
 HICCUP_TIMES = 2.5
-"""From here on a note: honest loads on a busy processor reach 3.8 times (12 real windows of November 2026), but in milliseconds."""
+"""From here on a note: honest loads on a busy processor reach 3.8 times (15 real windows of November 2026), but in milliseconds."""
 UNEVEN_NOTE, UNEVEN_MOST = 0.15, 0.5
-"""Differences between thirds, over their mean: honest closed loops on two H100s reach 0.31 while their first waves part."""
+"""Differences between thirds, over their mean: honest closed loops on two H100s reach 0.31 while their first waves part.
+
+Two of six windows on a processor that others used by two thirds reached 0.53 and 0.61: there the machine is what is wrong."""
 UNEVEN_NOISE = 4.0
 """Standard errors of a third that a difference must be as well."""
 
