@@ -122,7 +122,7 @@ def test_weights_that_were_not_compressed_are_vllms():
 def test_the_gpus_code_between_apply_and_the_kernels(monkeypatch):
     """As on a GPU, but interpreted: every tile is compiled at the first step, then each step takes its own."""
     tile = cases.TILES["plain"]
-    known = tiles.Tiles("gfx942", "here", (dataclasses.replace(tile, tokens=64),))
+    known = tiles.Tiles("gfx942", "here", (dataclasses.replace(tile, tokens=128),))
     monkeypatch.setattr(tiles, "load", lambda *_: known)
     monkeypatch.setattr(layer, "forward", functools.partial(layer.forward, emulate=True))
     monkeypatch.setattr(experts_module, "on_cpu", lambda _: False)

@@ -406,7 +406,7 @@ def test_a_plan_that_was_begun_goes_on_as_it_was(tmp_path: Path) -> None:
     assert lease.unfinished(order_in(tmp_path, 900), tmp_path / "results") is None, (
         "a launcher is at work on it"
     )
-    with pytest.raises(HarnessError, match="another launcher is at work"):
+    with pytest.raises(HarnessError, match="another launcher is running on"):
         lease.take(order_in(out, 600))
     first.release()
     assert lease.unfinished(order_in(tmp_path, 900), tmp_path / "results") == out
