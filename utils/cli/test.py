@@ -25,18 +25,24 @@ def configure(parser: ArgumentParser) -> None:
     """Which parts."""
     parser.add_argument("--quick", action="store_true", help="leave out what starts the real vLLM or Slurm")
     parser.add_argument("--slurm", action="store_true", help="only what runs on a real Slurm, started for it")
+    parser.add_argument("--nightly", action="store_true", help="only what is too slow for every change")
     parser.add_argument("rest", nargs=REMAINDER, metavar="-- PYTEST_ARGUMENT", help="handed to pytest")
 
 
-def steps(*, quick: bool, slurm: bool, rest: list[str]) -> list[tuple[str, list[str]]]:
+def steps(*, quick: bool, slurm: bool, rest: list[str], nightly: bool = False) -> list[tuple[str, list[str]]]:
     """The parts of `test`, each a name and the arguments of Python; `KERNELS` runs in an environment of its own.
 
     Tests on Slurm mostly wait, so that several run at once, each with a Slurm of its own; those that measure the real vLLM run alone.
     """
-    on_slurm = ("pytest on Slurm", ["-m", "pytest", "-m", "slurm and not real", "-n", str(SLURMS), *rest])
+    if nightly:
+        return [("pytest, nightly", ["-m", "pytest", "-m", "nightly", *rest])]
+    on_slurm = (
+        "pytest on Slurm",
+        ["-m", "pytest", "-m", "slurm and not real and not nightly", "-n", str(SLURMS), *rest],
+    )
     if slurm:
         return [on_slurm]
-    pick = "not real and not slurm and not debian" if quick else "not real and not slurm"
+    pick = f"not real and not slurm and not nightly{' and not debian' if quick else ''}"
     found = [
         ("ruff check", ["-m", "ruff", "check", "--quiet", "."]),
         ("ruff format", ["-m", "ruff", "format", "--check", "--quiet", "."]),
@@ -46,7 +52,7 @@ def steps(*, quick: bool, slurm: bool, rest: list[str]) -> list[tuple[str, list[
         ("check", ["-m", "utils.cli", "check"]),
         ("pytest", ["-m", "pytest", "-m", pick, "-n", "2", *rest]),
     ]
-    measuring = ("pytest that measures", ["-m", "pytest", "-m", "real", *rest])
+    measuring = ("pytest that measures", ["-m", "pytest", "-m", "real and not nightly", *rest])
     on_kernels = (KERNELS, ["-m", "pytest", "-n", "2", "tests/kernels", *rest])
     return found if quick else [*found, measuring, on_kernels, on_slurm]
 
@@ -63,7 +69,8 @@ def run(arguments: Namespace) -> Exit:
         debian.ensure(tell)
         environments.for_kernels(tell)
     failed = []
-    for name, command in steps(quick=arguments.quick, slurm=arguments.slurm, rest=rest):
+    chosen = steps(quick=arguments.quick, slurm=arguments.slurm, nightly=arguments.nightly, rest=rest)
+    for name, command in chosen:
         sys.stdout.write(f"== {name}\n")
         sys.stdout.flush()
         variables = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}

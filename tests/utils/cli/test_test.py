@@ -60,17 +60,19 @@ def test_quick_leaves_out_what_must_be_installed() -> None:
     """The real vLLM, Slurm, and the tools of Debian packages; everything else is always run."""
     assert [name for name, _ in steps(quick=True, slurm=False, rest=[])] == [*BREAKS, "pytest"]
     assert dict(steps(quick=True, slurm=False, rest=["-x"]))["pytest"] == [
-        *("-m", "pytest", "-m", "not real and not slurm and not debian", "-n", "2", "-x")
+        *("-m", "pytest", "-m", "not real and not slurm and not nightly and not debian", "-n", "2", "-x")
     ]
     everything = dict(steps(quick=False, slurm=False, rest=[]))
-    # every test is in one of the three: real, or slurm and not real, or neither
-    assert everything["pytest"] == ["-m", "pytest", "-m", "not real and not slurm", "-n", "2"]
-    assert everything["pytest that measures"] == ["-m", "pytest", "-m", "real"]
+    # every test is in one of four: nightly, real, slurm and not real, or none of them
+    assert everything["pytest"] == ["-m", "pytest", "-m", "not real and not slurm and not nightly", "-n", "2"]
+    assert everything["pytest that measures"] == ["-m", "pytest", "-m", "real and not nightly"]
     assert everything["pytest on kernels"][-1] == "tests/kernels", (
         "in its own environment; the others leave that folder out"
     )
-    assert everything["pytest on Slurm"][2:4] == ["-m", "slurm and not real"]
+    assert everything["pytest on Slurm"][2:4] == ["-m", "slurm and not real and not nightly"]
     assert list(dict(steps(quick=False, slurm=True, rest=[]))) == ["pytest on Slurm"]
+    ((_, at_night),) = steps(quick=False, slurm=False, nightly=True, rest=[])
+    assert at_night == ["-m", "pytest", "-m", "nightly"]
 
 
 def test_the_linter_reads_every_file() -> None:

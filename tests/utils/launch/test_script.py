@@ -248,6 +248,7 @@ def test_every_script_is_good_shell(cli: Cli, tmp_path: Path) -> None:
     assert shellcheck(done.stdout, tmp_path) == ""
 
 
+@pytest.mark.nightly
 @pytest.mark.real
 def test_two_jobs_with_the_real_vllm(cli: Cli, tmp_path: Path) -> None:
     """Each bench asks the server of its own job: their logs say how many requests each one answered."""
