@@ -16,6 +16,7 @@ from matrix.plan import ARMS
 from utils.launch import interface, questions, script
 from utils.launch.failures import Facts, as_json, classify
 from utils.launch.machine_lock import alone_on_the_machine
+from utils.launch.metering import metered
 from utils.node import events, files, process, record, unmeasured
 from utils.node.host import gpu_checks, gpus
 from utils.node.spec import Found, NodeJob, canary_name, runs
@@ -113,7 +114,9 @@ class Local:
         emit({"kind": "job", "name": job.id, "total": len(job.points)})
         code = Exit.BUG
         try:
-            code = _measure(environment, spec, folder, emit)
+            with metered(cluster.devices.kind, folder) as samples:
+                sampled = spec.model_copy(update={"samples": str(samples)})
+                code = _measure(environment, sampled, folder, emit)
         except KeyboardInterrupt:
             code = Exit.CANCELLED
             raise

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from matrix.plan import Point
     from utils.node.events import Emit
+    from utils.node.power_meter import PowerMeter
     from utils.node.requests_raw import RawLoad
     from utils.node.vllm.client import Client, Ended
     from utils.node.vllm.server import Server
@@ -75,6 +76,8 @@ class Bench:
     """That server and client are pinned to; empty means all."""
     foreign_most: float = 1.0
     """Share of them that others may use."""
+    power: PowerMeter | None = None
+    """What samples power beside the load."""
 
 
 def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int | None) -> Measured:
@@ -98,6 +101,7 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
     call = invocation.measured(point, server.model, server.port, str(folder), rate_per_s=rate, count=count)
     age = time.monotonic() - server.started_s
     sampler = Sampler(server.handle.pid)
+    mark = bench.power.samples.mark() if bench.power else 0
     counted_before = _marked(bench, point, "before")
     others, ours = machine.read(), process.tree_cpu_seconds(os.getpid())
     before, log_from = server.counters(), server.log_size()
@@ -118,6 +122,8 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
             point.isl, point.osl, call.requests, call.seed, bench.special_tokens
         )
         steady = stats.steady(raw, point.concurrency, point.devices)
+        counts = stats.counts(raw, call.requests)
+        drew = bench.power.over(mark, window, point, counts) if bench.power else None
         evidence = gates.Evidence(
             raw=raw,
             load=asked,
@@ -140,12 +146,13 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
     fields = {
         "status": "measured" if all(gate.passed for gate in answers) else "invalid",
         "load": asked,
-        "counts": stats.counts(raw, call.requests),
+        "counts": counts,
         "whole": stats.whole(raw, point.devices),
         "steady": steady,
         "notes": [*gates.notes(evidence), *machine.remarks(beside)],
         "counters": counters,
         "telemetry": evidence.telemetry,
+        "power": drew,
         "derived": list(raw.derived),
         "marker": marked,
         "gates": answers,

@@ -16,6 +16,7 @@ from matrix.metrics import figures
 from utils.node import caches, files, marker, preflight, process, record, record_file
 from utils.node.failure import Cancelled, RunFailed
 from utils.node.point import Bench, Phases, measure
+from utils.node.power_meter import PowerMeter
 from utils.node.recorder import Recorder
 from utils.node.vllm import invocation, plugin
 from utils.node.vllm.client import Client
@@ -177,6 +178,7 @@ class _Run:
             asked,
             cores=[*server_cores, *client_cores],
             foreign_most=cluster.limits.foreign_share,
+            power=PowerMeter.of(spec, env),
         )
 
     def _serve(self, model: str, env: dict[str, str], cores: list[int]) -> Server:

@@ -87,6 +87,8 @@ class NodeJob(Value):
     """A folder with compile caches, one folder an arm: a canary leaves them there, a run gets a copy. Empty means none."""
     found: Found = Found()
     """What was found outside the container."""
+    samples: str = ""
+    """The file that the host's meter writes, where the node's programs see it; empty: nothing measures power."""
 
     def of(self, arm: Arm) -> NodeJob:
         """What a run of one arm needs to know: its own points, server, tree and vLLM."""

@@ -10,7 +10,7 @@ from pydantic import Field, RootModel, StringConstraints, model_validator
 
 from matrix import strict_yaml
 from matrix.errors import Exit, HarnessError, Place, Problem
-from matrix.metrics import HEADLINE, JUDGED, METRICS
+from matrix.metrics import HEADLINE, METRICS, WITH_NOISE
 from matrix.schema import Strict, validate
 
 if TYPE_CHECKING:
@@ -213,9 +213,9 @@ def _rules(log: Changelog, document: Document) -> Iterable[Problem]:
                 )
             last = entry.date or last
             for point, claims in entry.expect.items():
-                for metric in claims.keys() - set(JUDGED):
+                for metric in claims.keys() - set(WITH_NOISE):
                     yield problem(
-                        f"nothing is known of {metric!r} that could be judged; claims are about {', '.join(JUDGED)}, which are what is judged",
+                        f"nothing is known of the noise of {metric!r}; claims are about {', '.join(WITH_NOISE)}, whose noise is known",
                         name,
                         number,
                         "expect",

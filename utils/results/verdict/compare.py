@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from matrix.metrics import JUDGED, METRICS
 from utils.results.verdict import judge as verdict
-from utils.results.verdict import metrics, pairs
+from utils.results.verdict import metrics, pairs, power_reading
+from utils.results.verdict.beside import beside
 from utils.results.verdict.comparison import Comparison, MetricVerdict, PointVerdict, Whole, Word
 from utils.results.verdict.headline import headline
 from utils.results.verdict.ledger import NEEDED, Ledger, Spread, device_of
@@ -63,6 +64,7 @@ def compare(
                     {} if invalid[pair.point] else pairs.whole_means(pair.first)
                 ).items()
             },
+            beside={} if invalid[pair.point] else beside(pair, ledger),
             invalid=invalid[pair.point],
         )
         for pair in matched.both
@@ -77,7 +79,11 @@ def compare(
         points=points,
         new=matched.new,
         gone=matched.gone,
-        notes=[*_notes(matched.both), *_held(ledger)],
+        notes=[
+            *power_reading.readings(points, _throttled(matched.both)),
+            *_notes(matched.both),
+            *_held(ledger),
+        ],
     )
 
 
@@ -194,6 +200,18 @@ def _judged(one: verdict.Sample, finding: verdict.Finding, scale: float, why_not
         word=finding.word,
         why=why_not or finding.why,
     )
+
+
+def _throttled(both: Sequence[Pair]) -> dict[str, list[str]]:
+    """Point -> reasons for lower clocks that the head's devices gave and the base's did not."""
+    words = {
+        pair.point: [
+            {word for record in side if record.power for word in record.power.throttled}
+            for side in (pair.first.base, pair.first.head)
+        ]
+        for pair in both
+    }
+    return {point: sorted(head - base) for point, (base, head) in words.items()}
 
 
 def _notes(both: Sequence[Pair]) -> list[str]:

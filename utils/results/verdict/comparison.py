@@ -62,6 +62,8 @@ class PointVerdict(Value):
     """Parts of the key in which head and base differ."""
     metrics: dict[str, MetricVerdict]
     whole: dict[str, Whole]
+    beside: dict[str, MetricVerdict] = {}
+    """Figures that are shown with their own noise, such as power, and never have a word."""
     invalid: str
     """Why nothing can be said of it; empty where something can."""
 

@@ -82,6 +82,10 @@ def rows(found: Comparison) -> list[list[str]]:
         [one.point, METRICS[name].about, *_cells(METRICS[name], metric), verdict_text(metric)]
         for one in found.points
         for name, metric in one.metrics.items()
+    ] + [
+        [one.point, METRICS[name].about, *_cells(METRICS[name], metric), metric.why]
+        for one in found.points
+        for name, metric in one.beside.items()
     ]
 
 
@@ -102,8 +106,9 @@ def whole_rows(found: Comparison) -> list[list[str]]:
 
 
 def shown_figures(found: Comparison) -> list[str]:
-    """The published figures that some point has."""
-    return [name for name in METRICS if any(name in one.whole for one in found.points)]
+    """The published figures that some point has, without those that have a row of their own."""
+    beside = {name for one in found.points for name in one.beside}
+    return [name for name in METRICS if name not in beside and any(name in one.whole for one in found.points)]
 
 
 def whole_columns(found: Comparison) -> list[tuple[str, str]]:
