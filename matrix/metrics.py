@@ -39,6 +39,8 @@ class Metric:
     in_changelog: bool = True
     optional: bool = False
     """Whether a measured run may lack it."""
+    at_a_glance: bool = True
+    """Whether it has a column in the table at a run's end, which must fit a terminal."""
     with_noise: bool = False
     """Of the whole run alone, and yet shown with its own noise and open to claims; no word is said of it."""
 
@@ -124,6 +126,7 @@ METRICS: Mapping[str, Metric] = {
         digits=3,
         whole="power.joules_per_output_token",
         optional=True,
+        at_a_glance=False,
         with_noise=True,
     ),
     "j_tok": Metric(
@@ -133,6 +136,7 @@ METRICS: Mapping[str, Metric] = {
         digits=3,
         whole="power.joules_per_token",
         optional=True,
+        at_a_glance=False,
         with_noise=True,
     ),
     "tok_w": Metric(
@@ -143,6 +147,7 @@ METRICS: Mapping[str, Metric] = {
         more_is_better=True,
         whole="power.total_tok_per_s_per_w",
         optional=True,
+        at_a_glance=False,
         with_noise=True,
     ),
     "util": Metric(
@@ -153,6 +158,7 @@ METRICS: Mapping[str, Metric] = {
         digits=0,
         whole="power.mean_utilisation",
         optional=True,
+        at_a_glance=False,
         with_noise=True,
     ),
     "clock": Metric(
@@ -163,6 +169,7 @@ METRICS: Mapping[str, Metric] = {
         more_is_better=True,
         whole="power.mean_clock_mhz",
         optional=True,
+        at_a_glance=False,
         with_noise=True,
     ),
 }
