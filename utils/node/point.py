@@ -13,8 +13,8 @@ from matrix.protocol import lengths, seed
 from utils.node import files, gates, machine, marker, process, record, stats
 from utils.node.failure import RunFailed, decisive_lines
 from utils.node.telemetry import Sampler
-from utils.node.vllm import invocation, load, load_result
-from utils.node.vllm.server import difference
+from utils.node.vllm import invocation, load, load_result, server_metrics
+from utils.node.vllm.server import difference, read_counters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -78,6 +78,8 @@ class Bench:
     """Share of them that others may use."""
     power: PowerMeter | None = None
     """What samples power beside the load."""
+    version: str = ""
+    """Of the server's vLLM."""
 
 
 def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int | None) -> Measured:
@@ -104,14 +106,16 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
     mark = bench.power.samples.mark() if bench.power else 0
     counted_before = _marked(bench, point, "before")
     others, ours = machine.read(), process.tree_cpu_seconds(os.getpid())
-    before, log_from = server.counters(), server.log_size()
+    page_before, log_from = server.metrics(), server.log_size()
+    before, looks = read_counters(page_before), server_metrics.Looks()
     with phases.phase("load", f"{call.requests} requests at {point.concurrency}"):
-        raw, ended = _call(bench, call, folder, sampler)
+        raw, ended = _call(bench, call, folder, sampler, looks)
     beside = machine.between(
         others, machine.read(), process.tree_cpu_seconds(os.getpid()) - ours, bench.cores
     )
     with phases.phase("gates"):
-        counters = difference(_settled(server, before, raw.completed), before)
+        page_after = _settled(server, before, raw.completed)
+        counters = difference(read_counters(page_after), before)
         counted = (
             _marked(bench, point, "after") if counted_before else []
         )  # who was silent then proves nothing now
@@ -123,6 +127,13 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
         )
         steady = stats.steady(raw, point.concurrency, point.devices)
         counts = stats.counts(raw, call.requests)
+        said = server_metrics.window(
+            bench.version,
+            server_metrics.Page.of(page_before),
+            server_metrics.Page.of(page_after),
+            looks,
+            server_metrics.Load(point.concurrency, raw.duration_s, _on_the_clock(raw, steady)),
+        )
         drew = bench.power.over(mark, window, point, counts) if bench.power else None
         evidence = gates.Evidence(
             raw=raw,
@@ -149,10 +160,15 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
         "counts": counts,
         "whole": stats.whole(raw, point.devices),
         "steady": steady,
-        "notes": [*gates.notes(evidence), *machine.remarks(beside)],
+        "notes": [
+            *server_metrics.remarks(said, point.concurrency, counters.preemptions),
+            *gates.notes(evidence),
+            *machine.remarks(beside),
+        ],
         "counters": counters,
         "telemetry": evidence.telemetry,
         "power": drew,
+        "server": said,
         "derived": list(raw.derived),
         "marker": marked,
         "gates": answers,
@@ -162,7 +178,21 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
     return Measured(fields, call.requests)
 
 
-def _call(bench: Bench, call: load.Call, folder: Path, sampler: Sampler | None) -> tuple[RawLoad, Ended]:
+def _on_the_clock(raw: RawLoad, steady: record.Window | None) -> tuple[float, float] | None:
+    """The steady window on the monotonic clock."""
+    if steady is None:
+        return None
+    begin = raw.first_start_s + steady.start_s
+    return begin, begin + steady.duration_s
+
+
+def _call(
+    bench: Bench,
+    call: load.Call,
+    folder: Path,
+    sampler: Sampler | None,
+    looks: server_metrics.Looks | None = None,
+) -> tuple[RawLoad, Ended]:
     """One call of the client, watched; its result is read and taken away."""
     server, dead_since, told = bench.server, [0.0], [0.0]
 
@@ -170,6 +200,8 @@ def _call(bench: Bench, call: load.Call, folder: Path, sampler: Sampler | None) 
         now = time.monotonic()
         if sampler:
             sampler.take(pid)
+        if looks and looks.is_due(now):
+            looks.add(now, server.glance())
         if now - told[0] > PROGRESS_EVERY_S:
             told[0] = now
             bench.emit({"kind": "progress", "done": done, "total": call.requests})
@@ -207,13 +239,14 @@ def _marked(bench: Bench, point: Point, when: str) -> list[record.Marker]:
     return marker.ask(bench.marker, f"{when}-{point.id.split('/')[1]}", marker.workers(point))
 
 
-def _settled(server: Server, before: record.Counters, completed: int) -> record.Counters:
-    """The server's counters once they have caught up with the client; they lag by a moment."""
+def _settled(server: Server, before: record.Counters, completed: int) -> str:
+    """The page /metrics once its counters have caught up with the client; they lag by a moment."""
     end = time.monotonic() + SETTLE_S
     while True:
-        after = server.counters()
-        if after.requests_succeeded - before.requests_succeeded >= completed or time.monotonic() > end:
-            return after
+        page = server.metrics()
+        done = read_counters(page).requests_succeeded - before.requests_succeeded
+        if done >= completed or time.monotonic() > end:
+            return page
         time.sleep(0.05)
 
 

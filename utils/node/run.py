@@ -179,6 +179,7 @@ class _Run:
             cores=[*server_cores, *client_cores],
             foreign_most=cluster.limits.foreign_share,
             power=PowerMeter.of(spec, env),
+            version=self.recorder.version,
         )
 
     def _serve(self, model: str, env: dict[str, str], cores: list[int]) -> Server:

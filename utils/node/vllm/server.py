@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 POLL_S = 0.2
+GLANCE_S = 1.0
 TAIL_BYTES = 16_384
 """Of the log, where the words of a start's stage are looked for."""
 FIRST_PROMPT = list(range(5, 37))
@@ -154,9 +155,16 @@ class Server:
         """What the server says it is."""
         return str(self._ask("GET", "/version").json()["version"])
 
-    def counters(self) -> Counters:
-        """The totals of /metrics; a name that this server lacks is an error, for its gates could not fail."""
-        return read_counters(self._ask("GET", "/metrics").text)
+    def metrics(self) -> str:
+        """The page /metrics."""
+        return self._ask("GET", "/metrics").text
+
+    def glance(self) -> str:
+        """The same during a load: empty where it does not come at once."""
+        try:
+            return self.session.get(self._url("/metrics"), timeout=GLANCE_S).text
+        except requests.RequestException:
+            return ""
 
     def died(self) -> RunFailed:
         """The error for a server that ended under load."""
@@ -207,7 +215,7 @@ class Server:
 
 
 def read_counters(text: str) -> Counters:
-    """Sum the samples of each counter over their labels.
+    """Sum the samples of each counter of /metrics over their labels; a name that this server lacks is an error, for its gates could not fail.
 
     Raises:
         RunFailed: SERVER_UNHEALTHY when a counter is missing.
