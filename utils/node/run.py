@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
 from matrix.metrics import figures
-from utils.node import caches, files, marker, preflight, process, record, record_file
+from utils.node import caches, files, marker, parity_probe, preflight, process, record, record_file
 from utils.node.failure import Cancelled, RunFailed
 from utils.node.point import Bench, Phases, measure
 from utils.node.power_meter import PowerMeter
@@ -107,6 +107,7 @@ class _Run:
             while left:
                 worst = max(worst, self._point(bench, left[0]))
                 left.pop(0)
+            self._probe(bench)
         except RunFailed as error:
             if error.exit_code is Exit.STORAGE_FULL:
                 raise
@@ -204,6 +205,19 @@ class _Run:
             else:
                 break
         return server
+
+    def _probe(self, bench: Bench) -> None:
+        """With two arms: whether this server answers as the base's first did; nothing that goes wrong here costs a measurement."""
+        if "base" not in self.spec.job.arms or self.spec.canary:
+            return
+        with self.phases.phase("parity"):
+            found = parity_probe.probe_run(bench.server, self.spec.job.points, self.job_folder, bench.marker)
+        for point in self.spec.job.points:
+            folder = self._point_folder(point)
+            if point.id in found and (folder / record.FILE).exists():
+                one = record_file.read(folder / record.FILE)
+                with process.uninterrupted():
+                    record_file.save(one.model_copy(update={"accuracy": found[point.id]}), folder)
 
     def _stop(self) -> None:
         if self.server is None:

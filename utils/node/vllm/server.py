@@ -18,7 +18,7 @@ from utils.node.vllm.starting import stage
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 POLL_S = 0.2
@@ -148,16 +148,16 @@ class Server:
         lengths = []
         for add in (True, False):
             body: dict[str, object] = {"model": self.model, "prompt": "5", "add_special_tokens": add}
-            lengths.append(int(self._ask("POST", "/tokenize", body).json()["count"]))
+            lengths.append(int(self.ask("POST", "/tokenize", body).json()["count"]))
         return lengths[0] - lengths[1]
 
     def version(self) -> str:
         """What the server says it is."""
-        return str(self._ask("GET", "/version").json()["version"])
+        return str(self.ask("GET", "/version").json()["version"])
 
     def metrics(self) -> str:
         """The page /metrics."""
-        return self._ask("GET", "/metrics").text
+        return self.ask("GET", "/metrics").text
 
     def glance(self) -> str:
         """The same during a load: empty where it does not come at once."""
@@ -177,10 +177,16 @@ class Server:
         self.session.close()
         process.stop(self.handle)
 
-    def _ask(self, method: str, path: str, body: dict[str, object] | None = None) -> requests.Response:
-        """An answer of the server, or the error that it gave none."""
+    def ask(
+        self, method: str, path: str, body: Mapping[str, object] | None = None, limit_s: float = 60.0
+    ) -> requests.Response:
+        """An answer of the server.
+
+        Raises:
+            RunFailed: SERVER_UNHEALTHY where it gave none, SERVER_DIED where it ended.
+        """
         try:
-            answer = self.session.request(method, self._url(path), json=body, timeout=60)
+            answer = self.session.request(method, self._url(path), json=body, timeout=limit_s)
             answer.raise_for_status()
         except requests.RequestException as error:
             if not self.alive:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from matrix.metrics import JUDGED, METRICS
 from utils.results.verdict import judge as verdict
-from utils.results.verdict import metrics, pairs, power_reading
+from utils.results.verdict import metrics, pairs, parity, power_reading
 from utils.results.verdict.beside import beside
 from utils.results.verdict.comparison import Comparison, MetricVerdict, PointVerdict, Whole, Word
 from utils.results.verdict.headline import headline
@@ -44,7 +44,8 @@ def compare(
     matched = pairs.match(base, head, vary)
     samples: dict[tuple[str, str], verdict.Sample] = {}
     why_not: dict[tuple[str, str], str] = {}
-    invalid = {pair.point: pairs.invalid(pair.first) for pair in matched.both}
+    other_answers = parity.failed(matched.both)
+    invalid = {pair.point: pairs.invalid(pair.first) or other_answers for pair in matched.both}
     ledger = ledger.without({record.allocation for record in (*base, *head)})
     for pair in matched.both:
         if not invalid[pair.point]:
@@ -81,6 +82,7 @@ def compare(
         gone=matched.gone,
         notes=[
             *power_reading.readings(points, _throttled(matched.both)),
+            *parity.notes(matched.both),
             *_notes(matched.both),
             *_held(ledger),
         ],
