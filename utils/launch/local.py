@@ -109,6 +109,7 @@ class Local:
             base_vllm=[str(self._environment(order, job.of("base"), tell).program("vllm"))],
             python=str(environment.python),
             environment="given" if order.environment else "locked",
+            evaluator=_evaluator(job, tell),
             provenance=provenance.find(order.tree),
         )
         emit({"kind": "job", "name": job.id, "total": len(job.points)})
@@ -136,6 +137,12 @@ class Local:
         if not (make or order.environment):
             return environments.of_image(image)
         return environments.given_or_made(order.environment, image, tell)
+
+
+def _evaluator(job: Job, tell: Callable[[str], None]) -> str:
+    """The Python with lm-eval, which is made only where a recipe asks for a task."""
+    wanted = any(point.accuracy for point in job.points)
+    return str(environments.for_accuracy(tell).python) if wanted else ""
 
 
 def gpus_are_not_there(cluster: Cluster, tell: Callable[[str], None]) -> tuple[str, ...]:

@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
 from matrix.metrics import figures
-from utils.node import caches, files, marker, parity_probe, preflight, process, record, record_file
+from utils.node import (
+    caches,
+    evaluation,
+    files,
+    marker,
+    parity_probe,
+    preflight,
+    process,
+    record,
+    record_file,
+)
 from utils.node.failure import Cancelled, RunFailed
 from utils.node.point import Bench, Phases, measure
 from utils.node.power_meter import PowerMeter
@@ -108,6 +118,7 @@ class _Run:
                 worst = max(worst, self._point(bench, left[0]))
                 left.pop(0)
             self._probe(bench)
+            self._evaluate(bench)
         except RunFailed as error:
             if error.exit_code is Exit.STORAGE_FULL:
                 raise
@@ -213,11 +224,36 @@ class _Run:
         with self.phases.phase("parity"):
             found = parity_probe.probe_run(bench.server, self.spec.job.points, self.job_folder, bench.marker)
         for point in self.spec.job.points:
-            folder = self._point_folder(point)
-            if point.id in found and (folder / record.FILE).exists():
-                one = record_file.read(folder / record.FILE)
-                with process.uninterrupted():
-                    record_file.save(one.model_copy(update={"accuracy": found[point.id]}), folder)
+            self._add(point, found.get(point.id, []))
+
+    def _evaluate(self, bench: Bench) -> None:
+        """The task that the recipe asks for, once a server; each of its points' records has the answer."""
+        asked = self.spec.job.points[0].accuracy
+        if asked is None or self.spec.canary:
+            return
+        folder = self.folder / "accuracy"
+        folder.mkdir(exist_ok=True)
+        with self.phases.phase("accuracy", asked.task):
+            where = evaluation.Where(
+                python=self.spec.evaluator,
+                tree=self.spec.tree,
+                model=bench.server.model,
+                port=bench.server.port,
+                concurrency=max(point.concurrency for point in self.spec.job.points),
+                folder=folder,
+                shared=self.job_folder,
+            )
+            found = evaluation.evaluate(asked, where)
+        for point in self.spec.job.points:
+            self._add(point, [found])
+
+    def _add(self, point: Point, found: list[record.Accuracy]) -> None:
+        """Put what was found of a point's answers into its record, where it has one."""
+        folder = self._point_folder(point)
+        if found and (folder / record.FILE).exists():
+            one = record_file.read(folder / record.FILE)
+            with process.uninterrupted():
+                record_file.save(one.model_copy(update={"accuracy": [*one.accuracy, *found]}), folder)
 
     def _stop(self) -> None:
         if self.server is None:

@@ -89,6 +89,8 @@ class NodeJob(Value):
     """What was found outside the container."""
     samples: str = ""
     """The file that the host's meter writes, where the node's programs see it; empty: nothing measures power."""
+    evaluator: str = ""
+    """The Python that has lm-eval, where a recipe asks for a task; empty: none is here."""
 
     def of(self, arm: Arm) -> NodeJob:
         """What a run of one arm needs to know: its own points, server, tree and vLLM."""

@@ -129,7 +129,7 @@ def test_without_the_kernels_path_nothing_is_proven(
             )
         ]
 
-    monkeypatch.setattr(parity_probe.marker, "ask", answer)
+    monkeypatch.setattr("utils.node.marker.ask", answer)
     probed(FakeServer(0), point, tmp_path)
     found = probed(FakeServer(1), with_kernel, tmp_path, tmp_path)[0]
     assert found.verdict == ("passed" if taken else "not tested")

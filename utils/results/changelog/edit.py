@@ -194,6 +194,7 @@ def _point(records: Sequence[Record], compared: PointVerdict | None) -> changelo
         words, runs = presentation.words(compared), f"{compared.runs[0]}+{compared.runs[1]}"
         vs = {name: f"{compared.whole[name].percent:+.1f}%" for name in published if name in compared.whole}
     return changelog.PointLine(
+        accuracy=presentation.scores(compared) if compared else {},
         verdict=words,
         vs=vs,
         figures={name: figures[name] for name in published},

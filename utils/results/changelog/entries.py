@@ -32,6 +32,10 @@ Said = Annotated[
         pattern=r"^((regression|improvement)( [-+][0-9]+(\.[0-9]+)?%)?|no change seen( >= [0-9]+(\.[0-9]+)?%)?|invalid)$"
     ),
 ]
+Scored = Annotated[
+    str,
+    StringConstraints(pattern=r"^(passed|failed|not tested)( [0-9]+(\.[0-9]+)?% to [0-9]+(\.[0-9]+)?%)?$"),
+]
 FORMAT = 2
 """Of an entry: 1 had TTFT in s."""
 
@@ -39,6 +43,8 @@ FORMAT = 2
 class PointLine(Strict):
     """A point's figures: means of whole runs."""
 
+    accuracy: dict[str, Scored] = {}
+    """Task -> whether the head's answers are as good as the base's, and both scores."""
     verdict: dict[str, Said] = {}
     """Metric -> what was judged of its steady window."""
     vs: dict[str, PercentText] = {}

@@ -22,6 +22,8 @@ def point_line(name: str, line: PointLine) -> str:
     parts = []
     if line.verdict:
         parts.append(f"verdict: {mapping({metric: scalar(word) for metric, word in line.verdict.items()})}")
+    if line.accuracy:
+        parts.append(f"accuracy: {mapping({task: scalar(said) for task, said in line.accuracy.items()})}")
     if line.vs:
         parts.append(f"vs: {mapping(line.vs)}")
     for metric in known(line.figures):

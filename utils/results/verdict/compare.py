@@ -66,6 +66,7 @@ def compare(
                 ).items()
             },
             beside={} if invalid[pair.point] else beside(pair, ledger),
+            accuracy=parity.tasks(pair),
             invalid=invalid[pair.point],
         )
         for pair in matched.both

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from utils.results.verdict.comparison import TaskVerdict
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -49,14 +51,25 @@ def notes(both: Sequence[Pair]) -> list[str]:
     return found
 
 
+def tasks(pair: Pair) -> dict[str, TaskVerdict]:
+    """Task -> what became of it, of the head's runs; the worst counts."""
+    found: dict[str, TaskVerdict] = {}
+    order = ("failed", "passed", "not tested")
+    for name in _names(_records(pair), "task"):
+        head = sorted(_of(_records(pair), "head", name), key=lambda one: order.index(one.verdict))
+        if head:
+            scores = [head[0].figures.get(key) for key in ("base_score", "score")]
+            base, mine = (None if score is None else 100 * score for score in scores)
+            found[name] = TaskVerdict(verdict=head[0].verdict, base=base, head=mine, why=head[0].why)
+    return found
+
+
 def _records(pair: Pair) -> list[Record]:
     return [*pair.first.all, *(pair.again.all if pair.again else [])]
 
 
-def _names(records: Iterable[Record]) -> list[str]:
-    return list(
-        dict.fromkeys(one.name for record in records for one in record.accuracy if one.kind == "parity")
-    )
+def _names(records: Iterable[Record], kind: str = "parity") -> list[str]:
+    return list(dict.fromkeys(one.name for record in records for one in record.accuracy if one.kind == kind))
 
 
 def _of(records: Iterable[Record], arm: str, name: str) -> list[Accuracy]:

@@ -188,3 +188,13 @@ def _notable(found: Comparison) -> list[list[str]]:
 def words(one: PointVerdict) -> dict[str, str]:
     """Metric -> word with its number, for the changelog; without what has none."""
     return {name: text for name, metric in one.metrics.items() if (text := short(metric))}
+
+
+def scores(one: PointVerdict) -> dict[str, str]:
+    """Task -> its verdict with both scores, for the changelog."""
+    return {
+        task: f"{said.verdict} {said.base:.1f}% to {said.head:.1f}%"
+        if said.base is not None and said.head is not None
+        else said.verdict
+        for task, said in one.accuracy.items()
+    }
