@@ -116,7 +116,7 @@ class Local:
         code = Exit.BUG
         try:
             with metered(cluster.devices.kind, folder) as samples:
-                sampled = spec.model_copy(update={"samples": str(samples)})
+                sampled = spec.as_profile(order.profile).model_copy(update={"samples": str(samples)})
                 code = _measure(environment, sampled, folder, emit)
         except KeyboardInterrupt:
             code = Exit.CANCELLED

@@ -12,17 +12,19 @@ from matrix.errors import Exit
 from matrix.protocol import lengths, seed
 from utils.node import files, gates, machine, marker, process, record, stats
 from utils.node.failure import RunFailed, decisive_lines
+from utils.node.profiling import gate as gate_of_profile
 from utils.node.telemetry import Sampler
 from utils.node.vllm import invocation, load, load_result, server_metrics
 from utils.node.vllm.server import difference, read_counters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from matrix.plan import Point
     from utils.node.events import Emit
     from utils.node.power_meter import PowerMeter
+    from utils.node.profiling import Profiling
     from utils.node.requests_raw import RawLoad
     from utils.node.vllm.client import Client, Ended
     from utils.node.vllm.server import Server
@@ -61,6 +63,23 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """What happens beside a load, some times a second."""
+
+    sampler: Sampler
+    looks: server_metrics.Looks
+    profiling: Profiling | None
+
+    def tick(self, now: float, pid: int, server: Server) -> None:
+        """Sample, look and start a profile, each when it is due."""
+        self.sampler.take(pid)
+        if self.looks.is_due(now):
+            self.looks.add(now, server.glance())
+        if self.profiling:
+            self.profiling.tick(now)
+
+
+@dataclass(frozen=True, slots=True)
 class Bench:
     """A server and a client that are ready."""
 
@@ -80,6 +99,8 @@ class Bench:
     """What samples power beside the load."""
     version: str = ""
     """Of the server's vLLM."""
+    profile: Callable[[Point], Profiling] | None = None
+    """Makes a point's profile, where one is asked for instead of a measurement."""
 
 
 def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int | None) -> Measured:
@@ -108,8 +129,12 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
     others, ours = machine.read(), process.tree_cpu_seconds(os.getpid())
     page_before, log_from = server.metrics(), server.log_size()
     before, looks = read_counters(page_before), server_metrics.Looks()
+    profiling = bench.profile(point) if bench.profile else None
     with phases.phase("load", f"{call.requests} requests at {point.concurrency}"):
-        raw, ended = _call(bench, call, folder, sampler, looks)
+        if profiling:
+            profiling.begin()
+        raw, ended = _call(bench, call, folder, Beside(sampler, looks, profiling))
+    traces = profiling.finish() if profiling else []
     beside = machine.between(
         others, machine.read(), process.tree_cpu_seconds(os.getpid()) - ours, bench.cores
     )
@@ -153,7 +178,7 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
             marker=tuple(marked),
             steady_s=(steady.start_s, steady.start_s + steady.duration_s) if steady else None,
         )
-        answers = gates.judge(evidence)
+        answers = [*gates.judge(evidence), *([gate_of_profile()] if profiling else [])]
     fields = {
         "status": "measured" if all(gate.passed for gate in answers) else "invalid",
         "load": asked,
@@ -161,6 +186,8 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
         "whole": stats.whole(raw, point.devices),
         "steady": steady,
         "notes": [
+            *(profiling.notes if profiling else []),
+            *(f"trace: {path.parent.name}/{path.name}" for path in traces),
             *server_metrics.remarks(said, point.concurrency, counters.preemptions),
             *gates.notes(evidence),
             *machine.remarks(beside),
@@ -190,18 +217,15 @@ def _call(
     bench: Bench,
     call: load.Call,
     folder: Path,
-    sampler: Sampler | None,
-    looks: server_metrics.Looks | None = None,
+    beside: Beside | None,
 ) -> tuple[RawLoad, Ended]:
     """One call of the client, watched; its result is read and taken away."""
     server, dead_since, told = bench.server, [0.0], [0.0]
 
     def watch(pid: int, done: int) -> bool:
         now = time.monotonic()
-        if sampler:
-            sampler.take(pid)
-        if looks and looks.is_due(now):
-            looks.add(now, server.glance())
+        if beside:
+            beside.tick(now, pid, server)
         if now - told[0] > PROGRESS_EVERY_S:
             told[0] = now
             bench.emit({"kind": "progress", "done": done, "total": call.requests})

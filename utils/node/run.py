@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 from matrix.errors import Exit, HarnessError
 from matrix.metrics import figures
 from utils.node import (
+    afterwards,
     caches,
-    evaluation,
     files,
     marker,
-    parity_probe,
     preflight,
     process,
+    profiling,
     record,
     record_file,
 )
@@ -29,7 +29,7 @@ from utils.node.point import Bench, Phases, measure
 from utils.node.power_meter import PowerMeter
 from utils.node.recorder import Recorder
 from utils.node.vllm import invocation, plugin
-from utils.node.vllm.client import Client
+from utils.node.vllm.client import Client, client_environment
 from utils.node.vllm.server import Server, free_port
 
 if TYPE_CHECKING:
@@ -117,8 +117,9 @@ class _Run:
             while left:
                 worst = max(worst, self._point(bench, left[0]))
                 left.pop(0)
-            self._probe(bench)
-            self._evaluate(bench)
+            found = afterwards.accuracy(bench, self.spec, self.folder, self.job_folder, self.phases)
+            for point in points:
+                self._add(point, found.get(point.id, []))
         except RunFailed as error:
             if error.exit_code is Exit.STORAGE_FULL:
                 raise
@@ -167,7 +168,7 @@ class _Run:
         with self.phases.phase("server"):
             self.client = Client(
                 spec.python,
-                _of_client(env, spec.job.serve.env),
+                client_environment(env, spec.job.serve.env),
                 client_cores,
                 self.folder / "client.log",
                 revision=(model, first.revision or ""),
@@ -192,6 +193,7 @@ class _Run:
             foreign_most=cluster.limits.foreign_share,
             power=PowerMeter.of(spec, env),
             version=self.recorder.version,
+            profile=self._profiling if spec.profile else None,
         )
 
     def _serve(self, model: str, env: dict[str, str], cores: list[int]) -> Server:
@@ -199,7 +201,7 @@ class _Run:
         wanted = self.spec.cluster.port
         for tries_left in (0,) if wanted else (2, 1, 0):
             port = wanted or free_port()
-            argv = invocation.serve(self.spec.job.serve, model, port)
+            argv = [*invocation.serve(self.spec.job.serve, model, port), *self._profiler_flags()]
             log = self.folder / "server.log"
             server = Server.start([*self.spec.vllm, *argv], env, cores, port=port, log=log, model=model)
             self.server = server
@@ -217,43 +219,24 @@ class _Run:
                 break
         return server
 
-    def _probe(self, bench: Bench) -> None:
-        """With two arms: whether this server answers as the base's first did; nothing that goes wrong here costs a measurement."""
-        if "base" not in self.spec.job.arms or self.spec.canary:
-            return
-        with self.phases.phase("parity"):
-            found = parity_probe.probe_run(bench.server, self.spec.job.points, self.job_folder, bench.marker)
-        for point in self.spec.job.points:
-            self._add(point, found.get(point.id, []))
+    def _profiler_flags(self) -> list[str]:
+        if not self.spec.profile:
+            return []
+        kind, image = self.spec.cluster.devices.kind, self.spec.job.points[0].image
+        return profiling.flags(self.folder / "profile", image, kind)
 
-    def _evaluate(self, bench: Bench) -> None:
-        """The task that the recipe asks for, once a server; each of its points' records has the answer."""
-        asked = self.spec.job.points[0].accuracy
-        if asked is None or self.spec.canary:
-            return
-        folder = self.folder / "accuracy"
-        folder.mkdir(exist_ok=True)
-        with self.phases.phase("accuracy", asked.task):
-            where = evaluation.Where(
-                python=self.spec.evaluator,
-                tree=self.spec.tree,
-                model=bench.server.model,
-                port=bench.server.port,
-                concurrency=max(point.concurrency for point in self.spec.job.points),
-                folder=folder,
-                shared=self.job_folder,
-            )
-            found = evaluation.evaluate(asked, where)
-        for point in self.spec.job.points:
-            self._add(point, [found])
-
-    def _add(self, point: Point, found: list[record.Accuracy]) -> None:
-        """Put what was found of a point's answers into its record, where it has one."""
-        folder = self._point_folder(point)
-        if found and (folder / record.FILE).exists():
-            one = record_file.read(folder / record.FILE)
-            with process.uninterrupted():
-                record_file.save(one.model_copy(update={"accuracy": [*one.accuracy, *found]}), folder)
+    def _profiling(self, point: Point) -> profiling.Profiling:
+        if self.server is None or not self.spec.profile:
+            raise AssertionError
+        name = f"{self.spec.profile}-{point.id.split('/')[1]}"
+        return profiling.Profiling(
+            self.server,
+            self.folder / "profile",
+            self.spec.profile,
+            name,
+            point.concurrency,
+            self.recorder.version,
+        )
 
     def _stop(self) -> None:
         if self.server is None:
@@ -321,6 +304,8 @@ class _Run:
             written = self.recorder.record(point, phases.done, measured.fields)
             record_file.save(written, folder)
         failed = [gate for gate in written.gates if not gate.passed]
+        if self.spec.profile:
+            return self._profiled(point, written)
         if self.spec.canary:  # its load is too short for the gates of figures, which nobody reads
             failed = [gate for gate in failed if gate.name == "kernel_path"]
         self.emit(
@@ -337,6 +322,24 @@ class _Run:
         if self.spec.canary and failed:
             return Exit.KERNEL_INACTIVE  # nor would the runs take it: the job ends here
         return Exit.OK if written.status == "measured" else Exit.GATE_FAILED
+
+    def _add(self, point: Point, found: list[record.Accuracy]) -> None:
+        """Put what was found of a point's answers into its record, where it has one."""
+        folder = self._point_folder(point)
+        if found and (folder / record.FILE).exists():
+            one = record_file.read(folder / record.FILE)
+            with process.uninterrupted():
+                record_file.save(one.model_copy(update={"accuracy": found}), folder)
+
+    def _profiled(self, point: Point, written: record.Record) -> Exit:
+        """What became of a profile; its record is invalid, and that is no failure."""
+        traces = [note for note in written.notes if note.startswith("trace: ")]
+        facts = {"failed": [] if traces else [note for note in written.notes if note.startswith("no trace")]}
+        text = "profiled" if traces else "no trace"
+        self.emit({"kind": "point", "name": point.id, "text": text, "facts": {**facts, "figures": {}}})
+        for trace in traces:
+            self.emit({"kind": "note", "text": f"{self.folder.name}/{trace.removeprefix('trace: ')}"})
+        return Exit.OK if traces else Exit.GATE_FAILED
 
     def _fail(self, point: Point, error: RunFailed, *, quiet: bool = False) -> None:
         """Leave a record that tells why there is no measurement."""
@@ -371,17 +374,6 @@ class _Run:
         files.write_whole(
             self._agreement, json.dumps(self._agreed_requests() | {point.id: requests}).encode()
         )
-
-
-def _of_client(env: dict[str, str], servers: dict[str, str]) -> dict[str, str]:
-    """The load client's environment: the recipe's is the server's, but for where models are; no proxy is between them."""
-    ours = {
-        name: value
-        for name, value in env.items()
-        if name not in servers or name.startswith(invocation.OF_MODELS)
-    }
-    loopback = ",".join(filter(None, ["127.0.0.1", "localhost", env.get("NO_PROXY") or env.get("no_proxy")]))
-    return ours | {"NO_PROXY": loopback, "no_proxy": loopback}
 
 
 def outcome(spec: NodeJob, emit: Emit) -> Exit:

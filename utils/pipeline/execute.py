@@ -42,6 +42,7 @@ def order_of(ask: Ask, plan: Plan) -> tuple[Order, dict[str, Launcher]]:
         base_tree=on_disk(ask.root, plan.pair),
         out=ask.out or _new_folder(plan),
         environment=ask.environment,
+        profile=ask.profile,
     )
     return order, by_cluster
 

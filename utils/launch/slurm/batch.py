@@ -188,7 +188,7 @@ def node_jobs(attempt: Attempt, provenance: Provenance) -> dict[str, NodeJob]:
     for run in attempt.runs:
         name = run_name(run)
         update = {"runs": [run], "run_folder": attempt.run_folder(name), "caches": attempt.caches(name)}
-        found[name] = common.of(run.arm).model_copy(update=update)
+        found[name] = common.of(run.arm).as_profile(attempt.order.profile).model_copy(update=update)
     return found
 
 
