@@ -169,7 +169,8 @@ class _Expansion:
             self.report(("model",), error.problems[0].message if error.problems else error.message)
         if container.runtime == "none":
             try:
-                common["locked"] = tree.locked_digest(self.tree.locks, self.recipe.image)
+                locked = tree.locked_digest(self.tree.locks, self.recipe.image)
+                common["locked"] = key.OWN if self.tree.own_environment else locked
             except HarnessError as error:
                 self.report(("image",), error.message)
         elif "==" in self.recipe.image:

@@ -30,11 +30,13 @@ class Tree:
     kernels: Source
     clusters: Source
     locks: Source
+    own_environment: bool = False
+    """Whether a person's own environment runs in the place of the locked one: nothing then identifies the packages."""
 
     @classmethod
-    def of(cls, source: Source, harness: Source | None = None) -> Tree:
+    def of(cls, source: Source, harness: Source | None = None, *, own_environment: bool = False) -> Tree:
         """All from one source, or clusters and locks from the harness's own."""
-        return cls(source, source, harness or source, harness or source)
+        return cls(source, source, harness or source, harness or source, own_environment)
 
 
 def is_carried(model: str) -> bool:

@@ -73,4 +73,5 @@ class Ask:
     @cached_property
     def tree(self) -> Tree:
         """Where recipes, kernels, clusters and locks are read."""
-        return Tree.of(Folder(self.root), Folder(ROOT) if self.root != ROOT else None)
+        harness = Folder(ROOT) if self.root != ROOT else None
+        return Tree.of(Folder(self.root), harness, own_environment=self.environment is not None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from matrix import cluster as clusters
-from matrix import estimate, select
+from matrix import estimate, key, select
 from matrix.errors import Exit, HarnessError
 from matrix.official import compare
 from matrix.source import Folder, Revision, merge_base
@@ -68,7 +68,11 @@ def reused(plan: Plan, root: Path) -> dict[str, str]:
                 for point, line in entry.points.items():
                     known.setdefault((f"{recipe}/{point}", line.key), name)
     points = [point for job in plan.jobs for point in job.points]
-    return {point.id: known[point.id, point.key] for point in points if (point.id, point.key) in known}
+    return {
+        point.id: known[point.id, point.key]
+        for point in points
+        if (point.id, point.key) in known and not key.is_local(point.key)
+    }
 
 
 def _range(changed: str) -> tuple[str, str]:
@@ -83,8 +87,9 @@ def _range(changed: str) -> tuple[str, str]:
 def _changed(ask: Ask, with_base: Base | None, base: str, head: str) -> Plan:
     parted = merge_base(ask.root, base, head or "HEAD")
     harness = Folder(ROOT) if ask.root != ROOT else None
-    before = Tree.of(Revision(ask.root, parted), harness)
-    after = Tree.of(Revision(ask.root, head), harness) if head else ask.tree
+    own = ask.tree.own_environment
+    before = Tree.of(Revision(ask.root, parted), harness, own_environment=own)
+    after = Tree.of(Revision(ask.root, head), harness, own_environment=own) if head else ask.tree
     found = select.changed(before, after, ask.selectors, with_base, ask.runs)
     lines = diff.lines(ask.root, parted, head)
     recipes = list(dict.fromkeys(point.recipe for job in found.jobs for point in job.points))

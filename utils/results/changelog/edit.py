@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
+from matrix.key import is_local
 from matrix.metrics import HEADLINE, METRICS, known
 from utils.results.changelog import entries as changelog
 from utils.results.changelog.lines import (
@@ -140,6 +141,7 @@ def _facts(
         f"commit: {newest.provenance.tree_commit}",
         f"image: {scalar(newest.image)}",
         f"vllm: {scalar(version)}",
+        *(["environment: own"] if is_local(newest.key) else []),
         f"device: {scalar(device)}",
     ]
     if kernel := newest.parts.get("kernel"):
