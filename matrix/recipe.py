@@ -36,8 +36,8 @@ OWNED_FLAGS = {
     "port": "port of the cluster",
 }
 """What a point or the harness sets, and where a recipe says it instead."""
-_REFUSED_FLAGS = {"config", "uds", "served-model-name", "api-key", "tokenizer", "root-path", "tp", "pp", "dp"}
-_OWNED_ENV = {"PATH", "HOME", "PYTHONPATH", "LD_PRELOAD", "LD_LIBRARY_PATH"}
+REFUSED_FLAGS = {"config", "uds", "served-model-name", "api-key", "tokenizer", "root-path", "tp", "pp", "dp"}
+OWNED_ENV = {"PATH", "HOME", "PYTHONPATH", "LD_PRELOAD", "LD_LIBRARY_PATH"}
 
 
 def _flag_name(name: str) -> str:
@@ -45,7 +45,7 @@ def _flag_name(name: str) -> str:
         raise ValueError(f"the flag {name!r} is set by {owner}; take it out here")
     if name.startswith("no-"):
         raise ValueError(f"write {name.removeprefix('no-')}: false instead of {name!r}")
-    if name in _REFUSED_FLAGS or name.startswith("ssl-"):
+    if name in REFUSED_FLAGS or name.startswith("ssl-"):
         raise ValueError(
             f"the flag {name!r} would hide from the key, or from the client, what is served; take it out"
         )
@@ -57,7 +57,7 @@ def _flag_name(name: str) -> str:
 
 
 def _env_name(name: str) -> str:
-    if name in _OWNED_ENV:
+    if name in OWNED_ENV:
         raise ValueError(f"{name} is set by the harness and cannot be a recipe's")
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise ValueError(f"{name!r} is not the name of an environment variable")
