@@ -52,7 +52,10 @@ def _flag_name(name: str) -> str:
     if owner := next((owner for flag, owner in OWNED_FLAGS.items() if flag.startswith(name)), None):
         raise ValueError(f"the flag {name!r} reads as one that is set by {owner}; take it out here")
     if not re.fullmatch(r"[a-z][a-z0-9-]*(\.[a-z0-9_-]+)*", name):
-        raise ValueError(f"{name!r} is not a flag's name; write it as vLLM does, without the dashes in front")
+        meant = re.sub(r"[_\s]+", "-", name.strip().strip("-").lower())
+        as_vllm = "write it as vLLM does, without the dashes in front"
+        hint = f"write {meant}" if re.fullmatch(r"[a-z][a-z0-9-]+", meant) else as_vllm
+        raise ValueError(f"{name!r} is not a flag's name; {hint}")
     return name
 
 
@@ -321,6 +324,7 @@ def _read(source: Source, name: str, above: tuple[str, ...]) -> Document:
         base.value.pop("description", None)
         _merge(base, document, ())
         base.problems += document.problems
+        base.wrong |= document.wrong
         return base
     return document
 

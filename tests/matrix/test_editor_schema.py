@@ -38,6 +38,9 @@ NOT_ITS_BUSINESS = {
     "a tab": "YAML's",
     "a colon in a text": "YAML's",
     "not yaml": "YAML's",
+    "a space that is none": "YAML's",
+    "a condition without quotes": "YAML's",
+    "an empty value": "a YAML reader's own",
 }
 """Mistakes that `check` finds and a schema cannot."""
 
