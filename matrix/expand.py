@@ -53,6 +53,8 @@ def expand(from_tree: Tree, name: str) -> list[Cell]:
         HarnessError: RECIPE_INVALID or RECIPE_UNREADABLE, with every problem at its place.
     """
     read, document = recipe.load(from_tree.recipes, name)
+    if from_tree.cluster:
+        read = read.model_copy(update={"cluster": from_tree.cluster})
     return _Expansion(from_tree, name, read, document).cells()
 
 

@@ -33,10 +33,13 @@ class Tree:
     own_environment: bool = False
     """Whether a person's own environment runs in the place of the locked one: nothing then identifies the packages."""
 
+    cluster: str = ""
+    """In the place of the one that a recipe names."""
+
     @classmethod
-    def of(cls, source: Source, harness: Source | None = None, *, own_environment: bool = False) -> Tree:
+    def of(cls, source: Source, harness: Source | None = None) -> Tree:
         """All from one source, or clusters and locks from the harness's own."""
-        return cls(source, source, harness or source, harness or source, own_environment)
+        return cls(source, source, harness or source, harness or source)
 
 
 def is_carried(model: str) -> bool:
