@@ -35,10 +35,10 @@ def test_the_other_cluster_is_in_job_and_key(two: Path, pair: str) -> None:
     (own,), (moved,) = made(two, pair, "").jobs, made(two, pair, "twin").jobs
     assert (own.cluster, moved.cluster) == ("local", "twin")
     assert (moved.base is not None) == bool(pair)
-    sides = [(own, moved), *([(own.base, moved.base)] if own.base and moved.base else [])]
-    for before, after in (
-        both for one, other in sides for both in zip(one.points, other.points, strict=True)
-    ):
+    was, now = list(own.points), list(moved.points)
+    if own.base and moved.base:
+        was, now = was + own.base.points, now + moved.base.points
+    for before, after in zip(was, now, strict=True):
         assert before.key != after.key
         assert {part for part in before.parts if before.parts[part] != after.parts[part]} == {"cluster"}
         assert after.vary == []
