@@ -43,7 +43,9 @@ def measure(tree: Path, plan: Path, job: str, out: Path) -> Exit:
     whole = read_plan(plan)
     jobs = [one for one in whole.jobs if one.id == job]
     if not jobs:
-        raise HarnessError(Exit.USAGE, f"the plan has no job {job!r}")
+        raise HarnessError(
+            Exit.USAGE, f"{plan} has no job {job!r}; it has {', '.join(one.id for one in whole.jobs)}"
+        )
     ask = Ask(root=tree, out=out.absolute())
     order, by_cluster = order_of(ask, whole.model_copy(update={"jobs": jobs}))
     sweep = f"run {from_environment().run}"

@@ -65,7 +65,8 @@ def add(
     recipes = sorted({record.point.split("/")[0] for record in head})
     if len(recipes) != 1:
         raise HarnessError(
-            Exit.USAGE, f"the records are of {len(recipes)} recipes ({', '.join(recipes)}); add one at a time"
+            Exit.USAGE,
+            f"the records are of {len(recipes)} recipes ({', '.join(recipes)}); name the folders of one at a time",
         )
     if unclean := [
         record for record in head if not (record.provenance.clean and record.provenance.tree_clean)
