@@ -194,8 +194,8 @@ def _node(environment: environments.Environment, spec: Path, emit: Callable[[Eve
             emit(events.from_line(line))
         node.wait()
     except BaseException as error:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one must not leave the node behind
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # a second one must not leave the node behind
         by_hand = isinstance(error, KeyboardInterrupt) and error.args != (process.TERMINATED,)
         node.send_signal(signal.SIGINT if by_hand else signal.SIGTERM)  # it says which one a person sent
         try:

@@ -68,7 +68,7 @@ def execute(launcher: Launcher, order: Order) -> Exit:
     write_whole(order.out / "plan.json", order.plan.to_json(indent=1).encode())
     asked = {"tree": str(order.tree), "environment": str(order.environment) if order.environment else None}
     write_whole(order.out / ASKED, json.dumps(asked).encode())
-    shown = log.for_stream(sys.stdout)
+    shown = log.Guarded(log.for_stream(sys.stdout))
     code = Exit.CANCELLED
     try:
         code = launcher.run(order, shown.event)
@@ -96,6 +96,16 @@ def _new_folder(plan: Plan) -> Path:
 
 
 def _show(out: Path) -> None:
+    """What came of it; an error in that is said, and does not replace how the run ended."""
+    try:
+        _table(out)
+    except Exception as error:  # noqa: BLE001 - the records are there, and how they are shown must not change the outcome
+        sys.stderr.write(
+            f"servematrix: the results cannot be shown ({error!r}); try: ./servematrix collect {out}\n"
+        )
+
+
+def _table(out: Path) -> None:
     """The table of a results folder, points without a record, and where the records are."""
     try:
         records = collect([out])

@@ -175,19 +175,17 @@ class _Session:
         """Every job ends, and what it has comes home; a second signal does not interrupt that."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
-        self.emit({"kind": "note", "text": "cancelling; what was measured is being fetched"})
+        refused: list[SlurmError] = []
         for block in blocks:
-            if not block.track:  # it was not submitted yet
-                continue
-            try:
-                block.cancel()
-            except SlurmError as error:
-                self.emit(
-                    {
-                        "kind": "error",
-                        "text": f"{error}; end it by hand: ./servematrix cancel {self.order.out}",
-                    }
-                )
+            if block.track:  # else it was not submitted yet
+                try:
+                    block.cancel()
+                except SlurmError as error:
+                    refused.append(error)
+        self.emit({"kind": "note", "text": "cancelling; what was measured is being fetched"})
+        for one in refused:
+            text = f"{one}; end it by hand: ./servematrix cancel {self.order.out}"
+            self.emit({"kind": "error", "text": text})
         end = time.monotonic() + CANCEL_S
         self._follow(
             blocks,
