@@ -41,6 +41,7 @@ class Row:
 
 
 LINES = (
+    Row(r"/events\.jsonl: No such file or directory", Kind.INFRA, "the job's folder was removed while it ran, as a cleaner of old files does: name a folder that none touches as paths.spool"),
     # Slurm
     Row(r"DUE TO TIME LIMIT", Kind.TIMEOUT, "the job ran into its time limit"),
     Row(r"DUE TO NODE FAILURE", Kind.INFRA, "the node failed", node=True, ends=True, alone=True),

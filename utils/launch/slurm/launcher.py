@@ -247,11 +247,17 @@ def print_nothing(event: Event) -> None:
     del event
 
 
-def cancel(mine: Callable[[JobState], bool]) -> list[int]:
-    """End every job that is wanted gone; their numbers."""
+def jobs_left() -> list[JobState]:
+    """Jobs of servematrix, of whichever checkout of this user, that are not over."""
     try:
-        found = [job.id for job in from_squeue(squeue()) if mine(job) and not job.over]
-        client.cancel(jobs=found)
+        return [job for job in from_squeue(squeue(), of=f"{names.PREFIX}/") if not job.over]
     except SlurmError as error:
         raise HarnessError(Exit.SLURM_FAILED, str(error)) from error
-    return found
+
+
+def cancel(jobs: list[JobState]) -> None:
+    """End jobs."""
+    try:
+        client.cancel(jobs=[job.id for job in jobs])
+    except SlurmError as error:
+        raise HarnessError(Exit.SLURM_FAILED, str(error)) from error

@@ -351,7 +351,7 @@ def test_a_job_that_slurm_took_late_is_cancelled_all_the_same(
     assert track
 
     def poll(*states: JobState) -> None:
-        a_block.poll.jobs, a_block.poll.answered_s = list(states), time.time()
+        a_block.poll.jobs, a_block.poll.answered_s = list(states), time.monotonic()
         track.news_s -= 60
         a_block.step()
 
