@@ -54,6 +54,11 @@ class Exit(enum.IntEnum):
     GATE_FAILED = 42, "a point was measured and a gate calls it invalid"
     JOB_FAILED = 43, "a job ended and gave no reason"
     JOB_TIMEOUT = 44, "a job ran into its time limit; what was measured before is kept"
+    NODE_KILLED = (
+        45,
+        "the program that measures was ended by a signal that it cannot catch; points without a record say so",
+    )
+    OUT_OF_MEMORY = 46, "the kernel ended a process for want of memory, the machine's or the job's"
     GITHUB_FAILED = 50, "GitHub did not do what was asked"
     REFUSED = 51, "a command of a pull request was refused; the comment says why"
     ARTIFACT_INVALID = 52, "what a workflow left is not what it should be"
@@ -73,7 +78,7 @@ class Exit(enum.IntEnum):
 WORTH_ANOTHER_TRY = frozenset(
     {
         *(Exit.SETUP_FAILED, Exit.PREFLIGHT_FAILED, Exit.PORT_TAKEN, Exit.STORAGE_FULL, Exit.IMAGE_FAILED),
-        *(Exit.SLURM_FAILED, Exit.INFRA_FAILED, Exit.JOB_TIMEOUT, Exit.CANCELLED),
+        *(Exit.SLURM_FAILED, Exit.INFRA_FAILED, Exit.JOB_TIMEOUT, Exit.NODE_KILLED, Exit.CANCELLED),
     }
 )
 """Ends that say nothing about the benchmark: the same points may be measured where and when the machine lets them."""

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
+from utils.launch.journal import Notebook
 from utils.launch.slurm import names
-from utils.launch.slurm.journal import Notebook
 from utils.launch.slurm.launcher import cancel, jobs_left
 from utils.setup.environments import ROOT
 
@@ -79,6 +79,11 @@ def _submitted(folder: Path, *, note: bool) -> list[str]:
         )
     books = [Notebook(folder, path.stem) for path in (folder / "launch").glob("*.json")]
     known = [(book, book.read()) for book in books if _is_memory(book)]
+    if not any(memory and memory.name for _, memory in known):
+        raise HarnessError(
+            Exit.USAGE,
+            f"{folder}: no job of it was handed to Slurm; a local run is interrupted where it runs",
+        )
     return [(book.call_off() if note else memory.name) for book, memory in known if memory and memory.name]
 
 

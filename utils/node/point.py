@@ -91,6 +91,9 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
         RunFailed: when there is nothing to judge.
     """
     server = bench.server
+    if not bench.client.is_ready:  # it was started anew after a call that went wrong
+        with phases.phase("client"):
+            bench.client.wait_ready()
     warmup = invocation.warmup(point, server.model, server.port, str(folder))
     with phases.phase("warm-up", f"{warmup.requests} requests"):
         warm, _ = _call(bench, warmup, folder, None)
@@ -185,7 +188,7 @@ def _call(bench: Bench, call: load.Call, folder: Path, sampler: Sampler | None) 
         words = decisive_lines(log.read_text(errors="replace"))
         raise RunFailed(
             Exit.CLIENT_FAILED,
-            f"the load client ended with status {ended.status} and left {'a' if result.is_file() else 'no'} result",
+            f"the load client {process.how_it_ended(ended.status)} and left {'a' if result.is_file() else 'no'} result",
             words,
         )
     raw = load_result.parse(result.read_bytes(), call.result_name)

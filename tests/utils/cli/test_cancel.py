@@ -12,8 +12,8 @@ import pytest
 from matrix.errors import Exit
 from tests.conftest import ROOT, Cli, command, environment
 from tests.utils.launch.slurm.test_poll import row
+from utils.launch.journal import Memory, Notebook
 from utils.launch.slurm import names
-from utils.launch.slurm.journal import Memory, Notebook
 
 MINE = f"servematrix/servematrix/0/{'a' * 12}/{names.checkout(ROOT)}-0123abcd/r.tp1/0"
 TWIN = f"servematrix/servematrix/0/{'a' * 12}/{'0' * 8}-0123abcd/r.tp1/0"

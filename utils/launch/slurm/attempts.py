@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
 from utils.launch.failures import Kind, Verdict, as_json, classify
+from utils.launch.journal import Memory, Notebook
 from utils.launch.slurm import batch, client, states
 from utils.launch.slurm.client import SlurmError
-from utils.launch.slurm.journal import Memory, Notebook
 from utils.launch.slurm.names import folder
 from utils.launch.slurm.sight import Partition
 from utils.launch.slurm.tracking import Tracking

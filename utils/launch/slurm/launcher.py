@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from matrix.cluster import Slurm as Asked
 from matrix.errors import Exit, HarnessError
-from utils.launch import script
-from utils.launch.slurm import batch, client, lease, names
+from utils.launch import lease, script
+from utils.launch.slurm import batch, client, names
 from utils.launch.slurm.attempts import Block
 from utils.launch.slurm.client import SlurmError
 from utils.launch.slurm.poll import Poll, squeue, state_folder

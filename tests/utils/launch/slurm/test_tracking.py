@@ -13,11 +13,12 @@ import pytest
 from matrix.errors import Exit, HarnessError
 from tests.conftest import ROOT
 from tests.utils.launch.slurm.test_batch import PROVENANCE, some_attempts
+from utils.launch import lease
 from utils.launch.failures import Facts, Kind, classify
 from utils.launch.interface import Order
-from utils.launch.slurm import attempts, batch, client, lease, names, tracking
+from utils.launch.journal import Memory, Notebook
+from utils.launch.slurm import attempts, batch, client, names, tracking
 from utils.launch.slurm.client import Node
-from utils.launch.slurm.journal import Memory, Notebook
 from utils.launch.slurm.poll import Poll
 from utils.launch.slurm.quarantine import Quarantine
 from utils.launch.slurm.states import JobState
