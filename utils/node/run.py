@@ -17,6 +17,7 @@ from utils.node.point import Bench, Phases, measure
 from utils.node.recorder import Recorder
 from utils.node.vllm import invocation, plugin
 from utils.node.vllm.client import Client
+from utils.node.vllm.engine import Engine
 from utils.node.vllm.server import Server, free_port
 
 if TYPE_CHECKING:
@@ -154,6 +155,7 @@ class _Run:
             self.server.complete_once(FIRST_COMPLETION_S)
             self.recorder.server_is(self.server.version(), self.server.port, self.server.started_s)
             special = self.server.special_tokens()
+            streamed = self.server.stream_once(FIRST_COMPLETION_S)
         with self.phases.phase("client"):
             self.client.wait_ready()
         speculative = any(arg.startswith("--speculative-config") for arg in spec.job.serve.argv)
@@ -168,6 +170,8 @@ class _Run:
             asked,
             cores=[*server_cores, *client_cores],
             foreign_most=cluster.limits.foreign_share,
+            streamed=streamed,
+            engines=[Engine.read(self.server.handle.pid, self.server.metrics())],
         )
 
     def _serve(self, model: str, env: dict[str, str], cores: list[int]) -> Server:
