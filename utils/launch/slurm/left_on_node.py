@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from matrix import cluster as clusters
 from matrix.errors import Exit, HarnessError
 from matrix.source import Folder
-from utils.launch.slurm import batch, fetch, lease, names
+from utils.launch import lease
+from utils.launch.journal import Notebook
+from utils.launch.slurm import batch, fetch, names
 from utils.launch.slurm.client import SlurmError
-from utils.launch.slurm.journal import Notebook
 from utils.launch.slurm.launcher import with_slurm
 from utils.launch.slurm.poll import accounted, squeue
 from utils.launch.slurm.states import from_squeue
