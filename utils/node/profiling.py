@@ -19,8 +19,11 @@ from utils.node.record import Gate
 from utils.node.vllm.server_metrics import Page, names
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from matrix.plan import Point
+    from utils.node.spec import NodeJob
     from utils.node.vllm.server import Server
 
 Phase = Literal["decode", "prefill"]
@@ -38,6 +41,8 @@ MOST_BYTES = 100_000_000
 """Of one trace as it is written, compressed; a larger one is dropped."""
 CAPTURES_SINCE = (0, 26)
 """vLLM whose profiler can also trace the capture of graphs, so that kernels of a replay get their names back."""
+FOLDER = "profile"
+"""Of a run, for its traces."""
 TRACE = "*.pt.trace.json.gz"
 
 
@@ -54,6 +59,23 @@ def flags(folder: Path, image: str, kind: str) -> list[str]:
     if kind != "cpu" and found and (int(found[1]), int(found[2])) >= CAPTURES_SINCE:
         config["capture_torch_profiler"] = True
     return ["--profiler-config", json.dumps(config)]
+
+
+def of_server(spec: NodeJob, run: Path) -> list[str]:
+    """A run's flags for its server; none where nothing is profiled."""
+    if not spec.profile:
+        return []
+    return flags(run / FOLDER, spec.job.points[0].image, spec.cluster.devices.kind)
+
+
+def maker(server: Server, spec: NodeJob, run: Path, version: str) -> Callable[[Point], Profiling] | None:
+    """Makes the profile of each point of a run; None where nothing is profiled."""
+    phase = spec.profile
+    if not phase:
+        return None
+    return lambda point: Profiling(
+        server, run / FOLDER, phase, f"{phase}-{point.id.split('/')[1]}", point.concurrency, version
+    )
 
 
 @dataclass(slots=True)

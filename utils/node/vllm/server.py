@@ -14,6 +14,7 @@ from matrix.errors import Exit
 from utils.node import process
 from utils.node.failure import RunFailed, decisive_lines
 from utils.node.record import Counters
+from utils.node.vllm import streaming
 from utils.node.vllm.starting import stage
 
 if TYPE_CHECKING:
@@ -142,6 +143,18 @@ class Server:
             f"/health said 200, and the first completion failed ({why})",
             decisive_lines(self.text()),
         )
+
+    def stream_once(self, limit_s: float) -> streaming.Streamed:
+        """A streamed completion, read answer by answer; what goes wrong is said in it."""
+        body = streaming.body(self.model, FIRST_PROMPT)
+        try:
+            with self.session.post(
+                self._url("/v1/completions"), json=body, timeout=limit_s, stream=True
+            ) as answer:
+                answer.raise_for_status()
+                return streaming.parse(answer.iter_lines())
+        except (requests.RequestException, ValueError, KeyError, TypeError, AttributeError) as error:
+            return streaming.Streamed(failed=f"a streamed completion could not be read: {error!r}"[:300])
 
     def special_tokens(self) -> int:
         """Tokens that the tokenizer adds to a prompt by itself; the client takes them out of the length it draws."""
