@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from matrix.protocol import seed
 from utils.node import files, marker, parity
@@ -63,9 +63,17 @@ def probe_run(
         try:
             found[point.id] = _point(server, point, path, asked)
         except (RunFailed, ValueError, KeyError, TypeError) as error:
-            why = f"the probe had no answer: {error}"
-            found[point.id] = [Accuracy(kind="parity", name="decode", verdict="not tested", why=why[:300])]
+            found[point.id] = [_silent(point, error, answered=path.exists())]
     return {name: one for name, one in found.items() if one}
+
+
+def _silent(point: Point, error: Exception, *, answered: bool) -> Accuracy:
+    """No answer: a failure where the base did answer the same, for a server may refuse to write what is not a number."""
+    why = (
+        f"{'the base answered, and this server did not' if answered else 'the probe had no answer'}: {error}"
+    )
+    verdict: Literal["failed", "not tested"] = "failed" if answered else "not tested"
+    return Accuracy(kind="parity", name=f"decode at {point.concurrency}", verdict=verdict, why=why[:300])
 
 
 def _point(server: Server, point: Point, path: Path, asked: Path | None) -> list[Accuracy]:

@@ -196,11 +196,12 @@ class _Run:
     def _serve(self, model: str, env: dict[str, str], cores: list[int]) -> Server:
         """A server that is healthy. A free port may be taken by another program until the server binds it: then another one."""
         wanted = self.spec.cluster.port
+        self.recorder.more_argv = profiling.of_server(self.spec, self.folder)
         for tries_left in (0,) if wanted else (2, 1, 0):
             port = wanted or free_port()
             argv = [
                 *invocation.serve(self.spec.job.serve, model, port),
-                *profiling.of_server(self.spec, self.folder),
+                *self.recorder.more_argv,
             ]
             log = self.folder / "server.log"
             server = Server.start([*self.spec.vllm, *argv], env, cores, port=port, log=log, model=model)

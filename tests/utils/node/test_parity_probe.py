@@ -98,7 +98,7 @@ def test_the_first_run_is_what_the_others_are_compared_with(point: Point, tmp_pa
 
 
 def test_a_server_that_does_not_answer_so_tests_nothing(point: Point, tmp_path: Path) -> None:
-    """Neither is that a failure of the run."""
+    """Neither is that a failure of the run; but where the base did answer, it is the change's."""
 
     class Silent(FakeServer):
         def ask(self, method: str, path: str, body: dict[str, Any], limit_s: float) -> Answer:
@@ -108,6 +108,10 @@ def test_a_server_that_does_not_answer_so_tests_nothing(point: Point, tmp_path: 
     found = probed(Silent(0), point, tmp_path)
     assert [one.verdict for one in found] == ["not tested"]
     assert "lacks 'choices'" in found[0].why
+    probed(FakeServer(1), point, tmp_path)
+    after_the_base = probed(Silent(2), point, tmp_path)
+    assert [one.verdict for one in after_the_base] == ["failed"], "NaN is no JSON, so that a server refuses"
+    assert "the base answered, and this server did not" in after_the_base[0].why
 
 
 @pytest.mark.parametrize("taken", [True, False])

@@ -82,8 +82,8 @@ def compare(
         new=matched.new,
         gone=matched.gone,
         notes=[
-            *power_reading.readings(points, _throttled(matched.both)),
             *parity.notes(matched.both),
+            *power_reading.readings(points, _throttled(matched.both)),
             *_notes(matched.both),
             *_held(ledger),
         ],

@@ -23,7 +23,7 @@ def failed(both: Sequence[Pair]) -> str:
     """
     for pair in both:
         records = _records(pair)
-        for name in _names(records):
+        for name in [*_names(records), *_names(records, "task")]:
             base, head = (_of(records, arm, name) for arm in ("base", "head"))
             wrong = [one for one in head if one.verdict == "failed"]
             if wrong and not any(one.verdict == "failed" for one in base):
@@ -45,6 +45,8 @@ def notes(both: Sequence[Pair]) -> list[str]:
             elif head and all(one.verdict == "passed" for one in head):
                 passed += 1
     found = [f"answers are the base's: {passed} comparisons of {len(both)} points passed"] if passed else []
+    said = {f"{name} {one.verdict}: {one.why}" for pair in both for name, one in tasks(pair).items()}
+    found += sorted(said)
     if silent:
         more = f" (and {len(silent) - 1} more)" if len(silent) > 1 else ""
         found.append(f"whether answers are the base's was not tested: {silent[0]}{more}"[: 2 * LONGEST])
