@@ -118,6 +118,12 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
             point.isl, point.osl, call.requests, call.seed, bench.special_tokens
         )
         steady = stats.steady(raw, point.concurrency, point.devices)
+        log_of_load = server.text(log_from)
+        beside_raw = {
+            "call_s": [ended.started_s, ended.ended_s],
+            "special_tokens": bench.special_tokens,
+            "server_log": [log_from, len(log_of_load)],
+        }
         evidence = gates.Evidence(
             raw=raw,
             load=asked,
@@ -130,7 +136,7 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
             foreign_most=bench.foreign_most,
             call_s=(ended.started_s, ended.ended_s),
             server_alive=server.alive,
-            log_of_load=server.text(log_from),
+            log_of_load=log_of_load,
             kernel=point.kernel,
             workers=marker.workers(point),
             marker=tuple(marked),
@@ -150,7 +156,7 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
         "marker": marked,
         "gates": answers,
         "server_age_s": age,
-        "files": _raw_files(raw, folder),
+        "files": _raw_files(raw, beside_raw, folder),
     }
     return Measured(fields, call.requests)
 
@@ -230,8 +236,16 @@ def _asked(point: Point, call: load.Call, warmup: load.Call, rate: float) -> rec
     )
 
 
-def _raw_files(raw: RawLoad, folder: Path) -> record.Files:
-    rows, rows_hash = files.packed(raw.request_columns())
+def _raw_files(raw: RawLoad, beside: dict[str, Any], folder: Path) -> record.Files:
+    """The raw load and what else gates looked at, so that whoever has the files can judge anew.
+
+    Args:
+        raw: the load.
+        beside: when the client's process ran, the tokenizer's special tokens, and where the load is in the server's log: its
+            first byte and its number of letters.
+        folder: where they go.
+    """
+    rows, rows_hash = files.packed(raw.request_columns() | {"node": beside})
     itls, itls_hash = files.packed(raw.itl_columns())
     files.write_whole(folder / "requests.json.gz", rows)
     files.write_whole(folder / "itl.json.gz", itls)
