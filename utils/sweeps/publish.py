@@ -75,7 +75,8 @@ def _no_report(event: Event) -> Exit:
     number, sha = asked_of(event)
     needs = json.loads(os.environ.get(NEEDS) or "{}")
     planned = needs.get("plan", {}).get("outputs", {})
-    if planned.get("count") == "0":
+    is_planned = needs.get("plan", {}).get("result") == "success"  # outputs of a job that failed say nothing
+    if is_planned and planned.get("count") == "0":
         pulls.status(event.api, sha, CONTEXT, "success", description="nothing to measure", url=event.run_url)
         return Exit.OK
     ends = {name: needs.get(name, {}).get("result", "") for name in JOBS}

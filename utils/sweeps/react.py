@@ -71,7 +71,7 @@ def _do(event: Event, number: int, user: str, command: Command) -> str:
     if command.verb == "run":
         return _run(event, pull, user, command)
     if command.verb == "plan":  # the next step checks that commit out, as data, and plans it
-        output(sha=pull.head)
+        output(sha=pull.head, base=pull.base)
         return ""
     known = runs.of_pull(event.api, number)
     if command.verb == "cancel":
