@@ -255,7 +255,7 @@ def _data(event: Event, records: Path, tree: Path, issuer: ledger.Issuer) -> Non
             shutil.copyfile(path, target)
         known, new, alarms = ledger.read(folder / LEDGER).with_records(collect([records]), issuer)
         write_whole(folder / LEDGER, ledger.text(known).encode())
-        summary("".join(f"alarm: {line}\n" for line in alarms))
+        summary("".join(f"alarm: {escape(line)}\n\n" for line in alarms))
         return f"Records of {event.run_url}\n\n{len(new)} differences for the ledger"
 
     onto(Git(tree, event.api.token), DATA, change)

@@ -58,6 +58,8 @@ def of_comment(tree: Path, out: Path) -> Exit:
     head, base = (os.environ.get(name, "") for name in ("HEAD", "BASE"))
     if not isinstance(command, Command) or not all(re.fullmatch("[0-9a-f]{40}", sha) for sha in (head, base)):
         raise HarnessError(Exit.USAGE, "the comment asks for no plan, or HEAD and BASE are no commits")
+    for name in (WHY, plan_artifact.FILE):  # of an earlier command, on a machine that keeps its folders
+        (out / name).unlink(missing_ok=True)
     try:
         made = asked_for(tree, merge_base(tree, base, head), head, command.selectors, command.options)
     except HarnessError as error:
@@ -74,11 +76,11 @@ def answer(folder: Path) -> Exit:
         folder: with plan.json or why.txt, made from a stranger's recipes.
     """
     event, head = from_environment(), os.environ.get("HEAD", "")
-    try:
-        parts = plan_comment.parts(plan_artifact.parsed((folder / plan_artifact.FILE).read_bytes()), head)
-    except FileNotFoundError:
+    if (folder / WHY).exists():
         why = (folder / WHY).read_bytes()[:MOST_WHY].decode(errors="replace")
         parts = [f"**There is no such plan**: {escape(why)}\n"]
+    else:
+        parts = plan_comment.parts(plan_artifact.parsed((folder / plan_artifact.FILE).read_bytes()), head)
     comments.upsert(event.api, int(event.payload["issue"]["number"]), "plan", parts)
     return Exit.OK
 
