@@ -18,6 +18,9 @@ _REGISTRY = (
 )
 
 
+DOCKER = "docker.io"
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
     """An image of a registry."""
@@ -33,6 +36,11 @@ class Reference:
         registry = f"{self.registry}/" if self.registry else ""
         tag = f":{self.tag}" if self.tag else ""
         return f"{registry}{self.path}{tag}" + (f"@{self.digest}" if self.digest else "")
+
+    @property
+    def host(self) -> str:
+        """The registry's name; Docker Hub has `docker.io`."""
+        return self.registry or DOCKER
 
     @property
     def enroot(self) -> str:

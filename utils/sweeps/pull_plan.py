@@ -16,7 +16,7 @@ from utils.pipeline.ask import Ask
 from utils.pipeline.plan import plan
 from utils.setup.environments import ROOT
 from utils.show.markdown import escape
-from utils.sweeps import plan_artifact, plan_comment
+from utils.sweeps import new_images, plan_artifact, plan_comment
 from utils.sweeps.command import Command, parse
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ def answer(folder: Path) -> Exit:
         why = (folder / WHY).read_bytes()[:MOST_WHY].decode(errors="replace")
         parts = [f"**There is no such plan**: {escape(why)}\n"]
     else:
-        parts = plan_comment.parts(plan_artifact.parsed((folder / plan_artifact.FILE).read_bytes()), head)
+        made = plan_artifact.parsed((folder / plan_artifact.FILE).read_bytes())
+        parts = plan_comment.parts(made, head, new_images.new(made, new_images.known()))
     comments.upsert(event.api, int(event.payload["issue"]["number"]), "plan", parts)
     return Exit.OK
 
