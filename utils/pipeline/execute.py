@@ -57,7 +57,7 @@ def only_launcher(by_cluster: dict[str, Launcher]) -> Launcher:
     if len(by_cluster) > 1:
         raise HarnessError(
             Exit.USAGE,
-            f"the points are on {len(by_cluster)} clusters ({', '.join(by_cluster)}); run one at a time",
+            f"the points are on {len(by_cluster)} clusters ({', '.join(by_cluster)}); run one at a time, by its recipes or with --cluster",
         )
     return next(iter(by_cluster.values()))
 

@@ -15,7 +15,7 @@ from utils.launch.slurm.client import SlurmError
 from utils.launch.slurm.names import folder
 from utils.launch.slurm.sight import Partition
 from utils.launch.slurm.tracking import Tracking
-from utils.node import events, files, process, record
+from utils.node import events, files, process, record, unmeasured
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -239,6 +239,7 @@ class Block:
         )
         self.attempt.results.mkdir(parents=True, exist_ok=True)
         files.write_whole(self.attempt.results / "failure.json", self._as_json(verdict))
+        self._leave_records(Exit.SLURM_FAILED, why)
         self.notes.write(self.memory)
 
     def _refused(self, error: SlurmError) -> str:
@@ -329,10 +330,17 @@ class Block:
         if verdict.kind:
             self.attempt.results.mkdir(parents=True, exist_ok=True)
             files.write_whole(self.attempt.results / "failure.json", self._as_json(verdict))
+            self._leave_records(code, verdict.cause)
             lines = "".join(f"\n{line}" for line in verdict.evidence)
             where = f" (job {self.memory.slurm} on {self.memory.node or 'no node'})"
             self.emit({"kind": "error", "text": f"{verdict.kind.value}: {verdict.cause}{where}{lines}"})
         self.notes.write(self.memory)
+
+    def _leave_records(self, code: Exit, cause: str) -> None:
+        """A record for each point that has none, with the reason."""
+        spec = batch.whole_job(self.attempt, self.provenance)
+        spec = spec.model_copy(update={"out": str(self.attempt.results)})
+        unmeasured.leave(spec, code, cause, self.memory.node or "")
 
     def _as_json(self, verdict: Verdict) -> bytes:
         return as_json(verdict, self.name, self.memory.slurm, self.memory.node)
