@@ -21,7 +21,7 @@ LIES = (
     Lie("honest", "nothing: the control before all lies"),
     Lie("stall", "no token for 5 s in the middle of the load", "silence"),
     Lie("stop", "the server is stopped by SIGSTOP for 5.5 s, as a suspended job's", "silence"),
-    Lie("hiccup", "no token for 0.5 s", note="without a token"),
+    Lie("hiccup", "no token for 0.5 s, where 20 ms are usual", "silence"),
     Lie("decay", "each token takes longer, to about five times as long at the end", "evenness"),
     Lie("slow-half", "six times slower over the first half of the requests", "evenness"),
     Lie("empty-first", "an empty first answer at once; two tokens come in one answer later", "first_token"),
