@@ -75,7 +75,8 @@ def _no_report(event: Event) -> Exit:
     number, sha = asked_of(event)
     needs = json.loads(os.environ.get(NEEDS) or "{}")
     planned = needs.get("plan", {}).get("outputs", {})
-    if planned.get("count") == "0":
+    is_planned = needs.get("plan", {}).get("result") == "success"  # outputs of a job that failed say nothing
+    if is_planned and planned.get("count") == "0":
         pulls.status(event.api, sha, CONTEXT, "success", description="nothing to measure", url=event.run_url)
         return Exit.OK
     ends = {name: needs.get(name, {}).get("result", "") for name in JOBS}
@@ -258,7 +259,7 @@ def _data(event: Event, records: Path, tree: Path, issuer: ledger.Issuer) -> Non
             shutil.copyfile(path, target)
         known, new, alarms = ledger.read(folder / LEDGER).with_records(collect([records]), issuer)
         write_whole(folder / LEDGER, ledger.text(known).encode())
-        summary("".join(f"alarm: {line}\n" for line in alarms))
+        summary("".join(f"alarm: {escape(line)}\n\n" for line in alarms))
         return f"Records of {event.run_url}\n\n{len(new)} differences for the ledger"
 
     onto(Git(tree, event.api.token), DATA, change)
