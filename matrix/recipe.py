@@ -49,7 +49,7 @@ def _flag_name(name: str) -> str:
         raise ValueError(f"the flag {name!r} is set by {owner}; take it out here")
     if name.startswith("no-"):
         raise ValueError(f"write {name.removeprefix('no-')}: false instead of {name!r}")
-    hidden = any(
+    hidden = len(name) > 1 and any(
         flag.startswith(name) for flag in (*_REFUSED_FLAGS, "ssl-")
     )  # vLLM takes `served-m` for `served-model-name`
     if hidden or name.startswith("ssl-"):
