@@ -36,8 +36,8 @@ OWNED_FLAGS = {
     "port": "port of the cluster",
 }
 """What a point or the harness sets, and where a recipe says it instead."""
-_REFUSED_FLAGS = {"config", "uds", "served-model-name", "api-key", "tokenizer", "root-path", "tp", "pp", "dp"}
-_OWNED_ENV = {"PATH", "HOME", "PYTHONPATH", "LD_PRELOAD", "LD_LIBRARY_PATH"}
+REFUSED_FLAGS = {"config", "uds", "served-model-name", "api-key", "tokenizer", "root-path", "tp", "pp", "dp"}
+OWNED_ENV = {"PATH", "HOME", "PYTHONPATH", "LD_PRELOAD", "LD_LIBRARY_PATH"}
 
 
 DEEPEST = 16
@@ -50,7 +50,7 @@ def _flag_name(name: str) -> str:
     if name.startswith("no-"):
         raise ValueError(f"write {name.removeprefix('no-')}: false instead of {name!r}")
     hidden = len(name) > 1 and any(
-        flag.startswith(name) for flag in (*_REFUSED_FLAGS, "ssl-")
+        flag.startswith(name) for flag in (*REFUSED_FLAGS, "ssl-")
     )  # vLLM takes `served-m` for `served-model-name`
     if hidden or name.startswith("ssl-"):
         raise ValueError(
@@ -59,12 +59,15 @@ def _flag_name(name: str) -> str:
     if owner := next((owner for flag, owner in OWNED_FLAGS.items() if flag.startswith(name)), None):
         raise ValueError(f"the flag {name!r} reads as one that is set by {owner}; take it out here")
     if not re.fullmatch(r"[a-z][a-z0-9-]*(\.[a-z0-9_-]+)*", name):
-        raise ValueError(f"{name!r} is not a flag's name; write it as vLLM does, without the dashes in front")
+        meant = re.sub(r"[_\s]+", "-", name.strip().strip("-").lower())
+        as_vllm = "write it as vLLM does, without the dashes in front"
+        hint = f"write {meant}" if re.fullmatch(r"[a-z][a-z0-9-]+", meant) else as_vllm
+        raise ValueError(f"{name!r} is not a flag's name; {hint}")
     return name
 
 
 def _env_name(name: str) -> str:
-    if name in _OWNED_ENV or name.upper().startswith("SERVEMATRIX_"):
+    if name in OWNED_ENV or name.upper().startswith("SERVEMATRIX_"):
         raise ValueError(f"{name} is set by the harness and cannot be a recipe's")
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise ValueError(f"{name!r} is not the name of an environment variable")
@@ -345,6 +348,7 @@ def _read(source: Source, name: str, above: tuple[str, ...]) -> Document:
         base.value.pop("description", None)
         _merge(base, document, ())
         base.problems += document.problems
+        base.wrong |= document.wrong
         return base
     return document
 

@@ -53,4 +53,7 @@ def parsed(content: bytes) -> Plan:
         TypeError,
         OverflowError,
     ) as error:
-        raise HarnessError(Exit.ARTIFACT_INVALID, f"cannot be read: {type(error).__name__}") from error
+        raise HarnessError(
+            Exit.ARTIFACT_INVALID,
+            f"cannot be read ({type(error).__name__}); push again, so that plan.yml makes it anew",
+        ) from error

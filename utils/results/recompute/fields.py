@@ -70,7 +70,10 @@ FIELDS: dict[str, tuple[Word, str]] = {
     "derived": ("recomputed", "the raw requests"),
     "figures": ("recomputed", "written by the judging job alone"),
     "notes": ("recomputed", "the raw requests and the telemetry"),
-    "gates": ("recomputed", "raw requests, plan and the server's log; `server_alive` is the record's word"),
+    "gates": (
+        "recomputed",
+        "raw requests, plan and the server's log; `server_alive`, and what `stream` and `one_engine` rest on, are the arm's word",
+    ),
     "files": ("recomputed", "the files' bytes"),
 }
 """Every field, and what is otherwise inside of one -> whose word it is, and what it is checked with."""

@@ -37,7 +37,10 @@ def evidence(asked: Asked, one: Record, left: Left) -> gates.Evidence:
         telemetry=one.telemetry,
         call_s=left.call_s,
         server_alive=said.get("server_alive", False),
-        log_of_load=left.server_log or "",
+        log_of_load=left.log_of_load or "",
+        log_of_point=left.log_of_point or "",
+        streamed=left.streamed,
+        engine_changes=left.engine_changes,
         kernel=point.kernel,
         workers=asked.workers,
         marker=tuple(one.marker),
@@ -70,6 +73,6 @@ def fields(asked: Asked, one: Record, left: Left) -> dict[str, Any]:
 
 def _answer(gate: Gate, one: Record, left: Left) -> Gate:
     """A gate's answer, or the record's where a log that was too large was all the evidence."""
-    if gate.name not in OF_LOG or left.server_log is not None:
+    if gate.name not in OF_LOG or left.log_of_point is not None:
         return gate
     return next((said for said in one.gates if said.name == gate.name), gate)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from utils.node.record import Files
 from utils.node.requests_raw import RawLoad
+from utils.node.vllm.streaming import Streamed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,8 +40,14 @@ class Left:
     """As they are."""
     call_s: tuple[float, float]
     special_tokens: int
-    server_log: str | None
-    """What the server said during the load; None where the log was too large to keep whole."""
+    log_of_point: str | None
+    """What the server said from the warm-up on; None where the log was too large to keep whole."""
+    log_of_load: str | None
+    """What it said during the load."""
+    streamed: Streamed
+    """The completion that the node read itself: the arm's word."""
+    engine_changes: tuple[str, ...]
+    """The arm's word, too."""
 
 
 def read(folder: Path) -> Left:
@@ -58,7 +65,7 @@ def read(folder: Path) -> Left:
         raise ValueError(
             f"{REQUESTS}: its call ends before it starts, or a prompt has {special} special tokens"
         )
-    since, letters = (int(number) for number in node["server_log"])
+    log = folder.parent / LOG
     return Left(
         raw=RawLoad.of_columns(rows, _unpacked(itls, MOST_ITLS)),
         files=Files(
@@ -71,7 +78,10 @@ def read(folder: Path) -> Left:
         ),
         call_s=(start, end),
         special_tokens=special,
-        server_log=_log(folder.parent / LOG, since, letters),
+        log_of_point=_log(log, *node["log_of_point"]),
+        log_of_load=_log(log, *node["log_of_load"]),
+        streamed=Streamed(**node["streamed"]),
+        engine_changes=tuple(str(change) for change in node["engine_changes"]),
     )
 
 

@@ -80,7 +80,10 @@ def _today(one: Record, folder: Path, asked: Asked) -> Record:
     rows["node"] = {
         "call_s": [load.start_s, load.start_s + load.duration_s],
         "special_tokens": 0,
-        "server_log": [60_000, 1000],
+        "log_of_point": [60_000, 1000],
+        "log_of_load": [60_100, 900],
+        "streamed": {"tokens": [1, 1], "counted": 2, "failed": ""},
+        "engine_changes": [],
     }
     content, _ = files.packed(rows)
     (folder / left.REQUESTS).write_bytes(content)
