@@ -17,6 +17,8 @@ from matrix.source import Folder
 from matrix.tree import Tree
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.hostile
+
 RECIPE = """\
 model: recipes/models/qwen3moe-tiny
 precision: bf16
