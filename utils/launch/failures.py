@@ -203,11 +203,11 @@ def as_json(verdict: Verdict, job: str, slurm: int | None, node: str) -> bytes:
     return json.dumps(content, indent=1).encode()
 
 
-NEVER_STARTED = "the container never started"
 _SERVER = {
     *(Exit.SERVER_EXITED, Exit.SERVER_NOT_READY, Exit.SERVER_UNHEALTHY, Exit.SERVER_DIED),
     Exit.OUT_OF_MEMORY,
 }
+NEVER_STARTED = "the container never started"
 _INFRA = {Exit.PREFLIGHT_FAILED, Exit.PORT_TAKEN, Exit.STORAGE_FULL, Exit.INFRA_FAILED}
 _CODES = {int(code): code for code in Exit}
 

@@ -135,15 +135,13 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
             point.isl, point.osl, call.requests, call.seed, bench.special_tokens
         )
         steady = stats.steady(raw, point.concurrency, point.devices)
-        log_of_point, log_of_load = server.text(warm_from), server.text(log_from)
-        engine_changes = tuple(dict.fromkeys([*changed, *bench.look()]))
+        log_of_load, log_of_point = server.text(log_from), server.text(warm_from)
         beside_raw = {
             "call_s": [ended.started_s, ended.ended_s],
             "special_tokens": bench.special_tokens,
-            "log_of_point": [warm_from, len(log_of_point)],
-            "log_of_load": [log_from, len(log_of_load)],
+            "server_log": [log_from, len(log_of_load)],
+            "warm_log": [warm_from, len(log_of_point)],
             "streamed": asdict(bench.streamed),
-            "engine_changes": engine_changes,
         }
         evidence = gates.Evidence(
             raw=raw,
@@ -160,7 +158,7 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
             log_of_load=log_of_load,
             log_of_point=log_of_point,
             streamed=bench.streamed,
-            engine_changes=engine_changes,
+            engine_changes=tuple(dict.fromkeys([*changed, *bench.look()])),
             kernel=point.kernel,
             workers=marker.workers(point),
             marker=tuple(marked),
@@ -265,8 +263,8 @@ def _raw_files(raw: RawLoad, beside: dict[str, Any], folder: Path) -> record.Fil
 
     Args:
         raw: the load.
-        beside: when the client's process ran, the tokenizer's special tokens, where point and load are in the server's log (first
-            byte and number of letters), the streamed completion, and what changed of the engine.
+        beside: when the client's process ran, the tokenizer's special tokens, where load and warm-up are in the server's log
+            (first byte, number of letters), and what one streamed completion held.
         folder: where they go.
     """
     rows, rows_hash = files.packed(raw.request_columns() | {"node": beside})

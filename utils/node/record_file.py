@@ -43,10 +43,7 @@ def read(path: Path) -> record.Record:
                 )
             content = file.read(MOST + 1)
             if len(content) > MOST:
-                raise HarnessError(
-                    Exit.RECORD_UNREADABLE,
-                    f"{path}: a record has at most {MOST:,} bytes; measure the point again",
-                )
+                raise HarnessError(Exit.RECORD_UNREADABLE, f"{path}: a record has at most {MOST:,} bytes")
             return record.Record.model_validate(migrated(json.loads(content)))
     except OSError as error:
         raise HarnessError(

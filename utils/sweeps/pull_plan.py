@@ -59,7 +59,10 @@ def of_comment(tree: Path, out: Path) -> Exit:
     command = parse(str(from_environment().at("comment", "body") or ""))
     head, base = (os.environ.get(name, "") for name in ("HEAD", "BASE"))
     if not isinstance(command, Command) or not all(re.fullmatch("[0-9a-f]{40}", sha) for sha in (head, base)):
-        raise HarnessError(Exit.USAGE, "the comment asks for no plan, or HEAD and BASE are no commits")
+        raise HarnessError(
+            Exit.USAGE,
+            "the comment asks for no plan (it begins with /sweep plan), or HEAD and BASE are no commits",
+        )
     for name in (WHY, plan_artifact.FILE):  # of an earlier command, on a machine that keeps its folders
         (out / name).unlink(missing_ok=True)
     try:

@@ -72,7 +72,7 @@ FIELDS: dict[str, tuple[Word, str]] = {
     "notes": ("recomputed", "the raw requests and the telemetry"),
     "gates": (
         "recomputed",
-        "raw requests, plan and the server's log; `server_alive`, and what `stream` and `one_engine` rest on, are the arm's word",
+        "raw requests, plan and the server's log; `server_alive` and `one_engine` are the record's word",
     ),
     "files": ("recomputed", "the files' bytes"),
 }

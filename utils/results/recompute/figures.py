@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 OF_LOG = frozenset({"server_log", "jit"})
 """Gates whose evidence is the server's log."""
+CLAIMED = frozenset({"one_engine"})
+"""Gates whose evidence is in no file: the processes of a server that is gone."""
 
 
 def evidence(asked: Asked, one: Record, left: Left) -> gates.Evidence:
@@ -37,10 +39,9 @@ def evidence(asked: Asked, one: Record, left: Left) -> gates.Evidence:
         telemetry=one.telemetry,
         call_s=left.call_s,
         server_alive=said.get("server_alive", False),
-        log_of_load=left.log_of_load or "",
-        log_of_point=left.log_of_point or "",
+        log_of_load=left.server_log or "",
+        log_of_point=left.warm_log or "",
         streamed=left.streamed,
-        engine_changes=left.engine_changes,
         kernel=point.kernel,
         workers=asked.workers,
         marker=tuple(one.marker),
@@ -72,7 +73,8 @@ def fields(asked: Asked, one: Record, left: Left) -> dict[str, Any]:
 
 
 def _answer(gate: Gate, one: Record, left: Left) -> Gate:
-    """A gate's answer, or the record's where a log that was too large was all the evidence."""
-    if gate.name not in OF_LOG or left.log_of_point is not None:
+    """A gate's answer, or the record's where no file has its evidence."""
+    unseen = CLAIMED | (OF_LOG if left.server_log is None else frozenset())
+    if gate.name not in unseen:
         return gate
     return next((said for said in one.gates if said.name == gate.name), gate)

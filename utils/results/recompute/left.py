@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from utils.node.record import Files
 from utils.node.requests_raw import RawLoad
-from utils.node.vllm.streaming import Streamed
+from utils.node.vllm.streaming import TOKENS, Streamed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +27,8 @@ MOST_LOG = 64_000_000
 """Bytes of the server's log during one load."""
 CUT = 256_000_000
 """A log of so many bytes was cut at its front on the way (utils/node/host/send.py), so that places in it mean nothing."""
+MOST_ANSWERS = 10 * TOKENS
+"""Of the one streamed completion."""
 MOST_SPECIAL = 16
 """Tokens that a tokenizer adds to a prompt."""
 
@@ -40,14 +42,12 @@ class Left:
     """As they are."""
     call_s: tuple[float, float]
     special_tokens: int
-    log_of_point: str | None
-    """What the server said from the warm-up on; None where the log was too large to keep whole."""
-    log_of_load: str | None
-    """What it said during the load."""
+    server_log: str | None
+    """What the server said during the load; None where the log was too large to keep whole."""
+    warm_log: str | None
+    """The same from the warm-up on."""
     streamed: Streamed
-    """The completion that the node read itself: the arm's word."""
-    engine_changes: tuple[str, ...]
-    """The arm's word, too."""
+    """A completion that was read answer by answer."""
 
 
 def read(folder: Path) -> Left:
@@ -65,7 +65,7 @@ def read(folder: Path) -> Left:
         raise ValueError(
             f"{REQUESTS}: its call ends before it starts, or a prompt has {special} special tokens"
         )
-    log = folder.parent / LOG
+    since, letters = (int(number) for number in node["server_log"])
     return Left(
         raw=RawLoad.of_columns(rows, _unpacked(itls, MOST_ITLS)),
         files=Files(
@@ -78,10 +78,9 @@ def read(folder: Path) -> Left:
         ),
         call_s=(start, end),
         special_tokens=special,
-        log_of_point=_log(log, *node["log_of_point"]),
-        log_of_load=_log(log, *node["log_of_load"]),
-        streamed=Streamed(**node["streamed"]),
-        engine_changes=tuple(str(change) for change in node["engine_changes"]),
+        server_log=_log(folder.parent / LOG, since, letters),
+        warm_log=_log(folder.parent / LOG, *(int(number) for number in node["warm_log"])),
+        streamed=_streamed(node["streamed"]),
     )
 
 
@@ -94,6 +93,14 @@ def _log(path: Path, since: int, letters: int) -> str | None:
             raise ValueError(f"{LOG}: the load's part of it is not there")
         file.seek(since)
         return file.read(min(size - since, 4 * letters)).decode(errors="replace")[:letters]
+
+
+def _streamed(said: dict[str, Any]) -> Streamed:
+    counted = None if said["counted"] is None else int(said["counted"])
+    tokens = [None if one is None else int(one) for one in said["tokens"]]
+    if len(tokens) > MOST_ANSWERS:
+        raise ValueError(f"{REQUESTS}: a completion of {TOKENS} tokens in {len(tokens)} answers")
+    return Streamed(tokens, counted, str(said["failed"])[:1000])
 
 
 def _bytes(path: Path, most: int) -> bytes:

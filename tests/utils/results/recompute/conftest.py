@@ -80,10 +80,9 @@ def _today(one: Record, folder: Path, asked: Asked) -> Record:
     rows["node"] = {
         "call_s": [load.start_s, load.start_s + load.duration_s],
         "special_tokens": 0,
-        "log_of_point": [60_000, 1000],
-        "log_of_load": [60_100, 900],
-        "streamed": {"tokens": [1, 1], "counted": 2, "failed": ""},
-        "engine_changes": [],
+        "server_log": [60_000, 1000],
+        "warm_log": [50_000, 11_000],
+        "streamed": {"tokens": [1] * 24, "counted": 24, "failed": ""},
     }
     content, _ = files.packed(rows)
     (folder / left.REQUESTS).write_bytes(content)
