@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
 from matrix.metrics import figures
+from matrix.protocol import fits
 from utils.node import (
     afterwards,
     caches,
@@ -355,10 +356,15 @@ class _Run:
     def _agreed_requests(self) -> dict[str, int]:
         """How many requests each point has in this allocation: the first run decides, for the prompts follow from it."""
         try:
-            agreed: dict[str, int] = json.loads(self._agreement.read_bytes())
-        except FileNotFoundError:
+            said = json.loads(self._agreement.read_bytes())
+        except (OSError, ValueError, RecursionError):  # there is none yet, or a guest wrote it
             return {}
-        return agreed
+        points = {point.id: point for point in self.spec.job.points}
+        return {
+            name: count
+            for name, count in (said.items() if isinstance(said, dict) else ())
+            if name in points and fits(points[name].protocol, points[name].concurrency, count)
+        }
 
     def _agree_on(self, point: Point, requests: int) -> None:
         files.write_whole(

@@ -51,7 +51,7 @@ in_canary() {
     --cpus-per-task=128 \
     --export=TMPDIR=/workspace/scratch,HOME=/workspace/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1 \
     --container-image=/raid/inferencex/squash/servematrix-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh \
-    --container-mounts=/raid/inferencex/squash/servematrix-spool-1000/462207254350/box/canary:/workspace,/raid/inferencex/squash/servematrix-spool-1000/462207254350/agreed:/workspace/agreed,/raid/inferencex/squash/servematrix-spool-1000/462207254350/results/canary:/workspace/results,/raid/inferencex/squash/servematrix-spool-1000/462207254350/meter:/workspace/meter:ro,/raid/inferencex/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
+    --container-mounts=/raid/inferencex/squash/servematrix-spool-1000/462207254350/box/canary:/workspace,/raid/inferencex/squash/servematrix-spool-1000/462207254350/results/canary:/workspace/results,/raid/inferencex/squash/servematrix-spool-1000/462207254350/meter:/workspace/meter:ro,/raid/inferencex/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
     --container-workdir=/workspace/payload \
     --no-container-mount-home \
     --container-writable \
@@ -68,7 +68,7 @@ in_run_0_head() {
     --cpus-per-task=128 \
     --export=TMPDIR=/workspace/scratch,HOME=/workspace/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1 \
     --container-image=/raid/inferencex/squash/servematrix-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh \
-    --container-mounts=/raid/inferencex/squash/servematrix-spool-1000/462207254350/box/run-0-head:/workspace,/raid/inferencex/squash/servematrix-spool-1000/462207254350/agreed:/workspace/agreed,/raid/inferencex/squash/servematrix-spool-1000/462207254350/results/run-0-head:/workspace/results,/raid/inferencex/squash/servematrix-spool-1000/462207254350/meter:/workspace/meter:ro,/raid/inferencex/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
+    --container-mounts=/raid/inferencex/squash/servematrix-spool-1000/462207254350/box/run-0-head:/workspace,/raid/inferencex/squash/servematrix-spool-1000/462207254350/results/run-0-head:/workspace/results,/raid/inferencex/squash/servematrix-spool-1000/462207254350/meter:/workspace/meter:ro,/raid/inferencex/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
     --container-workdir=/workspace/payload \
     --no-container-mount-home \
     --container-writable \
@@ -85,7 +85,7 @@ in_run_1_head() {
     --cpus-per-task=128 \
     --export=TMPDIR=/workspace/scratch,HOME=/workspace/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1 \
     --container-image=/raid/inferencex/squash/servematrix-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh \
-    --container-mounts=/raid/inferencex/squash/servematrix-spool-1000/462207254350/box/run-1-head:/workspace,/raid/inferencex/squash/servematrix-spool-1000/462207254350/agreed:/workspace/agreed,/raid/inferencex/squash/servematrix-spool-1000/462207254350/results/run-1-head:/workspace/results,/raid/inferencex/squash/servematrix-spool-1000/462207254350/meter:/workspace/meter:ro,/raid/inferencex/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
+    --container-mounts=/raid/inferencex/squash/servematrix-spool-1000/462207254350/box/run-1-head:/workspace,/raid/inferencex/squash/servematrix-spool-1000/462207254350/results/run-1-head:/workspace/results,/raid/inferencex/squash/servematrix-spool-1000/462207254350/meter:/workspace/meter:ro,/raid/inferencex/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
     --container-workdir=/workspace/payload \
     --no-container-mount-home \
     --container-writable \
@@ -129,6 +129,7 @@ start() { # a run's name, and its arm
   # Folders that no run before could have touched: nothing in them leads elsewhere, and the code is as it was sent.
   mkdir -p "$work/box/$1/"{scratch,agreed,results,meter} "$out/$1" || finish 23
   cp -R "$work/payload" "$work/box/$1/payload" || finish 23
+  if [ -e "$work/agreed/requests.json" ]; then cp "$work/agreed/requests.json" "$work/box/$1/agreed/" || finish 23; fi
   # What its arm's canary compiled, as a copy: no run changes what the next one starts with, and no arm sees the other's.
   if [ -d "$work/caches/$2" ]; then
     { mkdir "$work/box/$1/caches" && cp -R "$work/caches/$2" "$work/box/$1/caches/$2"; } || finish 23
@@ -162,6 +163,10 @@ canary() { # the smallest point on a server that nobody judges: it fails early, 
 
 measure() {
   start "$1" "$2"
+  local said=$work/box/$1/agreed/requests.json # the first run alone decides how many requests each point has
+  if [ ! -e "$work/agreed/requests.json" ] && [ ! -L "${said%/*}" ] && [ ! -L "$said" ] && [ -f "$said" ]; then
+    head -c 1000000 "$said" >"$work/agreed/requests.json" || finish 23
+  fi
   clear_away "$work/box/$1"
   [ "$code" -le "$worst" ] || worst=$code
   # What does not start now does not start next time; the rest would only take long to say so.

@@ -227,11 +227,10 @@ def mounts(attempt: Attempt, name: str) -> list[Mount]:
     """What the container of a run sees: its own folders, and the models read-only; no home, no images.
 
     Nothing that it can write is read outside by a name that it could turn into a link, and no other run's results are
-    among it. `agreed` alone is common to the runs of a job: how many requests each point has.
+    among it. How many requests each point has comes as a copy of what the first run said.
     """
     made = [
         Mount(f"{attempt.work}/{BOX}/{name}", attempt.cluster.container.workdir),
-        Mount(f"{attempt.work}/agreed", attempt.inside("agreed")),
         Mount(f"{attempt.out}/{name}", attempt.run_folder(name)),
         Mount(f"{attempt.work}/{METER}", attempt.inside(METER), read_only=True),
     ]

@@ -138,7 +138,6 @@ def test_what_a_container_sees() -> None:
     work = attempt.work.replace(f"-{os.getuid()}/", "-1000/")
     assert {source: target for source, target in targets.items() if not target.endswith(":ro")} == {
         f"{work}/box/run-0-head": "/workspace",
-        f"{work}/agreed": "/workspace/agreed",
         f"{work}/results/run-0-head": "/workspace/results",
         "/dev/kfd": "/dev/kfd",
         "/dev/dri": "/dev/dri",
