@@ -1,0 +1,147 @@
+"""What a comparison says, in short words: the only place from which changelog, report and comment read a comparison's fields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from matrix.metrics import HEADLINE
+from utils.results.verdict import presentation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from utils.results.verdict.comparison import Comparison, MetricVerdict, PointVerdict
+
+NONE = "none"
+"""Said of a point for which no metric has a word; why stands in the notes."""
+_RANKS = ("regression", "improvement", "invalid", "no change seen")
+_KNOWN = "regression", "improvement"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One judged metric of one point."""
+
+    word: str
+    """`none` where nothing was said."""
+    percent: float | None
+    low: float | None
+    high: float | None
+    could_see: float | None
+    """The smallest effect that would have been seen four times in five, in percent."""
+    why: str
+
+    @property
+    def text(self) -> str:
+        """For the changelog's `judged`: the word, its number, and its 95 % interval."""
+        interval = (
+            f" ({self.low:+.1f} to {self.high:+.1f})"
+            if self.low is not None and self.high is not None
+            else ""
+        )
+        if self.word in _KNOWN and self.percent is not None:
+            return f"{self.word} {self.percent:+.1f}%{interval}"
+        if self.word == "no change seen" and self.could_see is not None:
+            return f"{self.word} >= {self.could_see:.1f}%{interval}"
+        if self.word not in _RANKS and self.word != NONE:
+            return f"{self.word}{interval}"
+        return self.word
+
+
+def seen(one: MetricVerdict) -> Seen:
+    """A metric's verdict, by what this version and later ones name it."""
+    return Seen(
+        word=one.word or NONE,
+        percent=one.percent,
+        low=one.low_percent,
+        high=one.high_percent,
+        could_see=one.could_see_percent,
+        why=one.why,
+    )
+
+
+def by_metric(point: PointVerdict) -> dict[str, Seen]:
+    """Metric -> what was judged."""
+    return {name: seen(one) for name, one in point.metrics.items()}
+
+
+def judged(point: PointVerdict) -> dict[str, str]:
+    """Metric -> its text, for those that have a word."""
+    return {name: one.text for name, one in by_metric(point).items() if one.word != NONE}
+
+
+def first_word(text: str) -> str:
+    """The word of a text such as `regression -9.1% (-11.0 to -7.2)`."""
+    known = next((word for word in (*_RANKS, NONE) if text.startswith(word)), "")
+    return known or text.split(" (", maxsplit=1)[0].split(" >=", maxsplit=1)[0]
+
+
+def of_point(texts: Mapping[str, str]) -> str:
+    """A point in one cell: the word, and of which metrics it is, where others differ; the worst first.
+
+    Args:
+        texts: metric -> word, or a text that begins with it; empty where nothing was said.
+    """
+    metrics: dict[str, list[str]] = {}
+    for name, text in texts.items():
+        metrics.setdefault(first_word(text), []).append(name)
+    words = sorted(metrics, key=_rank)
+    if not words:
+        return NONE
+    loud = [word for word in words if word in _KNOWN]
+    if len(words) == 1 or not loud:
+        return words[0]
+    return "; ".join(f"{word} {' '.join(metrics[word])}" for word in loud)
+
+
+def _rank(word: str) -> int:
+    return _RANKS.index(word) if word in _RANKS else len(_RANKS)
+
+
+def counts(found: Comparison) -> dict[str, int]:
+    """Word -> points; a point with a regression counts as one, whatever else it has."""
+    made: dict[str, int] = {}
+    for point in found.points:
+        words = sorted((one.word for one in by_metric(point).values()), key=_rank)
+        word = "invalid" if point.invalid else words[0] if words else NONE
+        made[word] = made.get(word, 0) + 1
+    return dict(sorted(made.items(), key=lambda item: _rank(item[0])))
+
+
+def result(found: Comparison) -> str:
+    """The change in one line: throughput with its interval, what a single point could have shown, and how many points have which word."""
+    one = found.headline
+    total = len(found.points)
+    said = []
+    if one.percent is not None:
+        known = one.low_percent is not None and one.high_percent is not None
+        interval = (
+            f"95 % interval {one.low_percent:+.1f} to {one.high_percent:+.1f}" if known else "no interval"
+        )
+        said.append(f"throughput {one.percent:+.1f} % ({interval})")
+    names = {NONE: "no verdict"}
+    words = ", ".join(f"{names.get(word, word)} in {n}" for word, n in counts(found).items())
+    said.append(f"{words or 'nothing to compare, in 0'} of {total} points")
+    if limits := could_see(found):
+        said.append(
+            f"could have seen >= {min(limits):.1f} % throughput"
+            + (f" (worst point {max(limits):.1f} %)" if max(limits) > 1.05 * min(limits) else "")
+        )
+    return "; ".join(said)
+
+
+def could_see(found: Comparison) -> list[float]:
+    """Of each point that was judged, the smallest change of throughput that would have been seen four times in five, in percent."""
+    every = (point.metrics.get(HEADLINE) for point in found.points)
+    return [one.could_see_percent for one in every if one is not None and one.could_see_percent is not None]
+
+
+def silences(found: Comparison) -> list[str]:
+    """Why metrics have no word, each reason once."""
+    return presentation.silences(found)
+
+
+def waiting(found: Comparison) -> Iterable[str]:
+    """Points whose flag waits for its confirmation."""
+    return found.flagged
