@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from matrix.metrics import HEADLINE
-from utils.results.verdict import presentation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
     from utils.results.verdict.comparison import Comparison, MetricVerdict, PointVerdict
 
@@ -137,11 +137,43 @@ def could_see(found: Comparison) -> list[float]:
     return [one.could_see_percent for one in every if one is not None and one.could_see_percent is not None]
 
 
-def silences(found: Comparison) -> list[str]:
-    """Why metrics have no word, each reason once."""
-    return presentation.silences(found)
+def causes(found: Comparison) -> list[str]:
+    """Why points have no verdict or are invalid, each cause once."""
+    silent: dict[str, list[str]] = {}
+    broken: dict[str, list[str]] = {}
+    for point in found.points:
+        if point.invalid:
+            broken.setdefault(_cause(point.invalid), []).append(point.point)
+            continue
+        for one in point.metrics.values():
+            if one.word is None and not one.flagged:
+                silent.setdefault(one.why, []).append(point.point)
+    made = [f"invalid: {_points(points)}: {why}" for why, points in broken.items()]
+    return made + [
+        f"no verdict for {len(points)} figures of {_points(points)}: {why}" for why, points in silent.items()
+    ]
 
 
-def waiting(found: Comparison) -> Iterable[str]:
-    """Points whose flag waits for its confirmation."""
-    return found.flagged
+def notes(found: Comparison) -> list[str]:
+    """What runs say of themselves and what else is to be known, each text once."""
+    grouped: dict[str, list[str]] = {}
+    made = []
+    for note in found.notes:
+        if match := _OF_A_RUN.fullmatch(note):
+            grouped.setdefault(match[2], []).append(match[1])
+        else:
+            made.append(note)
+    return made + [f"{_points(points)}: {text}" for text, points in grouped.items()]
+
+
+_OF_A_RUN = re.compile(r"(\S+/\S+), run \d+ \(\w+\): (.*?)(?: \(and \d+ more notes\))?")
+
+
+def _cause(why: str) -> str:
+    """A reason without which run it was."""
+    return re.sub(r"\brun \d+( of the (base|head))?\b", "a run", why)
+
+
+def _points(points: Sequence[str]) -> str:
+    names = list(dict.fromkeys(points))
+    return names[0] if len(names) == 1 else f"{len(names)} points, the first {names[0]}"

@@ -40,7 +40,7 @@ def doubts(head: Sequence[Record], base: Sequence[Record], found: Comparison | N
     if found is None:
         return []
     same = [] if changed(head, base) else ["no part of the points' keys differs between base and head"]
-    return [*wording.silences(found), *_scattered(head, base, found), *same, *found.notes][:MOST]
+    return [*wording.causes(found), *_scattered(head, base, found), *same, *wording.notes(found)][:MOST]
 
 
 def _scattered(head: Sequence[Record], base: Sequence[Record], found: Comparison) -> list[str]:
