@@ -123,7 +123,7 @@ def timeline(rows: Rows, titles: dict[str, str]) -> alt.Chart:
 
 def effects(rows: Rows, titles: dict[str, str]) -> alt.LayerChart:
     """A comparison at a glance: each point's effect with its 95 % interval, by its verdict."""
-    words = ["regression", "improvement", "no change seen", "unchanged", "none", "invalid"]
+    words = ["regression", "improvement", "no change seen", "change below the floor", "none", "invalid"]
     colours = dict(
         zip(words, (SERIES[1], SERIES[0], SERIES[5], SERIES[2], SERIES[5], SERIES[3]), strict=True)
     )

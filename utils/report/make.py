@@ -55,9 +55,19 @@ def make(
     asked = [
         (name, pictures.of_group(name, ones)) for name, ones in list(groups.items())[: pictures.MOST_GROUPS]
     ]
+    energy = [
+        one
+        for name, ones in list(groups.items())[: pictures.MOST_GROUPS]
+        for one in pictures.of_group(name, ones, optional=True)
+    ]
     scatter = pictures.scatter(known)
     said = verdict(found, known)
-    every = [*said.pictures, *(one for _, ones in asked for one in ones), *([scatter] if scatter else [])]
+    every = [
+        *said.pictures,
+        *(one for _, ones in asked for one in ones),
+        *energy,
+        *([scatter] if scatter else []),
+    ]
     times = _timelines(known)
     made = drawn([*every, *(one for _, one in times)], tell)
     shown = {
@@ -75,7 +85,7 @@ def make(
             *(_group(name, [shown[one.name] for one in ones]) for name, ones in asked),
             *([] if groups else [Section("Figures", empty="No point has figures: open one in the table below to see why.")]),
             *([Section("More", empty=f"{len(groups) - pictures.MOST_GROUPS} more combinations of lengths and devices are in the table alone.")] if len(groups) > pictures.MOST_GROUPS else []),
-            _power(known),
+            _power(known, [shown[one.name] for one in energy]),
             Section("Runs of each point", pictures=[shown["runs"]] if scatter else [], empty="" if scatter else "Every point has one run: how much runs differ is not known."),
             costs(known, prices),
         ],
@@ -130,8 +140,8 @@ def _group(name: str, shown: list[Drawn]) -> Section:
     )
 
 
-def _power(known: Sequence[Point]) -> Section:
-    """Where power was measured it is among a group's pictures; where not, that is said, with the reason that records give."""
+def _power(known: Sequence[Point], shown: list[Drawn]) -> Section:
+    """What the devices and the server said of themselves; where nothing measured it that is said, with the reason that records give."""
     why = sorted(
         {
             f"{one.power.meter}: {', '.join(one.power.invalid)}"
@@ -140,14 +150,8 @@ def _power(known: Sequence[Point]) -> Section:
             if one.power and one.power.invalid
         }
     )
-    optional = [name for name in METRICS if METRICS[name].optional]
-    there = any(name in point.figures for point in known for name in optional)
-    if there:
-        return Section(
-            "Power and energy",
-            "With the other figures above, of the points where something measured it."
-            + (f" Not used: {'; '.join(why)}." if why else ""),
-        )
+    if shown:
+        return Section("Power and energy", f"Not used: {'; '.join(why)}." if why else "", shown)
     return Section(
         "Power and energy", empty=f"No power: {'; '.join(why) or 'nothing measured it in these runs'}."
     )

@@ -78,14 +78,21 @@ def groups(points: Sequence[Point]) -> dict[str, list[Point]]:
     return found
 
 
-def of_group(name: str, points: Sequence[Point]) -> list[Picture]:
-    """A group's frontier, and each metric against concurrency."""
+def of_group(name: str, points: Sequence[Point], *, optional: bool = False) -> list[Picture]:
+    """A group's frontier, and each metric against concurrency.
+
+    Args:
+        name: of the group.
+        points: of it.
+        optional: instead, the metrics that a run may lack: power, energy.
+    """
     made = []
     fast = [one for one in points if SPEED in one.figures and HEADLINE in one.figures]
-    if fast:
+    if fast and not optional:
         made.append(_frontier(name, fast))
-    metrics = [metric for metric in METRICS if METRICS[metric].in_changelog and metric not in _GROUPED]
-    for metric in metrics:
+    for metric in METRICS:
+        if metric in _GROUPED or METRICS[metric].optional is not optional:
+            continue
         some = [one for one in points if metric in one.figures and one.concurrency]
         if some:
             made.append(_concurrency(name, metric, some))

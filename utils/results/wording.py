@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from matrix.metrics import HEADLINE
+from matrix.metrics import HEADLINE, METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 NONE = "none"
 """Said of a point for which no metric has a word; why stands in the notes."""
-_RANKS = ("regression", "improvement", "invalid", "no change seen")
-_KNOWN = "regression", "improvement"
+_RANKS = ("regression", "improvement", "invalid", "change below the floor", "no change seen")
+_LOUD = "regression", "improvement"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,8 @@ class Seen:
     high: float | None
     could_see: float | None
     """The smallest effect that would have been seen four times in five, in percent."""
+    within: float | None
+    """The effect is smaller than that on either side, in percent; None where that was not asked."""
     why: str
 
     @property
@@ -40,13 +42,12 @@ class Seen:
             if self.low is not None and self.high is not None
             else ""
         )
-        if self.word in _KNOWN and self.percent is not None:
+        if self.word in _LOUD and self.percent is not None:
             return f"{self.word} {self.percent:+.1f}%{interval}"
         if self.word == "no change seen" and self.could_see is not None:
-            return f"{self.word} >= {self.could_see:.1f}%{interval}"
-        if self.word not in _RANKS and self.word != NONE:
-            return f"{self.word}{interval}"
-        return self.word
+            within = f", unchanged within {self.within:.1f}%" if self.within is not None else ""
+            return f"{self.word} >= {self.could_see:.1f}%{within}{interval}"
+        return self.word if self.word in {NONE, "invalid"} else f"{self.word}{interval}"
 
 
 def seen(one: MetricVerdict) -> Seen:
@@ -57,6 +58,7 @@ def seen(one: MetricVerdict) -> Seen:
         low=one.low_percent,
         high=one.high_percent,
         could_see=one.could_see_percent,
+        within=getattr(one, "unchanged_within_percent", None),
         why=one.why,
     )
 
@@ -89,7 +91,7 @@ def of_point(texts: Mapping[str, str]) -> str:
     words = sorted(metrics, key=_rank)
     if not words:
         return NONE
-    loud = [word for word in words if word in _KNOWN]
+    loud = [word for word in words if word in _LOUD]
     if len(words) == 1 or not loud:
         return words[0]
     return "; ".join(f"{word} {' '.join(metrics[word])}" for word in loud)
@@ -123,12 +125,51 @@ def result(found: Comparison) -> str:
     names = {NONE: "no verdict"}
     words = ", ".join(f"{names.get(word, word)} in {n}" for word, n in counts(found).items())
     said.append(f"{words or 'nothing to compare, in 0'} of {total} points")
-    if limits := could_see(found):
-        said.append(
-            f"could have seen >= {min(limits):.1f} % throughput"
-            + (f" (worst point {max(limits):.1f} %)" if max(limits) > 1.05 * min(limits) else "")
-        )
+    if missed := sensitivity(found):
+        said.append(missed)
     return "; ".join(said)
+
+
+def sensitivity(found: Comparison) -> str:
+    """What could have been seen, and so what could have been missed; empty where nothing was judged."""
+    if told := getattr(found, "sensitivity", ""):
+        return str(told)
+    limits = could_see(found)
+    if not limits:
+        return ""
+    worst = f" (worst point {max(limits):.1f} %)" if max(limits) > 1.05 * min(limits) else ""
+    return f"could have seen >= {min(limits):.1f} % throughput{worst}"
+
+
+def first(found: Comparison) -> str:
+    """A comment's first line: did it regress, where, how much, how sure, and what could have been missed."""
+    said = []
+    loud = sorted(
+        ((rank, -abs(one.percent), point.point, name, one)
+         for point in found.points for name, one in by_metric(point).items()
+         if one.percent is not None and (rank := _rank(one.word)) < len(_LOUD)),
+        key=lambda row: row[:4],
+    )  # fmt: skip
+    names = {NONE: "no verdict"}
+    for word, n in counts(found).items():
+        text = f"{names.get(word, word)} in {n} of {len(found.points)} points"
+        worst = next((row for row in loud if row[4].word == word), None)
+        if worst:
+            text += f", most {METRICS[worst[3]].judged_as} of {worst[2].split('/')[-1]} {_change(worst[4].percent, worst[4].low, worst[4].high)}"
+        said.append(text)
+    one = found.headline
+    if one.percent is not None:
+        said.append(f"throughput over all points {_change(one.percent, one.low_percent, one.high_percent)}")
+    said.append(sensitivity(found) or "what could have been seen is not known")
+    text = "; ".join(said)
+    return text[0].upper() + text[1:]
+
+
+def _change(percent: float | None, low: float | None, high: float | None) -> str:
+    if percent is None:
+        return ""
+    interval = f" ({low:+.1f} to {high:+.1f})" if low is not None and high is not None else " (no interval)"
+    return f"{percent:+.1f} %{interval}"
 
 
 def could_see(found: Comparison) -> list[float]:

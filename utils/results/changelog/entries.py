@@ -32,7 +32,7 @@ _PERCENT = r"[-+]?[0-9]+(\.[0-9]+)?"
 Said = Annotated[
     str,
     StringConstraints(
-        pattern=rf"^((regression|improvement)( {_PERCENT}%)?|no change seen( >= {_PERCENT}%)?|unchanged( within {_PERCENT} ?%)?|invalid)"
+        pattern=rf"^((regression|improvement)( {_PERCENT}%)?|no change seen( >= {_PERCENT}%)?(, unchanged within {_PERCENT}%)?|change below the floor|invalid)"
         rf"( \({_PERCENT} to {_PERCENT}\))?$"
     ),
 ]
@@ -40,7 +40,7 @@ _METRICS = r"( [a-z0-9_]+)*"
 Word = Annotated[
     str,
     StringConstraints(
-        pattern=rf"^(|none|invalid|no change seen|unchanged( within {_PERCENT} ?%)?|(regression|improvement){_METRICS}(; (regression|improvement){_METRICS})?)$"
+        pattern=rf"^(|none|invalid|no change seen|change below the floor|(regression|improvement){_METRICS}(; (regression|improvement){_METRICS})?)$"
     ),
 ]
 FORMAT = 3
