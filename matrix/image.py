@@ -16,6 +16,8 @@ _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REGISTRY = (
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*(?::[0-9]+)?"
 )
+PATTERN = rf"^((?=[^/]*[.:]|localhost/){_REGISTRY}/)?{_PART}(/{_PART})*(:\w[\w.-]{{0,127}}(@sha256:[0-9a-f]{{64}})?|@sha256:[0-9a-f]{{64}})$"
+"""What `parse` takes, for an editor."""
 
 
 @dataclass(frozen=True, slots=True)

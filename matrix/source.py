@@ -168,7 +168,7 @@ def commit_of(repository: Path, revision: str) -> str:
         HarnessError: USAGE where it names none, with what there is instead.
     """
     if revision.startswith("-"):
-        raise HarnessError(Exit.USAGE, f"{revision!r} is not a revision")
+        raise HarnessError(Exit.USAGE, f"{revision!r} is not a revision; name a branch, a tag or a commit")
     try:
         answer = git(repository, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
     except HarnessError as error:

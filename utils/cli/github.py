@@ -40,7 +40,6 @@ def configure(parser: ArgumentParser) -> None:
     example = "--tree head --plan plan --job ID --out results"
     run = job("sweep-run", "measure one job", example, _sweep_run, tree=TREE, plan=PLAN, out=out)
     run.add_argument("--job", metavar="ID", required=True, help="one of the plan's")
-    run.add_argument("--environment", metavar="DIR", type=Path, help="a vLLM of your own, as for `run`")
     example = "--tree head --plan plan --results results --out again"
     left = "folder with what the runs left"
     judge = job(
@@ -140,7 +139,7 @@ def _sweep_run(arguments: Namespace) -> Exit:
     from utils.sweeps import measure
 
     given = arguments
-    return measure.measure(given.tree.resolve(), given.plan, given.job, given.out, given.environment)
+    return measure.measure(given.tree.resolve(), given.plan, given.job, given.out)
 
 
 def _sweep_judge(arguments: Namespace) -> Exit:

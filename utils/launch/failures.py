@@ -38,14 +38,17 @@ class Row:
     """Evidence against this node whatever others show; else many nodes with one cause clear each other (quarantine)."""
     same_node: bool = False
     """The node may be asked again at once."""
+    code: Exit | None = None
+    """Its own exit code, where the kind's does not say enough."""
 
 
 LINES = (
+    Row(r"/events\.jsonl: No such file or directory", Kind.INFRA, "the job's folder was removed while it ran, as a cleaner of old files does: name a folder that none touches as paths.spool"),
     # Slurm
     Row(r"DUE TO TIME LIMIT", Kind.TIMEOUT, "the job ran into its time limit"),
     Row(r"DUE TO NODE FAILURE", Kind.INFRA, "the node failed", node=True, ends=True, alone=True),
     Row(r"DUE TO PREEMPTION", Kind.INFRA, "a job of higher priority took the node", ends=True, same_node=True),
-    Row(r"exceeded memory limit|Out Of Memory|oom[-_ ]kill", Kind.SERVER, "the job used more memory than it has"),
+    Row(r"exceeded memory limit|Out Of Memory|oom[-_ ]kill", Kind.SERVER, "the job used more memory than it has", code=Exit.OUT_OF_MEMORY),
     Row(r"Prolog failure on node|Job prolog failed", Kind.INFRA, "the node's prolog failed", node=True, ends=True),
     Row(r"unrecognized option '--container-", Kind.INFRA, "pyxis is not installed on the node", node=True),
     Row(r"execve\((2)?\): .*: (No such file|Permission denied)", Kind.BENCHMARK, "the image lacks the program"),
@@ -98,7 +101,7 @@ STATES = {
     "REVOKED": Row("", Kind.INFRA, "another cluster of the federation took the job"),
     "TIMEOUT": Row("", Kind.TIMEOUT, "the job ran into its time limit"),
     "DEADLINE": Row("", Kind.TIMEOUT, "the job ran into its deadline"),
-    "OUT_OF_MEMORY": Row("", Kind.SERVER, "the job used more memory than it has"),
+    "OUT_OF_MEMORY": Row("", Kind.SERVER, "the job used more memory than it has", code=Exit.OUT_OF_MEMORY),
 }
 """Ends of a job that are evidence by themselves."""
 HELD = {
@@ -194,7 +197,10 @@ def as_json(verdict: Verdict, job: str, slurm: int | None, node: str) -> bytes:
     return json.dumps(content, indent=1).encode()
 
 
-_SERVER = {Exit.SERVER_EXITED, Exit.SERVER_NOT_READY, Exit.SERVER_UNHEALTHY, Exit.SERVER_DIED}
+_SERVER = {
+    *(Exit.SERVER_EXITED, Exit.SERVER_NOT_READY, Exit.SERVER_UNHEALTHY, Exit.SERVER_DIED),
+    Exit.OUT_OF_MEMORY,
+}
 _INFRA = {Exit.PREFLIGHT_FAILED, Exit.PORT_TAKEN, Exit.STORAGE_FULL, Exit.INFRA_FAILED}
 _CODES = {int(code): code for code in Exit}
 
@@ -278,7 +284,7 @@ def _without_signs(facts: Facts, ended: Exit | None) -> Verdict:
     signal = _signal(facts.ended or 0)
     if signal:
         told = (*facts.lines[-3:], *facts.inside)
-        return Verdict(Kind.BENCHMARK, f"a run was ended by {signal}", Exit.JOB_FAILED, told)
+        return Verdict(Kind.BENCHMARK, f"a run was ended by {signal}", Exit.NODE_KILLED, told)
     said = f"Slurm says {facts.state or 'nothing any more'} {facts.exit_code} {facts.reason}".strip()
     told = (said, *facts.lines[-3:], *facts.inside)
     return Verdict(
@@ -293,7 +299,7 @@ def _signal(code: int) -> str:
 
 
 def _by_row(row: Row, evidence: str) -> Verdict:
-    code = {
+    code = row.code or {
         Kind.INFRA: Exit.INFRA_FAILED,
         Kind.TIMEOUT: Exit.JOB_TIMEOUT,
         Kind.SERVER: Exit.SERVER_DIED,

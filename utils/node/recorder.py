@@ -19,14 +19,13 @@ if TYPE_CHECKING:
 class Recorder:
     """Makes the records of one run."""
 
-    def __init__(self, spec: NodeJob, run: Run) -> None:
+    def __init__(self, spec: NodeJob, run: Run, node: Node | None = None) -> None:
+        """Of one run; `node` where this is another machine than the one that was to measure."""
         self.spec, self.run = spec, run
         self.version, self.port, self.started_s = "", 0, 0.0
         self.caches: list[Cache] = []
         self.names = [point.id for point in spec.job.points]
-        server_cores, client_cores = preflight.split_cores(spec.cluster.client_cores)
-        cores = {"server_cores": server_cores, "client_cores": client_cores}
-        self.node = Node.model_validate(preflight.machine() | cores | spec.found.node)
+        self.node = node or _this_machine(spec)
         image = spec.job.points[0].image
         self.squash = spec.found.images.get(image, {}).get("sha256")
 
@@ -108,6 +107,12 @@ class Recorder:
         if any("speculative" in word for word in self.spec.job.serve.argv):
             why_not.append("a draft model is not pinned")
         return Observed(key=key.key(parts), parts=parts, reusable=not why_not, why_not=why_not)
+
+
+def _this_machine(spec: NodeJob) -> Node:
+    server_cores, client_cores = preflight.split_cores(spec.cluster.client_cores)
+    cores = {"server_cores": server_cores, "client_cores": client_cores}
+    return Node.model_validate(preflight.machine() | cores | spec.found.node)
 
 
 def _environment(spec: NodeJob) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from scipy import special
 
+from matrix import key
 from matrix.metrics import METRICS
 from utils.results.verdict import metrics
 
@@ -87,7 +88,8 @@ def from_records(point: str, records: Sequence[Record]) -> list[Measurement]:
             key=same[0].key,
             values=metrics.whole(same),
             runs=len(same),
-            origin="records",
+            origin="records, own environment" if key.is_local(same[0].key) else "records",
+            counts=not key.is_local(same[0].key),
         )
         for same in groups.values()
     ]
@@ -114,7 +116,7 @@ def from_entries(point: str, entries: Sequence[Entry], known: Sequence[Measureme
                 runs=int(line.n.split("+")[1]),
                 origin=f"source: {entry.source}" if entry.source else name,
                 title=entry.title,
-                counts=entry.source is None,
+                counts=entry.source is None and not key.is_local(line.key),
             )
         )
     return found

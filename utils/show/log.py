@@ -33,6 +33,32 @@ class Log(Protocol):
         """Nothing more will come."""
 
 
+class Guarded:
+    """A log whose own errors are said once and change nothing: what is shown must not decide what is done."""
+
+    def __init__(self, log: Log) -> None:
+        self.log, self.said = log, False
+
+    def event(self, event: Event) -> None:
+        """Show it, if it can be shown."""
+        try:
+            self.log.event(event)
+        except Exception as error:  # noqa: BLE001 - whatever it is, a measurement is running
+            self._say(f"an event {event.get('kind')!r} cannot be shown: {error!r}")
+
+    def close(self) -> None:
+        """Nothing more will come."""
+        try:
+            self.log.close()
+        except Exception as error:  # noqa: BLE001 - as above
+            self._say(f"the log cannot be closed: {error!r}")
+
+    def _say(self, text: str) -> None:
+        if not self.said:
+            sys.stderr.write(f"servematrix: {text}; what was asked for goes on\n")
+        self.said = True
+
+
 def for_stream(stream: TextIO) -> Log:
     """The log that fits where the output goes."""
     if os.environ.get("GITHUB_ACTIONS") == "true":

@@ -49,7 +49,10 @@ def plan_sweep(tree: Path, out: Path) -> Exit:
 def _of_pull(event: Event, number: int, sha: str, head: Path) -> Plan:
     pull = pulls.get(event.api, number)
     if not pull.is_open or pull.head != sha:
-        raise HarnessError(Exit.REFUSED, f"{sha[:10]} is not the head of an open pull request {number}")
+        raise HarnessError(
+            Exit.REFUSED,
+            f"{sha[:10]} is not the head of an open pull request {number}; comment /sweep run with its newest commit",
+        )
     if not approval.is_approved(event.api, sha):
         raise HarnessError(
             Exit.REFUSED,
@@ -64,5 +67,6 @@ def _refuse_other_branches(event: Event, head: Path, sha: str) -> None:
     branch = str(event.at("repository", "default_branch"))
     if merge_base(head, f"refs/remotes/origin/{branch}", sha) != sha:
         raise HarnessError(
-            Exit.REFUSED, f"{sha[:10]} is not on {branch}; a sweep without a pull request is of that alone"
+            Exit.REFUSED,
+            f"{sha[:10]} is not on {branch}; a sweep without a pull request is of that branch's commits alone",
         )

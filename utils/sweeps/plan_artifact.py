@@ -33,6 +33,9 @@ def read(api: Api, run: int, name: str) -> Plan:
     try:
         return Plan.from_json(json.loads(artifact.one_file(content, FILE)))
     except (ValueError, ValidationError, RecursionError, AttributeError, TypeError) as error:
-        raise HarnessError(Exit.ARTIFACT_INVALID, f"cannot be read: {type(error).__name__}") from error
+        raise HarnessError(
+            Exit.ARTIFACT_INVALID,
+            f"cannot be read ({type(error).__name__}); push again, so that plan.yml makes it anew",
+        ) from error
     except HarnessError as error:
         raise HarnessError(Exit.ARTIFACT_INVALID, f"cannot be read: {error.message}") from error

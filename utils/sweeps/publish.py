@@ -96,7 +96,8 @@ def _publish(event: Event, tree: Path, folder: Path) -> Exit:
     found = _report(folder / REPORT)
     if (found.sha, found.pull) != (sha, number):
         raise HarnessError(
-            Exit.ARTIFACT_INVALID, "the report is of another commit than the sweep; it is not published"
+            Exit.ARTIFACT_INVALID,
+            "the report is of another commit than the sweep; it is not published; comment /sweep run again for today's head",
         )
     kept = _data(event, folder, tree, "sweep" if number else "pushed")
     if number == 0:
@@ -178,11 +179,14 @@ def _report(path: Path) -> Report:
     """A report of another job, which had read what foreign code left."""
     try:
         if path.stat().st_size > MOST_REPORT:
-            raise HarnessError(Exit.ARTIFACT_INVALID, f"the report has more than {MOST_REPORT:,} bytes")
+            raise HarnessError(
+                Exit.ARTIFACT_INVALID, f"the report has more than {MOST_REPORT:,} bytes; select fewer points"
+            )
         return report.Report.model_validate(json.loads(path.read_bytes()))
     except (OSError, ValueError, RecursionError, ValidationError) as error:
         raise HarnessError(
-            Exit.ARTIFACT_INVALID, f"the report cannot be read: {type(error).__name__}"
+            Exit.ARTIFACT_INVALID,
+            f"the report cannot be read ({type(error).__name__}); run the job judge again",
         ) from error
 
 
@@ -293,5 +297,7 @@ def _checked(records: Path) -> list[Path]:
         if good and len(parts) == 5 and stat.S_ISREG(status.st_mode) and status.st_size <= MOST_FILE:  # noqa: PLR2004 - recipe, allocation, run, point, file
             found.append(path)
     if len(found) > MOST_FILES:
-        raise HarnessError(Exit.ARTIFACT_INVALID, f"more than {MOST_FILES:,} files of records")
+        raise HarnessError(
+            Exit.ARTIFACT_INVALID, f"more than {MOST_FILES:,} files of records; select fewer points"
+        )
     return found

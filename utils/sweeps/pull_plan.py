@@ -33,7 +33,9 @@ def of_event(out: Path) -> Exit:
     event = from_environment()
     base, head = event.at("pull_request", "base", "sha"), event.at("pull_request", "head", "sha")
     if not base or not head:
-        raise HarnessError(Exit.USAGE, f"the event {event.name!r} is of no pull request")
+        raise HarnessError(
+            Exit.USAGE, f"the event {event.name!r} is of no pull request; this command is for plan.yml"
+        )
     made = asked_for(None, merge_base(ROOT, base, head), head)
     write_whole(out / plan_artifact.FILE, made.to_json().encode())
     summary("".join(plan_comment.parts(made, head)))
@@ -49,7 +51,7 @@ def of_comment(tree: Path) -> Exit:
     event = from_environment()
     command = parse(str(event.at("comment", "body") or ""))
     if not isinstance(command, Command):
-        raise HarnessError(Exit.USAGE, "the comment asks for no plan")
+        raise HarnessError(Exit.USAGE, "the comment asks for no plan; it begins with /sweep plan")
     pull = pulls.get(event.api, int(event.payload["issue"]["number"]))
     try:
         parted = merge_base(tree, pull.base, pull.head)

@@ -150,17 +150,17 @@ def left(cluster: Cluster, folder: str, *, shared: bool = False) -> Left:
     return Left(f"{on_node(cluster.paths.spool)}/{folder}", "" if shared else log_on_node(folder), python)
 
 
-def node_jobs(attempt: Attempt, provenance: Provenance) -> dict[str, NodeJob]:
-    """The file of each container start by name: first the canaries, then the runs."""
+def whole_job(attempt: Attempt, provenance: Provenance) -> NodeJob:
+    """What all container starts have in common: every run of both arms."""
     job = attempt.job
     environment = "image" if attempt.contained else "locked"
     if attempt.order.environment:
         environment = "given"
-    common = NodeJob.model_validate(
+    return NodeJob.model_validate(
         {
             "job": job,
             "cluster": attempt.cluster,
-            "runs": [],
+            "runs": attempt.runs,
             "allocation": attempt.name,
             "out": attempt.inside("agreed"),
             "tree": f"{attempt.inside(PAYLOAD)}/{payload.TREE}",
@@ -174,6 +174,11 @@ def node_jobs(attempt: Attempt, provenance: Provenance) -> dict[str, NodeJob]:
             "runs_in_all": len(attempt.runs),
         }
     )
+
+
+def node_jobs(attempt: Attempt, provenance: Provenance) -> dict[str, NodeJob]:
+    """The file of each container start by name: first the canaries, then the runs."""
+    common = whole_job(attempt, provenance)
     found = {
         canary_name(arm): common.as_canary(f"{attempt.inside('scratch')}/{canary_name(arm)}", arm).model_copy(
             update={"caches": attempt.caches(canary_name(arm))}

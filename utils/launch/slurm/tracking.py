@@ -176,6 +176,8 @@ class Tracking:
             )
         elif chosen.state == "RUNNING":
             self._runs(chosen)
+        elif chosen.state in {"SUSPENDED", "STOPPED"}:
+            self._say(chosen, f"is {chosen.state}; a point that it interrupts has a stall, and is invalid")
         self._wait_no_longer(chosen)
         return True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from matrix.key import is_local
 from matrix.metrics import HEADLINE, METRICS, known
 from utils.results import wording
 from utils.results.changelog import entries as changelog
@@ -86,6 +87,7 @@ def _where(newest: Record, base: Sequence[Record], below: changelog.Entry | None
         f"commit: {newest.provenance.tree_commit}",
         f"image: {scalar(newest.image)}",
         f"vllm: {scalar(newest.vllm_version or 'unknown')}",
+        *(["environment: own"] if is_local(newest.key) else []),
         f"device: {scalar(device)}",
     ]
     if kernel := newest.parts.get("kernel"):
