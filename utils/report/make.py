@@ -103,7 +103,7 @@ def make(
         "rows": rows,
         "ids": [one.number for one in known],
         "link": 0,
-        "panels": {one.number: panel(one) for one in known},
+        "panels": {one.number: panel(one, drawn=one.number in dict(times)) for one in known},
     }
     csv = io.StringIO()
     flat.write_csv(csv, [one for one, _ in placed])

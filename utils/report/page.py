@@ -58,6 +58,8 @@ class Page:
     table: dict[str, Any]
     timelines: list[dict[str, Any]]
     footer: str
+    csv_link: str = ""
+    """A file beside the page with all rows, where they are too many to be in it as well."""
 
 
 def picture(name: str, heading: str, words: str, drawn: tuple[str, str]) -> Drawn:

@@ -18,22 +18,32 @@ if TYPE_CHECKING:
     from utils.report.points import Point
 
 
-def panel(point: Point) -> dict[str, Any]:
-    """Plain values, all of them texts."""
+def panel(point: Point, *, drawn: bool) -> dict[str, Any]:
+    """Plain values, all of them texts: a title and parts, each of a `kind` that the page's script knows.
+
+    Args:
+        point: which.
+        drawn: whether its first run was drawn over its time.
+    """
     record, folder = point.records[0], point.folders[0]
-    name, lines = left.log_tail(folder)
+    _, lines = left.log_tail(folder)
+    heads = ["run", "status", *(metric.heading for metric in METRICS.values()), "requests"]
+    gates = [[gate.name, "passed" if gate.passed else "failed", clean(gate.found)] for gate in record.gates]
+    commands = [[label, clean(redacted(text))] for label, text in _commands(record) if text]
+    profiles = [["", f"./servematrix profile {shlex.quote(path)}"] for path in left.profiles(folder)]
+    time = f"t{point.number}" if drawn else ""
     return {
         "title": f"{point.point} ({point.arm})",
-        "runs": [_run(one) for one in point.records],
-        "runHeads": ["run", "status", *(metric.heading for metric in METRICS.values()), "requests"],
-        "facts": [[label, clean(redacted(str(text)))] for label, text in _facts(point) if text],
-        "gates": [
-            [gate.name, "passed" if gate.passed else "failed", clean(gate.found)] for gate in record.gates
+        "parts": [
+            {"heading": "Runs", "kind": "table", "heads": heads, "lines": [_run(one) for one in point.records]},
+            {"heading": "Where it comes from", "kind": "facts", "lines": [[label, clean(redacted(str(text)))] for label, text in _facts(point) if text]},
+            {"heading": "The first run over its time", "kind": "picture", "id": time, "lines": [time] if time else [], "empty": "No raw requests are beside its record."},
+            {"heading": "Gates", "kind": "table", "heads": ["gate", "result", "what was found"], "lines": gates, "empty": "No gate was reached."},
+            {"heading": "Commands", "kind": "commands", "lines": commands, "empty": "No command was started."},
+            {"heading": "End of the server's log", "kind": "log", "lines": lines, "empty": "No log is beside its record."},
+            {"heading": "Profile", "kind": "commands", "lines": profiles, "empty": "No trace was taken."},
         ],
-        "commands": [[label, clean(redacted(text))] for label, text in _commands(record) if text],
-        "log": {"name": name, "lines": lines},
-        "profiles": [f"./servematrix profile {shlex.quote(path)}" for path in left.profiles(folder)],
-    }
+    }  # fmt: skip
 
 
 def _run(record: Record) -> list[str]:

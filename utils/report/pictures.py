@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from utils.report.points import Figure, Point
 
 MOST_GROUPS = 6
+MOST_NAMES = 16
+"""Marks that have room for their names."""
 _GROUPED = ("e2el",)
 """Metrics that have no picture of their own: the others say the same."""
 
@@ -114,7 +116,7 @@ def _frontier(name: str, points: Sequence[Point]) -> Picture:
             x, y = point.figures[SPEED], point.figures[HEADLINE]
             said = f"{line} {point.name}: {three(y.mean)} {METRICS[HEADLINE].unit}, {three(x.mean)} tok/s/user, {'on' if flag else 'not on'} the frontier"
             rows.append(
-                {"series": line, "best": flag, "short": f"c{point.concurrency}", "label": said, "href": f"#p{point.number}"}
+                {"series": line, "best": flag, "short": f"c{point.concurrency}" if len(points) <= MOST_NAMES else "", "label": said, "href": f"#p{point.number}"}
                 | _range(x, "x") | _range(y, "y")
             )  # fmt: skip
     best = [row for row in rows if row["best"]]

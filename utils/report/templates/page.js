@@ -6,7 +6,7 @@
 
   // The table: columns of plain values; a text is a number into its column's list of words.
   const { columns, rows } = data;
-  const STEP = 200;
+  const STEP = 60;
   const word = (column, cell) => (cell === null ? "" : columns[column].words ? columns[column].words[cell] : cell);
   const three = (value) => {
     if (value === null) return "";
@@ -102,23 +102,24 @@
     around.append(one);
     return around;
   }
+  const KINDS = {
+    table: (part) => [table(part.heads, part.lines)],
+    facts: (part) => {
+      const list = made("dl");
+      part.lines.forEach(([label, value]) => list.append(made("dt", label), made("dd", value)));
+      return [list];
+    },
+    picture: (part) => part.lines.map((id) => Object.assign(made("figure"), { innerHTML: byId(id).innerHTML })),
+    commands: (part) => part.lines.flatMap(([label, line]) => [...(label ? [made("div", label, { className: "quiet" })] : []), made("pre", line)]),
+    log: (part) => [made("pre", part.lines.join("\n"), { className: "log", tabIndex: 0 })],
+  };
   function open(number) {
     const one = data.panels[number];
     if (!one) return false;
     const body = byId("point-body");
     body.replaceChildren();
     byId("point-title").textContent = one.title;
-    const add = (heading, ...parts) => body.append(made("h3", heading), ...parts);
-    add("Runs", table(one.runHeads, one.runs));
-    const facts = made("dl");
-    one.facts.forEach(([label, value]) => facts.append(made("dt", label), made("dd", value)));
-    add("Where it comes from", facts);
-    const picture = byId(`t${number}`);
-    add("The first run over its time", picture ? Object.assign(made("figure"), { innerHTML: picture.innerHTML }) : made("p", "No raw requests are beside its record.", { className: "empty" }));
-    add("Gates", one.gates.length ? table(["gate", "result", "what was found"], one.gates) : made("p", "No gate was reached.", { className: "empty" }));
-    add("Commands", ...one.commands.flatMap(([label, line]) => [made("div", label, { className: "quiet" }), made("pre", line)]));
-    add("End of the server's log", one.log.lines.length ? made("pre", one.log.lines.join("\n"), { className: "log", tabIndex: 0 }) : made("p", "No log is beside its record.", { className: "empty" }));
-    add("Profile", ...(one.profiles.length ? one.profiles.map((line) => made("pre", line)) : [made("p", "No trace was taken.", { className: "empty" })]));
+    for (const part of one.parts) body.append(made("h3", part.heading), ...(part.lines.length ? KINDS[part.kind](part) : [made("p", part.empty, { className: "empty" })]));
     if (!box.open) box.showModal();
     box.scrollTop = 0;
     byId("point-close").focus();
