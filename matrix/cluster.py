@@ -148,6 +148,8 @@ class Cluster(Strict):
     """How long things may take."""
     runner: str = Field("servematrix", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     """Label of the GitHub runners on this cluster's launcher host."""
+    registries: list[str] = ["docker.io"]
+    """Registries that images of a pull request may come from; one that the default branch does not run also carries its digest."""
     sweeps: bool | None = None
     """Whether sweeps of pull requests may run here; unless it says so, only where servers run in containers, because their kernels are code."""
 

@@ -45,6 +45,7 @@ class Exit(enum.IntEnum):
         28,
         "a trace is missing, broken, larger than its bound, or holds nothing to make a profile of",
     )
+    RECORD_FORGED = 29, "a record says otherwise than its raw requests, its plan or its allocation"
     SERVER_EXITED = 30, "the server ended before it was ready"
     SERVER_NOT_READY = 31, "the server was not ready within its limit"
     SERVER_UNHEALTHY = 32, "/health said 200, and the first completion failed"

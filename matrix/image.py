@@ -20,6 +20,9 @@ PATTERN = rf"^((?=[^/]*[.:]|localhost/){_REGISTRY}/)?{_PART}(/{_PART})*(:\w[\w.-
 """What `parse` takes, for an editor."""
 
 
+DOCKER = "docker.io"
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
     """An image of a registry."""
@@ -35,6 +38,11 @@ class Reference:
         registry = f"{self.registry}/" if self.registry else ""
         tag = f":{self.tag}" if self.tag else ""
         return f"{registry}{self.path}{tag}" + (f"@{self.digest}" if self.digest else "")
+
+    @property
+    def host(self) -> str:
+        """The registry's name; Docker Hub has `docker.io`."""
+        return self.registry or DOCKER
 
     @property
     def enroot(self) -> str:

@@ -41,7 +41,7 @@ class Value(BaseModel):
 class Kept(Value):
     """A value of a file that is kept for years; what a newer version added is passed over."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -17,6 +17,7 @@ from matrix.source import Folder
 from matrix.tree import Tree
 from utils.cli.descriptions import describe_all
 from utils.node.record import VALUES_NEEDED
+from utils.results.recompute import fields as trust
 from utils.setup.environments import ROOT
 
 if TYPE_CHECKING:
@@ -81,6 +82,13 @@ def _metrics() -> str:
     return _table(("name", "heading", "what it is", "judged as; smallest effect that matters"), rows)
 
 
+def _trust() -> str:
+    """Whose word each field of a record is."""
+    meanings = "".join(f"- {word}: {text}\n" for word, text in trust.MEANING.items())
+    rows = [(f"`{name}`", word, text) for name, (word, text) in trust.FIELDS.items()]
+    return f"{meanings}\n{_table(('field', 'whose word', 'checked with'), rows)}"
+
+
 def _inside(name: str, body: Callable[[], str]) -> Callable[[str], str]:
     """Replace what is between two marks of a page."""
 
@@ -139,6 +147,7 @@ GENERATED: dict[str, Callable[[str], str]] = {
     "docs/recipes.md": _all(
         *(_inside(model.__name__, partial(_fields, model)) for model in DOCUMENTED),
     ),
+    "docs/trust.md": _inside("trust", _trust),
     "docs/metrics.md": _inside("metrics", _metrics),
     "docs/keys.md": _inside(
         "parts",

@@ -16,6 +16,7 @@ from matrix.version import VERSION
 from utils.cli import streams
 from utils.cli.options import new_parser
 from utils.cli.verbs import ACTS, READS, VERBS
+from utils.show import foreign
 
 if TYPE_CHECKING:
     import argparse
@@ -137,7 +138,7 @@ def _unforeseen(error: Exception) -> Exit:
             f"servematrix: {error.name} is not in {sys.prefix}, which was made by another Python; remove that folder and try again\n"
         )
         return Exit.SETUP_FAILED
-    traceback.print_exc()
+    sys.stderr.write(f"{foreign.lines(traceback.format_exc().rstrip())}\n")
     sys.stderr.write("servematrix: this is an error in servematrix; please report it with the lines above\n")
     return Exit.BUG
 
@@ -145,16 +146,14 @@ def _unforeseen(error: Exception) -> Exit:
 def _say(error: HarnessError) -> None:
     """Errors on stderr; in Actions also as annotations at their place."""
     lines = str(error).splitlines()
-    sys.stderr.writelines(f"{line}\n" for line in lines[:LINES_SHOWN])
+    sys.stderr.writelines(f"{foreign.line(line)}\n" for line in lines[:LINES_SHOWN])
     if len(lines) > LINES_SHOWN:
         sys.stderr.write(f"… and {len(lines) - LINES_SHOWN} more lines; fix these first\n")
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for problem in error.problems:
-            text = problem.message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-            file = problem.place.file.replace("%", "%25").replace(",", "%2C").replace(":", "%3A")
-            sys.stdout.write(
-                f"::error file={file},line={problem.place.line},col={problem.place.col}::{text}\n"
-            )
+            place = problem.place
+            at = {"file": place.file, "line": place.line, "col": place.col}
+            sys.stdout.write(foreign.command("error", problem.message, **at))
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

@@ -160,6 +160,12 @@ class Facts:
     """Of slurm.log, *.srun.log, image.log."""
     slurm_lines: tuple[str, ...] = ()
     """Those that Slurm alone can have written; a guest's first words may stand among the others."""
+    foreign: bool = False
+    """Code of a checkout that nobody merged ran, or was to run, inside of the container."""
+    image_known: bool = True
+    """The default branch runs every image of the job too."""
+    guest_lines: tuple[str, ...] = ()
+    """Those of `lines` that the first program of an image can have written: *.srun.log, and image.log of an image that is not known."""
     all_here: bool = True
     """Everything that the job left has arrived."""
     cancelled_by_us: bool = False
@@ -201,6 +207,7 @@ _SERVER = {
     *(Exit.SERVER_EXITED, Exit.SERVER_NOT_READY, Exit.SERVER_UNHEALTHY, Exit.SERVER_DIED),
     Exit.OUT_OF_MEMORY,
 }
+NEVER_STARTED = "the container never started"
 _INFRA = {Exit.PREFLIGHT_FAILED, Exit.PORT_TAKEN, Exit.STORAGE_FULL, Exit.INFRA_FAILED}
 _CODES = {int(code): code for code in Exit}
 
@@ -213,8 +220,20 @@ def classify(facts: Facts) -> Verdict:
         and facts.state not in STATES
         and not set(found.evidence) & {line.strip()[:300] for line in facts.slurm_lines}
     ):
-        return replace(found, alone=False)
-    return found
+        found = replace(found, alone=False)
+    return found if _may_blame(found, facts) else replace(found, node=False, alone=False)
+
+
+def _may_blame(found: Verdict, facts: Facts) -> bool:
+    """Whether the evidence is the machine's own word.
+
+    What a container wrote, its exit code and its silence are the guest's, unless the default branch runs that image too and
+    nothing of the checkout had run yet. A node that is not blamed is tried no more by this job, and stays everybody else's.
+    """
+    if not facts.foreign or (facts.image_known and not facts.started):
+        return True
+    guests = {line.strip()[:300] for line in facts.guest_lines}
+    return bool(found.evidence) and found.cause != NEVER_STARTED and guests.isdisjoint(found.evidence)
 
 
 def _classify(facts: Facts) -> Verdict:
@@ -278,7 +297,7 @@ def _without_signs(facts: Facts, ended: Exit | None) -> Verdict:
         evidence = (
             f"the first thing inside the container never ran (no sentinel), and srun ended with {facts.ended}"
         )
-        return Verdict(Kind.INFRA, "the container never started", Exit.INFRA_FAILED, (evidence,), node=True)
+        return Verdict(Kind.INFRA, NEVER_STARTED, Exit.INFRA_FAILED, (evidence,), node=True)
     if ended is not None and facts.runs_ended:
         return _by_code(ended, facts)
     signal = _signal(facts.ended or 0)

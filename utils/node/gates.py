@@ -1,6 +1,6 @@
 """Gates: checks of one run that need no history. A failed one makes the record invalid, by name.
 
-The identities hold for any closed loop of requests, so that a swapped, cut or doctored result breaks at least one.
+The identities hold for any closed loop of requests, so that a swapped or cut result breaks at least one.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from matrix.errors import Exit
@@ -135,6 +135,14 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
             point.isl, point.osl, call.requests, call.seed, bench.special_tokens
         )
         steady = stats.steady(raw, point.concurrency, point.devices)
+        log_of_load, log_of_point = server.text(log_from), server.text(warm_from)
+        beside_raw = {
+            "call_s": [ended.started_s, ended.ended_s],
+            "special_tokens": bench.special_tokens,
+            "server_log": [log_from, len(log_of_load)],
+            "warm_log": [warm_from, len(log_of_point)],
+            "streamed": asdict(bench.streamed),
+        }
         evidence = gates.Evidence(
             raw=raw,
             load=asked,
@@ -147,8 +155,8 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
             foreign_most=bench.foreign_most,
             call_s=(ended.started_s, ended.ended_s),
             server_alive=server.alive,
-            log_of_load=server.text(log_from),
-            log_of_point=server.text(warm_from),
+            log_of_load=log_of_load,
+            log_of_point=log_of_point,
             streamed=bench.streamed,
             engine_changes=tuple(dict.fromkeys([*changed, *bench.look()])),
             kernel=point.kernel,
@@ -170,7 +178,7 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
         "marker": marked,
         "gates": answers,
         "server_age_s": age,
-        "files": _raw_files(raw, folder),
+        "files": _raw_files(raw, beside_raw, folder),
     }
     return Measured(fields, call.requests)
 
@@ -250,8 +258,16 @@ def _asked(point: Point, call: load.Call, warmup: load.Call, rate: float) -> rec
     )
 
 
-def _raw_files(raw: RawLoad, folder: Path) -> record.Files:
-    rows, rows_hash = files.packed(raw.request_columns())
+def _raw_files(raw: RawLoad, beside: dict[str, Any], folder: Path) -> record.Files:
+    """The raw load and what else gates looked at, so that whoever has the files can judge anew.
+
+    Args:
+        raw: the load.
+        beside: when the client's process ran, the tokenizer's special tokens, where load and warm-up are in the server's log
+            (first byte, number of letters), and what one streamed completion held.
+        folder: where they go.
+    """
+    rows, rows_hash = files.packed(raw.request_columns() | {"node": beside})
     itls, itls_hash = files.packed(raw.itl_columns())
     files.write_whole(folder / "requests.json.gz", rows)
     files.write_whole(folder / "itl.json.gz", itls)

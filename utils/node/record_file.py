@@ -16,6 +16,9 @@ from utils.node.files import write_whole
 if TYPE_CHECKING:
     from pathlib import Path
 
+MOST = 20_000_000
+"""Bytes of a record: of a kernel with counts of many sizes, some hundred thousand."""
+
 
 def save(one: record.Record, folder: Path) -> Path:
     """Write a record into its folder."""
@@ -38,7 +41,10 @@ def read(path: Path) -> record.Record:
                 raise HarnessError(
                     Exit.RECORD_UNREADABLE, f"{path} is not a file; name the folder that a run wrote"
                 )
-            return record.Record.model_validate(migrated(json.loads(file.read())))
+            content = file.read(MOST + 1)
+            if len(content) > MOST:
+                raise HarnessError(Exit.RECORD_UNREADABLE, f"{path}: a record has at most {MOST:,} bytes")
+            return record.Record.model_validate(migrated(json.loads(content)))
     except OSError as error:
         raise HarnessError(
             Exit.RECORD_UNREADABLE,
@@ -57,7 +63,7 @@ def read(path: Path) -> record.Record:
             Exit.RECORD_UNREADABLE,
             f"{path}: not a record of version 1 to {record.SCHEMA}: {where}: {first['msg']}; a newer servematrix may have written it: update this one",
         ) from error
-    except (UnicodeDecodeError, RecursionError, AttributeError, TypeError) as error:
+    except (ValueError, RecursionError, AttributeError, TypeError, OverflowError) as error:
         raise HarnessError(
             Exit.RECORD_UNREADABLE,
             f"{path}: not a record ({type(error).__name__}); take the file away, or measure the point again",

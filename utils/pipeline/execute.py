@@ -15,8 +15,10 @@ from utils.launch.interface import Order
 from utils.node.files import write_whole
 from utils.pipeline.ask import RESULTS
 from utils.pipeline.base import on_disk
+from utils.pipeline.plan import images_of
 from utils.results.collect import collect, missing
 from utils.setup import provenance
+from utils.setup.environments import ROOT
 from utils.show import log, tables
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ def order_of(ask: Ask, plan: Plan) -> tuple[Order, dict[str, Launcher]]:
         base_tree=on_disk(ask.root, plan.pair),
         out=ask.out or _new_folder(plan),
         environment=ask.environment,
+        known_images=None if ask.root == ROOT else images_of(ROOT),
     )
     return order, by_cluster
 

@@ -76,6 +76,12 @@ def reused(plan: Plan, root: Path) -> dict[str, str]:
     }
 
 
+def images_of(root: Path) -> frozenset[str]:
+    """Every image that a checkout's own recipes run."""
+    points = [point for job in select.chosen(Tree.of(Folder(root)), []).jobs for point in job.points]
+    return frozenset(point.image for point in points)
+
+
 def _range(changed: str) -> tuple[str, str]:
     base, _, head = changed.partition("...")
     if not base or ".." in base or ".." in head:

@@ -75,7 +75,8 @@ def _no_report(event: Event) -> Exit:
     number, sha = asked_of(event)
     needs = json.loads(os.environ.get(NEEDS) or "{}")
     planned = needs.get("plan", {}).get("outputs", {})
-    if planned.get("count") == "0":
+    is_planned = needs.get("plan", {}).get("result") == "success"  # outputs of a job that failed say nothing
+    if is_planned and planned.get("count") == "0":
         pulls.status(event.api, sha, CONTEXT, "success", description="nothing to measure", url=event.run_url)
         return Exit.OK
     ends = {name: needs.get(name, {}).get("result", "") for name in JOBS}
@@ -281,7 +282,7 @@ def _data(event: Event, left: Path, tree: Path, issuer: ledger.Issuer) -> str:
             write_whole(folder / _picture_name(event, sha), picture)
         known, new, alarms = ledger.read(folder / LEDGER).with_records(collect([records]), issuer)
         write_whole(folder / LEDGER, ledger.text(known).encode())
-        summary("".join(f"alarm: {line}\n" for line in alarms))
+        summary("".join(f"alarm: {escape(line)}\n\n" for line in alarms))
         return f"Records of {event.run_url}\n\n{len(new)} differences for the ledger"
 
     return onto(Git(tree, event.api.token), DATA, change)

@@ -206,11 +206,14 @@ def images(attempt: Attempt) -> list[str]:
 
 def host_file(attempt: Attempt) -> bytes:
     """HOST.json of utils.node.host: what is asked of the node outside the container."""
-    runtime = container.for_cluster(attempt.cluster)
+    runtime, known = container.for_cluster(attempt.cluster), attempt.order.known_images
     points = [point for arm in attempt.job.arms for point in attempt.job.of(arm).points]
     content = questions.of_cluster(attempt.cluster, points) | {
         "shared": attempt.out if attempt.shared else "",
-        "images": [runtime.entry(image) for image in images(attempt)],
+        "images": [
+            runtime.entry(image) | {"anonymous": known is not None and image not in known}
+            for image in images(attempt)
+        ],
     }
     return json.dumps(content, indent=1).encode()
 
