@@ -33,7 +33,21 @@ def collect(
     Raises:
         HarnessError: RECORD_UNREADABLE where there is none at all, for a folder that is not there, or for a record that is not whole.
     """
-    found, folders = [], list(folders)
+    return [one for one, _ in placed(folders, pattern, keep)]
+
+
+def placed(
+    folders: Iterable[Path],
+    pattern: str = record.FILE,
+    keep: Callable[[record.Record], record.Record] = _whole,
+) -> list[tuple[record.Record, Path]]:
+    """The same, each record with the folder that it is in.
+
+    Raises:
+        HarnessError: RECORD_UNREADABLE.
+    """
+    folders = list(folders)
+    found: list[tuple[record.Record, Path]] = []
     for folder in folders:
         broken = {mark.parent for mark in folder.rglob(record.BROKEN)}
         below = [path for path in folder.rglob(pattern) if broken.isdisjoint(path.parents)]
@@ -42,13 +56,13 @@ def collect(
             raise HarnessError(
                 Exit.RECORD_UNREADABLE, f"{folder} is not there; name the folder that a run wrote"
             )
-        found += [keep(record_file.read(path)) for path in paths]
+        found += [(keep(record_file.read(path)), path.parent) for path in paths]
     if folders and not found:
         names = ", ".join(map(str, folders))
         raise HarnessError(
             Exit.RECORD_UNREADABLE, f"no {record.FILE} below {names}; name the folder that a run wrote"
         )
-    return sorted(found, key=lambda one: (one.job, one.run_index, one.position))
+    return sorted(found, key=lambda one: (one[0].job, one[0].run_index, one[0].position))
 
 
 class Missing(Value):
