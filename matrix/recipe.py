@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from matrix import strict_yaml
 from matrix.errors import Exit, HarnessError, Place, Problem, did_you_mean
+from matrix.evaluation import Evaluation
 from matrix.protocol import Protocol
 from matrix.ranges import Concurrency, concurrencies, condition
 from matrix.rules import Rules
@@ -281,6 +282,8 @@ class Recipe(Strict):
     """Reasons by name: of a flag or variable that measures something else than usual, or that differs from the official recipe."""
     verdict: Rules = Rules()
     """How a change is judged; taken from the base of a comparison."""
+    accuracy: Evaluation | None = None
+    """A task of lm-eval that each run's server answers after its points, such as {task: gsm8k, limit: 300}."""
     max_model_len: int | None = Field(None, alias="max-model-len", ge=1)
     """For all workloads; isl + osl + 256 of each unless set."""
     workloads: list[Workload] = Field(min_length=1)

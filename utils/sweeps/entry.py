@@ -8,6 +8,7 @@ from matrix.errors import Exit, HarnessError
 from matrix.source import Folder
 from utils.results.changelog import edit
 from utils.results.changelog import entries as changelog
+from utils.results.changelog.absent import absent
 from utils.sweeps import baseline
 
 if TYPE_CHECKING:
@@ -53,7 +54,16 @@ def with_entry(
         )
         stub = edit.Stub(report.pull, "", ()) if report.pull else baseline.stub(text, recipe, report.sha)
         try:
-            text = edit.add(text, changelog.FILE, head, base, stub, found=found, runs=[run_url]).encode()
+            text = edit.add(
+                text,
+                changelog.FILE,
+                head,
+                base,
+                stub,
+                found=found,
+                runs=[run_url],
+                absent=absent(tree, head, left=report.missing),
+            ).encode()
         except HarnessError as error:
             notes.append(f"no entry of {recipe}: {error}"[:500])
     return report.model_copy(update={"changelog": text.decode(), "notes": notes})
