@@ -252,6 +252,8 @@ class Recipe(Strict):
     """Another recipe that this one changes: mappings are merged, lists and values replaced, null takes away."""
     description: str = ""
     """For people."""
+    owners: list[Annotated[str, Field(pattern=r"^@[A-Za-z0-9-]{1,39}(/[A-Za-z0-9._-]{1,100})?$")]] = []
+    """Who reviews a change of it before the maintainers: GitHub's names of people or teams, as `@acme/kernels`; .github/CODEOWNERS is made from it."""
     model: str
     """A Hugging Face name, `recipes/models/…` for a model that the tree carries, or an absolute folder of the node."""
     revision: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")

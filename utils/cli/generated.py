@@ -84,6 +84,14 @@ def _metrics() -> str:
     return _table(("name", "heading", "what it is", "judged as; smallest effect that matters"), rows)
 
 
+def _owners(old: str) -> str:
+    """CODEOWNERS: its lines by hand, then a line of each recipe that names its owners."""
+    source = Folder(ROOT)
+    rows = [(name, recipe.load(source, name)[0].owners) for name in recipe.names(source)]
+    lines = [f"/recipes/{name}.yaml {' '.join(owners)}\n" for name, owners in rows if owners]
+    return "".join([old.partition(OWNERS)[0], OWNERS, *lines])
+
+
 def _trust() -> str:
     """Whose word each field of a record is."""
     meanings = "".join(f"- {word}: {text}\n" for word, text in trust.MEANING.items())
@@ -142,6 +150,7 @@ def _recipe_schema() -> str:
     return json.dumps({**found, "title": "servematrix recipe"}, indent=None, separators=(",", ": ")) + "\n"
 
 
+OWNERS = "# Made by `./servematrix check --write` from the recipes' `owners:`; the last line that fits a file counts.\n"
 GENERATED: dict[str, Callable[[str], str]] = {
     "matrix/recipe.schema.json": lambda _: _recipe_schema(),
     "matrix/cluster.schema.json": lambda _: _schema(cluster.Cluster, "servematrix cluster"),
@@ -149,6 +158,7 @@ GENERATED: dict[str, Callable[[str], str]] = {
     "docs/recipes.md": _all(
         *(_inside(model.__name__, partial(_fields, model)) for model in DOCUMENTED),
     ),
+    ".github/CODEOWNERS": _owners,
     "docs/trust.md": _inside("trust", _trust),
     "docs/metrics.md": _inside("metrics", _metrics),
     "docs/keys.md": _inside(
