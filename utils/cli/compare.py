@@ -11,6 +11,7 @@ from matrix.select import hint, names_of
 from utils.cli.options import ledger_path, takes_ledger
 from utils.pipeline.judge import judged
 from utils.results.collect import collect
+from utils.results.lean import Leaner
 from utils.results.verdict import pairs, presentation
 from utils.setup.environments import ROOT
 
@@ -65,10 +66,11 @@ def _selected(records: list[Record], selectors: list[str]) -> list[Record]:
 
 def run(arguments: Namespace) -> Exit:
     """Judge a head against a base."""
+    keep = Leaner()
     if arguments.head is None:
-        base, head = pairs.arms(collect([Path(arguments.base)]))
+        base, head = pairs.arms(collect([Path(arguments.base)], keep=keep))
     else:
-        base, head = collect([Path(arguments.base)]), collect([Path(arguments.head)])
+        base, head = (collect([Path(side)], keep=keep) for side in (arguments.base, arguments.head))
     base, head = (_selected(side, arguments.points) for side in (base, head))
     comparison = judged(
         base,

@@ -33,7 +33,9 @@ _OF_THE_RESULTS = (
     "environment",
     "print_script",
     "print_batch",
+    "profile",
 )
+PHASES = ("decode", "prefill")
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -63,6 +65,12 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--print-batch", action="store_true", help="show the batch scripts instead of submitting them"
     )
+    parser.add_argument(
+        "--profile",
+        choices=PHASES,
+        default="",
+        help="profile some steps of each point with vLLM's own profiler, and measure nothing",
+    )
     parser.add_argument("--out", metavar="DIR", help="where results go (default: results/TIME-RECIPE)")
     parser.add_argument(
         "--format",
@@ -86,6 +94,7 @@ def run(arguments: Namespace) -> Exit:
         environment=Path(arguments.environment).absolute() if arguments.environment else None,
         ledger=ledger_path(arguments, may_be_new=True),
         confirms=not arguments.no_confirm,
+        profile=arguments.profile,
     )
     if arguments.confirm:
         if any(getattr(arguments, name) for name in _OF_THE_RESULTS):

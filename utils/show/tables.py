@@ -25,7 +25,11 @@ def measured_line(short: str, event: Event) -> str:
 
 def figures_text(figures: Mapping[str, float]) -> str:
     """Figures of a run in one line, each with its unit."""
-    return "  ".join(METRICS[name].in_words(value) for name, value in figures.items() if name in METRICS)
+    return "  ".join(
+        METRICS[name].in_words(value)
+        for name, value in figures.items()
+        if name in METRICS and METRICS[name].at_a_glance
+    )
 
 
 def table(
@@ -98,7 +102,7 @@ RESULT_COLUMNS = [
     ("point", "left"),
     ("run", "left"),
     ("status", "left"),
-    *((metric.heading, "right") for metric in METRICS.values()),
+    *((metric.heading, "right") for metric in METRICS.values() if metric.at_a_glance),
     ("requests", "right"),
 ]
 
@@ -106,7 +110,11 @@ RESULT_COLUMNS = [
 def result_row(record: Record) -> list[str]:
     """A record as a row of the table at a run's end: means of the whole run."""
     known = figures(record)
-    cells = [metric.shown(known[name]) if name in known else "-" for name, metric in METRICS.items()]
+    cells = [
+        metric.shown(known[name]) if name in known else "-"
+        for name, metric in METRICS.items()
+        if metric.at_a_glance
+    ]
     requests = str(record.counts.completed) if record.counts else "-"
     return [record.point, f"{record.run_index + 1} {record.arm}", record.status, *cells, requests]
 

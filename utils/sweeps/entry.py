@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from matrix.errors import HarnessError
+from matrix.errors import Exit, HarnessError
 from matrix.source import Folder
 from utils.results.changelog import edit
 from utils.results.changelog import entries as changelog
@@ -24,6 +24,21 @@ def committed_changelog(tree: Path) -> bytes:
     """A checkout's changelog; one that is a link, or leads elsewhere, is refused."""
     path = tree / changelog.FILE
     return Folder(tree).read(changelog.FILE) if path.is_symlink() or path.exists() else b""
+
+
+def refuse_bad_changelog(tree: Path) -> None:
+    """Refuse before anything runs what the judging job could not fill: a link, a folder, another encoding, another format.
+
+    Raises:
+        HarnessError: CHANGELOG_INVALID or RECIPE_UNREADABLE.
+    """
+    try:
+        changelog.read(committed_changelog(tree))
+    except UnicodeDecodeError as error:
+        raise HarnessError(
+            Exit.CHANGELOG_INVALID,
+            f"{changelog.FILE} is not UTF-8; write it as such, without an encoding in .gitattributes",
+        ) from error
 
 
 def with_entry(

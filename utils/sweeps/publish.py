@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from utils.github.pulls import Pull
     from utils.sweeps.report import Report
 
-DATA = "data"
-"""The branch with raw records and the ledger."""
 LEDGER = "ledger.jsonl"
 JOBS = ("plan", "queue", "run", "collect", "confirm", "judge")
 """Before this one, in order: the last that failed is why there is no report, for a broken block alone is none."""
@@ -285,7 +283,7 @@ def _data(event: Event, left: Path, tree: Path, issuer: ledger.Issuer) -> str:
         summary("".join(f"alarm: {escape(line)}\n\n" for line in alarms))
         return f"Records of {event.run_url}\n\n{len(new)} differences for the ledger"
 
-    return onto(Git(tree, event.api.token), DATA, change)
+    return onto(Git(tree, event.api.token), settings.DATA, change)
 
 
 def _checked(records: Path) -> list[Path]:

@@ -116,4 +116,4 @@ def _repeat(report: Report, pair: str) -> str:
     points = [one.point for one in report.comparison.points] if report.comparison else []
     points += [one.point for one in report.missing]
     point = points[0] if points else "POINT"
-    return f"git checkout {report.sha} && ./servematrix run {point} --pair {pair}"
+    return f"git worktree add ../pull {report.sha} && ./servematrix run {point} --pair {pair} --tree ../pull"

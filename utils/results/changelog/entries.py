@@ -10,7 +10,7 @@ from pydantic import Field, RootModel, StringConstraints, model_validator
 
 from matrix import strict_yaml
 from matrix.errors import Exit, HarnessError, Place, Problem
-from matrix.metrics import HEADLINE, JUDGED, METRICS
+from matrix.metrics import HEADLINE, METRICS, WITH_NOISE
 from matrix.schema import Strict, validate
 from utils.results import wording
 from utils.results.changelog import rows
@@ -36,6 +36,10 @@ Said = Annotated[
         rf"( \({_PERCENT} to {_PERCENT}\))?$"
     ),
 ]
+Scored = Annotated[
+    str,
+    StringConstraints(pattern=r"^(passed|failed|not tested)( [0-9]+(\.[0-9]+)?% to [0-9]+(\.[0-9]+)?%)?$"),
+]
 _METRICS = r"( [a-z0-9_]+)*"
 Word = Annotated[
     str,
@@ -50,6 +54,8 @@ FORMAT = 3
 class PointLine(Strict):
     """A point's figures: means of whole runs."""
 
+    accuracy: dict[str, Scored] = {}
+    """Task -> whether the head's answers are as good as the base's, and both scores."""
     word: Word = ""
     """What was said of the point: the words of `verdict` in one; `none` where nothing could be said. In the file it is `verdict`."""
     verdict: dict[str, Said] = {}
@@ -254,7 +260,7 @@ def _rules(log: Changelog, document: Document) -> Iterable[Problem]:
                 )
             last = entry.date or last
             for point, metric in _undecidable(entry):
-                text = f"nothing is known of {metric!r} that could be judged; claims are about {', '.join(JUDGED)}, which are what is judged"
+                text = f"nothing is known of the noise of {metric!r}; claims are about {', '.join(WITH_NOISE)}, whose noise is known"
                 yield problem(text, name, number, "expect", point)
             if silent := _without_reason(entry):
                 text = "a change without a verdict wants its reason; say it in `notes`, or fill the entry again with `changelog add`"
@@ -268,7 +274,7 @@ def _undecidable(entry: Entry) -> list[tuple[str, str]]:
     return [
         (point, metric)
         for point, claims in entry.expect.items()
-        for metric in sorted(claims.keys() - set(JUDGED))
+        for metric in sorted(claims.keys() - set(WITH_NOISE))
     ]
 
 

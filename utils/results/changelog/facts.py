@@ -13,7 +13,7 @@ from utils.results.changelog import rows
 from utils.results.changelog.changed import changed
 from utils.results.changelog.doubts import doubts
 from utils.results.changelog.lines import mapping, scalar
-from utils.results.verdict import metrics
+from utils.results.verdict import metrics, presentation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -147,6 +147,7 @@ def _point(records: Sequence[Record], compared: PointVerdict | None) -> changelo
     return changelog.PointLine(
         word=word,
         verdict=words,
+        accuracy=presentation.scores(compared) if compared else {},
         vs=vs,
         figures={name: rows.rounded(figures[name]) for name in published},
         n=runs,

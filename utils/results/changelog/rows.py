@@ -109,6 +109,8 @@ def _parts(line: PointLine) -> _Parts:
     rest.append(f'key: "{line.key}"')
     if line.verdict:
         rest.append(f"judged: {mapping({name: scalar(text) for name, text in line.verdict.items()})}")
+    if line.accuracy:
+        rest.append(f"accuracy: {mapping({task: scalar(said) for task, said in line.accuracy.items()})}")
     if left := {name: change for name, change in line.vs.items() if name not in cells}:
         rest.append(f"vs: {mapping(left)}")
     return _Parts(line.word, cells, rest)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from matrix.metrics import JUDGED, METRICS
 from utils.results.verdict import judge as verdict
-from utils.results.verdict import metrics, pairs
+from utils.results.verdict import metrics, pairs, parity, power_reading
+from utils.results.verdict.beside import beside
 from utils.results.verdict.comparison import Comparison, MetricVerdict, PointVerdict, Whole, Word
 from utils.results.verdict.headline import headline
 from utils.results.verdict.ledger import NEEDED, Ledger, Spread, device_of
@@ -43,7 +44,8 @@ def compare(
     matched = pairs.match(base, head, vary)
     samples: dict[tuple[str, str], verdict.Sample] = {}
     why_not: dict[tuple[str, str], str] = {}
-    invalid = {pair.point: pairs.invalid(pair.first) for pair in matched.both}
+    other_answers = parity.failed(matched.both)
+    invalid = {pair.point: pairs.invalid(pair.first) or other_answers for pair in matched.both}
     ledger = ledger.without({record.allocation for record in (*base, *head)})
     for pair in matched.both:
         if not invalid[pair.point]:
@@ -63,6 +65,8 @@ def compare(
                     {} if invalid[pair.point] else pairs.whole_means(pair.first)
                 ).items()
             },
+            beside={} if invalid[pair.point] else beside(pair, ledger),
+            accuracy=parity.tasks(pair),
             invalid=invalid[pair.point],
         )
         for pair in matched.both
@@ -77,7 +81,12 @@ def compare(
         points=points,
         new=matched.new,
         gone=matched.gone,
-        notes=[*_notes(matched.both), *_held(ledger)],
+        notes=[
+            *parity.notes(matched.both),
+            *power_reading.readings(points, _throttled(matched.both)),
+            *_notes(matched.both),
+            *_held(ledger),
+        ],
     )
 
 
@@ -194,6 +203,18 @@ def _judged(one: verdict.Sample, finding: verdict.Finding, scale: float, why_not
         word=finding.word,
         why=why_not or finding.why,
     )
+
+
+def _throttled(both: Sequence[Pair]) -> dict[str, list[str]]:
+    """Point -> reasons for lower clocks that the head's devices gave and the base's did not."""
+    words = {
+        pair.point: [
+            {word for record in side if record.power for word in record.power.throttled}
+            for side in (pair.first.base, pair.first.head)
+        ]
+        for pair in both
+    }
+    return {point: sorted(head - base) for point, (base, head) in words.items()}
 
 
 def _notes(both: Sequence[Pair]) -> list[str]:

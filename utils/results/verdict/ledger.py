@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import ValidationError
 
 from matrix.errors import Exit, HarnessError, Place, Problem
-from matrix.metrics import JUDGED, METRICS
+from matrix.metrics import JUDGED, METRICS, WITH_NOISE
 from utils.results.verdict import metrics
 from utils.results.verdict.ledger_lines import Difference, Line, Reset, line_of
 from utils.results.verdict.variances import Prior, prior
@@ -116,7 +116,7 @@ class Ledger:
             return
         self.priors.clear()
         self.class_by_point[line.point] = class_of(line.concurrency)
-        for metric in JUDGED:
+        for metric in WITH_NOISE:
             value = line.values.get(metric)
             if value is not None:
                 here = (line.device, line.driver)
@@ -252,9 +252,10 @@ def differences(records: Sequence[Record], issuer: Issuer = "local") -> list[Dif
 
 def _difference(one: Record, other: Record, issuer: Issuer) -> Difference:
     values: dict[str, float | None] = {}
-    for metric in JUDGED:
+    for metric in WITH_NOISE:
         before, after = metrics.judged(one, metric), metrics.judged(other, metric)
-        values[metric] = round(math.log(after / before), 6) if before and after else None
+        if metric in JUDGED or (before and after):
+            values[metric] = round(math.log(after / before), 6) if before and after else None
     return Difference(
         day=datetime.fromtimestamp(other.clock.wall_unix_s, UTC).strftime("%Y-%m-%d"),
         device=device_of(one),
@@ -286,7 +287,7 @@ def alarms(before: Ledger, new: Sequence[Difference]) -> list[str]:
     told = []
     for (device, driver, name, metric), pool in batch.classes.items():
         old = before.classes.get((device, driver, name, metric))
-        if old is None or old.df < NEEDED or not old.variance:
+        if metric not in JUDGED or old is None or old.df < NEEDED or not old.variance:
             continue
         if special.fdtrc(pool.df, old.df, pool.variance / old.variance) < ALARM_P:
             about = [one for one in new if class_of(one.concurrency) == name and one.device == device]

@@ -18,6 +18,8 @@ from utils.node.record import Failure, Record
 from utils.results.recompute import check, left
 from utils.results.recompute.fields import FIELDS, word
 
+pytestmark = pytest.mark.hostile
+
 EACH = ("base/c64", "base/c108", "head/c64", "head/c108")
 REFUSED = ("recomputed", "compared")
 SECONDS = 6.0
