@@ -37,7 +37,7 @@ LIES = (
     Lie("cache", "a prefix cache that admits its hits", "prefix_cache"),
     Lie("restart-words", "'worker came back, re-initialized' in the log, within the load", "server_log"),
     Lie("warm-up-error", "an error in the log, within the warm-up, without a traceback", "server_log"),
-    Lie("new-start", "another process_start_time_seconds from here on", "one_engine"),
     Lie("counters-back", "counters begin again at 0 before the point", "one_engine"),
+    Lie("new-start", "another process_start_time_seconds from here on", "one_engine"),
 )
-"""What the last two leave stays so, which is why they are the last."""
+"""What the last one does stays so, which is why it is the last."""

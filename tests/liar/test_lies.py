@@ -25,6 +25,8 @@ serve:
 max-model-len: 512
 workloads:
 """
+OF_A_BUSY_MACHINE = {"silence", "evenness", "littles_law", "client_limited", "machine_busy"}
+"""Gates that others' work on the machine of the tests may raise."""
 
 
 @pytest.fixture(scope="module")
@@ -72,4 +74,4 @@ def test_a_lie_is_caught(measured: dict[int, record.Record], place: int, lie: Li
     elif lie.note:
         assert any(lie.note in note for note in one.notes), (failed, one.notes)
     else:
-        assert not failed.keys() & {other.gate for other in LIES} - {"evenness", "littles_law"}, failed
+        assert not failed.keys() - OF_A_BUSY_MACHINE, failed
