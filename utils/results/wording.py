@@ -189,9 +189,11 @@ def causes(found: Comparison) -> list[str]:
         for one in point.metrics.values():
             if one.word is None and not one.flagged:
                 silent.setdefault(one.why, []).append(point.point)
-    made = [f"invalid: {_points(points)}: {why}" for why, points in broken.items()]
+    total = len(found.points)
+    made = [f"invalid: {_points(points, total)}: {why}" for why, points in broken.items()]
     return made + [
-        f"no verdict for {len(points)} figures of {_points(points)}: {why}" for why, points in silent.items()
+        f"no verdict for {len(points)} figures of {_points(points, total)}: {why}"
+        for why, points in silent.items()
     ]
 
 
@@ -204,7 +206,7 @@ def notes(found: Comparison) -> list[str]:
             grouped.setdefault(match[2], []).append(match[1])
         else:
             made.append(note)
-    return made + [f"{_points(points)}: {text}" for text, points in grouped.items()]
+    return made + [f"{_points(points, len(found.points))}: {text}" for text, points in grouped.items()]
 
 
 _OF_A_RUN = re.compile(r"(\S+/\S+), run \d+ \(\w+\): (.*?)(?: \(and \d+ more notes\))?")
@@ -215,6 +217,9 @@ def _cause(why: str) -> str:
     return re.sub(r"\brun \d+( of the (base|head))?\b", "a run", why)
 
 
-def _points(points: Sequence[str]) -> str:
+def _points(points: Sequence[str], total: int) -> str:
+    """Points in words; which the first is, where it is not all of them."""
     names = list(dict.fromkeys(points))
+    if len(names) == total > 1:
+        return f"all {total} points"
     return names[0] if len(names) == 1 else f"{len(names)} points, the first {names[0]}"

@@ -25,10 +25,10 @@ WORDS = st.sampled_from(
     ["regression +10.0%", "improvement -3.2% (-4.0 to -2.4)", "no change seen >= 2.8%", "invalid"]
 )
 NAMES = st.sampled_from(["128x64-tp1-c1", "8k1k-tp8-ep8-c256", "8k1k-tp8-pp2-ep8-dp8-c1024", "128k1k-tp8-c4"])
-FIGURE = st.floats(min_value=0.001, max_value=999_999, allow_nan=False).map(
-    lambda value: float(f"{value:.5g}")
+FIGURE = st.floats(min_value=0.001, max_value=99_999, allow_nan=False).map(
+    lambda value: float(f"{value:.4g}")
 )
-CHANGE = st.floats(min_value=-99, max_value=999).map(lambda value: f"{value:+.1f}%")
+CHANGE = st.floats(min_value=-99, max_value=99.9).map(lambda value: f"{value:+.1f}%")
 
 
 @st.composite
