@@ -11,7 +11,7 @@ from matrix.select import hint, names_of
 from utils.cli.options import ledger_path, takes_ledger
 from utils.pipeline.judge import judged
 from utils.results.collect import collect
-from utils.results.verdict import pairs, presentation
+from utils.results.verdict import kept, pairs, presentation
 from utils.setup.environments import ROOT
 
 if TYPE_CHECKING:
@@ -63,6 +63,13 @@ def _selected(records: list[Record], selectors: list[str]) -> list[Record]:
     return [one for one in records if one.point in wanted]
 
 
+def _ledger(arguments: Namespace) -> Path:
+    """The one that is named; else what the results were judged by on their day; else what is known now."""
+    if arguments.ledger or arguments.head is not None:
+        return ledger_path(arguments)
+    return kept.of(Path(arguments.base), ledger_path(arguments))
+
+
 def run(arguments: Namespace) -> Exit:
     """Judge a head against a base."""
     if arguments.head is None:
@@ -73,7 +80,7 @@ def run(arguments: Namespace) -> Exit:
     comparison = judged(
         base,
         head,
-        ledger_path(arguments),
+        _ledger(arguments),
         Path(arguments.tree).resolve() if arguments.tree else ROOT,
         vary=arguments.vary,
         confirmation=not arguments.waive_confirmation,

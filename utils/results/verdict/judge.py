@@ -38,7 +38,8 @@ def judged(samples: Sequence[Sample], *, confirmation: bool = True) -> Judgement
     """
     named = [(one.point or f"#{i}", one.metric or f"#{i}", one) for i, one in enumerate(samples)]
     fit = {(point, metric): one for point, metric, one in named if not one.unfit}
-    first, last = _evidence(fit, both=False), _evidence(fit, both=True)
+    first = _evidence(fit, both=False)
+    last = _evidence(fit, both=True) if any(one.again for one in fit.values()) else first
     factors = families.agreement(first)
     look = first_look(fit, first, factors)
     words = Words(fit, first, last, factors, look, confirmation=confirmation)
