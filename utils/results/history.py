@@ -150,14 +150,18 @@ def steps(measured: Sequence[Measurement], entries: Sequence[Entry], *, among: i
         if not history:
             continue
         now = history[-1]
-        found += [_step(metric, ones, logs, [0, *now, len(logs)], i + 1, entries) for i in range(len(now))]
+        found += [
+            _step(metric, ones, logs, [0, *now, len(logs)][i : i + 3], entries) for i in range(len(now))
+        ]
         known = [*now]
         for number, then in enumerate(history[:-1]):
             for i, cut in enumerate(then):
                 if all(abs(cut - one) > NEAR for one in known):
                     known.append(cut)
                     bounds = [0, *then, 2 * LEAST + number]
-                    found.append(replace(_step(metric, ones, logs, bounds, i + 1, entries), taken_back=True))
+                    found.append(
+                        replace(_step(metric, ones, logs, bounds[i : i + 3], entries), taken_back=True)
+                    )
     found = [step for step in found if abs(math.log1p(step.percent / 100)) >= STEP_FLOOR]
     return sorted(found, key=lambda step: (step.day, step.metric))
 
@@ -189,10 +193,9 @@ def _step(
     ones: Sequence[Measurement],
     logs: Sequence[float],
     bounds: Sequence[int],
-    which: int,
     entries: Sequence[Entry],
 ) -> Step:
-    begin, at, end = bounds[which - 1 : which + 2]
+    begin, at, end = bounds
     before, after = fmean(logs[begin:at]), fmean(logs[at:end])
     near = [entry for entry in entries if entry.date and entry.date <= ones[at].day]
     return Step(

@@ -77,7 +77,7 @@ def _drawn_in(values: Sequence[float]) -> list[float]:
 
 def _scale(values: Sequence[float]) -> float:
     """A value's standard deviation, from differences of neighbours, which steps hardly move."""
-    moves = [abs(b - a) for a, b in zip(values, values[1:], strict=False)]
+    moves = [abs(b - a) for a, b in pairwise(values)]
     return MAD * median(moves) / math.sqrt(2) or 1e-3 * (max(values) - min(values))
 
 
@@ -118,7 +118,7 @@ def _sure(values: Sequence[float], cuts: list[int], rate: float) -> list[int]:
 def _weakest(values: Sequence[float], cuts: Sequence[int]) -> tuple[int, float]:
     """The least sure border, and how often chance alone makes one like it at one place."""
     bounds = [0, *cuts, len(values)]
-    parts = [values[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    parts = [values[a:b] for a, b in pairwise(bounds)]
     means = [fmean(part) for part in parts]
     rest = [value - mean for part, mean in zip(parts, means, strict=True) for value in part]
     df = len(values) - len(parts)

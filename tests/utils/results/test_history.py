@@ -117,9 +117,9 @@ def test_a_regression_and_its_revert_are_both_seen(records: Records) -> None:
     noise = random.Random(4)  # noqa: S311 - a fixed series
     hits = 0
     for _ in range(100):
-        found = splits([noise.gauss(0.03 if 20 <= i < 30 else 0.0, 0.009) for i in range(60)], 1e-4)
-        hits += sum(any(abs(cut - place) <= 2 for cut in found) for place in (20, 30))
-        assert len(found) <= 3
+        cuts = splits([noise.gauss(0.03 if 20 <= i < 30 else 0.0, 0.009) for i in range(60)], 1e-4)
+        hits += sum(any(abs(cut - place) <= 2 for cut in cuts) for place in (20, 30))
+        assert len(cuts) <= 3
     assert hits >= 190
     factors = [(1.05 if 15 <= day < 21 else 1.0) * noise.gauss(1, 0.0064) for day in range(40)]
     found = [
