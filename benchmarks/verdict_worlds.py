@@ -17,7 +17,9 @@ from pathlib import Path
 from tests.simulation.rates import Case, bounds, come_true, count
 from tests.simulation.worlds import Change, World
 
-FILE = Path(__file__).resolve().parent.parent / "docs/verdict-worlds.json"
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+FILE = DOCS / "verdict-worlds.json"
+PAGE = DOCS / "verdict.md"
 PLAIN = World()
 NOTHING, ONE, FIVE = Change(), Change(one=0.0296), Change(one=0.0488)
 MANY, SOME = 2000, 500
@@ -61,14 +63,15 @@ CASES: dict[str, tuple[Case, str, int]] = {
 SEEN = {"could have seen X comes true": PLAIN, "the same, no shared luck": replace(PLAIN, share=0.0)}
 
 
-def one(title: str) -> tuple[str, dict[str, object]]:
-    """A row."""
+def one(wanted: tuple[str, float]) -> tuple[str, dict[str, object]]:
+    """A row, by its title and the share of the changes that are drawn."""
+    title, share = wanted
     if title in SEEN:
-        k, n = come_true(SEEN[title], SOME)
+        k, n = come_true(SEEN[title], round(share * SOME))
         return title, {"what": "come true", "k": k, "n": n}
     case, what, draws = CASES[title]
-    found = asdict(count(case, draws))
-    return title, {"what": what, "k": found[what], "n": draws, "all": found}
+    found = asdict(count(case, round(share * draws)))
+    return title, {"what": what, "k": found[what], "n": found["n"], "all": found}
 
 
 def row(title: str, found: dict[str, object]) -> str:
@@ -78,18 +81,37 @@ def row(title: str, found: dict[str, object]) -> str:
     return f"| {title} | {100 * k / n:.2f} % ({k} of {n}; {100 * low:.1f} to {100 * high:.1f}) |"
 
 
+def write_page(kept: dict[str, dict[str, object]]) -> None:
+    """The table of docs/verdict.md, between its marks."""
+    begin, end = "<!-- worlds -->\n", "<!-- /worlds -->"
+    before, _, rest = PAGE.read_text().partition(begin)
+    _, _, after = rest.partition(end)
+    rows = [row(title, kept[title]) for title in (*CASES, *SEEN) if title in kept]
+    table = "\n".join(["| world | said so |", "| --- | --- |", *rows])
+    PAGE.write_text(f"{before}{begin}\n{table}\n\n{end}{after}")
+
+
 def main() -> None:
     """Count every row, keep the figures, print the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--only", default="")
+    parser.add_argument("--only", default="", help="titles with this text")
+    parser.add_argument("--file", type=Path, default=FILE, help="where the counts are kept")
+    parser.add_argument("--share", type=float, default=1.0, help="of the changes, for a quick look")
+    parser.add_argument(
+        "--page", action="store_true", help="count nothing; write the page's table from the file"
+    )
     given = parser.parse_args()
+    if given.page:
+        write_page(json.loads(given.file.read_text()))
+        return
     titles = [title for title in (*CASES, *SEEN) if given.only in title]
-    kept = json.loads(FILE.read_text()) if FILE.exists() else {}
-    results = map(one, titles) if given.jobs == 1 else Pool(given.jobs).imap(one, titles)
+    kept = json.loads(given.file.read_text()) if given.file.exists() else {}
+    wanted = [(title, given.share) for title in titles]
+    results = map(one, wanted) if given.jobs == 1 else Pool(given.jobs).imap(one, wanted)
     for title, found in results:
         kept[title] = found
-        FILE.write_text(json.dumps(kept, indent=1) + "\n")
+        given.file.write_text(json.dumps(kept, indent=1) + "\n")
         print(row(title, found), flush=True)
 
 

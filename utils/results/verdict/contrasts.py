@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from statistics import fmean
 
 NOTHING = 1e-9
@@ -16,7 +16,7 @@ NOTHING = 1e-9
 Weights = tuple[float, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Block:
     """Values of the runs of both arms in one allocation."""
 
@@ -25,12 +25,12 @@ class Block:
     order: tuple[bool, ...] = ()
     """Of each run whether it is the head's, as they were measured; empty for B H H B, repeated."""
 
-    @property
+    @cached_property
     def effect(self) -> float:
         """In logs, of head over base."""
-        return fmean(map(math.log, self.head)) - fmean(map(math.log, self.base))
+        return sum(map(math.log, self.head)) / len(self.head) - sum(map(math.log, self.base)) / len(self.base)
 
-    @property
+    @cached_property
     def scale(self) -> float:
         """Standard errors of the effect for a spread of 1."""
         return math.sqrt(1 / len(self.head) + 1 / len(self.base))

@@ -69,6 +69,7 @@ class Evidence:
     """Point -> standard deviation of what is left of it beside the others, over its own."""
     beside_df: dict[str, float] = field(default_factory=dict)
     figures: dict[str, Figure] = field(default_factory=dict)
+    jobs: int = 0
     mean_level: tuple[float, float] = (1.0, 0.0)
     """Mean square of jobs' means over what is expected, with its degrees of freedom."""
 
@@ -127,6 +128,7 @@ def of(figures: Sequence[Figure]) -> Evidence:
             last.effect / (mine.sd * last.scale) if mine.sd else math.copysign(math.inf, last.effect),
         )
     jobs = luck.by_job({one.point: one.job for one in known})
+    found.jobs = len(jobs)
     _level_of_means(found, jobs)
     _beside(found, jobs)
     return found

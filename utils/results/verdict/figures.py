@@ -51,8 +51,12 @@ def judged(one: Sample, finding: Finding, judgement: Judgement, *, confirmation:
         base=scale * geometric_mean(base),
         head=scale * geometric_mean(head),
         percent=metrics.percent(finding.effect),
-        low_percent=metrics.percent(finding.effect - finding.half_width) if known else None,
-        high_percent=metrics.percent(finding.effect + finding.half_width) if known else None,
+        low_percent=metrics.percent(finding.effect - finding.half_width + min(finding.chosen, 0.0))
+        if known
+        else None,
+        high_percent=metrics.percent(finding.effect + finding.half_width + max(finding.chosen, 0.0))
+        if known
+        else None,
         runs=(len(base), len(head)),
         df=int(finding.df) if known else 0,
         calibration=_calibration(one, known=known),
@@ -83,9 +87,8 @@ def could_see(one: Sample, judgement: Judgement, *, confirmation: bool = True) -
     if not error:
         return 100 * one.floor
     factor = judgement.factors[cause_of(one.metric)]
-    jobs = len({figure.job for figure in first.figures.values()})
     blocks = one.first.noise()[0]
-    later = 1 / (1 / (mine.level_df + first.noise.level_df / jobs) + 1 / (mine.point_df + len(blocks)))
+    later = 1 / (1 / (mine.level_df + first.noise.level_df / first.jobs) + 1 / (mine.point_df + len(blocks)))
     own = first.noise.level_df
     spread = (own / mine.level_df**2 if mine.level_df else 0.0) + len(blocks) / mine.point_df**2
     first_p = families.FIRST_P if confirmation else families.FALSE_DISCOVERIES / judgement.tests

@@ -61,6 +61,8 @@ class Finding:
     """In logs: the effect is smaller than that, at 5 %."""
     last_p: float = math.nan
     """Two-sided, of all blocks; the smaller of by itself and beside the others."""
+    chosen: float = 0.0
+    """In logs, with the effect's sign: by how much it was drawn toward zero, because only what looks large gets a word."""
     beside: bool = False
     """Whether it is seen beside the other points of its server."""
 

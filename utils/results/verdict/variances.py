@@ -25,6 +25,8 @@ EXACT = 1e-10
 USUAL = 0.25
 """Variance of log variances (0.5: standard deviations that differ by a quarter) where nothing is known."""
 MOST_EXCESS = 2.0
+CARE = 0.75
+"""Standard errors by which variances are taken to scatter more than they seem to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ def prior(known: Sequence[tuple[float, float]]) -> Prior | None:
 def scatter_of(known: Sequence[tuple[float, float]]) -> float:
     """d0 with care: as small as the scatter may well make it, for points that are taken as alike and are not get false words.
 
-    One standard error is added to the scatter, and what is usual counts like two more variances.
+    Three quarters of a standard error are added to the scatter, and what is usual counts like two more variances.
     """
     known = [(value, df) for value, df in known if value > 0 and df > 0]
     n = len(known)
@@ -71,7 +73,7 @@ def scatter_of(known: Sequence[tuple[float, float]]) -> float:
         logs = _logs(known)
         chance = fmean(trigamma(df / 2) for _, df in known)
         seen = variance(logs)
-        guarded = max(seen - chance, 0.0) + (chance + max(seen - chance, 0.0)) * math.sqrt(2 / (n - 1))
+        guarded = max(seen - chance, 0.0) + (chance + max(seen - chance, 0.0)) * math.sqrt(2 / (n - 1)) * CARE
         excess = (guarded * (n - 1) + 2 * min(USUAL, guarded)) / (n + 1)
     return 2 * _inverse_trigamma(min(excess, MOST_EXCESS))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 from matrix.metrics import HEADLINE
@@ -26,6 +27,7 @@ SAME_FACT_P = 0.01
 EQUIVALENCE = 0.90
 """The interval whose ends are two one-sided tests at 5 %."""
 INTERVAL = 0.95
+NORMAL = NormalDist()
 BELOW = "smaller than the {floor:.1f} % from which it matters"
 OUTSIDE = "its own interval leaves 0 out, as that of one figure in twenty does by chance, and there are {n}"
 
@@ -54,6 +56,7 @@ class Words:
             if one.again is not None:
                 self.measured_again.add(point)
         self.family = families.figures(last, factors)
+        self.bound = 1.0
         self.seen = self._seen() if confirmation else set(look.strict)
         self.named = {where for where in self.seen if self._large(where)}
         everything = self._all()
@@ -78,6 +81,7 @@ class Words:
             for where, value in table.items()
         ]
         least = families.cut(p, families.WORDS)
+        self.bound = families.WORDS * max(1, sum(one <= least for one in p)) / max(1, len(p))
         return {
             where
             for where in self.look.figures
@@ -210,8 +214,9 @@ class Words:
         flagged = where in self.look.figures and first_p <= families.REPEATS_P
         word, why = self._word(one, where, metric, test, p, flagged=flagged)
         narrow = test.half_width(EQUIVALENCE)
+        chosen = self._chosen(where, metric) if word in {"regression", "improvement"} else 0.0
         return Finding(
-            test.effect,
+            test.effect - chosen,
             test.half_width(INTERVAL),
             begin.p,
             flagged=flagged,
@@ -221,8 +226,23 @@ class Words:
             df=test.df,
             within=abs(test.effect) + narrow,
             last_p=p,
+            chosen=chosen,
             beside=beside and where in self.seen,
         )
+
+    def _chosen(self, where: Where, metric: str) -> float:
+        """What a word's effect owes to having passed: the mean by which a normal value above a bound exceeds its own, taken where it lies."""
+        if not self.confirmation:
+            return 0.0
+        point, cause = where
+        one = self.last[metric]
+        test = one.beside[point] if self._least(point, metric)[1] else one.alone[point]
+        if not test.error:
+            return 0.0
+        above = abs(test.t) - student.quantile(1 - self.bound / self.factors[cause] / 2, test.df)
+        excess = NORMAL.pdf(above) / NORMAL.cdf(above) if above > 0 else NORMAL.pdf(0) / NORMAL.cdf(0)
+        most = abs(one.alone[point].effect)
+        return math.copysign(min(excess * test.error, most), one.alone[point].effect)
 
     def _word(
         self, one: Sample, where: Where, metric: str, test: Effect, p: float, *, flagged: bool

@@ -273,3 +273,44 @@ def test_arms_are_told_apart(pair: Records) -> None:
     """By what each record says of itself."""
     base, head = pairs.arms(pair())
     assert ({one.arm for one in base}, {one.arm for one in head}) == ({"base"}, {"head"})
+
+
+def test_several_heads_in_one_table(cli: Cli, pair: Records, noise: Ledger, tmp_path: Path) -> None:
+    """A row a figure, a column a head with its change and word; the same figures as of each alone."""
+    from utils.results.verdict import ledger
+
+    (tmp_path / "l.jsonl").write_text(ledger.text(noise))
+    for name, slower in (("fused", 1.1), ("final", 0.9), ("same", 1.0)):
+        for number, one in enumerate([*pair(slower=slower), *pair(slower=slower, block=2)]):
+            record_file.save(one, tmp_path / name / str(number))
+    folders = [str(tmp_path / name) for name in ("fused", "final", "same")]
+    done = cli("compare", *folders, "--ledger", str(tmp_path / "l.jsonl"), "--format", "json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    words_of = [found[name]["points"][0]["metrics"]["tpot"]["word"] for name in folders]
+    assert words_of == ["regression", "improvement", "no change seen"]
+    text = cli("compare", *folders, "--ledger", str(tmp_path / "l.jsonl"))
+    assert text.stdout.count("regression") >= 4, text.stderr
+
+
+def test_results_are_judged_by_the_ledger_of_their_day(
+    cli: Cli, pair: Records, noise: Ledger, tmp_path: Path
+) -> None:
+    """The copy that is kept with them counts, until another one is named; the verdict names it with the rule's version."""
+    from utils.results.verdict import kept, ledger
+
+    (tmp_path / "now.jsonl").write_text(ledger.text(noise))
+    folder = tmp_path / "both"
+    for number, one in enumerate(pair(slower=1.01, noise=(1.0, 1.01, 1.0, 1.01))):
+        record_file.save(one, folder / str(number))
+    kept.keep(folder, tmp_path / "now.jsonl")
+    (tmp_path / "now.jsonl").write_text("")
+    kept.keep(folder, tmp_path / "now.jsonl")
+    named = json.loads(cli("compare", str(folder), "--format", "json").stdout)["ledger"]
+    assert (named["differences"], named["rule"], len(named["sha256"])) == (
+        len(noise.differences),
+        kept.RULE,
+        64,
+    )
+    other = cli("compare", str(folder), "--ledger", str(tmp_path / "now.jsonl"), "--format", "json")
+    assert json.loads(other.stdout)["ledger"] == {"sha256": "", "differences": 0, "rule": kept.RULE}
