@@ -104,7 +104,9 @@ class Limits(Strict):
     ready_s: int = Field(3600, ge=1)
     """From the server's start to its first completion."""
     client_s: int = Field(7200, ge=1)
-    """One call of the load client."""
+    """One call of the load client, from its first request on."""
+    client_start_s: int = Field(900, ge=1)
+    """From the load client's start until it takes calls: it imports vLLM, which takes long on a busy machine or a cold disk."""
     foreign_share: float = Field(0.2, ge=0, le=1)
     """Of the cores that a run is pinned to: what others may use before a point is invalid. 1 lets all pass, with a note."""
     stuck_s: int = Field(1800, ge=1)
@@ -146,6 +148,8 @@ class Cluster(Strict):
     """How long things may take."""
     runner: str = Field("servematrix", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     """Label of the GitHub runners on this cluster's launcher host."""
+    registries: list[str] = ["docker.io"]
+    """Registries that images of a pull request may come from; one that the default branch does not run also carries its digest."""
     sweeps: bool | None = None
     """Whether sweeps of pull requests may run here; unless it says so, only where servers run in containers, because their kernels are code."""
 

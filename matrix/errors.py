@@ -18,6 +18,7 @@ class Exit(enum.IntEnum):
     BUG = 1, "an error in servematrix itself; the traceback is shown"
     USAGE = 2, "the command line was not understood"
     CHECK_FAILED = 3, "`check`, `test`, `upstream` or `pin --check` found something"
+    NOT_SHOWN = 4, "it was done, and could not be shown: stdout was closed or full, or its reader went away"
     LEDGER_INVALID = 9, "the A/A ledger cannot be read"
     RECIPE_INVALID = 10, "a recipe or cluster file says something that cannot be"
     RECIPE_UNREADABLE = 11, "a file could not be read: a link, not UTF-8, too large, or not YAML"
@@ -44,6 +45,7 @@ class Exit(enum.IntEnum):
         28,
         "a trace is missing, broken, larger than its bound, or holds nothing to make a profile of",
     )
+    RECORD_FORGED = 29, "a record says otherwise than its raw requests, its plan or its allocation"
     SERVER_EXITED = 30, "the server ended before it was ready"
     SERVER_NOT_READY = 31, "the server was not ready within its limit"
     SERVER_UNHEALTHY = 32, "/health said 200, and the first completion failed"
@@ -53,6 +55,11 @@ class Exit(enum.IntEnum):
     GATE_FAILED = 42, "a point was measured and a gate calls it invalid"
     JOB_FAILED = 43, "a job ended and gave no reason"
     JOB_TIMEOUT = 44, "a job ran into its time limit; what was measured before is kept"
+    NODE_KILLED = (
+        45,
+        "the program that measures was ended by a signal that it cannot catch; points without a record say so",
+    )
+    OUT_OF_MEMORY = 46, "the kernel ended a process for want of memory, the machine's or the job's"
     GITHUB_FAILED = 50, "GitHub did not do what was asked"
     REFUSED = 51, "a command of a pull request was refused; the comment says why"
     ARTIFACT_INVALID = 52, "what a workflow left is not what it should be"
@@ -72,7 +79,7 @@ class Exit(enum.IntEnum):
 WORTH_ANOTHER_TRY = frozenset(
     {
         *(Exit.SETUP_FAILED, Exit.PREFLIGHT_FAILED, Exit.PORT_TAKEN, Exit.STORAGE_FULL, Exit.IMAGE_FAILED),
-        *(Exit.SLURM_FAILED, Exit.INFRA_FAILED, Exit.JOB_TIMEOUT, Exit.CANCELLED),
+        *(Exit.SLURM_FAILED, Exit.INFRA_FAILED, Exit.JOB_TIMEOUT, Exit.NODE_KILLED, Exit.CANCELLED),
     }
 )
 """Ends that say nothing about the benchmark: the same points may be measured where and when the machine lets them."""

@@ -53,6 +53,8 @@ def expand(from_tree: Tree, name: str) -> list[Cell]:
         HarnessError: RECIPE_INVALID or RECIPE_UNREADABLE, with every problem at its place.
     """
     read, document = recipe.load(from_tree.recipes, name)
+    if from_tree.cluster:
+        read = read.model_copy(update={"cluster": from_tree.cluster})
     return _Expansion(from_tree, name, read, document).cells()
 
 
@@ -169,7 +171,8 @@ class _Expansion:
             self.report(("model",), error.problems[0].message if error.problems else error.message)
         if container.runtime == "none":
             try:
-                common["locked"] = tree.locked_digest(self.tree.locks, self.recipe.image)
+                locked = tree.locked_digest(self.tree.locks, self.recipe.image)
+                common["locked"] = key.OWN if self.tree.own_environment else locked
             except HarnessError as error:
                 self.report(("image",), error.message)
         elif "==" in self.recipe.image:

@@ -16,6 +16,11 @@ _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REGISTRY = (
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*(?::[0-9]+)?"
 )
+PATTERN = rf"^((?=[^/]*[.:]|localhost/){_REGISTRY}/)?{_PART}(/{_PART})*(:\w[\w.-]{{0,127}}(@sha256:[0-9a-f]{{64}})?|@sha256:[0-9a-f]{{64}})$"
+"""What `parse` takes, for an editor."""
+
+
+DOCKER = "docker.io"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,11 @@ class Reference:
         registry = f"{self.registry}/" if self.registry else ""
         tag = f":{self.tag}" if self.tag else ""
         return f"{registry}{self.path}{tag}" + (f"@{self.digest}" if self.digest else "")
+
+    @property
+    def host(self) -> str:
+        """The registry's name; Docker Hub has `docker.io`."""
+        return self.registry or DOCKER
 
     @property
     def enroot(self) -> str:

@@ -64,6 +64,11 @@ def key(of: Parts) -> str:
     return f"{LOCAL if of.get('locked') == OWN else VERSION}:{digest(of)}"
 
 
+def is_local(name: str) -> bool:
+    """Whether a key is of a person's own environment: alike only inside of one allocation."""
+    return name.startswith(f"{LOCAL}:")
+
+
 def server(of: Parts) -> str:
     """What points with one server have in common."""
     return digest({name: part for name, part in of.items() if name != "workload"})

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
 
 from matrix import key, protocol
 from matrix.expand import Cell, shape
@@ -21,6 +23,10 @@ ARMS: tuple[Arm, ...] = ("head", "base")
 """The head first: it is what may not work."""
 BLOCK: tuple[Arm, ...] = ("base", "head", "head", "base")
 """The order of runs in which a steady drift of the node favours no arm."""
+LONGEST_S = 30 * 86400
+"""No job and no point takes a month: a plan that says so is not a plan."""
+Count = Annotated[int, Field(ge=0, le=10**9)]
+"""Plans come back from jobs that ran foreign code: a number that has no bound breaks sums of others."""
 GITHUB_JOB_LIMIT = 256
 """GitHub's own limit for the jobs of one matrix."""
 
@@ -53,15 +59,15 @@ class Point(Value):
     revision: str | None
     image: str
     precision: str
-    isl: int
-    osl: int
-    tp: int
-    pp: int
-    ep: int
-    dp: int
-    devices: int
-    concurrency: int
-    max_model_len: int
+    isl: Count
+    osl: Count
+    tp: Count
+    pp: Count
+    ep: Count
+    dp: Count
+    devices: Count
+    concurrency: Count
+    max_model_len: Count
     chat_template: bool
     kernel: KernelChoice | None
     vehicle: Vehicle | None = None
@@ -73,7 +79,7 @@ class Point(Value):
     """Dotted parts of the key that differ from the base."""
     rules: Rules = Rules()
     """How a change to it is judged: as the base's recipe says."""
-    estimate_s: int
+    estimate_s: int = Field(ge=0, le=LONGEST_S)
 
 
 class Serve(Value):
@@ -95,11 +101,11 @@ class Job(Value):
 
     id: str
     cluster: str
-    points: list[Point]
+    points: list[Point] = Field(min_length=1)
     serve: Serve
-    arms: list[Arm]
+    arms: list[Arm] = Field(min_length=1, max_length=64)
     """The arm of each run, in order."""
-    walltime_s: int
+    walltime_s: int = Field(ge=0, le=LONGEST_S)
     """What is asked of the cluster: estimate and margin; 0 until `estimate.timed` says it."""
     base: Side | None = None
     """What the head is compared with, where both are measured."""
@@ -128,8 +134,8 @@ class Plan(Value):
 
     schema_version: int = SCHEMA
     jobs: list[Job]
-    points: int
-    server_starts: int
+    points: Count
+    server_starts: Count
     gone: list[str]
     """Points that only the base has."""
     problems: list[str]

@@ -36,8 +36,8 @@ OWNED_FLAGS = {
     "port": "port of the cluster",
 }
 """What a point or the harness sets, and where a recipe says it instead."""
-_REFUSED_FLAGS = {"config", "uds", "served-model-name", "api-key", "tokenizer", "root-path", "tp", "pp", "dp"}
-_OWNED_ENV = {"PATH", "HOME", "PYTHONPATH", "LD_PRELOAD", "LD_LIBRARY_PATH"}
+REFUSED_FLAGS = {"config", "uds", "served-model-name", "api-key", "tokenizer", "root-path", "tp", "pp", "dp"}
+OWNED_ENV = {"PATH", "HOME", "PYTHONPATH", "LD_PRELOAD", "LD_LIBRARY_PATH"}
 
 
 def _flag_name(name: str) -> str:
@@ -45,19 +45,22 @@ def _flag_name(name: str) -> str:
         raise ValueError(f"the flag {name!r} is set by {owner}; take it out here")
     if name.startswith("no-"):
         raise ValueError(f"write {name.removeprefix('no-')}: false instead of {name!r}")
-    if name in _REFUSED_FLAGS or name.startswith("ssl-"):
+    if name in REFUSED_FLAGS or name.startswith("ssl-"):
         raise ValueError(
             f"the flag {name!r} would hide from the key, or from the client, what is served; take it out"
         )
     if owner := next((owner for flag, owner in OWNED_FLAGS.items() if flag.startswith(name)), None):
         raise ValueError(f"the flag {name!r} reads as one that is set by {owner}; take it out here")
     if not re.fullmatch(r"[a-z][a-z0-9-]*(\.[a-z0-9_-]+)*", name):
-        raise ValueError(f"{name!r} is not a flag's name; write it as vLLM does, without the dashes in front")
+        meant = re.sub(r"[_\s]+", "-", name.strip().strip("-").lower())
+        as_vllm = "write it as vLLM does, without the dashes in front"
+        hint = f"write {meant}" if re.fullmatch(r"[a-z][a-z0-9-]+", meant) else as_vllm
+        raise ValueError(f"{name!r} is not a flag's name; {hint}")
     return name
 
 
 def _env_name(name: str) -> str:
-    if name in _OWNED_ENV:
+    if name in OWNED_ENV:
         raise ValueError(f"{name} is set by the harness and cannot be a recipe's")
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise ValueError(f"{name!r} is not the name of an environment variable")
@@ -321,6 +324,7 @@ def _read(source: Source, name: str, above: tuple[str, ...]) -> Document:
         base.value.pop("description", None)
         _merge(base, document, ())
         base.problems += document.problems
+        base.wrong |= document.wrong
         return base
     return document
 

@@ -41,7 +41,7 @@ class Value(BaseModel):
 class Kept(Value):
     """A value of a file that is kept for years; what a newer version added is passed over."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -56,8 +56,12 @@ _MESSAGES = {
     "model_type": "wants a mapping (key: value), not {value}",
     "list_type": "wants a list, not {value}",
     "too_short": "must not be empty",
-    "string_pattern_mismatch": "cannot be {value}; it must match {pattern}",
 }
+_PATTERNS = {
+    "^[a-z0-9]+$": "small letters and digits only, such as fp8",
+    "^[A-Za-z0-9][A-Za-z0-9._/-]*$": "letters, digits and ._/- only, such as the 40 digits of a commit",
+}
+"""In words."""
 
 
 def validate(model: type[Model], document: Document, problems: list[Problem]) -> Model | None:
@@ -67,8 +71,13 @@ def validate(model: type[Model], document: Document, problems: list[Problem]) ->
         return model.model_validate(document.value)
     except ValidationError as error:
         seen = {problem.place for problem in problems}
-        for found in error.errors(include_url=False):
-            path = _real_path(document.value, found["loc"])
+        every = [
+            (found, _real_path(document.value, found["loc"])) for found in error.errors(include_url=False)
+        ]
+        for found, path in every:
+            inside = any(len(other) > len(path) and other[: len(path)] == path for _, other in every)
+            if path in document.wrong or (inside and found["type"].endswith("_type")):
+                continue  # said of the text itself, or of the part that is wrong
             place = document.places.get(found["loc"]) or document.place(
                 path
             )  # the former, where a variant took it away
@@ -102,13 +111,16 @@ def _words(model: type[BaseModel], found: Any, path: Path) -> str:  # noqa: ANN4
     where = f"{path[-1]!r} " if path and isinstance(path[-1], str) and kind != "missing" else ""
     if kind == "value_error":
         return str(found["msg"]).removeprefix("Value error, ")
-    if kind in _MESSAGES:
-        if kind == "int_type" and (count := _thousands(found["input"])):
-            return f"{where}wants a whole number; write {count}"
-        if kind == "string_pattern_mismatch" and (small := _small(found)):
-            return f"{where}cannot be {_short(found['input'])}; write {small}"
-        return where + _MESSAGES[kind].format(key=key, value=_short(found["input"]), **found.get("ctx", {}))
-    return where + str(found["msg"]).removeprefix("Input ")
+    if kind == "string_pattern_mismatch":
+        small, words = _small(found), _PATTERNS.get(found["ctx"]["pattern"])
+        advice = f"; write {small}" if small else f": {words or found['ctx']['pattern']}"
+        return f"{where}cannot be {_short(found['input'])}{advice}"
+    if kind == "int_type" and (count := _thousands(found["input"])):
+        return f"{where}wants a whole number; write {count}"
+    usual = _MESSAGES.get(
+        kind, str(found["msg"]).removeprefix("Input ").replace("{", "{{").replace("}", "}}")
+    )
+    return where + usual.format(key=key, value=_short(found["input"]), **found.get("ctx", {}))
 
 
 def _thousands(value: object) -> int | None:
@@ -126,7 +138,7 @@ def _small(found: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
 
 
 def _short(value: object) -> str:
-    text = json.dumps(value, default=str)
+    text = json.dumps(value, default=str, ensure_ascii=False)
     return text if len(text) <= 40 else text[:37] + "..."  # noqa: PLR2004 - what reads well in a line
 
 

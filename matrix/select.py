@@ -145,7 +145,9 @@ def _expand_all(tree: Tree, names: Sequence[str]) -> dict[str, list[Cell]]:
 
 def _nothing(selector: str, recipes: Sequence[str], points: Sequence[str]) -> NoReturn:
     if not recipes:
-        raise HarnessError(Exit.NOTHING_SELECTED, "there is no recipe in recipes/")
+        raise HarnessError(
+            Exit.NOTHING_SELECTED, "there is no recipe in recipes/; write recipes/NAME.yaml (docs/recipes.md)"
+        )
     raise HarnessError(
         Exit.NOTHING_SELECTED,
         f"no point matches {selector}; {hint(selector, points, recipes)}\nsee what there is: ./servematrix plan",

@@ -40,6 +40,18 @@ _LINK = "is a symbolic link; put the file itself there, so that the tree says al
 _LARGE = f"is larger than {SIZE_LIMIT_BYTES:,} bytes; a file of a recipe tree never needs that"
 
 
+def _plain(path: str) -> str:
+    """A path whose every letter can be shown: control characters and letters that turn a line round could speak for us in a log.
+
+    Raises:
+        HarnessError: RECIPE_UNREADABLE, with the path as it may be shown.
+    """
+    if not path.isprintable():
+        shown = path.encode("unicode_escape", errors="surrogateescape").decode("ascii", errors="replace")
+        raise unreadable(shown, "has a letter in its name that cannot be shown; rename the file")
+    return path
+
+
 class Folder:
     """A working tree. Links are refused: they could leave the tree, or loop."""
 
@@ -55,7 +67,7 @@ class Folder:
             found += [f"{relative}/{name}" for name in folders if (Path(base) / name).is_symlink()]
             folders[:] = [name for name in folders if name != "__pycache__"]
             found += [f"{relative}/{name}" for name in names]
-        return sorted(found)
+        return sorted(map(_plain, found))
 
     def read(self, path: str) -> bytes:
         """The content of one file, opened without following a link in its last part."""
@@ -95,7 +107,7 @@ class Revision:
 
     def files(self, folder: str) -> list[str]:
         """Every file below a folder, sorted."""
-        return sorted(path for path in self._entries if path.startswith(f"{folder}/"))
+        return sorted(_plain(path) for path in self._entries if path.startswith(f"{folder}/"))
 
     @cached_property
     def _contents(self) -> dict[str, bytes]:
@@ -168,7 +180,7 @@ def commit_of(repository: Path, revision: str) -> str:
         HarnessError: USAGE where it names none, with what there is instead.
     """
     if revision.startswith("-"):
-        raise HarnessError(Exit.USAGE, f"{revision!r} is not a revision")
+        raise HarnessError(Exit.USAGE, f"{revision!r} is not a revision; name a branch, a tag or a commit")
     try:
         answer = git(repository, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
     except HarnessError as error:

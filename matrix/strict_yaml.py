@@ -7,6 +7,7 @@ read differently (`on`, `012`, `1_000`, `12:30`), several documents, and aliases
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,10 @@ _LOADER = getattr(yaml, "CLoader", yaml.Loader)
 
 _INT = re.compile(r"-?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
+INVISIBLE = re.compile("[\u00a0\u00ad\u1680\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff]")
+"""Spaces that are none to YAML, and letters of no width: what a copy from a page or a chat brings along."""
+_GLUED = re.compile(r"([A-Za-z][\w-]*):(\S+)")
+"""`{tp:8}`: a key, for YAML wants a space behind the colon."""
 _PLAIN = {"true": True, "false": False, "null": None}
 _TWO_MEANINGS = (
     (
@@ -60,6 +65,8 @@ class Document:
     """Where each value starts; of a mapping's entry, where its key starts."""
     problems: list[Problem] = field(default_factory=list)
     """What is wrong with the text although its structure could be read."""
+    wrong: set[Path] = field(default_factory=set)
+    """The values that these problems are about."""
 
     def place(self, path: Path) -> Place:
         """The place of a path, or of the nearest part above it that has one."""
@@ -76,6 +83,8 @@ class _Open:
     path: Path
     anchor: str | None
     key: str | None = None
+    repeated: bool = False
+    """The key was there before, and its value does not count."""
     size: int = 1
     key_places: dict[str, Place] = field(default_factory=dict)
 
@@ -89,6 +98,7 @@ class _Reader:
     anchors: dict[str, tuple[Any, int]] = field(default_factory=dict)
     result: list[Any] = field(default_factory=list)
     size: int = 0
+    wrong: set[Path] = field(default_factory=set)
 
     def at(self, event: yaml.Event) -> Place:
         mark = event.start_mark
@@ -127,9 +137,14 @@ class _Reader:
         key = event.value
         if key == "<<":
             self.report(event, "merge keys are not supported; `extends:` takes from another recipe")
+        elif found := INVISIBLE.search(key):
+            self.report(event, f"the key has {_named(found[0])} in it; {_ADVICE}")
+        elif not event.style and (glued := _GLUED.fullmatch(key)):
+            self.report(event, f"write '{glued[1]}: {glued[2]}', with a space behind the colon")
         elif not event.style and (surprise := _surprise(key)):
             self.report(event, f"the key {key!r} {surprise}")
-        if key in top.value or key in top.key_places:
+        top.repeated = key in top.value or key in top.key_places
+        if top.repeated:
             self.report(event, f"duplicate key {key!r}; the first is in line {top.key_places[key].line}")
         top.key_places.setdefault(key, self.at(event))
         self.places.setdefault((*top.path, key), self.at(event))
@@ -147,7 +162,10 @@ class _Reader:
         if _INT.fullmatch(text):
             return int(text) if len(text) <= 18 else text  # noqa: PLR2004 - beyond 64 bits it is no count of anything
         if not text:
-            self.report(event, "the value is empty; give one, or leave the key out")
+            if not (self.stack and _GLUED.fullmatch(self.stack[-1].key or "")):  # which is said of the key
+                self.report(event, "the value is empty; give one, or leave the key out")
+        elif " " not in text and (found := INVISIBLE.search(text)) and INVISIBLE.sub("", text).isascii():
+            self.report(event, f"the value has {_named(found[0])} in it; {_ADVICE}")
         elif surprise := _surprise(text):
             self.report(event, f"{text!r} {surprise}")
         elif _FLOAT.fullmatch(text):
@@ -194,7 +212,10 @@ class _Reader:
             self.places.setdefault(path, self.at(event))
             self.count(event)
             if isinstance(event, yaml.ScalarEvent):
+                known = len(self.problems)
                 value = self.scalar(event)
+                if len(self.problems) > known and not (top and top.repeated):
+                    self.wrong.add(path)
                 if event.anchor:
                     self.anchors[event.anchor] = (value, 1)
                 self.add(value)
@@ -215,6 +236,25 @@ class _Stop(Exception):  # noqa: N818 - control flow, not an error: reading furt
     pass
 
 
+_ADVICE = "type it again, with plain spaces"
+
+
+def _named(letter: str) -> str:
+    """An invisible letter in words."""
+    return f"{unicodedata.name(letter, 'an unnamed letter').lower()} (U+{ord(letter):04X}), which cannot be seen,"
+
+
+def _hidden(text: str, line: int, file: str) -> Problem | None:
+    """An invisible letter in the line that YAML failed at, or in the one before it."""
+    for number in (line - 1, line):
+        lines = text.splitlines()
+        written = lines[number].partition(" #")[0] if 0 <= number < len(lines) else ""
+        if found := INVISIBLE.search(written):
+            place = Place(file, number + 1, found.start() + 1)
+            return Problem(place, f"{_named(found[0])} is here; {_ADVICE}")
+    return None
+
+
 def _plainly(problem: str, line: str) -> str:
     """The parser's words in plain ones, where it is known what was written."""
     if "\t" in line and "cannot start any token" in problem:
@@ -222,7 +262,8 @@ def _plainly(problem: str, line: str) -> str:
     if "mapping values are not allowed" in problem:
         return "a second `: ` is in this line; quote the value, such as key: 'a: b'"
     if "cannot start any token" in problem or "expected" in problem:
-        return f"{problem}; quote the value if it is meant as text" if re.search(r": ?[>%@`]", line) else ""
+        found = re.search(r": ?([>%@`]+)", line)
+        return f"a value that begins with {found[1][0]} wants quotes, such as key: '>=8'" if found else ""
     return ""
 
 
@@ -261,8 +302,10 @@ def read(content: bytes, file: str) -> Document:
         mark = error.problem_mark or error.context_mark
         place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file)
         written = text.splitlines()[mark.line] if mark and mark.line < len(text.splitlines()) else ""
+        hidden = _hidden(text, mark.line, file) if mark else None
         reader.problems.append(
-            Problem(place, f"not YAML: {_plainly(error.problem or '', written) or error.problem or error}")
+            hidden
+            or Problem(place, f"not YAML: {_plainly(error.problem or '', written) or error.problem or error}")
         )
     except yaml.YAMLError as error:  # a control character, before any mark
         broken = True
@@ -273,4 +316,4 @@ def read(content: bytes, file: str) -> Document:
     if broken:
         raise HarnessError(Exit.RECIPE_UNREADABLE, "", reader.problems)
     reader.places.setdefault((), Place(file, 1, 1))
-    return Document(reader.result[0], reader.places, reader.problems)
+    return Document(reader.result[0], reader.places, reader.problems, reader.wrong)

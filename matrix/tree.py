@@ -30,6 +30,11 @@ class Tree:
     kernels: Source
     clusters: Source
     locks: Source
+    own_environment: bool = False
+    """Whether a person's own environment runs in the place of the locked one: nothing then identifies the packages."""
+
+    cluster: str = ""
+    """In the place of the one that a recipe names."""
 
     @classmethod
     def of(cls, source: Source, harness: Source | None = None) -> Tree:

@@ -102,7 +102,11 @@ class State:
             "display_title": f"sweep #{pull} {sha}",
             "status": status,
             "conclusion": conclusion,
+            "event": "workflow_dispatch",
+            "head_branch": "main",
+            "path": ".github/workflows/sweep.yml",
         }
+        one["head_repository"]["full_name"] = REPOSITORY
         self.runs.insert(0, one)
         return int(one["id"])
 
@@ -238,7 +242,9 @@ class _Routes:
         return 201, one
 
     def list_runs(self, *, query: dict[str, str], body: Any) -> Reply:  # noqa: ARG002
-        return 200, {"total_count": len(self.state.runs), "workflow_runs": self.state.runs}
+        size, page = int(query.get("per_page", 30)), int(query.get("page", 1))
+        found = self.state.runs[size * (page - 1) : size * page]
+        return 200, {"total_count": len(self.state.runs), "workflow_runs": found}
 
     def dispatch(self, *, query: dict[str, str], body: Any) -> Reply:  # noqa: ARG002
         self.state.dispatched.append(body)

@@ -17,7 +17,7 @@ FOLDER = ROOT / ".github/workflows"
 
 
 def decided(workflow: str, name: str, event: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """Whether a workflow starts for an event, its group, and which jobs' conditions hold."""
+    """Whether a workflow starts for an event, and which jobs' conditions hold."""
     description.whole()  # npm has been there
     asked = {"name": name, "event": event, **more}
     done = subprocess.run(
@@ -52,11 +52,9 @@ def pull(action: str, base: str = "main", **more: Any) -> dict[str, Any]:
     ],
 )
 def test_what_plans(event: dict[str, Any], plans: bool) -> None:  # noqa: FBT001 - from the table
-    """Also a pull request that is stacked on another branch; a label or a title plans nothing. One group a pull request."""
+    """Also a pull request that is stacked on another branch; a label or a title plans nothing."""
     found = decided("plan.yml", "pull_request", event)
     assert (found["starts"] and found["jobs"]["plan"]) is plans
-    only_words = event["action"] == "edited" and not plans
-    assert found["group"] == ("plan-42-edited" if only_words else "plan-42")
 
 
 def run_of(name: str, event: str, conclusion: str) -> dict[str, Any]:
@@ -83,26 +81,32 @@ def run_of(name: str, event: str, conclusion: str) -> dict[str, Any]:
     ],
 )
 def test_what_comments(event: dict[str, Any], comments: bool) -> None:  # noqa: FBT001 - from the table
-    """After a plan of a pull request that was not overtaken; one group a branch of a fork."""
+    """After a plan of a pull request that was not overtaken."""
     found = decided("comment.yml", "workflow_run", event)
     assert (found["starts"] and found["jobs"]["comment"]) is comments
-    assert found["group"] == "comment-fork/bench-b"
 
 
 @pytest.mark.parametrize(
-    ("action", "body", "on_pull", "hears"),
+    ("action", "body", "on_pull", "who", "hears"),
     [
-        ("created", "/sweep help", True, True),
-        ("created", "hello", True, False),
-        ("edited", "/sweep help", True, False),
-        ("created", "/sweep help", False, False),
+        ("created", "/sweep help", True, "MEMBER", True),
+        ("created", "/sweep help", True, "COLLABORATOR", True),
+        ("created", "/sweep help", True, "CONTRIBUTOR", True),
+        ("created", "/sweep run", True, "NONE", False),
+        ("created", "/sweep run", True, "FIRST_TIMER", False),
+        ("created", "/sweep run", True, "FIRST_TIME_CONTRIBUTOR", False),
+        ("created", "hello", True, "MEMBER", False),
+        ("edited", "/sweep help", True, "MEMBER", False),
+        ("created", "/sweep help", False, "MEMBER", False),
     ],
 )
-def test_what_is_heard(action: str, body: str, *, on_pull: bool, hears: bool) -> None:
-    """A new comment of a pull request with the word in it; the parser decides the rest."""
+def test_what_is_heard(action: str, body: str, who: str, *, on_pull: bool, hears: bool) -> None:
+    """A new comment of a pull request with the word in it, of somebody whom GitHub knows here; API and parser decide the rest."""
     issue = {"number": 42} | ({"pull_request": {"url": "x"}} if on_pull else {})
     found = decided(
-        "command.yml", "issue_comment", {"action": action, "issue": issue, "comment": {"body": body}}
+        "command.yml",
+        "issue_comment",
+        {"action": action, "issue": issue, "comment": {"body": body, "author_association": who}},
     )
     assert (found["starts"] and bool(found["jobs"]["command"])) is hears
 

@@ -89,7 +89,8 @@ RIGHTS = {
     "github plan": {},
     "github comment-plan": {"actions": "write", "pull-requests": "write", "statuses": "read"},
     "github command": {"actions": "write", "pull-requests": "write", "issues": "write", "statuses": "write"},
-    "github plan-asked": {"pull-requests": "write"},
+    "github plan-asked": {},
+    "github comment-asked": {"pull-requests": "write"},
     "github pushed": {"actions": "write", "pull-requests": "read"},
     "github sweep-plan": {"pull-requests": "read", "statuses": "read"},
     "github sweep-queue": {"actions": "read"},
@@ -130,6 +131,11 @@ def test_publishing_alone_can_write_in_a_sweep() -> None:
     for name in ("sweep.yml", "nightly.yml"):
         jobs = workflow(name)["jobs"]
         assert [job for job in jobs if "write" in jobs[job]["permissions"].values()] == ["publish"]
+
+
+def test_no_group_decides_anything() -> None:
+    """A fork's own workflow may be in any group of the repository, and would end or hold what is in it."""
+    assert not [name for name in NAMES if "concurrency:" in (FOLDER / name).read_text()]
 
 
 def test_all_workflows_are_short() -> None:
@@ -246,7 +252,7 @@ def commanded(acting: Acting, body: str) -> Acted:
     """A comment of somebody who may write."""
     number = acting.stand_in.state.comment(42, "writer", body)
     issue = {"number": 42, "pull_request": {"url": "x"}}
-    about = {"id": number, "body": body, "user": {"login": "writer"}}
+    about = {"id": number, "body": body, "user": {"login": "writer"}, "author_association": "MEMBER"}
     return acting.act("command.yml", "issue_comment", {"action": "created", "issue": issue, "comment": about})
 
 

@@ -1,4 +1,4 @@
-// What GitHub's own parser and evaluator make of a workflow for an event: whether it starts, its concurrency group, each job's `if`.
+// What GitHub's own parser and evaluator make of a workflow for an event: whether it starts, each job's `if`.
 // node triggers.mjs WORKFLOW.yml < {"name": …, "event": …, "needs": …, "ref_name": …}
 import {registerHooks} from "node:module";
 import fs from "node:fs";
@@ -60,10 +60,4 @@ function data_truth(found) {
   return !(found.kind === data.Kind.Null || (found.kind === data.Kind.Boolean && !found.value) || found.coerceString?.() === "");
 }
 
-function interpolated(text) {
-  return text.replace(/\$\{\{(.*?)\}\}/g, (_, inside) => evaluate(inside.trim()).coerceString());
-}
-
-const content = fs.readFileSync(file, "utf8");
-const group = /^concurrency:\n(?: {2}#.*\n)?(?: {2}group: )(.*?)(?: #.*)?$/m.exec(content)?.[1] ?? "";
-console.log(JSON.stringify({errors: errors.concat(template.errors ?? []), starts: started(), jobs, group: interpolated(group)}));
+console.log(JSON.stringify({errors: errors.concat(template.errors ?? []), starts: started(), jobs}));

@@ -63,6 +63,14 @@ BAD = {
     "a tab": ("  flags: {block-size: 16}", "\tflags: {block-size: 16}", "a tab is in the indentation"),
     "a colon in a text": ("cluster: local", "cluster: local\ndescription: Note: x", "5:18: not YAML: a second `: ` is in this line; quote the value"),
     "two documents": ("cluster: local", "cluster: local\n---\na: 1", "a second document starts here"),
+    "a space that is none": ("precision: bf16", "precision:\u00a0bf16", "recipes/r.yaml:2:11: no-break space (U+00A0)"),
+    "a letter of no width": ("precision: bf16", "precision: bf16\u200b", "2:12: the value has zero width space (U+200B)"),
+    "an indentation of none": ("  flags", "\u00a0\u00a0flags", "7:1: the key has no-break space (U+00A0)"),
+    "curly quotes": ("precision: bf16", "precision: “bf16”", 'cannot be "“bf16”": small letters and digits only'),
+    "no space behind a colon": ("{tp: 1, conc", "{tp:1, conc", "9:32: write 'tp: 1', with a space behind the colon"),
+    "a condition without quotes": ("serve:", "serve:\n  when: [{isl: >=8192, flags: {a: 1}}]", "a value that begins with > wants quotes"),
+    "underscores in a flag": ("block-size", "block_size", "7:11: 'block_size' is not a flag's name; write block-size"),
+    "dashes in front": ("block-size", "--block-size", "7:11: '--block-size' is not a flag's name; write block-size"),
     "not yaml": ("cluster: local", "cluster: [", "not YAML"),
 }  # fmt: skip
 
@@ -91,6 +99,21 @@ def test_all_mistakes_come_at_once(tree: Path) -> None:
         RECIPE.replace("precision: bf16", "precision: 16\nprecision: on").replace("isl: 32", "isl: x"),
     )
     assert [problem.place.line for problem in problems(tree).problems] == [2, 3, 3, 10]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("isl: 32", "isl: 1_024"), ("1..2", "[1, 2.5]"), ("{tp: 1, c", "{tp:1, c")]
+)
+def test_one_cause_is_one_error(tree: Path, old: str, new: str) -> None:
+    """Not also what follows from it."""
+    write(tree / "recipes/r.yaml", RECIPE.replace(old, new, 1))
+    assert len(problems(tree).problems) == 1
+
+
+def test_emoji_are_text(tree: Path) -> None:
+    """Joined by letters of no width, in a description; a no-break space between its words is the author's own."""
+    write(tree / "recipes/r.yaml", f"description: 👩\u200d🔬 8\u00a0k tokens\n{RECIPE}")
+    assert expand(Tree.of(Folder(tree)), "r")
 
 
 def test_every_missing_key_is_told(tree: Path) -> None:

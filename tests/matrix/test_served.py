@@ -55,6 +55,14 @@ BAD = {
     "no version": (IMAGE, "vllm/vllm-openai", "names no version; write vllm/vllm-openai:TAG"),
     "an empty tag": (IMAGE, '"vllm/vllm-openai:"', "'' is no tag"),
 }  # fmt: skip
+BEYOND_A_SCHEMA = {
+    "half of a pair": "one value of a part",
+    "against the cluster": "the cluster file's",
+    "a token in a flag": "a text at any depth",
+    "bf16 of FP8 weights": "two keys that contradict",
+    "bf16, quantized": "two keys that contradict",
+}
+"""What `check` says and the editor's schema cannot."""
 
 
 def cells(root: Path, old: str = "", new: str = "", cluster: str = CLUSTER) -> list[Cell]:

@@ -1,6 +1,7 @@
 """The Slurm tests on newer Slurms: Debian's later releases, each in a folder of its own that is gone afterwards.
 
     sudo PYTHONPATH=. .environments/dev/bin/python -m tests.slurm.releases trixie sid -- tests/utils/launch/slurm/test_slurm.py
+    sudo PYTHONPATH=. .environments/dev/bin/python -m tests.slurm.releases trixie sid --capture   # tests/data/slurm-outputs/
 
 Each release is made by debootstrap (about a minute, 300 MB), gets this commit and the packages of requirements/dev.lock for its own Python, and
 runs `pytest -m "slurm and not real"` as root. Nightly by name, not a part of `./servematrix test`: it needs root, a network and minutes.
@@ -17,6 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import yaml
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -29,16 +32,20 @@ cd /opt/checkout
 python3 -m venv /opt/env
 /opt/env/bin/pip install -q --no-deps -r requirements/dev.lock 2>&1 | tail -3
 slurmctld -V; python3 --version
+if [ "$1" = --capture ]; then
+  PYTHONPATH=. exec /opt/env/bin/python -m tests.slurm.capture /opt/outputs.yaml
+fi
 PYTHONPATH=. exec /opt/env/bin/python -m pytest -q -p no:cacheprovider -m 'slurm and not real and not debian' "$@"
 """
 
 
 def main() -> int:
     """Every release that is named; the exit code says how many failed."""
-    words = sys.argv[1:]
+    words = [word for word in sys.argv[1:] if word != "--capture"]
+    capture = "--capture" in sys.argv[1:]
     split = words.index("--") if "--" in words else len(words)
     releases, tests = words[:split] or ["trixie", "sid"], words[split + 1 :] or list(DEFAULT)
-    return sum(_run(release, tests) != 0 for release in releases)
+    return sum(_run(release, ["--capture"] if capture else tests) != 0 for release in releases)
 
 
 def _run(release: str, tests: list[str]) -> int:
@@ -46,6 +53,9 @@ def _run(release: str, tests: list[str]) -> int:
         subprocess.run(["git", "clone", "-q", str(ROOT), str(root / "opt/checkout")], check=True)
         command = ["chroot", str(root), "bash", "-c", INSIDE, "bash", *tests]
         code = subprocess.run(command, check=False, env=_environment()).returncode
+        if (made := root / "opt/outputs.yaml").is_file():
+            version = yaml.safe_load(made.read_text())["slurm"].split()[-1].rsplit(".", 1)[0]
+            shutil.copyfile(made, ROOT / f"tests/data/slurm-outputs/{version}.yaml")
     sys.stdout.write(f"{release}: {'passed' if code == 0 else f'pytest ended with {code}'}\n")
     return code
 

@@ -107,7 +107,7 @@ def _content(path: Path, *, may_be_new: bool = False) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise HarnessError(Exit.USAGE, f"{path}: {error.strerror}") from error
+        raise HarnessError(Exit.USAGE, f"{path}: {error.strerror}; name the changelog with --file") from error
 
 
 def _add(arguments: Namespace) -> Exit:

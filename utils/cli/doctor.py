@@ -82,7 +82,8 @@ def _api(arguments: Namespace) -> Api:
     token = os.environ.get("GITHUB_TOKEN", "")
     if not token:
         raise HarnessError(
-            Exit.USAGE, "GITHUB_TOKEN is not set; a token that may read the repository's administration"
+            Exit.USAGE,
+            "GITHUB_TOKEN is not set; --github reads the repository's settings with it: export a token with administration: read",
         )
     repository = arguments.repository or os.environ.get("GITHUB_REPOSITORY") or _origin()
     return Api(os.environ.get("GITHUB_API_URL", "https://api.github.com"), repository, token)

@@ -8,13 +8,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from matrix import cluster, key, recipe
+from matrix import cluster, editor_schema, key, recipe
 from matrix.errors import Exit
 from matrix.metrics import METRICS
 from matrix.protocol import PROTOCOL_VERSION, Protocol
 from matrix.rules import Rules
+from matrix.source import Folder
+from matrix.tree import Tree
 from utils.cli.descriptions import describe_all
 from utils.node.record import VALUES_NEEDED
+from utils.results.recompute import fields as trust
+from utils.setup.environments import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -78,6 +82,13 @@ def _metrics() -> str:
     return _table(("name", "heading", "what it is", "judged as; smallest effect that matters"), rows)
 
 
+def _trust() -> str:
+    """Whose word each field of a record is."""
+    meanings = "".join(f"- {word}: {text}\n" for word, text in trust.MEANING.items())
+    rows = [(f"`{name}`", word, text) for name, (word, text) in trust.FIELDS.items()]
+    return f"{meanings}\n{_table(('field', 'whose word', 'checked with'), rows)}"
+
+
 def _inside(name: str, body: Callable[[], str]) -> Callable[[str], str]:
     """Replace what is between two marks of a page."""
 
@@ -120,13 +131,23 @@ DOCUMENTED: tuple[type[BaseModel], ...] = (
     *(cluster.Cluster, cluster.Devices, cluster.Container, cluster.Slurm, cluster.Paths, cluster.Limits),
 )
 
+
+def _recipe_schema() -> str:
+    """For editors: what this tree has, and what each known vLLM takes."""
+    describe_all()
+    model = recipe.Recipe.model_json_schema(by_alias=True)
+    found = editor_schema.schema(model, editor_schema.Known.of(Tree.of(Folder(ROOT))))
+    return json.dumps({**found, "title": "servematrix recipe"}, indent=None, separators=(",", ": ")) + "\n"
+
+
 GENERATED: dict[str, Callable[[str], str]] = {
-    "matrix/recipe.schema.json": lambda _: _schema(recipe.Recipe, "servematrix recipe"),
+    "matrix/recipe.schema.json": lambda _: _recipe_schema(),
     "matrix/cluster.schema.json": lambda _: _schema(cluster.Cluster, "servematrix cluster"),
     "utils/results/verdict/comparison.schema.json": lambda _: _comparison(),
     "docs/recipes.md": _all(
         *(_inside(model.__name__, partial(_fields, model)) for model in DOCUMENTED),
     ),
+    "docs/trust.md": _inside("trust", _trust),
     "docs/metrics.md": _inside("metrics", _metrics),
     "docs/keys.md": _inside(
         "parts",

@@ -32,7 +32,17 @@ def configure(parser: ArgumentParser) -> None:
     job("plan", "plan a pull request", "--out plan", _plan, out="where plan.json goes")
     job("comment-plan", "write a plan as a comment", "", _comment_plan)
     job("command", "do what a comment asks for", "", _command)
-    job("plan-asked", "plan what a comment asks for", "--tree head", _plan_asked, tree=TREE)
+    out = "where plan.json goes, or why.txt"
+    job(
+        "plan-asked",
+        "plan what a comment asks for",
+        "--tree head --out plan",
+        _plan_asked,
+        tree=TREE,
+        out=out,
+    )
+    left = "folder with what plan-asked made"
+    job("comment-asked", "write that plan as a comment", "--plan plan", _comment_asked, plan=left)
     job("pushed", "measure new keys of the default branch", "", _pushed)
     out = "where the result goes"
     job("sweep-plan", "plan an approved commit", "--tree head --out plan", _sweep_plan, tree=TREE, out=out)
@@ -40,7 +50,6 @@ def configure(parser: ArgumentParser) -> None:
     example = "--tree head --plan plan --job ID --out results"
     run = job("sweep-run", "measure one job", example, _sweep_run, tree=TREE, plan=PLAN, out=out)
     run.add_argument("--job", metavar="ID", required=True, help="one of the plan's")
-    run.add_argument("--environment", metavar="DIR", type=Path, help="a vLLM of your own, as for `run`")
     example = "--tree head --plan plan --results results --out again"
     left = "folder with what the runs left"
     judge = job(
@@ -114,7 +123,13 @@ def _command(arguments: Namespace) -> Exit:
 def _plan_asked(arguments: Namespace) -> Exit:
     from utils.sweeps import pull_plan
 
-    return pull_plan.of_comment(arguments.tree.resolve())
+    return pull_plan.of_comment(arguments.tree.resolve(), arguments.out)
+
+
+def _comment_asked(arguments: Namespace) -> Exit:
+    from utils.sweeps import pull_plan
+
+    return pull_plan.answer(arguments.plan)
 
 
 def _pushed(arguments: Namespace) -> Exit:
@@ -140,7 +155,7 @@ def _sweep_run(arguments: Namespace) -> Exit:
     from utils.sweeps import measure
 
     given = arguments
-    return measure.measure(given.tree.resolve(), given.plan, given.job, given.out, given.environment)
+    return measure.measure(given.tree.resolve(), given.plan, given.job, given.out)
 
 
 def _sweep_judge(arguments: Namespace) -> Exit:

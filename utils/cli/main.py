@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 from matrix.errors import Exit, HarnessError, nearest
 from matrix.version import VERSION
+from utils.cli import streams
 from utils.cli.options import new_parser
-from utils.cli.verbs import VERBS
+from utils.cli.verbs import ACTS, READS, VERBS
+from utils.show import foreign
 
 if TYPE_CHECKING:
     import argparse
@@ -32,7 +34,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; every way to end has an exit code."""
     gc.disable()  # the verbs are short and build large trees; collecting them costs more than they hold
     signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` leaves it
+        signal.signal(signal.SIGHUP, _terminate)
     words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        with streams.shown(acts=bool(words) and words[0] in ACTS, reads=_only_reads(words)) as ended:
+            ended.code = _run(words)
+    except KeyboardInterrupt:  # while a slow reader was waited for
+        return int(Exit.CANCELLED)
+    return ended.code
+
+
+def _only_reads(words: list[str]) -> bool:
+    """Whether to show something is all that was asked for."""
+    if not words or words[0] in READS or {"-h", "--help"} & set(words):
+        return True
+    if words[0] == "collect":
+        return not any(word.startswith("--job") for word in words)
+    return words[0] == "run" and bool({"--print-script", "--print-batch"} & set(words))
+
+
+def _run(words: list[str]) -> int:
     try:
         verb, arguments = parsed(words)
     except SystemExit as end:
@@ -91,7 +113,6 @@ def _ended(verb: ModuleType, arguments: argparse.Namespace) -> int:
     try:
         does = arguments.do if hasattr(arguments, "do") else verb.run
         code = does(arguments)
-        sys.stdout.flush()
         return int(code)
     except HarnessError as error:
         _say(error)
@@ -100,10 +121,12 @@ def _ended(verb: ModuleType, arguments: argparse.Namespace) -> int:
         sys.stderr.write("servematrix: interrupted; what was measured is kept\n")
         return int(Exit.CANCELLED)
     except OSError as error:
-        if error.errno not in {errno.EPIPE, errno.ENOSPC}:
-            raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader had enough, as with `| head`
-        return int(Exit.OK if error.errno == errno.EPIPE else Exit.STORAGE_FULL)
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            return int(_unforeseen(error))
+        sys.stderr.write(
+            f"servematrix: {error.filename or 'a file'} could not be written: {error.strerror}; free some space there\n"
+        )
+        return int(Exit.STORAGE_FULL)
     except Exception as error:  # noqa: BLE001 - the last resort: say whose fault it is
         return int(_unforeseen(error))
 
@@ -115,7 +138,7 @@ def _unforeseen(error: Exception) -> Exit:
             f"servematrix: {error.name} is not in {sys.prefix}, which was made by another Python; remove that folder and try again\n"
         )
         return Exit.SETUP_FAILED
-    traceback.print_exc()
+    sys.stderr.write(f"{foreign.lines(traceback.format_exc().rstrip())}\n")
     sys.stderr.write("servematrix: this is an error in servematrix; please report it with the lines above\n")
     return Exit.BUG
 
@@ -123,19 +146,18 @@ def _unforeseen(error: Exception) -> Exit:
 def _say(error: HarnessError) -> None:
     """Errors on stderr; in Actions also as annotations at their place."""
     lines = str(error).splitlines()
-    sys.stderr.writelines(f"{line}\n" for line in lines[:LINES_SHOWN])
+    sys.stderr.writelines(f"{foreign.line(line)}\n" for line in lines[:LINES_SHOWN])
     if len(lines) > LINES_SHOWN:
         sys.stderr.write(f"… and {len(lines) - LINES_SHOWN} more lines; fix these first\n")
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for problem in error.problems:
-            text = problem.message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-            file = problem.place.file.replace("%", "%25").replace(",", "%2C").replace(":", "%3A")
-            sys.stdout.write(
-                f"::error file={file},line={problem.place.line},col={problem.place.col}::{text}\n"
-            )
+            place = problem.place
+            at = {"file": place.file, "line": place.line, "col": place.col}
+            sys.stdout.write(foreign.command("error", problem.message, **at))
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
     del number, frame
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for one in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(one, signal.SIG_IGN)
     raise KeyboardInterrupt("SIGTERM")

@@ -44,7 +44,9 @@ def run(arguments: Namespace) -> Exit:
         unknown = sorted(set(arguments.clear) - set(gone) - {"all"})
         sys.stdout.writelines(f"cleared: {node}\n" for node in gone)
         if unknown:
-            raise HarnessError(Exit.USAGE, f"not in quarantine: {', '.join(unknown)}")
+            raise HarnessError(
+                Exit.USAGE, f"not in quarantine: {', '.join(unknown)}; what is: ./servematrix nodes"
+            )
         return Exit.OK
     entries = quarantine.entries()
     if not entries:

@@ -63,6 +63,12 @@ def takes_points(made: argparse.ArgumentParser) -> None:
         help="take recipes and kernels from another checkout; clusters and locks stay this one's",
     )
     made.add_argument(
+        "--cluster",
+        metavar="NAME",
+        default="",
+        help="another cluster than the recipes name; keys are its own",
+    )
+    made.add_argument(
         "--history",
         action="append",
         metavar="DIR",
@@ -106,6 +112,7 @@ def asked(arguments: argparse.Namespace, **more: object) -> Ask:
         changed=arguments.changed,
         pair=arguments.pair,
         runs=arguments.runs,
+        cluster=arguments.cluster,
         budget_h=arguments.budget,
         timings=tuple(Path(one) for one in arguments.history) if arguments.history else None,
         **more,  # type: ignore[arg-type] # fields of Ask, by name

@@ -25,6 +25,7 @@ _OF_THE_RESULTS = (
     "changed",
     "out",
     "tree",
+    "cluster",
     "environment",
     "print_script",
     "print_batch",
@@ -80,7 +81,7 @@ def run(arguments: Namespace) -> Exit:
         if any(getattr(arguments, name) for name in _OF_THE_RESULTS):
             raise HarnessError(
                 Exit.USAGE,
-                "--confirm takes points, base, tree and environment from the results; it goes with --launcher, --ledger and --budget alone",
+                "--confirm takes points, base, tree, cluster and environment from the results; it goes with --launcher, --ledger and --budget alone",
             )
         return confirm.resume(ask, Path(arguments.confirm).absolute())
     if arguments.print_script or arguments.print_batch:

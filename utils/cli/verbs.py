@@ -23,3 +23,7 @@ VERBS = {
     "github": "for jobs of GitHub Actions",
 }
 """Verb -> what it does. Each is a module of this package with `configure(parser)` and `run(arguments)`."""
+ACTS = frozenset({"run", "cancel", "github"})
+"""Those that measure or end jobs: they wait for nobody who reads."""
+READS = frozenset({"plan", "upstream", "compare", "history", "profile", "doctor"})
+"""Those that only show: a reader that had enough, as `| head` has, is no failure."""

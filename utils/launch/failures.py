@@ -38,14 +38,17 @@ class Row:
     """Evidence against this node whatever others show; else many nodes with one cause clear each other (quarantine)."""
     same_node: bool = False
     """The node may be asked again at once."""
+    code: Exit | None = None
+    """Its own exit code, where the kind's does not say enough."""
 
 
 LINES = (
+    Row(r"/events\.jsonl: No such file or directory", Kind.INFRA, "the job's folder was removed while it ran, as a cleaner of old files does: name a folder that none touches as paths.spool"),
     # Slurm
     Row(r"DUE TO TIME LIMIT", Kind.TIMEOUT, "the job ran into its time limit"),
     Row(r"DUE TO NODE FAILURE", Kind.INFRA, "the node failed", node=True, ends=True, alone=True),
     Row(r"DUE TO PREEMPTION", Kind.INFRA, "a job of higher priority took the node", ends=True, same_node=True),
-    Row(r"exceeded memory limit|Out Of Memory|oom[-_ ]kill", Kind.SERVER, "the job used more memory than it has"),
+    Row(r"exceeded memory limit|Out Of Memory|oom[-_ ]kill", Kind.SERVER, "the job used more memory than it has", code=Exit.OUT_OF_MEMORY),
     Row(r"Prolog failure on node|Job prolog failed", Kind.INFRA, "the node's prolog failed", node=True, ends=True),
     Row(r"unrecognized option '--container-", Kind.INFRA, "pyxis is not installed on the node", node=True),
     Row(r"execve\((2)?\): .*: (No such file|Permission denied)", Kind.BENCHMARK, "the image lacks the program"),
@@ -98,7 +101,7 @@ STATES = {
     "REVOKED": Row("", Kind.INFRA, "another cluster of the federation took the job"),
     "TIMEOUT": Row("", Kind.TIMEOUT, "the job ran into its time limit"),
     "DEADLINE": Row("", Kind.TIMEOUT, "the job ran into its deadline"),
-    "OUT_OF_MEMORY": Row("", Kind.SERVER, "the job used more memory than it has"),
+    "OUT_OF_MEMORY": Row("", Kind.SERVER, "the job used more memory than it has", code=Exit.OUT_OF_MEMORY),
 }
 """Ends of a job that are evidence by themselves."""
 HELD = {
@@ -157,6 +160,12 @@ class Facts:
     """Of slurm.log, *.srun.log, image.log."""
     slurm_lines: tuple[str, ...] = ()
     """Those that Slurm alone can have written; a guest's first words may stand among the others."""
+    foreign: bool = False
+    """Code of a checkout that nobody merged ran, or was to run, inside of the container."""
+    image_known: bool = True
+    """The default branch runs every image of the job too."""
+    guest_lines: tuple[str, ...] = ()
+    """Those of `lines` that the first program of an image can have written: *.srun.log, and image.log of an image that is not known."""
     all_here: bool = True
     """Everything that the job left has arrived."""
     cancelled_by_us: bool = False
@@ -194,7 +203,11 @@ def as_json(verdict: Verdict, job: str, slurm: int | None, node: str) -> bytes:
     return json.dumps(content, indent=1).encode()
 
 
-_SERVER = {Exit.SERVER_EXITED, Exit.SERVER_NOT_READY, Exit.SERVER_UNHEALTHY, Exit.SERVER_DIED}
+_SERVER = {
+    *(Exit.SERVER_EXITED, Exit.SERVER_NOT_READY, Exit.SERVER_UNHEALTHY, Exit.SERVER_DIED),
+    Exit.OUT_OF_MEMORY,
+}
+NEVER_STARTED = "the container never started"
 _INFRA = {Exit.PREFLIGHT_FAILED, Exit.PORT_TAKEN, Exit.STORAGE_FULL, Exit.INFRA_FAILED}
 _CODES = {int(code): code for code in Exit}
 
@@ -207,8 +220,20 @@ def classify(facts: Facts) -> Verdict:
         and facts.state not in STATES
         and not set(found.evidence) & {line.strip()[:300] for line in facts.slurm_lines}
     ):
-        return replace(found, alone=False)
-    return found
+        found = replace(found, alone=False)
+    return found if _may_blame(found, facts) else replace(found, node=False, alone=False)
+
+
+def _may_blame(found: Verdict, facts: Facts) -> bool:
+    """Whether the evidence is the machine's own word.
+
+    What a container wrote, its exit code and its silence are the guest's, unless the default branch runs that image too and
+    nothing of the checkout had run yet. A node that is not blamed is tried no more by this job, and stays everybody else's.
+    """
+    if not facts.foreign or (facts.image_known and not facts.started):
+        return True
+    guests = {line.strip()[:300] for line in facts.guest_lines}
+    return bool(found.evidence) and found.cause != NEVER_STARTED and guests.isdisjoint(found.evidence)
 
 
 def _classify(facts: Facts) -> Verdict:
@@ -272,13 +297,13 @@ def _without_signs(facts: Facts, ended: Exit | None) -> Verdict:
         evidence = (
             f"the first thing inside the container never ran (no sentinel), and srun ended with {facts.ended}"
         )
-        return Verdict(Kind.INFRA, "the container never started", Exit.INFRA_FAILED, (evidence,), node=True)
+        return Verdict(Kind.INFRA, NEVER_STARTED, Exit.INFRA_FAILED, (evidence,), node=True)
     if ended is not None and facts.runs_ended:
         return _by_code(ended, facts)
     signal = _signal(facts.ended or 0)
     if signal:
         told = (*facts.lines[-3:], *facts.inside)
-        return Verdict(Kind.BENCHMARK, f"a run was ended by {signal}", Exit.JOB_FAILED, told)
+        return Verdict(Kind.BENCHMARK, f"a run was ended by {signal}", Exit.NODE_KILLED, told)
     said = f"Slurm says {facts.state or 'nothing any more'} {facts.exit_code} {facts.reason}".strip()
     told = (said, *facts.lines[-3:], *facts.inside)
     return Verdict(
@@ -293,7 +318,7 @@ def _signal(code: int) -> str:
 
 
 def _by_row(row: Row, evidence: str) -> Verdict:
-    code = {
+    code = row.code or {
         Kind.INFRA: Exit.INFRA_FAILED,
         Kind.TIMEOUT: Exit.JOB_TIMEOUT,
         Kind.SERVER: Exit.SERVER_DIED,

@@ -28,6 +28,8 @@ class Order:
     """Where the base's kernels and models are, if that is not `tree`."""
     environment: Path | None = None
     """An environment with vLLM that was made by hand, for runtime none."""
+    known_images: frozenset[str] | None = None
+    """Images of this checkout's own recipes, where the order's tree is another one; None where it is this one."""
 
 
 class Launcher(Protocol):
@@ -79,23 +81,3 @@ def holds_nothing(out: Path) -> None:
             Exit.OUT_IN_USE,
             f"{out} holds other files ({', '.join(found[:3])}{more}); give a new or an empty folder as --out",
         )
-
-
-def claim(out: Path) -> None:
-    """Take a results folder for one run alone.
-
-    Raises:
-        HarnessError: OUT_IN_USE if it holds one already.
-    """
-    marker = out / "servematrix-run"
-    if not marker.exists():
-        holds_nothing(out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        marker.touch(exist_ok=False)
-    except FileExistsError as error:
-        if not out.is_dir():
-            raise HarnessError(Exit.USAGE, f"{out} is not a folder; give another --out") from error
-        raise HarnessError(Exit.OUT_IN_USE, f"{out} already holds a run; {ANOTHER}") from error
-    except OSError as error:
-        raise HarnessError(Exit.USAGE, f"{out}: {error.strerror}; give another --out") from error

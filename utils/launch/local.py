@@ -9,21 +9,23 @@ import signal
 import subprocess
 import tempfile
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
 from matrix.plan import ARMS
-from utils.launch import interface, questions, script
+from utils.launch import lease, questions, script
 from utils.launch.failures import Facts, as_json, classify
+from utils.launch.journal import Memory, Notebook
 from utils.launch.machine_lock import alone_on_the_machine
-from utils.node import events, files, process, record, unmeasured
+from utils.node import events, files, process, record, scratch, unmeasured
+from utils.node import memory as memory_of_machine
 from utils.node.host import gpu_checks, gpus
 from utils.node.spec import Found, NodeJob, canary_name, runs
 from utils.setup import environments, provenance
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from matrix.cluster import Cluster
     from matrix.plan import Job
@@ -39,14 +41,17 @@ END_S = 40.0
 class Local:
     """The launcher of the `local` cluster."""
 
+    def __init__(self) -> None:
+        self.held: lease.Claim | None = None
+
     def check(self, order: Order, job: Job) -> None:
         """There is a vLLM, or a lock to make one from."""
         environments.check(order.environment, job.points[0].image)
 
     def claim(self, order: Order) -> Order:
-        """A folder holds one run."""
-        interface.claim(order.out)
-        return order
+        """Hold the folder; a run of the same points that was interrupted there goes on."""
+        self.held = lease.take(order)
+        return self.held.order
 
     def unfinished(self, order: Order, below: Path) -> Path | None:
         """What was killed here left nothing running, so that there is nothing to go on with."""
@@ -69,13 +74,41 @@ class Local:
 
     def run(self, order: Order, emit: Callable[[Event], None]) -> Exit:
         """Run every job, whatever the others did; a cancellation ends them all."""
+        if self.held is None:
+            raise RuntimeError("run() without claim()")
         worst = Exit.OK
-        with alone_on_the_machine(lambda text: emit({"kind": "note", "text": text})):
-            for job in order.plan.jobs:
-                worst = max(worst, self._job(order, job, emit))
-                if worst >= Exit.CANCELLED:
-                    break
+        try:
+            with alone_on_the_machine(lambda text: emit({"kind": "note", "text": text})):
+                for job in order.plan.jobs:
+                    worst = max(worst, self._job_once(order, job, emit))
+                    if worst >= Exit.CANCELLED:
+                        break
+        finally:
+            self.held.release()
         return worst
+
+    def _job_once(self, order: Order, job: Job, emit: Callable[[Event], None]) -> Exit:
+        """A job that an earlier call finished is not run again; of one that broke off, the whole is, and what it left is kept aside."""
+        book = Notebook(order.out, job.id)
+        memory = book.read()
+        if memory is None:
+            memory = Memory()
+        elif memory.done and memory.kind is None:
+            emit({"kind": "note", "text": f"{job.id}: was finished before; it is not run again"})
+            return next(code for code in Exit if code == memory.exit)
+        else:
+            why = f"ended before with a failure ({memory.kind})" if memory.done else "interrupted before"
+            emit({"kind": "note", "text": f"{job.id}: {why}; it is run anew"})
+            book.set_aside(order.out / "jobs" / job.id, memory.attempt, why)
+            memory = memory.anew()
+        book.write(memory)
+        code = Exit.CANCELLED  # unless it comes to another end
+        try:
+            code = self._job(order, job, emit)
+        finally:
+            kind = None if code in WELL else code.name.lower()
+            book.write(memory.model_copy(update={"done": True, "kind": kind, "exit": int(code)}))
+        return code
 
     def _job(self, order: Order, job: Job, emit: Callable[[Event], None]) -> Exit:
         """One job; where it does not end well, failure.json says why."""
@@ -123,6 +156,8 @@ class Local:
                 why = classify(facts)
                 files.write_whole(folder / "failure.json", as_json(why, job.id, None, platform.node()))
                 unmeasured.leave(spec, code, why.cause)
+            if code in {Exit.NODE_KILLED, Exit.OUT_OF_MEMORY}:
+                scratch.clear(spec.allocation)  # a program that was killed left its folder
         return code
 
     @staticmethod
@@ -152,7 +187,8 @@ def _measure(
     """The runs; where there are two arms, a canary of each before, so that neither owns the cold machine or compiles in its runs."""
     if spec.job.base is None:
         return _start(environment, spec, folder, emit)
-    with tempfile.TemporaryDirectory(prefix="servematrix-caches-", ignore_cleanup_errors=True) as caches:
+    with tempfile.TemporaryDirectory(prefix=scratch.CACHES, ignore_cleanup_errors=True) as caches:
+        scratch.own(Path(caches))
         for arm in ARMS:
             canary = folder / canary_name(arm)
             files.write_whole(canary / record.BROKEN, b'{"why": "a canary, which nobody judges"}\n')
@@ -175,6 +211,7 @@ def _start(
 def _node(environment: environments.Environment, spec: Path, emit: Callable[[Event], None]) -> Exit:
     """Run the node package and pass its events on; a signal to us becomes one to it, and its end is awaited."""
     process.adopt_orphans()
+    kills = memory_of_machine.kills()
     node = subprocess.Popen(
         [str(environment.python), "-P", "-m", "utils.node", str(spec)],
         cwd="/",
@@ -182,6 +219,7 @@ def _node(environment: environments.Environment, spec: Path, emit: Callable[[Eve
             "PYTHONPATH": str(environments.ROOT),
             "PATH": os.environ.get("PATH", os.defpath),
             "PYTHONDONTWRITEBYTECODE": "1",
+            "TMPDIR": tempfile.gettempdir(),
         },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -194,8 +232,8 @@ def _node(environment: environments.Environment, spec: Path, emit: Callable[[Eve
             emit(events.from_line(line))
         node.wait()
     except BaseException as error:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one must not leave the node behind
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # a second one must not leave the node behind
         by_hand = isinstance(error, KeyboardInterrupt) and error.args != (process.TERMINATED,)
         node.send_signal(signal.SIGINT if by_hand else signal.SIGTERM)  # it says which one a person sent
         try:
@@ -208,6 +246,9 @@ def _node(environment: environments.Environment, spec: Path, emit: Callable[[Eve
             emit(events.from_line(line))
         raise
     process.sweep()  # nothing, unless the node was killed
-    if node.returncode < 0:
-        emit({"kind": "error", "text": f"the node was ended by {signal.Signals(-node.returncode).name}"})
-    return next((code for code in Exit if code == node.returncode), Exit.BUG)
+    if node.returncode >= 0:
+        return next((code for code in Exit if code == node.returncode), Exit.BUG)
+    why = memory_of_machine.told(kills, memory_of_machine.kills())
+    how = f"the program that measures {process.how_it_ended(node.returncode)}"
+    emit({"kind": "error", "text": f"{how}; {why}" if why else how})
+    return Exit.OUT_OF_MEMORY if why else Exit.NODE_KILLED

@@ -54,11 +54,11 @@ if TYPE_CHECKING:
 
 
 def to_stdout(event: Event) -> None:
-    """Write an event as a line; a reader that is gone is no reason to stop measuring."""
+    """Write an event as a line; a reader that is gone, or a full disk, is no reason to stop measuring."""
     try:
         sys.stdout.write(json.dumps({"at_s": round(time.monotonic(), 6), **event}) + "\n")
         sys.stdout.flush()
-    except (BrokenPipeError, ValueError):
+    except (OSError, ValueError):
         pass
 
 

@@ -55,9 +55,14 @@ def _mode(path: Path) -> int:
         return 0o666 & ~mask
 
 
+def is_full(error: OSError) -> bool:
+    """Whether a disk, a quota or a file's limit is used up."""
+    return error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
 def storage_error(path: Path, error: OSError) -> HarnessError:
     """What an error of the file system means for a run."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if is_full(error):
         return RunFailed(
             Exit.STORAGE_FULL,
             f"{path.name} could not be written: {error.strerror}; records before it are whole. "

@@ -1,19 +1,22 @@
 """Gates: checks of one run that need no history. A failed one makes the record invalid, by name.
 
-The identities hold for any closed loop of requests, so that a swapped, cut or doctored result breaks at least one.
+The identities hold for any closed loop of requests, so that a swapped or cut result breaks at least one.
 """
 
 from __future__ import annotations
 
 import heapq
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.node import machine, marker, stationarity
+from utils.node import machine, marker, stationarity, tokens
+from utils.node.log_words import JIT, TROUBLE
 from utils.node.record import Gate
+from utils.node.vllm import streaming
+from utils.node.vllm.streaming import Streamed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,20 +41,6 @@ PREEMPTIONS_PER_REQUEST = 0.1
 SHARED = 1.0
 """`limits.foreign_share` of a cluster whose machine is shared, so that what others do to a figure is a note."""
 
-TRACEBACK = re.compile(r"Traceback \(most recent call last\)|EngineDeadError|Fatal Python error")
-COMPILERS = (
-    r"during inference: .*latency spike",  # vLLM's own monitor
-    r"torch\.compile takes [\d.]+ s",
-    r"Compiling a graph for .*",
-    r"\[aiter\] (?:finish|start) build \[[^\]]+\](?:, cost [\d.]+ ?s)?",  # AITER, at the first use of a shape
-    r"flashinfer\.jit: (?:Building|Compiling|Loading) JIT ops?: \S+",
-    r"TileLang (?:begins|completes) to compile kernel [^\n]*",
-    r"Triton autotuning for function \S+[^\n]*",
-    r"Capturing CUDA graphs?\b[^\n]{0,60}",
-)
-"""What those who compile write into the server's log when they do."""
-JIT = re.compile("|".join(COMPILERS), re.IGNORECASE)
-
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -73,6 +62,12 @@ class Evidence:
     server_alive: bool
     log_of_load: str
     """The server's log between the load's start and end."""
+    log_of_point: str = ""
+    """The same from the warm-up's start on."""
+    streamed: Streamed = field(default_factory=lambda: Streamed([1], 1))
+    """A completion that the node read itself, answer by answer."""
+    engine_changes: tuple[str, ...] = ()
+    """Why the engine is not the one that it was when the server was ready."""
     kernel: KernelChoice | None = None
     """What the point asks for."""
     workers: int = 1
@@ -164,6 +159,22 @@ def chunks(e: Evidence) -> Gate:
     share = streamed / max(1, tokens)
     good = share <= 1 and (e.speculative or share >= CHUNKS_LEAST)
     return _gate("chunks", good, f"{streamed} streamed answers for {tokens} tokens")
+
+
+def stream(e: Evidence) -> Gate:
+    """In a streamed completion that the node reads itself, each answer brings the tokens that count, and the first one brings one."""
+    why = streaming.problem(e.streamed, speculative=e.speculative)
+    known = sum(n is not None for n in e.streamed.tokens)
+    return _gate("stream", not why, why or f"{known} of {len(e.streamed.tokens)} answers told their tokens")
+
+
+def first_token(e: Evidence) -> Gate:
+    """The second answer does not come 2.5 times later than others do and later than the first did: then the first one was empty."""
+    found = tokens.first(e.raw)
+    if found is None:
+        return _gate("first_token", passed=True, found="too few requests of several tokens to say")
+    text = f"medians: first after {1000 * found.ttft_s:.1f} ms, second {1000 * found.second_s:.1f} ms later, others {1000 * found.usual_s:.1f} ms"
+    return _gate("first_token", e.speculative or not found.is_empty, text)
 
 
 def span(e: Evidence) -> Gate:
@@ -289,10 +300,17 @@ def server_alive(e: Evidence) -> Gate:
     return _gate("server_alive", e.server_alive, "it runs" if e.server_alive else "it ended")
 
 
+def one_engine(e: Evidence) -> Gate:
+    """From the server's readiness on its processes and its start time are the same, and no counter went back."""
+    return _gate("one_engine", not e.engine_changes, "; ".join(e.engine_changes)[:300] or "it is the same")
+
+
 def server_log(e: Evidence) -> Gate:
-    """The server logged no traceback during the load."""
-    found = TRACEBACK.search(e.log_of_load)
-    return _gate("server_log", found is None, f"found {found[0]!r}" if found else "no traceback")
+    """The server logged no error, no traceback and no restart, from the warm-up on."""
+    found = TROUBLE.search(e.log_of_point or e.log_of_load)
+    return _gate(
+        "server_log", found is None, f"found {found[0].strip()[:200]!r}" if found else "nothing of it"
+    )
 
 
 def jit(e: Evidence) -> Gate:
@@ -316,6 +334,8 @@ GATES: tuple[Callable[[Evidence], Gate], ...] = (
     server_counts,
     itl_sum,
     chunks,
+    stream,
+    first_token,
     span,
     node_clock,
     littles_law,
@@ -327,6 +347,7 @@ GATES: tuple[Callable[[Evidence], Gate], ...] = (
     client_limited,
     machine_busy,
     server_alive,
+    one_engine,
     server_log,
     jit,
     kernel_path,
@@ -336,6 +357,8 @@ GATES: tuple[Callable[[Evidence], Gate], ...] = (
 def notes(evidence: Evidence) -> list[str]:
     """What a reader of the figures should know, and no gate refuses."""
     found = []
+    if not evidence.speculative and (share := tokens.merged(evidence.raw)) >= tokens.MERGED_NOTE:
+        found.append(f"{100 * share:.1f} % of the output tokens had no streamed answer of their own")
     quiet = stationarity.silence(evidence.raw)
     if quiet and quiet.is_hiccup and not quiet.is_stall:
         found.append(

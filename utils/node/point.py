@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from matrix.errors import Exit
@@ -13,8 +13,10 @@ from matrix.protocol import lengths, seed
 from utils.node import files, gates, machine, marker, process, record, stats
 from utils.node.failure import RunFailed, decisive_lines
 from utils.node.telemetry import Sampler
-from utils.node.vllm import invocation, load, load_result
+from utils.node.vllm import engine, invocation, load, load_result
+from utils.node.vllm.engine import Engine
 from utils.node.vllm.server import difference
+from utils.node.vllm.streaming import Streamed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -75,6 +77,17 @@ class Bench:
     """That server and client are pinned to; empty means all."""
     foreign_most: float = 1.0
     """Share of them that others may use."""
+    streamed: Streamed = field(default_factory=Streamed)
+    """A completion that was read answer by answer."""
+    engines: list[Engine] = field(default_factory=list)
+    """The engine as it was first, and at the last look."""
+
+    def look(self) -> list[str]:
+        """Look at the engine; why it is not the one that it was."""
+        now = Engine.read(self.server.handle.pid, self.server.metrics())
+        found = engine.changes(self.engines[0], self.engines[-1], now)
+        self.engines[1:] = [now]
+        return found
 
 
 def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int | None) -> Measured:
@@ -91,6 +104,10 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
         RunFailed: when there is nothing to judge.
     """
     server = bench.server
+    warm_from, changed = server.log_size(), bench.look()
+    if not bench.client.is_ready:  # it was started anew after a call that went wrong
+        with phases.phase("client"):
+            bench.client.wait_ready()
     warmup = invocation.warmup(point, server.model, server.port, str(folder))
     with phases.phase("warm-up", f"{warmup.requests} requests"):
         warm, _ = _call(bench, warmup, folder, None)
@@ -118,6 +135,14 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
             point.isl, point.osl, call.requests, call.seed, bench.special_tokens
         )
         steady = stats.steady(raw, point.concurrency, point.devices)
+        log_of_load, log_of_point = server.text(log_from), server.text(warm_from)
+        beside_raw = {
+            "call_s": [ended.started_s, ended.ended_s],
+            "special_tokens": bench.special_tokens,
+            "server_log": [log_from, len(log_of_load)],
+            "warm_log": [warm_from, len(log_of_point)],
+            "streamed": asdict(bench.streamed),
+        }
         evidence = gates.Evidence(
             raw=raw,
             load=asked,
@@ -130,7 +155,10 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
             foreign_most=bench.foreign_most,
             call_s=(ended.started_s, ended.ended_s),
             server_alive=server.alive,
-            log_of_load=server.text(log_from),
+            log_of_load=log_of_load,
+            log_of_point=log_of_point,
+            streamed=bench.streamed,
+            engine_changes=tuple(dict.fromkeys([*changed, *bench.look()])),
             kernel=point.kernel,
             workers=marker.workers(point),
             marker=tuple(marked),
@@ -150,7 +178,7 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
         "marker": marked,
         "gates": answers,
         "server_age_s": age,
-        "files": _raw_files(raw, folder),
+        "files": _raw_files(raw, beside_raw, folder),
     }
     return Measured(fields, call.requests)
 
@@ -185,7 +213,7 @@ def _call(bench: Bench, call: load.Call, folder: Path, sampler: Sampler | None) 
         words = decisive_lines(log.read_text(errors="replace"))
         raise RunFailed(
             Exit.CLIENT_FAILED,
-            f"the load client ended with status {ended.status} and left {'a' if result.is_file() else 'no'} result",
+            f"the load client {process.how_it_ended(ended.status)} and left {'a' if result.is_file() else 'no'} result",
             words,
         )
     raw = load_result.parse(result.read_bytes(), call.result_name)
@@ -230,8 +258,16 @@ def _asked(point: Point, call: load.Call, warmup: load.Call, rate: float) -> rec
     )
 
 
-def _raw_files(raw: RawLoad, folder: Path) -> record.Files:
-    rows, rows_hash = files.packed(raw.request_columns())
+def _raw_files(raw: RawLoad, beside: dict[str, Any], folder: Path) -> record.Files:
+    """The raw load and what else gates looked at, so that whoever has the files can judge anew.
+
+    Args:
+        raw: the load.
+        beside: when the client's process ran, the tokenizer's special tokens, where load and warm-up are in the server's log
+            (first byte, number of letters), and what one streamed completion held.
+        folder: where they go.
+    """
+    rows, rows_hash = files.packed(raw.request_columns() | {"node": beside})
     itls, itls_hash = files.packed(raw.itl_columns())
     files.write_whole(folder / "requests.json.gz", rows)
     files.write_whole(folder / "itl.json.gz", itls)

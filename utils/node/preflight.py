@@ -53,6 +53,17 @@ def note(name: str, good: bool, found: str, advice: str) -> Check:  # noqa: FBT0
     return Check(name, passed=True, found=found, advice="" if good else advice)
 
 
+def scratch(folder: Path) -> Check:
+    """Room where server and client have their caches and sockets."""
+    found = disk(folder)
+    return Check(
+        "scratch",
+        found.passed,
+        found.found,
+        found.advice and "free some, or set TMPDIR to a folder with room",
+    )
+
+
 def disk(folder: Path, least: int = DISK_LEAST_BYTES) -> Check:
     """Room where results go."""
     free = shutil.disk_usage(folder).free

@@ -155,6 +155,16 @@ def tree_cpu_seconds(pid: int) -> float:
     return total
 
 
+def how_it_ended(status: int) -> str:
+    """An exit status of subprocess, in words."""
+    if status >= 0:
+        return f"ended with status {status}"
+    try:
+        return f"was ended by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"was ended by signal {-status}"
+
+
 def cpu_seconds(pid: int) -> float:
     """User and system seconds that a process has used, 0 when it is gone (proc(5), fields 14 and 15)."""
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from matrix.errors import WORTH_ANOTHER_TRY, Exit
 from matrix.metrics import JUDGED
@@ -15,8 +15,11 @@ from utils.node.spec import Provenance
 
 SCHEMA = 2
 FILE = "record.json"
+LATEST_S = 4_102_444_800.0
+"""The year 2100: a clock beyond it is no clock."""
 BROKEN = "broken.json"
 """Marks a folder whose records are of a block that broke off: kept raw, and never judged."""
+Environment = Literal["", "image", "locked", "own"]
 VALUES_NEEDED = {"p50": 5, "p90": 29, "p99": 299, "p999": 2995}
 """Values that a one-sided 95 % bound of a percentile needs: the smallest n with q^n <= 5 %."""
 
@@ -244,8 +247,8 @@ class Load(Kept):
 class Clock(Kept):
     """One moment on both clocks: monotonic times of this record lie on the wall clock by it."""
 
-    monotonic_s: float
-    wall_unix_s: float
+    monotonic_s: float = Field(ge=0, le=LATEST_S, allow_inf_nan=False)
+    wall_unix_s: float = Field(ge=0, le=LATEST_S, allow_inf_nan=False)
 
 
 class Phase(Kept):
@@ -373,7 +376,7 @@ class Record(Kept):
     server: ServerWindow | None = None
     accuracy: list[Accuracy] = []
     caches: list[Cache] = []
-    environment: Literal["", "image", "locked", "own"] = ""
+    environment: Environment = ""
     """Whose packages ran: a container's image, a lock of this repository, a person's own; empty in records of version 1."""
     derived: list[str] = []
     """Figures that the client did not report, and that were made from what it did."""

@@ -16,6 +16,9 @@ from utils.node.files import write_whole
 if TYPE_CHECKING:
     from pathlib import Path
 
+MOST = 20_000_000
+"""Bytes of a record: of a kernel with counts of many sizes, some hundred thousand."""
+
 
 def save(one: record.Record, folder: Path) -> Path:
     """Write a record into its folder."""
@@ -35,10 +38,18 @@ def read(path: Path) -> record.Record:
             if not stat.S_ISREG(
                 os.fstat(file.fileno()).st_mode
             ):  # a guest may have left anything, links and pipes too
-                raise HarnessError(Exit.RECORD_UNREADABLE, f"{path}: not a file")
-            return record.Record.model_validate(migrated(json.loads(file.read())))
+                raise HarnessError(
+                    Exit.RECORD_UNREADABLE, f"{path} is not a file; name the folder that a run wrote"
+                )
+            content = file.read(MOST + 1)
+            if len(content) > MOST:
+                raise HarnessError(Exit.RECORD_UNREADABLE, f"{path}: a record has at most {MOST:,} bytes")
+            return record.Record.model_validate(migrated(json.loads(content)))
     except OSError as error:
-        raise HarnessError(Exit.RECORD_UNREADABLE, f"{path}: {error.strerror}") from error
+        raise HarnessError(
+            Exit.RECORD_UNREADABLE,
+            f"{path} cannot be read: {error.strerror}; name the folder that a run wrote",
+        ) from error
     except json.JSONDecodeError as error:
         raise HarnessError(
             Exit.RECORD_UNREADABLE,
@@ -50,10 +61,13 @@ def read(path: Path) -> record.Record:
         where = ".".join(map(str, first["loc"]))
         raise HarnessError(
             Exit.RECORD_UNREADABLE,
-            f"{path}: not a record of version 1 to {record.SCHEMA}: {where}: {first['msg']}",
+            f"{path}: not a record of version 1 to {record.SCHEMA}: {where}: {first['msg']}; a newer servematrix may have written it: update this one",
         ) from error
-    except (UnicodeDecodeError, RecursionError, AttributeError, TypeError) as error:
-        raise HarnessError(Exit.RECORD_UNREADABLE, f"{path}: not a record: {type(error).__name__}") from error
+    except (ValueError, RecursionError, AttributeError, TypeError, OverflowError) as error:
+        raise HarnessError(
+            Exit.RECORD_UNREADABLE,
+            f"{path}: not a record ({type(error).__name__}); take the file away, or measure the point again",
+        ) from error
 
 
 def migrated(content: dict[str, Any]) -> dict[str, Any]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import time
 from typing import TYPE_CHECKING, Any
 
-from matrix import key
-from utils.node import preflight
-from utils.node.record import Cache, Clock, Node, Observed, Phase, Record
+from utils.node import observed, preflight
+from utils.node.record import Cache, Clock, Environment, Node, Phase, Record
 from utils.node.vllm import invocation
 
 if TYPE_CHECKING:
@@ -19,14 +17,13 @@ if TYPE_CHECKING:
 class Recorder:
     """Makes the records of one run."""
 
-    def __init__(self, spec: NodeJob, run: Run) -> None:
+    def __init__(self, spec: NodeJob, run: Run, node: Node | None = None) -> None:
+        """Of one run; `node` where this is another machine than the one that was to measure."""
         self.spec, self.run = spec, run
         self.version, self.port, self.started_s = "", 0, 0.0
         self.caches: list[Cache] = []
         self.names = [point.id for point in spec.job.points]
-        server_cores, client_cores = preflight.split_cores(spec.cluster.client_cores)
-        cores = {"server_cores": server_cores, "client_cores": client_cores}
-        self.node = Node.model_validate(preflight.machine() | cores | spec.found.node)
+        self.node = node or _this_machine(spec)
         image = spec.job.points[0].image
         self.squash = spec.found.images.get(image, {}).get("sha256")
 
@@ -39,13 +36,18 @@ class Recorder:
         spec = self.spec
         position = self.names.index(point.id)
         now = time.monotonic()
+        environment = _environment(spec)
         argv = invocation.serve(spec.job.serve, invocation.model_path(point.model, spec.tree), self.port)
         common: dict[str, Any] = {
             "point": point.id,
             "key": point.key,
             "parts": point.parts,
             "vary": point.vary,
-            "observed": self._observed(point),
+            "observed": observed.observed(
+                point,
+                observed.Found(self.version, self.squash, environment, tuple(spec.job.serve.argv)),
+                self.node,
+            ),
             "failure": None,
             "job": spec.job.id,
             "recipe": point.recipe if point.recipe != point.id.split("/")[0] else "",
@@ -70,47 +72,19 @@ class Recorder:
             "node": self.node,
             "clock": Clock(monotonic_s=now, wall_unix_s=time.time()),
             "phases": phases,
-            "environment": _environment(spec),
+            "environment": environment,
             "caches": self.caches,
         }
         return Record.model_validate(common | fields)
 
-    def _observed(self, point: Point) -> Observed | None:
-        """The key with what was found; None before the server told its version."""
-        if not self.version:
-            return None
-        node = self.node
-        every = {
-            "vllm": self.version,
-            "cpu": node.cpu_model,
-            "cores": node.cores,
-            "gpu": node.gpu_model,
-            "driver": node.driver,
-            "partition": node.partition,
-            "firmware": node.firmware,
-            "power_cap_w": node.power_cap_w,
-            "clock_mhz": node.clock_mhz,
-            "squash_sha256": self.squash,
-        }
-        found = {name: value for name, value in every.items() if value}
-        parts = point.parts | {"observed": found}
-        why_not = []
-        if self.spec.environment == "given":
-            why_not.append("the environment was given by hand")
-        if "==" not in point.image and "@sha256:" not in point.image:
-            why_not.append("the image is not pinned by digest")
-        if not point.model.startswith(invocation.CARRIED) and not re.fullmatch(
-            "[0-9a-f]{40}", point.revision or ""
-        ):
-            why_not.append("the model is not pinned by a commit")
-        if point.model.startswith("/"):
-            why_not.append("the model is a folder of the node")
-        if any("speculative" in word for word in self.spec.job.serve.argv):
-            why_not.append("a draft model is not pinned")
-        return Observed(key=key.key(parts), parts=parts, reusable=not why_not, why_not=why_not)
+
+def _this_machine(spec: NodeJob) -> Node:
+    server_cores, client_cores = preflight.split_cores(spec.cluster.client_cores)
+    cores = {"server_cores": server_cores, "client_cores": client_cores}
+    return Node.model_validate(preflight.machine() | cores | spec.found.node)
 
 
-def _environment(spec: NodeJob) -> str:
+def _environment(spec: NodeJob) -> Environment:
     """Whose packages run."""
     if spec.environment == "given":
         return "own"

@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.int64]
 
+LONGEST_US = 10**13
+"""Four months: no time and no number of a load is larger."""
+MOST_TOKENS = 10**8
+"""Of one request."""
+
 
 @dataclass(frozen=True, slots=True)
 class RawLoad:
@@ -59,8 +64,68 @@ class RawLoad:
             "chunks": [len(row) + 1 for row in self.itl_us],
             "itl_sum_us": [int(row.sum()) for row in self.itl_us],
             "errors": {str(i): error[-500:] for i, error in enumerate(self.errors) if error},
+            "client": {
+                "first_start_s": self.first_start_s,
+                "duration_s": self.duration_s,
+                "completed": self.completed,
+                "failed": self.failed,
+                "reported": self.reported,
+                "derived": list(self.derived),
+            },
         }
 
     def itl_columns(self) -> dict[str, Any]:
         """For the large file: the time between streamed answers, request by request."""
         return {"unit": "us", "itl_us": [row.tolist() for row in self.itl_us]}
+
+    @classmethod
+    def of_columns(cls, rows: dict[str, Any], itls: dict[str, Any]) -> RawLoad:
+        """What `request_columns` and `itl_columns` made, read again; every value is checked, for a guest may have written it.
+
+        Raises:
+            ValueError: for columns of other lengths, times that cannot be, sums that are not those of their rows; KeyError and
+                TypeError for what is missing or of another kind.
+        """
+        start = _column(rows["start_us"], LONGEST_US)
+        n = len(start)
+        errors = [""] * n
+        for place, text in rows["errors"].items():
+            errors[int(place)] = str(text)
+        client = rows["client"]
+        raw = cls(
+            start_us=start,
+            ttft_us=_column(rows["ttft_us"], LONGEST_US, n),
+            latency_us=_column(rows["latency_us"], LONGEST_US, n),
+            input_len=_column(rows["input_len"], MOST_TOKENS, n),
+            output_len=_column(rows["output_len"], MOST_TOKENS, n),
+            itl_us=[_column(row, LONGEST_US) for row in itls["itl_us"]],
+            errors=errors,
+            first_start_s=_number(client["first_start_s"]),
+            duration_s=_number(client["duration_s"]),
+            completed=int(client["completed"]),
+            failed=int(client["failed"]),
+            reported={str(name): _number(value) for name, value in client["reported"].items()},
+            derived=tuple(str(name) for name in client["derived"]),
+        )
+        chunks, sums = [len(row) + 1 for row in raw.itl_us], [int(row.sum()) for row in raw.itl_us]
+        if n == 0 or raw.duration_s <= 0:
+            raise ValueError("it has no requests, or lasts no time")
+        if (rows["chunks"], rows["itl_sum_us"]) != (chunks, sums):
+            raise ValueError("chunks and itl_sum_us are not those of the times between tokens")
+        return raw
+
+
+def _column(values: Any, most: int, length: int | None = None) -> Ints:  # noqa: ANN401 - of a file
+    found = np.array(values)
+    if found.ndim != 1 or (length is not None and len(found) != length):
+        raise ValueError("a column has another length, or is none")
+    if len(found) and (found.dtype.kind != "i" or found.min() < 0 or found.max() > most):
+        raise ValueError("a column has values that are no counts, negative, or too large")
+    return found.astype(np.int64)
+
+
+def _number(value: Any) -> float:  # noqa: ANN401 - of a file
+    number = float(value)
+    if isinstance(value, bool | str) or not 0 <= number < LONGEST_US:
+        raise ValueError(f"{str(value)[:40]!r} is no number, negative, or too large")
+    return number

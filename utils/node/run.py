@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
 from matrix.metrics import figures
-from utils.node import caches, files, marker, preflight, process, record, record_file
+from utils.node import caches, files, marker, memory, preflight, process, record, record_file, scratch
 from utils.node.failure import Cancelled, RunFailed
 from utils.node.point import Bench, Phases, measure
 from utils.node.recorder import Recorder
 from utils.node.vllm import invocation, plugin
 from utils.node.vllm.client import Client
+from utils.node.vllm.engine import Engine
 from utils.node.vllm.server import Server, free_port
 
 if TYPE_CHECKING:
@@ -33,29 +32,17 @@ def run_job(spec: NodeJob, emit: Emit) -> Exit:
     """Run a job to its end; the outcome is the largest exit code of its points."""
     worst = Exit.OK
     emit = _as_notes(emit) if spec.canary else emit
-    scratch = _scratch(spec.allocation)
+    for dead in scratch.clear_dead():
+        emit({"kind": "note", "text": f"{dead} was left by a run that was killed; it is gone now"})
+    folder = scratch.make(spec.allocation)
     try:
         for run in spec.runs:
-            worst = max(worst, _Run(spec.of(run.arm), run, scratch, emit).execute())
+            worst = max(worst, _Run(spec.of(run.arm), run, folder, emit).execute())
             if Exit.PREFLIGHT_FAILED <= worst <= Exit.SERVER_UNHEALTHY:
                 break  # a server that does not start now does not start next time; the rest would only take long to say so
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
     return worst
-
-
-def _scratch(allocation: str) -> Path:
-    """A folder of this job's own, the same for all starts of an allocation, since compile caches know paths.
-
-    Its name is short: sockets in it have 108 bytes for their path.
-    """
-    name = f"sm-{hashlib.sha256(allocation.encode()).hexdigest()[:8]}"
-    wanted = Path(tempfile.gettempdir()) / name
-    try:
-        wanted.mkdir(mode=0o700)
-    except FileExistsError:  # a start that was killed left it, or somebody else made it
-        return Path(tempfile.mkdtemp(prefix=f"{name}-"))
-    return wanted
 
 
 def _as_notes(emit: Emit) -> Emit:
@@ -80,6 +67,7 @@ class _Run:
     folder: Path = field(init=False)
     phases: Phases = field(init=False)
     recorder: Recorder = field(init=False)
+    kills_before: int | None = field(default_factory=memory.kills)
     server: Server | None = None
     client: Client | None = None
 
@@ -106,12 +94,13 @@ class _Run:
             while left:
                 worst = max(worst, self._point(bench, left[0]))
                 left.pop(0)
-        except RunFailed as error:
-            if error.exit_code is Exit.STORAGE_FULL:
+        except RunFailed as known:
+            if known.exit_code is Exit.STORAGE_FULL:
                 raise
-            worst = max(worst, error.exit_code)
+            why = memory.blamed(known, self.kills_before)
+            worst = max(worst, why.exit_code)
             for number, point in enumerate(left):
-                self._fail(point, error, quiet=number > 0)
+                self._fail(point, why, quiet=number > 0)
         except Exception as error:
             for point in left:
                 self._fail(point, RunFailed(Exit.BUG, f"an error in servematrix: {error!r}"), quiet=True)
@@ -158,6 +147,7 @@ class _Run:
                 client_cores,
                 self.folder / "client.log",
                 revision=(model, first.revision or ""),
+                ready_s=cluster.limits.client_start_s,
             )
             env = plugin.stage(spec.job, spec.tree, cluster.devices.arch, self.home, env)
             self.server = self._serve(model, env, server_cores)
@@ -165,6 +155,9 @@ class _Run:
             self.server.complete_once(FIRST_COMPLETION_S)
             self.recorder.server_is(self.server.version(), self.server.port, self.server.started_s)
             special = self.server.special_tokens()
+            streamed = self.server.stream_once(FIRST_COMPLETION_S)
+        with self.phases.phase("client"):
+            self.client.wait_ready()
         speculative = any(arg.startswith("--speculative-config") for arg in spec.job.serve.argv)
         asked = Path(env[marker.FOLDER]) if marker.FOLDER in env else None
         return Bench(
@@ -177,6 +170,8 @@ class _Run:
             asked,
             cores=[*server_cores, *client_cores],
             foreign_most=cluster.limits.foreign_share,
+            streamed=streamed,
+            engines=[Engine.read(self.server.handle.pid, self.server.metrics())],
         )
 
     def _serve(self, model: str, env: dict[str, str], cores: list[int]) -> Server:
@@ -214,12 +209,18 @@ class _Run:
         cluster = self.spec.cluster
         checks = [
             preflight.disk(self.folder),
+            preflight.scratch(self.scratch),
             preflight.model(model),
             preflight.port(cluster.port),
             preflight.program(self.spec.vllm[0]),
             preflight.cores(cluster.client_cores),
         ]
-        codes = {"model": Exit.MODEL_MISSING, "port": Exit.PORT_TAKEN, "disk": Exit.STORAGE_FULL}
+        codes = {
+            "model": Exit.MODEL_MISSING,
+            "port": Exit.PORT_TAKEN,
+            "disk": Exit.STORAGE_FULL,
+            "scratch": Exit.STORAGE_FULL,
+        }
         for check in checks:
             if not check.passed:
                 raise RunFailed(codes.get(check.name, Exit.PREFLIGHT_FAILED), check.cause)
@@ -260,9 +261,11 @@ class _Run:
         except RunFailed as error:
             if not bench.server.alive or error.exit_code is Exit.STORAGE_FULL:
                 raise
-            self._fail(point, error)
+            blamed = memory.blamed(error, self.kills_before)
+            self.kills_before = memory.kills()
+            self._fail(point, blamed)
             bench.client.restart()
-            return error.exit_code
+            return blamed.exit_code
         with process.uninterrupted():
             self._agree_on(point, measured.requests)
             written = self.recorder.record(point, phases.done, measured.fields)
@@ -336,6 +339,8 @@ def outcome(spec: NodeJob, emit: Emit) -> Exit:
     try:
         return run_job(spec, emit)
     except OSError as error:
+        if error.filename is None and not files.is_full(error):
+            raise  # of a pipe or a socket, and of no disk: the traceback says which
         failed = files.storage_error(Path(error.filename or spec.out), error)
         emit({"kind": "error", "text": str(failed)})
         return failed.exit_code

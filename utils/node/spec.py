@@ -27,6 +27,10 @@ def runs(job: Job) -> list[Run]:
     return [Run(index=index, arm=arm) for index, arm in enumerate(job.arms)]
 
 
+UNKNOWN = "0" * 40
+"""A commit that git could not tell."""
+
+
 class Provenance(Value):
     """Which code and which recipes: what a record cannot find out on a node."""
 

@@ -15,27 +15,43 @@ if TYPE_CHECKING:
     from utils.node.spec import NodeJob
 
 
-def leave(spec: NodeJob, code: Exit, cause: str) -> None:
+def leave(spec: NodeJob, code: Exit, cause: str, node: str | None = None) -> None:
     """A record for each point of each arm that has none in any run, in the arm's first run.
 
     Args:
         spec: the whole job.
         code: how it ended.
         cause: in words; a canary that failed has better ones.
+        node: where the job was, if that is another machine than this one; empty where it was on none.
     """
+    there = None if node is None else _elsewhere(node)
     out = Path(spec.out)
     failure = _of_canary(out) or record.Failure.of(code, cause, [])
     status = "cancelled" if code is Exit.CANCELLED else "failed"
     for arm in dict.fromkeys(run.arm for run in spec.runs):
         first = next(run for run in spec.runs if run.arm == arm)
         one = spec.of(arm)
-        recorder = Recorder(one, first)
+        recorder = Recorder(one, first, there)
         for point in one.job.points:
             short = point.id.split("/")[1]
             if not any(out.glob(f"run-*-{arm}/{short}/{record.FILE}")):
                 folder = out / f"run-{first.index}-{arm}" / short
                 folder.mkdir(parents=True, exist_ok=True)
                 record_file.save(recorder.record(point, [], {"status": status, "failure": failure}), folder)
+
+
+def _elsewhere(name: str) -> record.Node:
+    """A machine of which only the name is known here."""
+    return record.Node(
+        hostname=name,
+        os_release="",
+        cpu_model="",
+        cores=0,
+        server_cores=[],
+        client_cores=[],
+        memory_bytes=0,
+        name=name or None,
+    )
 
 
 def _of_canary(out: Path) -> record.Failure | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from matrix.errors import Exit, HarnessError
+from matrix.cluster import names
+from matrix.errors import Exit, HarnessError, did_you_mean
 from matrix.source import Folder
 from matrix.tree import Tree
 from utils.setup.environments import ROOT
@@ -41,6 +42,8 @@ class Ask:
     """Another than the cluster file's."""
     out: Path | None = None
     """Where results go; None means a new folder below results/."""
+    cluster: str = ""
+    """Another than the recipes name."""
     environment: Path | None = None
     """A vLLM of one's own, for runtime none."""
     ledger: Path = RESULTS / "ledger.jsonl"
@@ -58,6 +61,10 @@ class Ask:
             raise HarnessError(
                 Exit.USAGE, f"{self.root} has no recipes/; --tree wants the root of a checkout"
             )
+        if self.cluster and self.cluster not in (known := names(self.tree.clusters)):
+            raise HarnessError(
+                Exit.USAGE, f"--cluster {self.cluster}: no such cluster; {did_you_mean(self.cluster, known)}"
+            )
         for folder in self.timings or ():
             if not folder.exists():
                 raise HarnessError(
@@ -73,4 +80,6 @@ class Ask:
     @cached_property
     def tree(self) -> Tree:
         """Where recipes, kernels, clusters and locks are read."""
-        return Tree.of(Folder(self.root), Folder(ROOT) if self.root != ROOT else None)
+        harness = Folder(ROOT) if self.root != ROOT else None
+        own = self.environment is not None
+        return replace(Tree.of(Folder(self.root), harness), own_environment=own, cluster=self.cluster)

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,7 +69,7 @@ def base_of(name: str, root: Path, tree: Tree, selectors: Sequence[str]) -> Base
             f"{commit[:12]} of {name} is not in this repository; a squash merge leaves it behind: git fetch origin refs/pull/N/head",
         ) from error
     # Both arms run in one allocation, from one environment: cluster and locks are the head's in both.
-    before = Tree(recipes=source, kernels=source, clusters=tree.clusters, locks=tree.locks)
+    before = replace(tree, recipes=source, kernels=source)
     return Base(Pairing(name=name, kind="revision", commit=commit), before, before)
 
 

@@ -89,7 +89,10 @@ def resume(ask: Ask, out: Path) -> Exit:
     plan = plan_of(out)
     asked = json.loads((out / ASKED).read_bytes())
     environment = Path(asked["environment"]) if asked["environment"] else None
-    ask = replace(ask, root=Path(asked["tree"]), environment=environment, out=out, confirms=True)
+    cluster = plan.jobs[0].cluster
+    ask = replace(
+        ask, root=Path(asked["tree"]), environment=environment, cluster=cluster, out=out, confirms=True
+    )
     order, by_cluster = order_of(ask, plan)
     _refuse_other_keys(plan, ask.tree)
     return finish(ask, order, only_launcher(by_cluster))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from matrix import cluster as clusters
-from matrix import estimate, select
+from matrix import estimate, key, select
 from matrix.errors import Exit, HarnessError
 from matrix.official import compare
 from matrix.source import Folder, Revision, merge_base
@@ -68,7 +69,17 @@ def reused(plan: Plan, root: Path) -> dict[str, str]:
                 for point, line in entry.points.items():
                     known.setdefault((f"{recipe}/{point}", line.key), name)
     points = [point for job in plan.jobs for point in job.points]
-    return {point.id: known[point.id, point.key] for point in points if (point.id, point.key) in known}
+    return {
+        point.id: known[point.id, point.key]
+        for point in points
+        if (point.id, point.key) in known and not key.is_local(point.key)
+    }
+
+
+def images_of(root: Path) -> frozenset[str]:
+    """Every image that a checkout's own recipes run."""
+    points = [point for job in select.chosen(Tree.of(Folder(root)), []).jobs for point in job.points]
+    return frozenset(point.image for point in points)
 
 
 def _range(changed: str) -> tuple[str, str]:
@@ -82,14 +93,20 @@ def _range(changed: str) -> tuple[str, str]:
 
 def _changed(ask: Ask, with_base: Base | None, base: str, head: str) -> Plan:
     parted = merge_base(ask.root, base, head or "HEAD")
-    harness = Folder(ROOT) if ask.root != ROOT else None
-    before = Tree.of(Revision(ask.root, parted), harness)
-    after = Tree.of(Revision(ask.root, head), harness) if head else ask.tree
+    before = _committed(ask, parted)
+    after = _committed(ask, head) if head else ask.tree
     found = select.changed(before, after, ask.selectors, with_base, ask.runs)
     lines = diff.lines(ask.root, parted, head)
     recipes = list(dict.fromkeys(point.recipe for job in found.jobs for point in job.points))
     differ = compare.unexplained(after, recipes)
     return found.model_copy(update={"lines": lines, "upstream": differ, "reused": reused(found, ask.root)})
+
+
+def _committed(ask: Ask, revision: str) -> Tree:
+    """A revision's tree, with what is asked of the working tree's."""
+    harness = Folder(ROOT) if ask.root != ROOT else None
+    tree = Tree.of(Revision(ask.root, revision), harness)
+    return replace(tree, own_environment=ask.tree.own_environment, cluster=ask.cluster)
 
 
 def _usual_timings() -> tuple[Path, ...]:

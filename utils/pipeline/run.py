@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from matrix.errors import Exit
 from utils.pipeline.ask import RESULTS
 from utils.pipeline.confirm import finish
-from utils.pipeline.execute import execute, only_launcher, order_of
+from utils.pipeline.execute import execute, only_launcher, order_of, with_own_folder
 from utils.pipeline.plan import plan
 
 if TYPE_CHECKING:
@@ -24,9 +24,12 @@ def run(ask: Ask) -> Exit:
         return Exit.OK
     order, by_cluster = order_of(ask, made)
     launcher = only_launcher(by_cluster)
-    if ask.out is None and (unfinished := launcher.unfinished(order, RESULTS)):
+    unfinished = launcher.unfinished(order, RESULTS) if ask.out is None else None
+    if unfinished:
         sys.stdout.write(f"going on with {unfinished}, which a launcher before this one left unfinished\n")
         order = replace(order, out=unfinished)
+    elif ask.out is None:
+        order = with_own_folder(launcher, order)
     code = execute(launcher, order)
     if made.pair is None or not any(job.base for job in made.jobs) or code is Exit.CANCELLED:
         return code

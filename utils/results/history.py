@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from matrix import key
 from matrix.metrics import JUDGED, METRICS
 from utils.results.steps import LEAST, STEP_P, over_time
 from utils.results.verdict import metrics
@@ -93,7 +94,8 @@ def from_records(point: str, records: Sequence[Record]) -> list[Measurement]:
             key=same[0].key,
             values=metrics.whole(same),
             runs=len(same),
-            origin="records",
+            origin="records, own environment" if key.is_local(same[0].key) else "records",
+            counts=not key.is_local(same[0].key),
             steady=metrics.steady(same),
             allocation=allocation,
         )
@@ -122,7 +124,7 @@ def from_entries(point: str, entries: Sequence[Entry], known: Sequence[Measureme
                 runs=int(line.n.split("+")[1]),
                 origin=f"source: {entry.source}" if entry.source else name,
                 title=entry.title,
-                counts=entry.source is None,
+                counts=entry.source is None and not key.is_local(line.key),
             )
         )
     return found

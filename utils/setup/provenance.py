@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 from matrix.errors import HarnessError
 from matrix.source import git
 from matrix.version import VERSION
-from utils.node.spec import Provenance
+from utils.node.spec import UNKNOWN, Provenance
 from utils.setup.environments import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-UNKNOWN = "0" * 40
 
 
 def find(tree: Path) -> Provenance:
@@ -23,6 +21,17 @@ def find(tree: Path) -> Provenance:
     return Provenance(
         commit=commit, clean=clean, tree_commit=tree_commit, tree_clean=tree_clean, harness=VERSION
     )
+
+
+def problem(tree: Path) -> str:
+    """Why records will not say which commit they are of, in git's words; empty where they will."""
+    try:
+        for folder in {ROOT, tree}:
+            git(folder, "rev-parse", "--verify", "HEAD")
+            git(folder, "status", "--porcelain")
+    except HarnessError as error:
+        return error.message
+    return ""
 
 
 def _state(folder: Path) -> tuple[str, bool]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import time
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from utils.show import foreign
 from utils.show.tables import measured_line
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 PLAIN_PROGRESS_EVERY_S = 30.0
 LF, NEXT = "\n", "\n  | "
 """What comes before the second and further lines of a text."""
-_UNPRINTABLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
 class Log(Protocol):
@@ -31,6 +30,32 @@ class Log(Protocol):
 
     def close(self) -> None:
         """Nothing more will come."""
+
+
+class Guarded:
+    """A log whose own errors are said once and change nothing: what is shown must not decide what is done."""
+
+    def __init__(self, log: Log) -> None:
+        self.log, self.said = log, False
+
+    def event(self, event: Event) -> None:
+        """Show it, if it can be shown."""
+        try:
+            self.log.event(event)
+        except Exception as error:  # noqa: BLE001 - whatever it is, a measurement is running
+            self._say(f"an event {event.get('kind')!r} cannot be shown: {error!r}")
+
+    def close(self) -> None:
+        """Nothing more will come."""
+        try:
+            self.log.close()
+        except Exception as error:  # noqa: BLE001 - as above
+            self._say(f"the log cannot be closed: {error!r}")
+
+    def _say(self, text: str) -> None:
+        if not self.said:
+            sys.stderr.write(f"servematrix: {text}; what was asked for goes on\n")
+        self.said = True
 
 
 def for_stream(stream: TextIO) -> Log:
@@ -45,8 +70,8 @@ def for_stream(stream: TextIO) -> Log:
 
 
 def clean(text: str) -> str:
-    """Text from a node without control sequences, and without Actions' old command mark, which works anywhere in a line."""
-    return _UNPRINTABLE.sub("", text).replace("##[", "# #[")
+    """Text from a node: lines without control sequences, none of which is a command of Actions."""
+    return foreign.lines(text)
 
 
 class Plain:
@@ -141,7 +166,7 @@ class Actions(Plain):
     def begin_run(self, title: str) -> None:
         """Open a group."""
         self.end_run()
-        self.stream.write(f"::group::{_command_text(title)}\n")
+        self.stream.write(foreign.command("group", title))
         self.open = True
 
     def end_run(self) -> None:
@@ -153,12 +178,8 @@ class Actions(Plain):
 
     def error(self, text: str) -> None:
         """An annotation; its text cannot become a second command."""
-        self.stream.write(f"::error title=servematrix::{_command_text(text)}\n")
+        self.stream.write(foreign.command("error", text, title="servematrix"))
         self.stream.flush()
-
-
-def _command_text(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 class Terminal(Plain):

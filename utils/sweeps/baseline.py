@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit
+from matrix.source import commit_of
 from utils.github.api import GitHubError
 from utils.github.event import from_environment, summary
 from utils.pipeline.ask import Ask
@@ -52,6 +53,9 @@ def stub(content: bytes, recipe: str, sha: str) -> Stub:
 def start_where_new() -> Exit:
     """Start a sweep of the default branch where it has keys that were never measured, and nobody is at it."""
     event = from_environment()
+    if commit_of(ROOT, "HEAD") != str(event.payload["after"]):
+        sys.stdout.write("a newer push has a run of its own\n")
+        return Exit.OK
     found = plan(ROOT)
     if not found.jobs:
         sys.stdout.write("every key has its figures; nothing to measure\n")

@@ -26,7 +26,10 @@ def asked_of(event: Event) -> tuple[int, str]:
     inputs = event.payload.get("inputs") or {}
     number, sha = str(inputs.get("pull", "")), str(inputs.get("sha", ""))
     if not number.isdecimal() or not re.fullmatch(r"[0-9a-f]{40}", sha):
-        raise HarnessError(Exit.USAGE, "a sweep wants `pull`, a number, and `sha`, 40 hex digits")
+        raise HarnessError(
+            Exit.USAGE,
+            "sweep.yml wants the inputs `pull`, a number, and `sha`, 40 hex digits; /sweep run in a pull request gives both",
+        )
     return int(number), sha
 
 

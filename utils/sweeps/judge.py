@@ -16,6 +16,7 @@ from utils.results.verdict import compare, kept, pairs, presentation
 from utils.show import tables
 from utils.sweeps.entry import with_entry
 from utils.sweeps.inputs import hand_on, read_plan
+from utils.sweeps.recheck import rechecked
 from utils.sweeps.records import keep, missing, taken
 from utils.sweeps.report import REPORT, Report
 
@@ -42,7 +43,7 @@ def judge(tree: Path, plan: Path, results: Path, out: Path, ledger_file: Path | 
     event = from_environment()
     inputs = event.payload["inputs"]
     made, notes = read_plan(plan), list[str]()
-    left = taken(results, made, notes, event.run, str(inputs["sha"]))
+    left = rechecked(taken(results, made, notes, event.run, str(inputs["sha"])), made)
     records = list(left.values())
     comparison = _compared(records, ledger_file, tree, notes)
     if not final:

@@ -29,7 +29,7 @@ def wait_for_clusters(plan: Path) -> Exit:
     return Exit.OK
 
 
-def measure(tree: Path, plan: Path, job: str, out: Path, environment: Path | None) -> Exit:
+def measure(tree: Path, plan: Path, job: str, out: Path) -> Exit:
     """Measure one job of the plan, while no other sweep is at work on its cluster.
 
     A gate that failed is a result; only what broke makes this fail, so that it can be run again.
@@ -39,13 +39,14 @@ def measure(tree: Path, plan: Path, job: str, out: Path, environment: Path | Non
         plan: folder with the sweep's plan.json.
         job: one of its.
         out: where results go.
-        environment: a vLLM of one's own.
     """
     whole = read_plan(plan)
     jobs = [one for one in whole.jobs if one.id == job]
     if not jobs:
-        raise HarnessError(Exit.USAGE, f"the plan has no job {job!r}")
-    ask = Ask(root=tree, out=out.absolute(), environment=environment)
+        raise HarnessError(
+            Exit.USAGE, f"{plan} has no job {job!r}; it has {', '.join(one.id for one in whole.jobs)}"
+        )
+    ask = Ask(root=tree, out=out.absolute())
     order, by_cluster = order_of(ask, whole.model_copy(update={"jobs": jobs}))
     sweep = f"run {from_environment().run}"
     with cluster_lock.held(state_folder(), jobs[0].cluster, sweep, _tell):

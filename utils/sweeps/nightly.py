@@ -14,6 +14,7 @@ from utils.setup.environments import ROOT
 from utils.show.markdown import escape
 from utils.sweeps import plan_comment, records
 from utils.sweeps.inputs import hand_on, read_plan, where_sweeps_may_run
+from utils.sweeps.recheck import rechecked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +54,7 @@ def keep_night(plan: Path, results: Path, out: Path) -> Exit:
     event, notes = from_environment(), list[str]()
     made = read_plan(plan)
     commit = made.pair.commit if made.pair else ""
-    for place, one in records.taken(results, made, notes, event.run, commit).items():
+    for place, one in rechecked(records.taken(results, made, notes, event.run, commit), made).items():
         records.keep(one, place, out / "records")
     summary("".join(f"{escape(note)}\n" for note in notes))
     return Exit.OK

@@ -9,7 +9,7 @@ from matrix.source import merge_base
 from utils.github import pulls
 from utils.github.event import Event, from_environment, output, summary
 from utils.show.log import clean
-from utils.sweeps import approval, baseline, plan_comment
+from utils.sweeps import approval, baseline, new_images, plan_comment
 from utils.sweeps.inputs import asked_of, hand_on, where_sweeps_may_run
 from utils.sweeps.pull_plan import asked_for
 
@@ -37,19 +37,26 @@ def plan_sweep(tree: Path, out: Path) -> Exit:
             made = baseline.plan(tree)
         else:
             made = _of_pull(event, number, sha, tree)
+            known = new_images.known()
+            if made.pair and _is_merged(event, tree, made.pair.commit):
+                known = new_images.with_base(known, made)
+            new_images.refuse_floating(made, known)
         made, kept_out = where_sweeps_may_run(made)
         hand_on(made, out)
     except HarnessError as error:
         output(why=clean(str(error)).replace("\n", "; ")[:MOST_WHY])  # the publishing job tells it
         raise
-    summary(kept_out + "".join(plan_comment.parts(made, sha)))
+    summary(kept_out + "".join(plan_comment.parts(made, sha, new_images.new(made, new_images.known()))))
     return Exit.OK
 
 
 def _of_pull(event: Event, number: int, sha: str, head: Path) -> Plan:
     pull = pulls.get(event.api, number)
     if not pull.is_open or pull.head != sha:
-        raise HarnessError(Exit.REFUSED, f"{sha[:10]} is not the head of an open pull request {number}")
+        raise HarnessError(
+            Exit.REFUSED,
+            f"{sha[:10]} is not the head of an open pull request {number}; comment /sweep run with its newest commit",
+        )
     if not approval.is_approved(event.api, sha):
         raise HarnessError(
             Exit.REFUSED,
@@ -61,8 +68,15 @@ def _of_pull(event: Event, number: int, sha: str, head: Path) -> Plan:
 
 
 def _refuse_other_branches(event: Event, head: Path, sha: str) -> None:
-    branch = str(event.at("repository", "default_branch"))
-    if merge_base(head, f"refs/remotes/origin/{branch}", sha) != sha:
+    if not _is_merged(event, head, sha):
+        branch = str(event.at("repository", "default_branch"))
         raise HarnessError(
-            Exit.REFUSED, f"{sha[:10]} is not on {branch}; a sweep without a pull request is of that alone"
+            Exit.REFUSED,
+            f"{sha[:10]} is not on {branch}; a sweep without a pull request is of that branch's commits alone",
         )
+
+
+def _is_merged(event: Event, tree: Path, sha: str) -> bool:
+    """Whether a commit is on the default branch."""
+    branch = str(event.at("repository", "default_branch"))
+    return bool(sha) and merge_base(tree, f"refs/remotes/origin/{branch}", sha) == sha

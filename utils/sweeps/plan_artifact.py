@@ -31,8 +31,29 @@ def read(api: Api, run: int, name: str) -> Plan:
         raise HarnessError(Exit.ARTIFACT_INVALID, "is not kept any more; run the workflow again")
     content = api.download(f"actions/artifacts/{newest['id']}/zip", artifact.MOST_PACKED)
     try:
-        return Plan.from_json(json.loads(artifact.one_file(content, FILE)))
-    except (ValueError, ValidationError, RecursionError, AttributeError, TypeError) as error:
-        raise HarnessError(Exit.ARTIFACT_INVALID, f"cannot be read: {type(error).__name__}") from error
+        found = artifact.one_file(content, FILE)
     except HarnessError as error:
         raise HarnessError(Exit.ARTIFACT_INVALID, f"cannot be read: {error.message}") from error
+    return parsed(found)
+
+
+def parsed(content: bytes) -> Plan:
+    """A plan's file, by its schema.
+
+    Raises:
+        HarnessError: ARTIFACT_INVALID; the message goes on after "the plan".
+    """
+    try:
+        return Plan.from_json(json.loads(content))
+    except (
+        ValueError,
+        ValidationError,
+        RecursionError,
+        AttributeError,
+        TypeError,
+        OverflowError,
+    ) as error:
+        raise HarnessError(
+            Exit.ARTIFACT_INVALID,
+            f"cannot be read ({type(error).__name__}); push again, so that plan.yml makes it anew",
+        ) from error

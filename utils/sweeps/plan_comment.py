@@ -9,10 +9,14 @@ from matrix import estimate
 from utils.show.markdown import code, escape, folded, table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matrix.plan import Plan
 
 ROWS = 12
 """Jobs that are visible; the others are folded away."""
+NEW = 5
+"""New images and models that are visible."""
 LINES = 6
 """Changed lines that are visible."""
 REASONS = (
@@ -20,14 +24,17 @@ REASONS = (
 )
 
 
-def parts(plan: Plan, head: str) -> list[str]:
+def parts(plan: Plan, head: str, new: Sequence[str] = ()) -> list[str]:
     """The comment in parts, the first of them visible; later ones may be left out for size.
 
     Args:
         plan: from a job that ran the pull request's own code, checked by its schema: every text in it is somebody's.
         head: the commit that it is about.
+        new: what the default branch does not run yet, a line each: the first thing that an approval is about.
     """
-    visible = [f"**{_headline(plan)}**\n\n"]
+    visible = [f"**{_headline(plan)}**\n\n", *(f"- {code(line)}\n" for line in new[:NEW])]
+    if new:
+        visible.append("\n" if len(new) <= NEW else f"- and {len(new) - NEW} more\n\n")
     jobs = [_job_row(plan, number) for number in range(len(plan.jobs))]
     heads = ["job", "points", "why", "server starts", "node-hours"]
     if jobs:

@@ -75,7 +75,8 @@ def _no_report(event: Event) -> Exit:
     number, sha = asked_of(event)
     needs = json.loads(os.environ.get(NEEDS) or "{}")
     planned = needs.get("plan", {}).get("outputs", {})
-    if planned.get("count") == "0":
+    is_planned = needs.get("plan", {}).get("result") == "success"  # outputs of a job that failed say nothing
+    if is_planned and planned.get("count") == "0":
         pulls.status(event.api, sha, CONTEXT, "success", description="nothing to measure", url=event.run_url)
         return Exit.OK
     ends = {name: needs.get(name, {}).get("result", "") for name in JOBS}
@@ -96,7 +97,8 @@ def _publish(event: Event, tree: Path, folder: Path) -> Exit:
     found = _report(folder / REPORT)
     if (found.sha, found.pull) != (sha, number):
         raise HarnessError(
-            Exit.ARTIFACT_INVALID, "the report is of another commit than the sweep; it is not published"
+            Exit.ARTIFACT_INVALID,
+            "the report is of another commit than the sweep; it is not published; comment /sweep run again for today's head",
         )
     _data(event, folder / "records", tree, "sweep" if number else "pushed")
     if number == 0:
@@ -183,11 +185,14 @@ def _report(path: Path) -> Report:
     """A report of another job, which had read what foreign code left."""
     try:
         if path.stat().st_size > MOST_REPORT:
-            raise HarnessError(Exit.ARTIFACT_INVALID, f"the report has more than {MOST_REPORT:,} bytes")
+            raise HarnessError(
+                Exit.ARTIFACT_INVALID, f"the report has more than {MOST_REPORT:,} bytes; select fewer points"
+            )
         return report.Report.model_validate(json.loads(path.read_bytes()))
     except (OSError, ValueError, RecursionError, ValidationError) as error:
         raise HarnessError(
-            Exit.ARTIFACT_INVALID, f"the report cannot be read: {type(error).__name__}"
+            Exit.ARTIFACT_INVALID,
+            f"the report cannot be read ({type(error).__name__}); run the job judge again",
         ) from error
 
 
@@ -264,7 +269,7 @@ def _data(event: Event, records: Path, tree: Path, issuer: ledger.Issuer) -> Non
             shutil.copyfile(path, target)
         known, new, alarms = ledger.read(folder / LEDGER).with_records(collect([records]), issuer)
         write_whole(folder / LEDGER, ledger.text(known).encode())
-        summary("".join(f"alarm: {line}\n" for line in alarms))
+        summary("".join(f"alarm: {escape(line)}\n\n" for line in alarms))
         return f"Records of {event.run_url}\n\n{len(new)} differences for the ledger"
 
     onto(Git(tree, event.api.token), DATA, change)
@@ -280,5 +285,7 @@ def _checked(records: Path) -> list[Path]:
         if good and len(parts) == 5 and stat.S_ISREG(status.st_mode) and status.st_size <= MOST_FILE:  # noqa: PLR2004 - recipe, allocation, run, point, file
             found.append(path)
     if len(found) > MOST_FILES:
-        raise HarnessError(Exit.ARTIFACT_INVALID, f"more than {MOST_FILES:,} files of records")
+        raise HarnessError(
+            Exit.ARTIFACT_INVALID, f"more than {MOST_FILES:,} files of records; select fewer points"
+        )
     return found

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
 from matrix.source import merge_base
-from utils.github import comments, pulls
+from utils.github import comments
 from utils.github.event import from_environment, summary
 from utils.node.files import write_whole
 from utils.pipeline.ask import Ask
 from utils.pipeline.plan import plan
 from utils.setup.environments import ROOT
 from utils.show.markdown import escape
-from utils.sweeps import plan_artifact, plan_comment
+from utils.sweeps import new_images, plan_artifact, plan_comment
 from utils.sweeps.command import Command, parse
 
 if TYPE_CHECKING:
@@ -22,6 +24,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from matrix.plan import Plan
+
+WHY = "why.txt"
+"""Why there is no plan."""
+MOST_WHY = 2000
+"""Letters of it."""
 
 
 def of_event(out: Path) -> Exit:
@@ -33,32 +40,54 @@ def of_event(out: Path) -> Exit:
     event = from_environment()
     base, head = event.at("pull_request", "base", "sha"), event.at("pull_request", "head", "sha")
     if not base or not head:
-        raise HarnessError(Exit.USAGE, f"the event {event.name!r} is of no pull request")
+        raise HarnessError(
+            Exit.USAGE, f"the event {event.name!r} is of no pull request; this command is for plan.yml"
+        )
     made = asked_for(None, merge_base(ROOT, base, head), head)
     write_whole(out / plan_artifact.FILE, made.to_json().encode())
     summary("".join(plan_comment.parts(made, head)))
     return Exit.OK
 
 
-def of_comment(tree: Path) -> Exit:
-    """Plan what `/sweep plan …` asks for, and write it as the plan's comment; what is wrong with it is the answer.
+def of_comment(tree: Path, out: Path) -> Exit:
+    """Plan what `/sweep plan …` asks for, in a job without a token; what is wrong with it is left in words.
 
     Args:
         tree: checkout of the pull request's commit.
+        out: folder that gets plan.json, or why.txt.
     """
-    event = from_environment()
-    command = parse(str(event.at("comment", "body") or ""))
-    if not isinstance(command, Command):
-        raise HarnessError(Exit.USAGE, "the comment asks for no plan")
-    pull = pulls.get(event.api, int(event.payload["issue"]["number"]))
-    try:
-        parted = merge_base(tree, pull.base, pull.head)
-        parts = plan_comment.parts(
-            asked_for(tree, parted, pull.head, command.selectors, command.options), pull.head
+    command = parse(str(from_environment().at("comment", "body") or ""))
+    head, base = (os.environ.get(name, "") for name in ("HEAD", "BASE"))
+    if not isinstance(command, Command) or not all(re.fullmatch("[0-9a-f]{40}", sha) for sha in (head, base)):
+        raise HarnessError(
+            Exit.USAGE,
+            "the comment asks for no plan (it begins with /sweep plan), or HEAD and BASE are no commits",
         )
+    for name in (WHY, plan_artifact.FILE):  # of an earlier command, on a machine that keeps its folders
+        (out / name).unlink(missing_ok=True)
+    try:
+        made = asked_for(tree, merge_base(tree, base, head), head, command.selectors, command.options)
     except HarnessError as error:
-        parts = [f"**There is no such plan**: {escape(str(error))[:2000]}\n"]
-    comments.upsert(event.api, pull.number, "plan", parts)
+        write_whole(out / WHY, str(error).encode()[:MOST_WHY])
+    else:
+        write_whole(out / plan_artifact.FILE, made.to_json().encode())
+    return Exit.OK
+
+
+def answer(folder: Path) -> Exit:
+    """Write what `of_comment` left as the plan's comment.
+
+    Args:
+        folder: with plan.json or why.txt, made from a stranger's recipes.
+    """
+    event, head = from_environment(), os.environ.get("HEAD", "")
+    if (folder / WHY).exists():
+        why = (folder / WHY).read_bytes()[:MOST_WHY].decode(errors="replace")
+        parts = [f"**There is no such plan**: {escape(why)}\n"]
+    else:
+        made = plan_artifact.parsed((folder / plan_artifact.FILE).read_bytes())
+        parts = plan_comment.parts(made, head, new_images.new(made, new_images.known()))
+    comments.upsert(event.api, int(event.payload["issue"]["number"]), "plan", parts)
     return Exit.OK
 
 

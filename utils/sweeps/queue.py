@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -132,8 +133,9 @@ def tell_waiting(api: Api, over: int) -> None:
     """Write on the commits of sweeps that were dispatched after one what is ahead of them, now that it is over."""
     queue = Queue(api)
     for one in runs.alive(api):
-        said = pulls.newest(api, one.sha, CONTEXT) if one.run > over else None
-        if said and said["state"] == "pending":  # else it has told its end already
-            hours = queue.hours(one.run)
-            left = queue.ahead(one.run, set(hours) if hours else None, over=over)
-            pulls.status(api, one.sha, CONTEXT, "pending", description=str(left), url=one.url)
+        with suppress(GitHubError):  # of one sweep, which is told when the next one is over
+            said = pulls.newest(api, one.sha, CONTEXT) if one.run > over else None
+            if said and said["state"] == "pending":  # else it has told its end already
+                hours = queue.hours(one.run)
+                left = queue.ahead(one.run, set(hours) if hours else None, over=over)
+                pulls.status(api, one.sha, CONTEXT, "pending", description=str(left), url=one.url)

@@ -11,7 +11,7 @@ from utils.github import comments, pulls
 from utils.github.api import GitHubError
 from utils.github.event import output, summary
 from utils.show.markdown import escape
-from utils.sweeps import approval, plan_artifact, plan_comment, queue, runs
+from utils.sweeps import approval, new_images, plan_artifact, plan_comment, queue, runs
 from utils.sweeps.command import Command, Mistake, help_text, parse
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _do(event: Event, number: int, user: str, command: Command) -> str:
     if command.verb == "run":
         return _run(event, pull, user, command)
     if command.verb == "plan":  # the next step checks that commit out, as data, and plans it
-        output(sha=pull.head)
+        output(sha=pull.head, base=pull.base)
         return ""
     known = runs.of_pull(event.api, number)
     if command.verb == "cancel":
@@ -166,7 +166,7 @@ def _plan_parts(event: Event, run: int, conclusion: str, head: str, url: str) ->
         if error.exit_code is not Exit.ARTIFACT_INVALID:
             raise
         return [f"**The plan of `{head[:10]}` {escape(error.message)}** ([log]({url}))\n"]
-    return plan_comment.parts(plan, head)
+    return plan_comment.parts(plan, head, new_images.new(plan, new_images.known()))
 
 
 def _reaction(event: Event, content: str) -> None:

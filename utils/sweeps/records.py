@@ -58,7 +58,9 @@ def taken(folder: Path, plan: Plan, notes: list[str], run: str, sha: str) -> dic
                 "allocation": allocation,
                 "rules": known.rules,
                 "vary": known.vary,
-                "provenance": one.provenance.model_copy(update={"tree_commit": of_base or sha}),
+                "provenance": one.provenance.model_copy(
+                    update={"tree_commit": of_base or sha, "tree_clean": True}
+                ),
             }
             found[path.parent] = one.model_copy(update=update)
     return found
@@ -97,12 +99,12 @@ def missing(plan: Plan, records: Sequence[Record], folder: Path) -> list[Missing
 
 
 def keep(one: Record, left: Path, out: Path) -> None:
-    """A record in its place on the data branch, with its raw requests if they are small."""
+    """A record in its place on the data branch, with its raw requests if they are small and the record has figures of them."""
     recipe, short = one.point.split("/")
     place = out / recipe / one.allocation / f"run-{one.run_index}-{one.arm}" / short
     write_whole(place / record.FILE, (one.model_dump_json(indent=1) + "\n").encode())
     raw = [left / name for name in FIGURES]
-    there = all(path.is_file() and not path.is_symlink() for path in raw)
+    there = one.whole is not None and all(path.is_file() and not path.is_symlink() for path in raw)
     if there and sum(path.stat().st_size for path in raw) <= MOST_RAW:
         for path in raw:
             shutil.copyfile(path, place / path.name)

@@ -51,17 +51,22 @@ def test_a_run_ends_in_a_table_and_tells_where_the_records_are(
     )
 
 
-def test_two_runs_in_one_folder_are_refused(
+def test_a_folder_that_holds_a_finished_run_stays_as_it_is(
     cli: Cli, tree: Path, fake_environment: Path, tmp_path: Path
 ) -> None:
-    """The first one's records stay as they are."""
+    """The same points are not run again, and others are refused; the records are not touched."""
     out = tmp_path / "out"
     assert run(cli, tree, fake_environment, out).returncode == 0
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
     done = run(cli, tree, fake_environment, out)
-    assert done.returncode == Exit.OUT_IN_USE
-    assert "already holds a run" in done.stderr
-    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+    assert done.returncode == 0
+    assert "was finished before; it is not run again" in done.stdout
+    other = run(cli, tree, fake_environment, out, "--runs", "2")
+    assert other.returncode == Exit.OUT_IN_USE
+    assert "other points" in other.stderr
+    after = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    assert {path for path in before if path.name == "record.json" and before[path] != after[path]} == set()
+    assert before.keys() == after.keys()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -271,3 +271,40 @@ def test_every_row_has_a_line_that_was_captured() -> None:
     reasons = {(case.get("slurm") or {}).get("reason") for case in CASES.values()}
     seen = {"launch_failed_requeued_held", "DependencyNeverSatisfied", "PartitionNodeLimit"}
     assert set(HELD) & reasons == seen  # the others are from squeue(1), JOB REASON CODES
+
+
+GUEST = "sh: write error: No space left on device"
+HOSTILE: dict[str, Any] = {"asked": True, "started": False, "foreign": True, "image_known": False}
+
+
+@pytest.mark.parametrize(
+    ("facts", "blamed"),
+    [
+        (Facts("FAILED", ended=1, lines=(GUEST,), guest_lines=(GUEST,), **HOSTILE), False),
+        (Facts("FAILED", ended=1, lines=(GUEST,), guest_lines=(GUEST,), **HOSTILE | {"image_known": True}), True),
+        (Facts("FAILED", ended=1, lines=(GUEST,), guest_lines=(GUEST,), asked=True), True),
+        (Facts("FAILED", ended=1, **HOSTILE), False),
+        (Facts("FAILED", ended=1, **HOSTILE | {"image_known": True}), True),
+        (Facts("FAILED", ended=23, asked=True, started=True, foreign=True), False),
+        (Facts("FAILED", ended=22, asked=True, started=True, foreign=True), False),
+        (Facts("FAILED", ended=1, lines=("servematrix: x", "srun: error: Zero Bytes were transmitted or received"), guest_lines=("srun: error: Zero Bytes were transmitted or received",), runs_ended=False, asked=True, started=True, foreign=True), False),
+        (Facts("FAILED", ended=20, preflight=("no space on /raid",), **HOSTILE), True),
+        (Facts("NODE_FAIL", lines=(GUEST,), guest_lines=(GUEST,), **HOSTILE), True),
+        (Facts("FAILED", lines=("slurmstepd: error: *** JOB 1 ON n CANCELLED DUE TO NODE FAILURE ***",), slurm_lines=("slurmstepd: error: *** JOB 1 ON n CANCELLED DUE TO NODE FAILURE ***",), **HOSTILE), True),
+    ],
+    ids=[
+        "an image's own sh", "the default branch's image", "a person's own run", "silence", "silence of a known image", "exit code of a full disk",
+        "exit code of a port", "a killed srun", "the preflight outside", "Slurm's state", "Slurm's log",
+    ],
+)  # fmt: skip
+def test_a_guest_blames_no_node(facts: Facts, blamed: bool) -> None:  # noqa: FBT001 - a table's column
+    """What an image of a pull request says, how it ends and that it is silent is no evidence against a node; the machine's own words are."""
+    found = classify(facts)
+    assert found.kind is Kind.INFRA
+    assert found.node is blamed
+
+
+def test_a_guest_excuses_no_node() -> None:
+    """It can show a true cause on many nodes; as none of them is blamed, the cause is never remembered as one that nodes share."""
+    found = classify(Facts("FAILED", ended=1, lines=(GUEST,), guest_lines=(GUEST,), **HOSTILE))
+    assert (found.node, found.alone, found.cause) == (False, False, "a disk of the node is full")

@@ -74,6 +74,7 @@ def test_a_healthy_run_measures_every_point(run_node: RunNode) -> None:
         "preflight",
         "server",
         "first completion",
+        "client",
         "warm-up",
         "load",
         "gates",

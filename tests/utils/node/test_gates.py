@@ -11,10 +11,12 @@ import pytest
 
 from matrix.plan import KernelChoice
 from utils.node import gates
-from utils.node.gates import JIT, Evidence
+from utils.node.gates import Evidence
+from utils.node.log_words import JIT
 from utils.node.record import Counters, Load, MachineLoad, Telemetry
 from utils.node.requests_raw import RawLoad
 from utils.node.vllm.load_result import drawn_lengths
+from utils.node.vllm.streaming import Streamed
 
 C, N, SEED = 4, 40, 11
 
@@ -151,6 +153,15 @@ BREAKS: dict[str, tuple[Callable[[Evidence], Evidence], set[str]]] = {
     "the hypervisor took them": (lambda e: replace(e, foreign_most=0.2, telemetry=e.telemetry.model_copy(update={"machine": MachineLoad(foreign_share=0.0, steal_share=0.2)})), {"machine_busy"}),
     "the server died": (lambda e: replace(e, server_alive=False), {"server_alive"}),
     "the server logged a traceback": (lambda e: replace(e, log_of_load="x\nTraceback (most recent call last):\n"), {"server_log"}),
+    "the server logged one in the warm-up": (lambda e: replace(e, log_of_point="x\nTraceback (most recent call last):\n"), {"server_log"}),
+    "a worker was restarted": (lambda e: replace(e, log_of_point="INFO 11-26 10:00:00 [core.py:1] worker 0 was restarted\n"), {"server_log"}),
+    "the server logged an error": (lambda e: replace(e, log_of_point="(EngineCore pid=7) ERROR 11-26 10:00:00 [core.py:1] no words known\n"), {"server_log"}),
+    "another engine answered": (lambda e: replace(e, engine_changes=("process 7 (VLLM::EngineCore) is gone",)), {"one_engine"}),
+    "the first streamed answer is empty": (lambda e: replace(e, streamed=Streamed([0, 1, 2], 3)), {"stream"}),
+    "tokens are counted and not streamed": (lambda e: replace(e, streamed=Streamed([1] * 23, 24)), {"stream"}),
+    "several tokens come in the first answer": (lambda e: replace(e, streamed=Streamed([4] + [1] * 20, 24)), {"stream"}),
+    "nothing is streamed": (lambda e: replace(e, streamed=Streamed()), {"stream"}),
+    "an empty answer makes TTFT": (raw(itl_us=lambda load: [np.concatenate(([row[0] + 15_000], row[1:])) for row in load.itl_us], ttft_us=lambda load: load.ttft_us - 15_000, reported=lambda load: load.reported | {"mean_ttft_ms": 5.0, "mean_tpot_ms": float(((load.latency_us - load.ttft_us + 15_000) / (load.output_len - 1)).mean()) / 1000}), {"first_token"}),
     "something was compiled": (
         lambda e: replace(e, log_of_load="Triton JIT compile during inference: fn. This causes a latency spike; consider"),
         {"jit"},

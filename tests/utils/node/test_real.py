@@ -88,7 +88,7 @@ def test_phases_cover_the_job(measured: Path) -> None:
     assert events["points"] == 3
     for one in records(measured):
         names = [phase.name for phase in one.phases]
-        assert names[:3] == ["preflight", "server", "first completion"]
+        assert names[:4] == ["preflight", "server", "first completion", "client"]
         assert names[-3:] == ["warm-up", "load", "gates"]
     assert not [path for path in measured.rglob("*") if path.name.startswith(".")]
 

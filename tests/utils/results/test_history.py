@@ -68,6 +68,15 @@ def test_figures_of_others_make_no_step(records: Records) -> None:
     assert steps(series(POINT, measured(records, [1.0, 1.001, 1.0, 0.999, 1.0]), entries), entries) == []
 
 
+def test_figures_of_an_own_environment_make_no_step(records: Records) -> None:
+    """They are in the series, marked, and a vLLM half as fast is no step of the recipe."""
+    found = measured(records, [1.0, 1.001, 1.0, 0.999, 1.0, 1.001])
+    own = [one.model_copy(update={"key": f"local:{'ab' * 8}"}) for one in measured(records, [2.0] * 4, 90000)]
+    shown = series(POINT, [*found, *own], [])
+    assert sum(one.origin == "records, own environment" for one in shown) >= 3
+    assert steps(shown, []) == []
+
+
 @given(st.integers(0, 10_000))
 def test_noise_alone_steps_once_in_a_hundred(seed: int) -> None:
     """Each place is tested, and together they are held to 1 %: over seeds at most a few have a step, none has many."""

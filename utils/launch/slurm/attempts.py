@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
 from utils.launch.failures import Kind, Verdict, as_json, classify
+from utils.launch.journal import Memory, Notebook
 from utils.launch.slurm import batch, client, states
 from utils.launch.slurm.client import SlurmError
-from utils.launch.slurm.journal import Memory, Notebook
 from utils.launch.slurm.names import folder
 from utils.launch.slurm.sight import Partition
 from utils.launch.slurm.tracking import Tracking
-from utils.node import events, files, process, record
+from utils.node import events, files, process, record, unmeasured
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,9 +51,11 @@ class Block:
     track: Tracking | None = None
     cancelled: bool = False
     submitted_s: float = 0.0
-    """Wall clock: a poll from before tells nothing about the job."""
+    """A poll from before tells nothing about the job (monotonic, as all moments here: a clock that is set back orders nothing)."""
     heard_s: float = 0.0
-    """When the answer was asked for that was taken in last (wall clock)."""
+    """When the answer was asked for that was taken in last."""
+    called_off: bool = False
+    """`cancel DIR` ended the job before this launcher came, which is to measure it anew."""
     unanswered: int = 0
     """How often sbatch gave no answer."""
 
@@ -84,9 +86,10 @@ class Block:
             self._again(known, known.anew(), f"ended before with a failure ({known.kind})")
         else:
             self._prepare(known)
+            self.called_off = self.notes.is_called_off(known.attempt)
             if known.slurm is None and self._results_are_of_another_attempt():
                 self.notes.set_aside(self.attempt.results, known.attempt - 1, "left by an attempt before")
-            self.submitted_s = time.time()
+            self.submitted_s = time.monotonic()
             self.tell(f"taken up again: {self.name}")
 
     def step(self) -> None:
@@ -105,7 +108,7 @@ class Block:
             if self.cancelled:
                 self._cancel_again()
             if not known and self.cancelled:
-                if not self.unanswered or time.time() - self.submitted_s > UNANSWERED_S:
+                if not self.unanswered or time.monotonic() - self.submitted_s > UNANSWERED_S:
                     self._done(Verdict(Kind.CANCELLED, "cancelled before Slurm took the job", Exit.CANCELLED))
                 return
             if not known:
@@ -207,7 +210,7 @@ class Block:
         self.memory = self.memory.model_copy(update={"name": self.name})
         # Before sbatch: whoever comes after must know that there may be a job of this name.
         self.notes.write(self.memory)
-        self.submitted_s = time.time()
+        self.submitted_s = time.monotonic()
         try:
             with process.uninterrupted():  # a job that was accepted and not noted would be an orphan
                 number = client.submit(script)
@@ -236,6 +239,7 @@ class Block:
         )
         self.attempt.results.mkdir(parents=True, exist_ok=True)
         files.write_whole(self.attempt.results / "failure.json", self._as_json(verdict))
+        self._leave_records(Exit.SLURM_FAILED, why)
         self.notes.write(self.memory)
 
     def _refused(self, error: SlurmError) -> str:
@@ -269,6 +273,10 @@ class Block:
         files.write_whole(self.notes.beside(self.memory.attempt, "verdict.json"), self._as_json(verdict))
         if verdict.kind is Kind.INFRA and not self.cancelled:
             self._infra(verdict)
+        elif verdict.kind is Kind.CANCELLED and self.called_off and not self.cancelled:
+            self.called_off = False
+            self.tell("`cancel` ended it before this run began; it is measured anew")
+            self._again(self.memory, self.memory.anew(), "ended by `cancel`")
         else:
             self._done(verdict)
 
@@ -322,10 +330,17 @@ class Block:
         if verdict.kind:
             self.attempt.results.mkdir(parents=True, exist_ok=True)
             files.write_whole(self.attempt.results / "failure.json", self._as_json(verdict))
+            self._leave_records(code, verdict.cause)
             lines = "".join(f"\n{line}" for line in verdict.evidence)
             where = f" (job {self.memory.slurm} on {self.memory.node or 'no node'})"
             self.emit({"kind": "error", "text": f"{verdict.kind.value}: {verdict.cause}{where}{lines}"})
         self.notes.write(self.memory)
+
+    def _leave_records(self, code: Exit, cause: str) -> None:
+        """A record for each point that has none, with the reason."""
+        spec = batch.whole_job(self.attempt, self.provenance)
+        spec = spec.model_copy(update={"out": str(self.attempt.results)})
+        unmeasured.leave(spec, code, cause, self.memory.node or "")
 
     def _as_json(self, verdict: Verdict) -> bytes:
         return as_json(verdict, self.name, self.memory.slurm, self.memory.node)

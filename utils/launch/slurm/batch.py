@@ -150,17 +150,17 @@ def left(cluster: Cluster, folder: str, *, shared: bool = False) -> Left:
     return Left(f"{on_node(cluster.paths.spool)}/{folder}", "" if shared else log_on_node(folder), python)
 
 
-def node_jobs(attempt: Attempt, provenance: Provenance) -> dict[str, NodeJob]:
-    """The file of each container start by name: first the canaries, then the runs."""
+def whole_job(attempt: Attempt, provenance: Provenance) -> NodeJob:
+    """What all container starts have in common: every run of both arms."""
     job = attempt.job
     environment = "image" if attempt.contained else "locked"
     if attempt.order.environment:
         environment = "given"
-    common = NodeJob.model_validate(
+    return NodeJob.model_validate(
         {
             "job": job,
             "cluster": attempt.cluster,
-            "runs": [],
+            "runs": attempt.runs,
             "allocation": attempt.name,
             "out": attempt.inside("agreed"),
             "tree": f"{attempt.inside(PAYLOAD)}/{payload.TREE}",
@@ -174,6 +174,11 @@ def node_jobs(attempt: Attempt, provenance: Provenance) -> dict[str, NodeJob]:
             "runs_in_all": len(attempt.runs),
         }
     )
+
+
+def node_jobs(attempt: Attempt, provenance: Provenance) -> dict[str, NodeJob]:
+    """The file of each container start by name: first the canaries, then the runs."""
+    common = whole_job(attempt, provenance)
     found = {
         canary_name(arm): common.as_canary(f"{attempt.inside('scratch')}/{canary_name(arm)}", arm).model_copy(
             update={"caches": attempt.caches(canary_name(arm))}
@@ -201,11 +206,14 @@ def images(attempt: Attempt) -> list[str]:
 
 def host_file(attempt: Attempt) -> bytes:
     """HOST.json of utils.node.host: what is asked of the node outside the container."""
-    runtime = container.for_cluster(attempt.cluster)
+    runtime, known = container.for_cluster(attempt.cluster), attempt.order.known_images
     points = [point for arm in attempt.job.arms for point in attempt.job.of(arm).points]
     content = questions.of_cluster(attempt.cluster, points) | {
         "shared": attempt.out if attempt.shared else "",
-        "images": [runtime.entry(image) for image in images(attempt)],
+        "images": [
+            runtime.entry(image) | {"anonymous": known is not None and image not in known}
+            for image in images(attempt)
+        ],
     }
     return json.dumps(content, indent=1).encode()
 

@@ -80,6 +80,11 @@ def call(command: Sequence[str], limit_s: float = LIMIT_S, env: dict[str, str] |
         lost = re.search(
             r"timed out|Unable to contact|Zero Bytes|Communication|connection", message, re.IGNORECASE
         )
+        if re.search(r"Zero Bytes|[Mm]unge|credential|[Aa]uthentication", message):
+            message += (
+                "; Slurm's messages are not taken for genuine: is munged running here, and are the clocks of this machine "
+                "and of the controller in step? Try `munge -n | unmunge` here, and the same over ssh to the controller"
+            )
         raise SlurmError(command[0], message, unanswered=bool(lost))
     return done.stdout
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from matrix.cluster import Slurm as Asked
 from matrix.errors import Exit, HarnessError
-from utils.launch import script
-from utils.launch.slurm import batch, client, lease, names
+from utils.launch import lease, script
+from utils.launch.slurm import batch, client, names
 from utils.launch.slurm.attempts import Block
 from utils.launch.slurm.client import SlurmError
 from utils.launch.slurm.poll import Poll, squeue, state_folder
@@ -175,19 +175,17 @@ class _Session:
         """Every job ends, and what it has comes home; a second signal does not interrupt that."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
-        self.emit({"kind": "note", "text": "cancelling; what was measured is being fetched"})
+        refused: list[SlurmError] = []
         for block in blocks:
-            if not block.track:  # it was not submitted yet
-                continue
-            try:
-                block.cancel()
-            except SlurmError as error:
-                self.emit(
-                    {
-                        "kind": "error",
-                        "text": f"{error}; end it by hand: ./servematrix cancel {self.order.out}",
-                    }
-                )
+            if block.track:  # else it was not submitted yet
+                try:
+                    block.cancel()
+                except SlurmError as error:
+                    refused.append(error)
+        self.emit({"kind": "note", "text": "cancelling; what was measured is being fetched"})
+        for one in refused:
+            text = f"{one}; end it by hand: ./servematrix cancel {self.order.out}"
+            self.emit({"kind": "error", "text": text})
         end = time.monotonic() + CANCEL_S
         self._follow(
             blocks,
@@ -249,11 +247,17 @@ def print_nothing(event: Event) -> None:
     del event
 
 
-def cancel(mine: Callable[[JobState], bool]) -> list[int]:
-    """End every job that is wanted gone; their numbers."""
+def jobs_left() -> list[JobState]:
+    """Jobs of servematrix, of whichever checkout of this user, that are not over."""
     try:
-        found = [job.id for job in from_squeue(squeue()) if mine(job) and not job.over]
-        client.cancel(jobs=found)
+        return [job for job in from_squeue(squeue(), of=f"{names.PREFIX}/") if not job.over]
     except SlurmError as error:
         raise HarnessError(Exit.SLURM_FAILED, str(error)) from error
-    return found
+
+
+def cancel(jobs: list[JobState]) -> None:
+    """End jobs."""
+    try:
+        client.cancel(jobs=[job.id for job in jobs])
+    except SlurmError as error:
+        raise HarnessError(Exit.SLURM_FAILED, str(error)) from error

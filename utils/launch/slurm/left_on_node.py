@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from matrix import cluster as clusters
 from matrix.errors import Exit, HarnessError
 from matrix.source import Folder
-from utils.launch.slurm import batch, fetch, lease, names
+from utils.launch import lease
+from utils.launch.journal import Notebook
+from utils.launch.slurm import batch, fetch, names
 from utils.launch.slurm.client import SlurmError
-from utils.launch.slurm.journal import Notebook
 from utils.launch.slurm.launcher import with_slurm
 from utils.launch.slurm.poll import accounted, squeue
 from utils.launch.slurm.states import from_squeue
@@ -45,10 +46,15 @@ def fetch_job(job: int, folder: Path, node: str | None, cluster: str | None) -> 
             Exit.USAGE, f"job {job} is {state.state}; wait for its end, or end it: ./servematrix cancel"
         )
     if not state.name.startswith(f"{names.PREFIX}/"):
-        raise HarnessError(Exit.USAGE, f"job {job} is {state.name!r}, which servematrix did not start")
+        raise HarnessError(
+            Exit.USAGE,
+            f"job {job} is {state.name!r}, which servematrix did not start; {folder}/launch has the numbers of its own",
+        )
     *_, job_id, attempt = state.name.split("/")
     if not lease.is_free(folder):
-        raise HarnessError(Exit.OUT_IN_USE, f"a launcher is running on {folder}, and fetches by itself")
+        raise HarnessError(
+            Exit.OUT_IN_USE, f"a launcher is running on {folder}, and fetches by itself; wait for it"
+        )
     chosen = _cluster(cluster)
     notes = Notebook(folder, job_id)
     known_token = (memory := notes.read()) and memory.name == state.name and memory.token

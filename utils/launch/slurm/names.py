@@ -24,7 +24,7 @@ class Identity:
     head: str
     """12 hex of the commit."""
     run: str
-    """8 hex: the results folder, or the workflow run, so that a person may measure the same twice."""
+    """8 hex of the checkout, `-`, and 8 of the results folder and the workflow run, so that a person may measure the same twice."""
 
     def job(self, job_id: str, attempt: int) -> str:
         """Slurm's name of one attempt at a job: `servematrix/repository/pull/head/run/job/attempt`."""
@@ -42,7 +42,19 @@ def identity(root: Path, commit: str, out: Path) -> Identity:
     pull = re.search(r"refs/pull/(\d+)/", os.environ.get("GITHUB_REF", ""))
     number = os.environ.get("SERVEMATRIX_PULL") or (pull[1] if pull else "0")
     run = os.environ.get("GITHUB_RUN_ID", "") + str(out.absolute())
-    return Identity(_word(repository), _word(number), commit[:12], digest(run, 8))
+    return Identity(_word(repository), _word(number), commit[:12], f"{checkout(root)}-{digest(run, 8)}")
+
+
+def checkout(root: Path) -> str:
+    """Which checkout on which disk it is: a copy, or one of the same name elsewhere, is another one."""
+    root = root.resolve()
+    return digest(f"{root}\n{root.stat().st_ino}", 8)
+
+
+def checkout_of(job_name: str) -> str:
+    """The checkout that a job was submitted from; empty for a name of another shape, as older versions gave."""
+    parts = job_name.split("/")
+    return parts[4].rpartition("-")[0] if len(parts) == 7 else ""  # noqa: PLR2004 - as `Identity.job` joins them
 
 
 def folder(job_name: str) -> str:

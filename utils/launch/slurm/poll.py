@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from utils.launch.slurm import client
 from utils.launch.slurm.client import SlurmError
-from utils.launch.slurm.names import digest
+from utils.launch.slurm.names import PREFIX, digest
 from utils.launch.slurm.states import FORMAT, JobState, from_sacct, from_squeue
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Poll:
     every_s: float
     query: Callable[[], str] = squeue
     asked_s: float = 0.0
-    """When the answer that `jobs` holds was asked for (wall clock, seconds)."""
+    """When the answer that `jobs` holds was asked for: on the monotonic clock, which all processes of one boot share."""
     answered_s: float = 0.0
     """The same of the last query that was answered: a controller that is away says nothing about jobs."""
     jobs: list[JobState] = field(default_factory=list)
@@ -68,7 +68,7 @@ class Poll:
             except BlockingIOError:
                 return self._read()  # another launcher is asking right now
             newer = self._read()
-            age = time.time() - self.asked_s
+            age = time.monotonic() - self.asked_s
             if self.asked_s > after_s and 0 <= age < self.every_s:
                 return newer
             self._ask()
@@ -76,20 +76,24 @@ class Poll:
 
     def _ask(self) -> None:
         """One query; a failed one is remembered too, so that nobody hammers a controller that is down."""
-        asked = time.time()
+        asked = time.monotonic()
         self.asked_s = asked  # kept here too, where the cache cannot be written
         try:
-            self.jobs, self.failure = from_squeue(self.query()), ""
+            self.jobs, self.failure = from_squeue(self.query(), of=f"{PREFIX}/"), ""
             self.answered_s = asked
         except SlurmError as error:
             self.failure = str(error)
         rows = [one.model_dump() for one in self.jobs]
-        times = {"asked_s": asked, "answered_s": self.answered_s}
+        times = {"boot": _boot(), "asked_s": asked, "answered_s": self.answered_s}
         self._write({**times, "failure": self.failure, "jobs": rows})
 
     def _read(self) -> bool:
         try:
             content = json.loads((self.folder / "poll.json").read_bytes())
+            if content["boot"] != _boot():
+                return (
+                    False  # of another machine, or of this one before it was started: its clock is not ours
+                )
             jobs = [JobState.model_validate(row) for row in content["jobs"]]
             asked, failure = float(content["asked_s"]), str(content["failure"])
             answered = float(content["answered_s"])
@@ -105,6 +109,14 @@ class Poll:
         with contextlib.suppress(OSError):  # a full disk must not end a run
             private.write_text(json.dumps(content))
             private.replace(self.folder / "poll.json")
+
+
+def _boot() -> str:
+    """Which start of which machine the monotonic clock belongs to (random(4))."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
 
 
 def accounted(job: int) -> JobState | None:

@@ -77,15 +77,15 @@ class JobState(Value):
         return self.state not in WAITING | ACTIVE | ENDED
 
 
-def from_squeue(text: str) -> list[JobState]:
-    """Rows of `squeue --Format=FORMAT`; lines that do not begin with a number are no rows."""
+def from_squeue(text: str, *, of: str = "") -> list[JobState]:
+    """Rows of `squeue --Format=FORMAT` whose job's name begins with `of`; lines that do not begin with a number are no rows."""
     found = []
     for line in text.splitlines():
         cells, start = {}, 0
         for name, width in COLUMNS:
             cells[name] = line[start : start + width].strip()
             start += width
-        if cells["JobID"].isdecimal():
+        if cells["JobID"].isdecimal() and cells["Name"].startswith(of):
             found.append(_state(cells["JobID"], cells))
     return found
 

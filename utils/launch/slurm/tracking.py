@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from matrix.errors import Exit
 from utils.launch import failures
-from utils.launch.slurm import client, fetch
+from utils.launch.slurm import batch, client, fetch
 from utils.launch.slurm.client import SlurmError
 from utils.launch.slurm.patience import Patience
 from utils.launch.slurm.poll import accounted
@@ -176,6 +176,8 @@ class Tracking:
             )
         elif chosen.state == "RUNNING":
             self._runs(chosen)
+        elif chosen.state in {"SUSPENDED", "STOPPED"}:
+            self._say(chosen, f"is {chosen.state}; a point that it interrupts has a stall, and is invalid")
         self._wait_no_longer(chosen)
         return True
 
@@ -310,6 +312,9 @@ class Tracking:
         slurm_logs = [results.parent / f"{results.name}.slurm.log", results / "slurm.log"]
         logs = [*sorted(results.glob("*.srun.log")), *(results / name for name in OUR_LOGS)]
         by_slurm = tuple(line for path in slurm_logs for line in _lines(path))
+        known = self.attempt.order.known_images
+        image_known = known is None or known.issuperset(batch.images(self.attempt))
+        by_guest = [path for path in logs if path.name.endswith(".srun.log") or not image_known]
         started = sorted(results.glob("*/started"), key=lambda path: path.lstat().st_mtime)
         return failures.Facts(
             state=state.state if state else "",
@@ -329,6 +334,9 @@ class Tracking:
             all_here=self.attempt.shared or (isinstance(self.source, Staged) and self.source.complete),
             slurm_lines=by_slurm,
             lines=by_slurm + tuple(line for path in logs for line in _lines(path)),
+            foreign=known is not None,
+            image_known=image_known,
+            guest_lines=tuple(line for path in by_guest for line in _lines(path)),
             cancelled_by_us=cancelled_by_us,
             gave_up=self.gave_up,
         )

@@ -15,6 +15,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,12 +30,15 @@ FAILED = 24
 OUTPUT = "@OUTPUT@"
 """Is replaced by the private file in an import command."""
 UNUSED_DAYS = 30.0
+CREDENTIALS = ("CH_IMAGE_", "REGISTRY_", "DOCKER_")
+"""How variables begin that tell importers who one is."""
 ASK_S = 60
 """A registry that says nothing for so long is not waited for."""
 
 Entry = dict[str, Any]
 """Of HOST.json: image (as the recipe names it), path (where it belongs), import (a command) or archive (a file to copy),
-digest (a command that asks the registry what the reference names today; empty where nothing can be asked)."""
+digest (a command that asks the registry what the reference names today; empty where nothing can be asked), anonymous (nobody merged
+its recipe, so that the user's own credentials are not for it)."""
 
 
 class ImportFailedError(Exception):
@@ -77,6 +81,7 @@ def _source(entry: Entry) -> str:
     try:
         done = subprocess.run(
             entry["digest"],
+            env=_environment(entry),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -135,7 +140,12 @@ def _import(entry: Entry, path: Path, note: Path, source: str) -> None:
         else:
             command: list[str] = [str(private) if word == OUTPUT else word for word in entry["import"]]
             done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+                command,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                env=_environment(entry),
             )
             sys.stderr.write(done.stderr)
             if done.returncode:
@@ -158,6 +168,15 @@ def _import(entry: Entry, path: Path, note: Path, source: str) -> None:
         if private.exists():
             private.unlink()
         emit(kind="done", name="image", seconds=time.monotonic() - start)
+
+
+def _environment(entry: Entry) -> dict[str, str] | None:
+    """Of the importer: ours, or for an image that nobody merged one without a way to the user's registry credentials."""
+    if not entry.get("anonymous"):
+        return None
+    nothing = tempfile.mkdtemp(prefix="anonymous-")  # below TMPDIR, which goes with the job
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(CREDENTIALS)}
+    return ours | dict.fromkeys(("HOME", "ENROOT_CONFIG_PATH", "XDG_CONFIG_HOME", "DOCKER_CONFIG"), nothing)
 
 
 VOLUME = re.compile(r"\$\{ENROOT_ROOTFS\}(?P<folder>(?:/[\w.+-]+)+) (?P=folder) none [\w,=-]+")

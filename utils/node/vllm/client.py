@@ -7,6 +7,7 @@ import re
 import select
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 POLL_S = 0.1
+GONE_S = 5.0
+"""How long a host whose pipe is closed may take to end."""
 _PROGRESS = re.compile(rb"(\d+)/\d+ \[")
 
 
@@ -45,6 +48,8 @@ class Client:
         cores: Sequence[int],
         log: Path,
         revision: tuple[str, str] = ("", ""),
+        *,
+        ready_s: float = 900.0,
     ) -> None:
         """Start the host.
 
@@ -54,8 +59,9 @@ class Client:
             cores: that it may use; empty means all.
             log: of the host.
             revision: a model of a hub and its commit, whose tokenizer the server has; the client would take the newest one.
+            ready_s: how long a host may take until it takes calls.
         """
-        self._log, self._revision = log, revision
+        self._log, self._revision, self._ready_s = log, revision, ready_s
         self._start = partial(
             process.start,
             [python, "-P", client_host.__file__],
@@ -70,12 +76,23 @@ class Client:
         with self._log.open("ab") as sink:
             self._host = self._start(log=sink)
         self._buffer = b""
-        self._is_ready = False
+        self._began_s = time.monotonic()
+        self.is_ready = False
 
     def restart(self) -> None:
         """After a call that went wrong: its process must not load the server, nor answer, any more."""
         self.stop()
         self._begin()
+
+    def wait_ready(self) -> None:
+        """Wait until the host takes calls, which is none of a call's own time.
+
+        Raises:
+            RunFailed: CLIENT_FAILED where that takes too long, or it ended.
+        """
+        end, name = self._began_s + self._ready_s, "client_start_s"
+        while not self.is_ready:
+            self.is_ready = bool((self._answer(end, limit=name) or {}).get("ready"))
 
     def call(self, argv: list[str], log: Path, limit_s: float, watch: Callable[[int, int], bool]) -> Ended:
         """Run one call to its end.
@@ -86,9 +103,8 @@ class Client:
             limit_s: how long it may take.
             watch: called a few times a second with the client's pid and the requests done; False gives the call up.
         """
+        self.wait_ready()
         end = time.monotonic() + limit_s
-        while not self._is_ready:
-            self._is_ready = bool((self._answer(end) or {}).get("ready"))
         self._send({"argv": argv, "log": str(log), "revision": self._revision})
         started = time.monotonic()
         pid = int((self._answer(end) or {})["pid"])
@@ -103,7 +119,8 @@ class Client:
         process.stop(self._host, grace_s=0.5)
         for pipe in (self._host.stdin, self._host.stdout):
             if pipe:
-                pipe.close()
+                with suppress(BrokenPipeError):  # a call that could not be sent is still in it
+                    pipe.close()
 
     def _send(self, call: dict[str, Any]) -> None:
         if self._host.stdin is None:
@@ -114,7 +131,9 @@ class Client:
         except BrokenPipeError as error:
             raise self._gone() from error
 
-    def _answer(self, end: float, wait_s: float | None = None) -> dict[str, Any] | None:
+    def _answer(
+        self, end: float, wait_s: float | None = None, limit: str = "client_s"
+    ) -> dict[str, Any] | None:
         """The host's next line; None if none came within `wait_s`."""
         if self._host.stdout is None:
             raise AssertionError
@@ -124,7 +143,7 @@ class Client:
             if time.monotonic() > end:
                 raise RunFailed(
                     Exit.CLIENT_FAILED,
-                    "the load client did not end within the cluster's limits.client_s",
+                    f"the load client did not {'end' if limit == 'client_s' else 'start'} within the cluster's limits.{limit}",
                     self._words(),
                 )
             if left <= 0:
@@ -139,7 +158,11 @@ class Client:
         return answer
 
     def _gone(self) -> RunFailed:
-        return RunFailed(Exit.CLIENT_FAILED, "the load client's process ended by itself", self._words())
+        try:
+            how = process.how_it_ended(self._host.wait(GONE_S))
+        except subprocess.TimeoutExpired:
+            how = "closed its pipe"
+        return RunFailed(Exit.CLIENT_FAILED, f"the load client's process {how}", self._words())
 
     def _words(self) -> list[str]:
         return decisive_lines(self._log.read_text(errors="replace"))

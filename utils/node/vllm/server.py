@@ -14,6 +14,7 @@ from matrix.errors import Exit
 from utils.node import process
 from utils.node.failure import RunFailed, decisive_lines
 from utils.node.record import Counters
+from utils.node.vllm import streaming
 from utils.node.vllm.starting import stage
 
 if TYPE_CHECKING:
@@ -142,6 +143,22 @@ class Server:
             decisive_lines(self.text()),
         )
 
+    def stream_once(self, limit_s: float) -> streaming.Streamed:
+        """A streamed completion, read answer by answer; what goes wrong is said in it."""
+        body = streaming.body(self.model, FIRST_PROMPT)
+        try:
+            with self.session.post(
+                self._url("/v1/completions"), json=body, timeout=limit_s, stream=True
+            ) as answer:
+                answer.raise_for_status()
+                return streaming.parse(answer.iter_lines())
+        except (requests.RequestException, ValueError, KeyError, TypeError, AttributeError) as error:
+            return streaming.Streamed(failed=f"a streamed completion could not be read: {error!r}"[:300])
+
+    def metrics(self) -> str:
+        """The text of /metrics."""
+        return self._ask("GET", "/metrics").text
+
     def special_tokens(self) -> int:
         """Tokens that the tokenizer adds to a prompt by itself; the client takes them out of the length it draws."""
         lengths = []
@@ -156,7 +173,7 @@ class Server:
 
     def counters(self) -> Counters:
         """The totals of /metrics; a name that this server lacks is an error, for its gates could not fail."""
-        return read_counters(self._ask("GET", "/metrics").text)
+        return read_counters(self.metrics())
 
     def died(self) -> RunFailed:
         """The error for a server that ended under load."""

@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
+from matrix.key import is_local
 from matrix.metrics import HEADLINE, METRICS, known
+from utils.node.spec import UNKNOWN
 from utils.results.changelog import entries as changelog
 from utils.results.changelog.lines import (
     entry_lines,
@@ -64,7 +66,16 @@ def add(
     recipes = sorted({record.point.split("/")[0] for record in head})
     if len(recipes) != 1:
         raise HarnessError(
-            Exit.USAGE, f"the records are of {len(recipes)} recipes ({', '.join(recipes)}); add one at a time"
+            Exit.USAGE,
+            f"the records are of {len(recipes)} recipes ({', '.join(recipes)}); name the folders of one at a time",
+        )
+    if unknown := [
+        record for record in head if UNKNOWN in {record.provenance.commit, record.provenance.tree_commit}
+    ]:
+        raise HarnessError(
+            Exit.NOT_COMPARABLE,
+            f"{len(unknown)} records do not say which commit they are of: git could not read the checkout when they were "
+            "measured (the run said why at its start); let git read it, and measure again",
         )
     if unclean := [
         record for record in head if not (record.provenance.clean and record.provenance.tree_clean)
@@ -140,6 +151,7 @@ def _facts(
         f"commit: {newest.provenance.tree_commit}",
         f"image: {scalar(newest.image)}",
         f"vllm: {scalar(version)}",
+        *(["environment: own"] if is_local(newest.key) else []),
         f"device: {scalar(device)}",
     ]
     if kernel := newest.parts.get("kernel"):

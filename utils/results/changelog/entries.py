@@ -88,6 +88,8 @@ class Head(Strict):
     vllm: str
     device: str
     kernel: str | None = None
+    environment: Literal["own"] | None = None
+    """`own` where a person's own vLLM ran instead of the locked one."""
 
 
 class Entry(Strict):

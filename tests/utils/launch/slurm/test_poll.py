@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from utils.launch.slurm import names, states
+from utils.launch.slurm import poll as poll_module
 from utils.launch.slurm.client import SlurmError
 from utils.launch.slurm.poll import Poll
 from utils.launch.slurm.quarantine import Quarantine
@@ -121,6 +122,40 @@ def test_a_damaged_cache_is_asked_anew(tmp_path: Path) -> None:
     assert [job.id for job in poll.jobs] == [5]
 
 
+def test_other_peoples_jobs_are_not_kept(tmp_path: Path) -> None:
+    """Neither in memory nor in the shared file: 50,000 of them would be 6 MB at each poll."""
+    poll = Poll(tmp_path, 60, lambda: "\n".join([row(1), row(2, name="somebody-elses")]))
+    poll.refresh()
+    assert [job.id for job in poll.jobs] == [1]
+    assert "somebody" not in (tmp_path / "poll.json").read_text()
+
+
+def test_a_clock_that_is_set_orders_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An hour back in the middle: the next answer is asked for when it is due, and is newer than the one before."""
+    poll = Poll(tmp_path, 0.05, lambda: row(1))
+    poll.refresh()
+    before = poll.answered_s
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() - 3600)
+    time.sleep(0.06)
+    assert poll.refresh()
+    assert poll.answered_s > before
+    other = Poll(tmp_path, 60, lambda: row(1))
+    other.refresh()
+    assert other.answered_s == poll.answered_s, "launchers of one machine share one answer"
+
+
+def test_an_answer_of_another_machine_is_not_compared(tmp_path: Path) -> None:
+    """Its clock is not ours, although the folder is shared."""
+    poll = Poll(tmp_path, 60, lambda: row(1))
+    poll.refresh()
+    path = tmp_path / "poll.json"
+    path.write_text(path.read_text().replace(poll_module._boot(), "another"))
+    other = Poll(tmp_path, 60, lambda: row(2))
+    other.refresh()
+    assert [job.id for job in other.jobs] == [2]
+
+
 def test_names_tell_whose_job_it_is_and_are_safe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What comes from Actions is cut to letters that mean nothing to Slurm or a shell."""
     monkeypatch.setenv("GITHUB_REPOSITORY", "org/re po,$(x)")
@@ -130,6 +165,10 @@ def test_names_tell_whose_job_it_is_and_are_safe(tmp_path: Path, monkeypatch: py
     assert one.job("r.tp8.abc", 1) == f"servematrix/org-re-po---x-/42/0123456789ab/{one.run}/r.tp8.abc/1"
     monkeypatch.setenv("GITHUB_RUN_ID", "100")
     assert names.identity(tmp_path, "0123456789abcdef", tmp_path / "out").run != one.run
+    assert names.checkout_of(one.job("r.tp8.abc", 1)) == names.checkout(tmp_path)
+    copy = tmp_path / "elsewhere" / tmp_path.name
+    copy.mkdir(parents=True)
+    assert names.checkout(copy) != names.checkout(tmp_path), "a clone has the same name"
     assert len(names.folder("x" * 300)) == 12
 
 

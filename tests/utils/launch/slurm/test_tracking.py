@@ -13,11 +13,12 @@ import pytest
 from matrix.errors import Exit, HarnessError
 from tests.conftest import ROOT
 from tests.utils.launch.slurm.test_batch import PROVENANCE, some_attempts
+from utils.launch import lease
 from utils.launch.failures import Facts, Kind, classify
 from utils.launch.interface import Order
-from utils.launch.slurm import attempts, batch, client, lease, names, tracking
+from utils.launch.journal import Memory, Notebook
+from utils.launch.slurm import attempts, batch, client, names, tracking
 from utils.launch.slurm.client import Node
-from utils.launch.slurm.journal import Memory, Notebook
 from utils.launch.slurm.poll import Poll
 from utils.launch.slurm.quarantine import Quarantine
 from utils.launch.slurm.states import JobState
@@ -351,7 +352,7 @@ def test_a_job_that_slurm_took_late_is_cancelled_all_the_same(
     assert track
 
     def poll(*states: JobState) -> None:
-        a_block.poll.jobs, a_block.poll.answered_s = list(states), time.time()
+        a_block.poll.jobs, a_block.poll.answered_s = list(states), time.monotonic()
         track.news_s -= 60
         a_block.step()
 

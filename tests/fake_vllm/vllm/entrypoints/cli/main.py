@@ -64,6 +64,10 @@ class Handler(BaseHTTPRequestHandler):
                 flush=True,
             )
             os._exit(7)
+        elif body.get("stream"):
+            events: list[object] = [{"choices": [{"text": "x", "token_ids": [5]}]}] * body["max_tokens"]
+            events.append({"choices": [], "usage": {"completion_tokens": body["max_tokens"]}})
+            self.answer("".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n")
         else:
             self.answer({"usage": {"completion_tokens": 4}})
 

@@ -77,6 +77,18 @@ class Notebook:
         """Keep it, whole or not at all."""
         files.write_whole(self.file, memory.model_dump_json(indent=1).encode())
 
+    def call_off(self) -> str:
+        """Note that the job is ended by hand, so that whoever runs it again measures it; Slurm's name of it, empty where it has none."""
+        memory = self.read()
+        if memory is None or memory.done or not memory.name:
+            return memory.name if memory else ""
+        self.beside(memory.attempt, "cancelled").touch()
+        return memory.name
+
+    def is_called_off(self, attempt: int) -> bool:
+        """Whether that was noted of an attempt."""
+        return self.beside(attempt, "cancelled").exists()
+
     def set_aside(self, results: Path, attempt: int, why: str) -> None:
         """Keep what a broken block left, marked, where nothing judges it."""
         log = results.parent / f"{results.name}.slurm.log"

@@ -58,7 +58,9 @@ def take(order: Order) -> Claim:
 
 def _begun(order: Order, folder: Path, lock: IO[str]) -> Order:
     if not _lock(lock):
-        raise HarnessError(Exit.OUT_IN_USE, f"another launcher is running on {order.out}")
+        raise HarnessError(
+            Exit.OUT_IN_USE, f"another launcher is running on {order.out}; wait for it, or give another --out"
+        )
     wanted = _wanted(order)
     before = _read(folder / "plan.json")
     if before is None:

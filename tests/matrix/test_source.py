@@ -1,0 +1,46 @@
+"""What a tree may hold before anything in it is read."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from matrix.errors import Exit, HarnessError
+from matrix.source import Folder, Revision
+
+HIDDEN = (
+    "x\n::add-mask::a.yaml",
+    "x\r.yaml",
+    "x\x1b[31m.yaml",
+    "x\u202ey.yaml",
+    "x\u200by.yaml",
+    "x\u2028y.yaml",
+    "x\x7f.yaml",
+    "x\udcff.yaml",
+    "\u00a0.yaml",
+)
+
+
+@pytest.mark.parametrize("name", HIDDEN, ids=ascii)
+def test_names_that_cannot_be_shown_are_refused_at_the_door(tmp_path: Path, name: str) -> None:
+    """A name could speak as a command of Actions, or read otherwise than it is: the error shows it as plain letters."""
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / name).write_text("x")
+    git("init", "-q", tmp_path)
+    git("-C", tmp_path, "add", ".")
+    git("-C", tmp_path, "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "x")
+    for source in (Folder(tmp_path), Revision(tmp_path, "HEAD")):
+        with pytest.raises(HarnessError) as caught:
+            source.files("recipes")
+        assert caught.value.exit_code is Exit.RECIPE_UNREADABLE
+        text = str(caught.value)
+        assert text.isprintable()
+        assert text.isascii()
+        assert "cannot be shown" in text
+
+
+def git(*words: object) -> None:
+    """As a person does."""
+    subprocess.run(["git", *map(str, words)], check=True, capture_output=True)

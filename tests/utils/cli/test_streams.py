@@ -1,0 +1,167 @@
+"""What becomes of a command whose words nobody takes: it does what was asked for, and its code says so. With the FAKE vLLM."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import signal
+import subprocess
+import termios
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from matrix.errors import Exit
+from tests.conftest import command, environment
+from tests.utils.node.test_faults import nothing_is_left
+from utils.node import record_file
+
+Start = Callable[..., "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def start(tree: Path, fake_environment: Path, out: Path) -> Start:
+    """`run` of two points with a stdout of the test's own."""
+
+    def begin(*more: str, **where: Any) -> subprocess.Popen[bytes]:
+        arguments = command("run", "r", "--tree", str(tree), "--environment", str(fake_environment))
+        wanted = {"env": environment(), "stderr": subprocess.PIPE, **where}
+        return subprocess.Popen([*arguments, "--out", str(out), *more], **wanted)
+
+    return begin
+
+
+def statuses(out: Path) -> list[str]:
+    return sorted(record_file.read(path).status for path in out.rglob("record.json"))
+
+
+def wait_for_record(out: Path) -> None:
+    end = time.monotonic() + 30
+    while not list(out.rglob("record.json")):
+        assert time.monotonic() < end, "nothing is measured"
+        time.sleep(0.02)
+
+
+def test_a_reader_that_leaves_stops_nothing(start: Start, out: Path) -> None:
+    """As `run | head -2`: everything is measured, and the code is not 0."""
+    running = start(stdout=subprocess.PIPE)
+    assert running.stdout
+    running.stdout.readline()
+    running.stdout.close()
+    _, told = running.communicate(timeout=60)
+    assert running.returncode == Exit.NOT_SHOWN, told
+    assert b"stdout cannot be written (Broken pipe)" in told
+    assert b"goes on" in told
+    assert statuses(out) == ["measured"] * 2
+
+
+def test_a_full_disk_under_stdout_stops_nothing(start: Start, out: Path) -> None:
+    """And stderr says why there is no word."""
+    with Path("/dev/full").open("wb") as full:
+        running = start(stdout=full)
+    _, told = running.communicate(timeout=60)
+    assert running.returncode == Exit.NOT_SHOWN, told
+    assert b"stdout cannot be written (No space left on device)" in told
+    assert statuses(out) == ["measured"] * 2
+
+
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed_from_the_start(
+    tree: Path, fake_environment: Path, out: Path, closed: str
+) -> None:
+    """No file that is opened later comes to be stdout."""
+    arguments = ("run", "r", "--tree", str(tree), "--environment", str(fake_environment), "--out", str(out))
+    line = subprocess.list2cmdline(command(*arguments))
+    done = subprocess.run(
+        ["sh", "-c", f"{line} {closed}"], env=environment(), capture_output=True, check=False, timeout=60
+    )
+    assert done.returncode == Exit.NOT_SHOWN, done.stderr
+    assert statuses(out) == ["measured"] * 2
+    if "2>" not in closed:
+        assert b"stdout cannot be written (Bad file descriptor)" in done.stderr
+
+
+def test_a_reader_that_does_not_read_delays_nothing(start: Start, out: Path) -> None:
+    """Its pipe is full before the first word, as behind a pager; what was said comes when it reads again."""
+    ours, theirs = os.pipe()
+    fcntl.fcntl(theirs, fcntl.F_SETFL, os.O_NONBLOCK)
+    filled = 0
+    while True:
+        try:
+            filled += os.write(theirs, b"." * 4096)
+        except BlockingIOError:
+            break
+    fcntl.fcntl(theirs, fcntl.F_SETFL, 0)
+    running = start(stdout=theirs, stderr=subprocess.DEVNULL)
+    os.close(theirs)
+    end = time.monotonic() + 60
+    while len(list(out.rglob("record.json"))) < 2:
+        assert time.monotonic() < end, "it waits for its reader"
+        time.sleep(0.05)
+    shown = b""
+    while chunk := os.read(ours, 65536):
+        shown += chunk
+    os.close(ours)
+    assert running.wait(30) == Exit.OK
+    assert b"records: " in shown[filled:]
+
+
+def test_a_terminal_that_closes_ends_the_run_and_leaves_nothing(start: Start, out: Path) -> None:
+    """A real one, with its hang-up: what was measured is kept, the rest says that it was cancelled."""
+    ours, theirs = pty.openpty()
+    running = start(
+        "--runs",
+        "9",
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=environment({"TERM": "xterm"}),
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # it becomes the session's terminal
+    )
+    os.close(theirs)
+    wait_for_record(out)
+    os.close(ours)
+    assert running.wait(60) == Exit.CANCELLED
+    assert set(statuses(out)) == {"measured", "cancelled"}
+    assert nothing_is_left(out)
+
+
+def test_a_terminal_that_closes_behind_nohup_does_not(start: Start, out: Path) -> None:
+    """Whoever says so is measured to the end, although the terminal is gone."""
+
+    def alone() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    ours, theirs = pty.openpty()
+    streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+    running = start(start_new_session=True, preexec_fn=alone, **streams)
+    os.close(theirs)
+    wait_for_record(out)
+    os.close(ours)
+    assert running.wait(60) == Exit.NOT_SHOWN
+    assert statuses(out) == ["measured"] * 2
+
+
+def test_a_command_that_only_shows_may_have_its_reader_leave(tree: Path) -> None:
+    """As ever behind `| head`; a full disk is a failure there too, and says so."""
+    plan = command("plan", "r", "--tree", str(tree), "--format", "json")
+    running = subprocess.Popen(plan, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert running.stdout
+    running.stdout.close()
+    _, told = running.communicate(timeout=30)
+    assert (running.returncode, told) == (Exit.OK, b"")
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(plan, env=environment(), stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == Exit.NOT_SHOWN
+    assert b"No space left on device" in done.stderr

@@ -1,0 +1,95 @@
+"""Folders of killed jobs are cleared by the next one, and by nobody else's."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tests.conftest import environment
+from utils.node import preflight, scratch
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Of this test alone."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def left_by_a_killed_one(temporary: Path) -> Path:
+    code = "from utils.node import scratch; import time; print(scratch.make('x'), flush=True); time.sleep(60)"
+    one = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env=environment({"TMPDIR": str(temporary)}),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert one.stdout
+    folder = Path(one.stdout.readline().strip())
+    assert scratch.clear_dead() == [], "its owner is alive"
+    one.send_signal(signal.SIGKILL)
+    one.wait()
+    one.stdout.close()
+    return folder
+
+
+def test_what_a_killed_process_left_is_cleared(temporary: Path) -> None:
+    """Not while it lives, and not what has no note, as a spool of Slurm's that is named alike."""
+    (temporary / "sm-1000").mkdir()
+    folder = left_by_a_killed_one(temporary)
+    mine = scratch.make("y")
+    assert folder.parent == temporary
+    assert scratch.clear_dead() == [folder]
+    assert sorted(temporary.iterdir()) == sorted([temporary / "sm-1000", mine])
+
+
+@pytest.mark.parametrize(
+    ("change", "cleared"),
+    [
+        ({"host": "another"}, False),
+        ({"space": "pid:[1]"}, False),
+        ({"boot": "before"}, True),
+        ({"pid": "x"}, False),
+    ],
+)
+def test_only_what_this_machine_can_know(
+    temporary: Path, change: dict[str, object], *, cleared: bool
+) -> None:
+    """A number of a process means nothing on another machine or in another container; after a new start all are gone."""
+    note = left_by_a_killed_one(temporary) / scratch.OWNER
+    note.write_text(json.dumps({**json.loads(note.read_text()), **change}))
+    assert bool(scratch.clear_dead()) is cleared
+
+
+def test_a_number_that_is_used_again_is_another_process(temporary: Path) -> None:
+    """Its start time differs."""
+    note = left_by_a_killed_one(temporary) / scratch.OWNER
+    note.write_text(json.dumps({**json.loads(note.read_text()), "pid": os.getpid()}))
+    assert scratch.clear_dead() == [note.parent]
+
+
+def test_the_same_allocation_has_the_same_folder() -> None:
+    """Unless one that was killed left it."""
+    first = scratch.make("x")
+    second = scratch.make("x")
+    assert second.name.startswith(f"{first.name}-")
+    scratch.clear("x")
+    assert scratch.make("x") == first
+
+
+def test_preflight_looks_at_it(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full one is named, with what to set."""
+    assert preflight.scratch(temporary).passed
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    found = preflight.scratch(temporary)
+    assert not found.passed
+    assert "set TMPDIR" in found.cause

@@ -1,0 +1,88 @@
+"""What a pull request may run that the default branch does not: by digest and commit, from the cluster's registries."""
+
+from __future__ import annotations
+
+import pytest
+
+from matrix import select
+from matrix.errors import Exit, HarnessError
+from matrix.plan import Plan
+from matrix.source import Folder
+from matrix.tree import Tree
+from tests.conftest import ROOT
+from utils.sweeps import new_images, plan_comment
+
+DIGEST = "@sha256:" + "a" * 64
+COMMIT = "c" * 40
+
+
+@pytest.fixture(scope="module")
+def known() -> new_images.Known:
+    return new_images.known()
+
+
+def plan(image: str = "", model: str = "", revision: str | None = None) -> Plan:
+    """The shipped MI300X recipe with another image or model."""
+    made = select.chosen(Tree.of(Folder(ROOT)), ["minimaxm3-fp8-mi300x-vllm"])
+    update = {
+        name: value for name, value in (("image", image), ("model", model), ("revision", revision)) if value
+    }
+    jobs = [
+        job.model_copy(update={"points": [point.model_copy(update=update) for point in job.points]})
+        for job in made.jobs
+    ]
+    return made.model_copy(update={"jobs": jobs})
+
+
+REFUSED = {
+    "a tag of another registry": {"image": "evil.example/vllm:latest"},
+    "a digest of another registry": {"image": f"evil.example/vllm{DIGEST}"},
+    "an address": {"image": f"10.0.0.1:5000/x{DIGEST}"},
+    "an address with a tag": {"image": "10.0.0.1:5000/x:v1"},
+    "this machine": {"image": f"localhost:5000/x{DIGEST}"},
+    "the cloud's metadata": {"image": f"169.254.169.254/x{DIGEST}"},
+    "a tag": {"image": "vllm/vllm-openai-rocm:v0.33.0"},
+    "another image of the hub": {"image": "someone/vllm:v0.32.0"},
+    "an archive of the node": {"image": "archive:private.sqsh"},
+    "what looks like the hub": {"image": f"docker.io.evil.example/x{DIGEST}"},
+    "a model's branch": {"model": "someone/model"},
+    "a model's tag": {"model": "someone/model", "revision": "v1"},
+    "a short commit": {"model": "someone/model", "revision": "c" * 12},
+    "a known model at a branch": {"revision": "main"},
+    "a folder of the node": {"model": "/raid/private/model"},
+    "a folder of the node with a commit": {"model": "/raid/private/model", "revision": COMMIT},
+}
+
+
+@pytest.mark.parametrize("how", REFUSED)
+def test_what_could_be_another_thing_tomorrow_is_refused(known: new_images.Known, how: str) -> None:
+    """By name, and with how to write it."""
+    with pytest.raises(HarnessError) as caught:
+        new_images.refuse_floating(plan(**REFUSED[how]), known)
+    assert caught.value.exit_code is Exit.REFUSED
+    assert "pin" in caught.value.message
+    assert new_images.new(plan(**REFUSED[how]), known)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"image": f"vllm/vllm-openai-rocm{DIGEST}"},
+        {"image": f"docker.io/someone/vllm{DIGEST}"},
+        {"model": "someone/model", "revision": COMMIT},
+        {"model": "recipes/models/other"},
+    ],
+    ids=str,
+)
+def test_what_stays_what_it_is_runs(known: new_images.Known, change: dict[str, str]) -> None:
+    """The default branch's own, digests of a listed registry, commits, and what the approved tree carries."""
+    new_images.refuse_floating(plan(**change), known)
+
+
+def test_the_comment_begins_with_what_is_new(known: new_images.Known) -> None:
+    """Before the table: whoever approves reads it first."""
+    made = plan(image="evil.example/vllm:latest")
+    text = plan_comment.parts(made, COMMIT, new_images.new(made, known))[0]
+    assert text.splitlines()[2] == "- `new image from evil.example: evil.example/vllm:latest`"
+    assert "new image" not in plan_comment.parts(plan(), COMMIT, new_images.new(plan(), known))[0]

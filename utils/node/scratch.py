@@ -1,0 +1,95 @@
+"""Folders for the time of a job, below TMPDIR, each with a note of its owner: what a killed one left is cleared by the next."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+PREFIX = "sm-"
+CACHES = "servematrix-caches-"
+"""Of the compile caches that a local job's runs share."""
+OWNER = "owner.json"
+
+
+def name(allocation: str) -> str:
+    """Of a job's folder: the same for all starts of an allocation, since compile caches know paths.
+
+    It is short: sockets below it have 108 bytes for their path.
+    """
+    return f"{PREFIX}{hashlib.sha256(allocation.encode()).hexdigest()[:8]}"
+
+
+def make(allocation: str) -> Path:
+    """A folder of this job's own."""
+    wanted = Path(tempfile.gettempdir()) / name(allocation)
+    try:
+        wanted.mkdir(mode=0o700)
+    except FileExistsError:  # a start that was killed left it, or somebody else made it
+        wanted = Path(tempfile.mkdtemp(prefix=f"{wanted.name}-"))
+    own(wanted)
+    return wanted
+
+
+def own(folder: Path) -> None:
+    """Note that this process uses a folder; without the note nobody clears it."""
+    with contextlib.suppress(OSError):
+        (folder / OWNER).write_text(json.dumps(_me()))
+
+
+def clear(allocation: str) -> None:
+    """Take away what a job left whose process is known to be gone."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{name(allocation)}*"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def clear_dead() -> list[Path]:
+    """Take away folders of processes of this machine that are gone; those of others, and without a note, are left."""
+    below = Path(tempfile.gettempdir())
+    found = [*below.glob(f"{PREFIX}*/{OWNER}"), *below.glob(f"{CACHES}*/{OWNER}")]
+    dead = [note.parent for note in found if _is_dead(note)]
+    for folder in dead:
+        shutil.rmtree(folder, ignore_errors=True)
+    return dead
+
+
+def _me() -> dict[str, Any]:
+    return {**_here(), "pid": os.getpid(), "began": _began(os.getpid())}
+
+
+def _here() -> dict[str, str]:
+    """Where a number of a process means something: one start of one machine, one namespace."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        space = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        boot = space = ""
+    return {"host": platform.node(), "boot": boot, "space": space}
+
+
+def _is_dead(note: Path) -> bool:
+    try:
+        owner = json.loads(note.read_text())
+        mine = note.lstat().st_uid == os.getuid()
+        here = _here()
+        if not mine or owner["host"] != here["host"]:
+            return False
+        if owner["boot"] != here["boot"]:
+            return True  # this machine was started again since
+        return bool(owner["space"] == here["space"] and _began(int(owner["pid"])) != owner["began"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _began(pid: int) -> str:
+    """When a process began, in ticks after the machine did (proc(5), field 22): a number that is used again has another one."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
+    except (OSError, IndexError):
+        return ""

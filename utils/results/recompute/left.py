@@ -1,0 +1,132 @@
+"""What a run left beside a record, read within bounds: the raw requests, and the server's log of the load."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from utils.node.record import Files
+from utils.node.requests_raw import RawLoad
+from utils.node.vllm.streaming import TOKENS, Streamed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+REQUESTS, ITLS, LOG = "requests.json.gz", "itl.json.gz", "server.log"
+MOST_REQUESTS = 64_000_000
+"""Bytes of requests.json, unpacked: some hundred thousand requests."""
+MOST_ITLS = 160_000_000
+"""Bytes of itl.json, unpacked: some 25 million tokens."""
+MOST_LOG = 64_000_000
+"""Bytes of the server's log during one load."""
+CUT = 256_000_000
+"""A log of so many bytes was cut at its front on the way (utils/node/host/send.py), so that places in it mean nothing."""
+MOST_ANSWERS = 10 * TOKENS
+"""Of the one streamed completion."""
+MOST_SPECIAL = 16
+"""Tokens that a tokenizer adds to a prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What is known of a load besides the record's own words."""
+
+    raw: RawLoad
+    files: Files
+    """As they are."""
+    call_s: tuple[float, float]
+    special_tokens: int
+    server_log: str | None
+    """What the server said during the load; None where the log was too large to keep whole."""
+    warm_log: str | None
+    """The same from the warm-up on."""
+    streamed: Streamed
+    """A completion that was read answer by answer."""
+
+
+def read(folder: Path) -> Left:
+    """A point's folder, with the server's log in the folder above it.
+
+    Raises:
+        ValueError: what is missing, too large, or not what it should be; also as OSError, KeyError, TypeError.
+    """
+    requests, itls = _bytes(folder / REQUESTS, MOST_REQUESTS), _bytes(folder / ITLS, MOST_ITLS)
+    rows = _unpacked(requests, MOST_REQUESTS)
+    node = rows["node"]
+    start, end = (float(edge) for edge in node["call_s"])
+    special = int(node["special_tokens"])
+    if not (0 <= start <= end and 0 <= special <= MOST_SPECIAL):
+        raise ValueError(
+            f"{REQUESTS}: its call ends before it starts, or a prompt has {special} special tokens"
+        )
+    since, letters = (int(number) for number in node["server_log"])
+    return Left(
+        raw=RawLoad.of_columns(rows, _unpacked(itls, MOST_ITLS)),
+        files=Files(
+            requests=REQUESTS,
+            requests_sha256=hashlib.sha256(requests).hexdigest(),
+            requests_bytes=len(requests),
+            itls=ITLS,
+            itls_sha256=hashlib.sha256(itls).hexdigest(),
+            itls_bytes=len(itls),
+        ),
+        call_s=(start, end),
+        special_tokens=special,
+        server_log=_log(folder.parent / LOG, since, letters),
+        warm_log=_log(folder.parent / LOG, *(int(number) for number in node["warm_log"])),
+        streamed=_streamed(node["streamed"]),
+    )
+
+
+def _log(path: Path, since: int, letters: int) -> str | None:
+    with opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size >= CUT:
+            return None
+        if not (0 <= since <= size and 0 <= letters <= size - since and letters <= MOST_LOG):
+            raise ValueError(f"{LOG}: the load's part of it is not there")
+        file.seek(since)
+        return file.read(min(size - since, 4 * letters)).decode(errors="replace")[:letters]
+
+
+def _streamed(said: dict[str, Any]) -> Streamed:
+    counted = None if said["counted"] is None else int(said["counted"])
+    tokens = [None if one is None else int(one) for one in said["tokens"]]
+    if len(tokens) > MOST_ANSWERS:
+        raise ValueError(f"{REQUESTS}: a completion of {TOKENS} tokens in {len(tokens)} answers")
+    return Streamed(tokens, counted, str(said["failed"])[:1000])
+
+
+def _bytes(path: Path, most: int) -> bytes:
+    with opened(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"{path.name}: larger than {most:,} bytes")
+    return content
+
+
+def _unpacked(content: bytes, most: int) -> dict[str, Any]:
+    try:
+        with gzip.open(io.BytesIO(content)) as file:
+            text = file.read(most + 1)
+    except EOFError as error:
+        raise ValueError("a file of raw requests is cut short") from error
+    if len(text) > most:
+        raise ValueError(f"a file of raw requests unpacks to more than {most:,} bytes")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def opened(path: Path) -> io.BufferedReader:
+    """A file that a guest may have left: no link is followed, no pipe waited for."""
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise ValueError(f"{path.name}: not a file")
+    return file
