@@ -47,17 +47,17 @@ class Counts:
     intervals: int = 0
 
 
-def count(case: Case, draws: int, seed: int = 0) -> Counts:
-    """Draw changes, judge each, confirm what is flagged, and count what was said in the end."""
+def count(case: Case, draws: int, seed: int = 0, chunk: int = CHUNK) -> Counts:
+    """Draw changes, judge each, confirm what is flagged, and count what was said in the end; so many share a ledger."""
     found, world = Counts(), case.world
     effect = case.change.of(world)
     target = (min(1, world.jobs - 1), min(3, world.points - 1))
-    for number in range(-(-draws // CHUNK)):
+    for number in range(-(-draws // chunk)):
         random = np.random.default_rng([seed, number])
         sds = world.points_sd(random)
         ledger = ledger_of(case.ledger or world, case.sweeps, random, sds, how=case.how, recipe=case.recipe)
         spreads = spreads_of(world, ledger)
-        for _ in range(min(CHUNK, draws - CHUNK * number)):
+        for _ in range(min(chunk, draws - chunk * number)):
             _, last, _, again = judged(world, spreads, case.change, random, sds)
             words: dict[tuple[int, int], set[str]] = {}
             for finding, (j, p, m) in zip(last.findings, spreads, strict=True):
@@ -66,7 +66,7 @@ def count(case: Case, draws: int, seed: int = 0) -> Counts:
                 if not math.isnan(finding.half_width):
                     true = -effect[j, p] if m == 0 else effect[j, p]
                     found.intervals += 1
-                    found.covered += abs(finding.effect - true) <= finding.half_width
+                    found.covered += bool(abs(finding.effect - true) <= finding.half_width)
             means = [one for one in last.means if one.word in CHANGES]
             found.n += 1
             found.called += bool(words or means)
