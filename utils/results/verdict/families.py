@@ -26,7 +26,7 @@ FIRST_JOB_P = 0.03
 FIRST_ALL_P = 0.04
 WORDS = 0.004
 """Share of unchanged changes in which a figure may get a word: the rate of the last look over all figures."""
-JOB_WORDS = 0.004
+JOB_WORDS = 0.007
 ALL_WORDS = 0.0015
 REPEATS_P = 0.04
 """One-sided: the block that confirms shows the same sign by itself."""
