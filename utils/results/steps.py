@@ -34,19 +34,13 @@ LONG = 12
 MOST_OWED = 0.8
 
 
-def splits(values: Sequence[float], rate: float = STEP_P) -> list[int]:
-    """Where a series steps: positions of the first value after each step.
+def over_time(values: Sequence[float], rate: float = STEP_P) -> list[list[int]]:
+    """Where a series steps, as it was when it had four values, five, and so on to all: positions of the first value after each step.
 
     Args:
-        values: in order of time.
+        values: in order of time; what is known of their noise now is used throughout.
         rate: how often a series without a step may have one.
     """
-    found = over_time(values, rate)
-    return found[-1] if found else []
-
-
-def over_time(values: Sequence[float], rate: float = STEP_P) -> list[list[int]]:
-    """The same of the series as it was when it had two values, three, and so on, by what is known of its noise now."""
     n = len(values)
     if n < 2 * LEAST:
         return []

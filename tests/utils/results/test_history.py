@@ -15,7 +15,7 @@ from tests.utils.results.conftest import Records
 from utils.node import record, record_file
 from utils.results.changelog import entries as changelog
 from utils.results.history import series, steps
-from utils.results.steps import splits
+from utils.results.steps import STEP_P, over_time
 
 POINT = "r/32x16-tp1-c1"
 LOG = f"""\
@@ -35,6 +35,11 @@ r:
   points:
     32x16-tp1-c1: {{key: "k1:{"cd" * 8}", tput: 1, ttft: 1, tpot: 1, n: 0+1}}
 """
+
+
+def splits(values: list[float], rate: float = STEP_P) -> list[int]:
+    """Of the whole series."""
+    return (over_time(values, rate) or [[]])[-1]
 
 
 def measured(records: Records, factors: list[float], day: float = 86400.0) -> list[record.Record]:
