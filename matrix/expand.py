@@ -46,6 +46,12 @@ class Cell:
     """Of its recipe: what a person should know, and nothing refuses."""
 
 
+MOST_POINTS = 2_000
+"""Of a recipe, before any of them is made."""
+MOST_RECIPES = 1_000
+"""Of a tree."""
+
+
 def expand(from_tree: Tree, name: str) -> list[Cell]:
     """Every point of a recipe, in the order of its file.
 
@@ -53,6 +59,12 @@ def expand(from_tree: Tree, name: str) -> list[Cell]:
         HarnessError: RECIPE_INVALID or RECIPE_UNREADABLE, with every problem at its place.
     """
     read, document = recipe.load(from_tree.recipes, name)
+    many = sum(len(concurrencies(search.concurrency)) for one in read.workloads for search in one.search)
+    if many > MOST_POINTS:
+        problem = Problem(
+            document.place(("workloads",)), f"has {many:,} points, at most {MOST_POINTS:,} are taken"
+        )
+        raise HarnessError(Exit.RECIPE_INVALID, "", [problem])
     if from_tree.cluster:
         read = read.model_copy(update={"cluster": from_tree.cluster})
     return _Expansion(from_tree, name, read, document).cells()
@@ -360,5 +372,14 @@ def _changed(protocol: Protocol) -> dict[str, Any]:
 
 
 def all_recipes(source: Source) -> list[str]:
-    """The recipes of a tree by name."""
-    return recipe.names(source)
+    """The recipes of a tree by name.
+
+    Raises:
+        HarnessError: RECIPE_INVALID for more than anybody means.
+    """
+    found = recipe.names(source)
+    if len(found) > MOST_RECIPES:
+        raise HarnessError(
+            Exit.RECIPE_INVALID, f"recipes/ has {len(found):,} recipes, at most {MOST_RECIPES:,} are taken"
+        )
+    return found

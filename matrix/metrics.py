@@ -41,6 +41,10 @@ class Metric:
     in_changelog: bool = True
     optional: bool = False
     """Whether a measured run may lack it."""
+    at_a_glance: bool = True
+    """Whether it has a column in the table at a run's end, which must fit a terminal."""
+    with_noise: bool = False
+    """Of the whole run alone, and yet shown with its own noise and open to claims; no word is said of it."""
 
     @property
     def heading(self) -> str:
@@ -117,12 +121,101 @@ METRICS: Mapping[str, Metric] = {
         digits=0,
         whole="power.mean_w_per_device",
         optional=True,
+        with_noise=True,
+    ),
+    "j_out": Metric(
+        label="",
+        unit="J/output token",
+        meaning="energy of the devices over output tokens",
+        digits=3,
+        whole="power.joules_per_output_token",
+        optional=True,
+        at_a_glance=False,
+        with_noise=True,
+    ),
+    "j_tok": Metric(
+        label="",
+        unit="J/token",
+        meaning="energy of the devices over input and output tokens",
+        digits=3,
+        whole="power.joules_per_token",
+        optional=True,
+        at_a_glance=False,
+        with_noise=True,
+    ),
+    "tok_w": Metric(
+        label="",
+        unit="tok/s/W",
+        meaning="input and output tokens a second and watt",
+        digits=2,
+        more_is_better=True,
+        whole="power.total_tok_per_s_per_w",
+        optional=True,
+        at_a_glance=False,
+        with_noise=True,
+    ),
+    "util": Metric(
+        label="utilisation",
+        unit="%",
+        meaning="share of the window in which a kernel ran on the devices, as their driver counts it",
+        scale=100,
+        digits=0,
+        whole="power.mean_utilisation",
+        optional=True,
+        at_a_glance=False,
+        with_noise=True,
+    ),
+    "clock": Metric(
+        label="clock",
+        unit="MHz",
+        meaning="mean clock of the devices over the window",
+        digits=0,
+        more_is_better=True,
+        whole="power.mean_clock_mhz",
+        optional=True,
+        at_a_glance=False,
+        with_noise=True,
+    ),
+    "queue": Metric(
+        label="queue",
+        unit="ms",
+        meaning="mean time from a request's arrival in the server to its first step, a part of TTFT",
+        scale=1000,
+        digits=1,
+        whole="server.queue_s.mean",
+        in_changelog=False,
+        optional=True,
+        at_a_glance=False,
+    ),
+    "prefill": Metric(
+        label="prefill",
+        unit="ms",
+        meaning="mean time from a request's first step to its first token, the rest of TTFT but for the way to the client",
+        scale=1000,
+        digits=1,
+        whole="server.prefill_s.mean",
+        in_changelog=False,
+        optional=True,
+        at_a_glance=False,
+    ),
+    "kv": Metric(
+        label="KV",
+        unit="%",
+        meaning="highest use of the KV cache that was seen",
+        scale=100,
+        digits=0,
+        whole="server.kv_use_max",
+        in_changelog=False,
+        optional=True,
+        at_a_glance=False,
     ),
 }
 HEADLINE = "tput"
 """What one line says of a change, and what every measured run has."""
 JUDGED: tuple[str, ...] = tuple(name for name, metric in METRICS.items() if metric.steady)
 """Of the steady window, so that neither the burst at the beginning nor the drain decides."""
+WITH_NOISE: tuple[str, ...] = (*JUDGED, *(name for name, metric in METRICS.items() if metric.with_noise))
+"""What the ledger keeps the noise of, and what claims may be about."""
 
 
 def value(record: object, path: str) -> float | None:

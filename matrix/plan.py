@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from matrix import key, protocol
+from matrix.evaluation import Evaluation
 from matrix.expand import Cell, shape
 from matrix.protocol import Protocol
 from matrix.rules import Rules
@@ -79,6 +80,8 @@ class Point(Value):
     """Dotted parts of the key that differ from the base."""
     rules: Rules = Rules()
     """How a change to it is judged: as the base's recipe says."""
+    accuracy: Evaluation | None = None
+    """What both arms are asked after their points: as the head's recipe says."""
     estimate_s: int = Field(ge=0, le=LONGEST_S)
 
 
@@ -278,6 +281,7 @@ def _point(cell: Cell, name: str, one: Selected) -> Point:
         why=one.why,
         vary=list(one.vary),
         rules=one.rules,
+        accuracy=one.cell.recipe.accuracy,
         estimate_s=math.ceil(
             protocol.point_seconds(
                 cell.recipe.protocol,

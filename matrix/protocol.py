@@ -89,6 +89,16 @@ def requests(protocol: Protocol, concurrency: int, rate_per_s: float) -> int:
     return math.ceil(wanted / concurrency) * concurrency
 
 
+MOST_WAVES = 100_000
+"""Waves of requests that a load may have: at 300 s, of 3 ms each."""
+
+
+def fits(protocol: Protocol, concurrency: int, count: object) -> bool:
+    """Whether so many requests can be what the first run of an allocation found: full waves, no fewer than the protocol's least."""
+    least = requests(protocol, concurrency, 0.0)
+    return type(count) is int and count % concurrency == 0 and least <= count <= MOST_WAVES * concurrency
+
+
 def point_seconds(protocol: Protocol, concurrency: int, tokens: int, limits: Limits) -> float:
     """Warm-up and load of a point that nobody has measured.
 

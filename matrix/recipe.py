@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from matrix import strict_yaml
 from matrix.errors import Exit, HarnessError, Place, Problem, did_you_mean
+from matrix.evaluation import Evaluation
 from matrix.protocol import Protocol
 from matrix.ranges import Concurrency, concurrencies, condition
 from matrix.rules import Rules
@@ -40,12 +41,19 @@ REFUSED_FLAGS = {"config", "uds", "served-model-name", "api-key", "tokenizer", "
 OWNED_ENV = {"PATH", "HOME", "PYTHONPATH", "LD_PRELOAD", "LD_LIBRARY_PATH"}
 
 
+DEEPEST = 16
+"""Recipes above one another."""
+
+
 def _flag_name(name: str) -> str:
     if owner := OWNED_FLAGS.get(name.replace("_", "-")):
         raise ValueError(f"the flag {name!r} is set by {owner}; take it out here")
     if name.startswith("no-"):
         raise ValueError(f"write {name.removeprefix('no-')}: false instead of {name!r}")
-    if name in REFUSED_FLAGS or name.startswith("ssl-"):
+    hidden = len(name) > 1 and any(
+        flag.startswith(name) for flag in (*REFUSED_FLAGS, "ssl-")
+    )  # vLLM takes `served-m` for `served-model-name`
+    if hidden or name.startswith("ssl-"):
         raise ValueError(
             f"the flag {name!r} would hide from the key, or from the client, what is served; take it out"
         )
@@ -60,7 +68,7 @@ def _flag_name(name: str) -> str:
 
 
 def _env_name(name: str) -> str:
-    if name in OWNED_ENV:
+    if name in OWNED_ENV or name.upper().startswith("SERVEMATRIX_"):
         raise ValueError(f"{name} is set by the harness and cannot be a recipe's")
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise ValueError(f"{name!r} is not the name of an environment variable")
@@ -77,8 +85,19 @@ def _concurrency(value: Concurrency) -> Concurrency:
     return value
 
 
-Flags = dict[Annotated[str, AfterValidator(_flag_name)], Flag]
-Env = dict[Annotated[str, AfterValidator(_env_name)], str | None]
+def _text(value: Flag) -> Flag:
+    """A value that a command line can hold."""
+    if any(letter in str(value) for letter in ("\0", "\\x00")) or not _encodes(str(value)):
+        raise ValueError("a value has a NUL, or a letter that no command line can hold; take it out")
+    return value
+
+
+def _encodes(text: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+Flags = dict[Annotated[str, AfterValidator(_flag_name)], Annotated[Flag, AfterValidator(_text)]]
+Env = dict[Annotated[str, AfterValidator(_env_name)], Annotated[str | None, AfterValidator(_text)]]
 Condition = Annotated[int | str, AfterValidator(_condition)]
 
 
@@ -261,6 +280,8 @@ class Recipe(Strict):
     """Reasons by name: of a flag or variable that measures something else than usual, or that differs from the official recipe."""
     verdict: Rules = Rules()
     """How a change is judged; taken from the base of a comparison."""
+    accuracy: Evaluation | None = None
+    """A task of lm-eval that each run's server answers after its points, such as {task: gsm8k, limit: 300}."""
     max_model_len: int | None = Field(None, alias="max-model-len", ge=1)
     """For all workloads; isl + osl + 256 of each unless set."""
     workloads: list[Workload] = Field(min_length=1)
@@ -310,6 +331,12 @@ def _read(source: Source, name: str, above: tuple[str, ...]) -> Document:
     if not isinstance(document.value, dict) or not isinstance(parent := document.value.get("extends"), str):
         return document
     place = document.place(("extends",))
+    if len(above) >= DEEPEST:
+        raise HarnessError(
+            Exit.RECIPE_INVALID,
+            "",
+            [Problem(place, f"extends goes deeper than {DEEPEST} recipes; write it shorter")],
+        )
     if parent in (*above, name):
         chain = " -> ".join((*above, name, parent))
         raise HarnessError(Exit.RECIPE_INVALID, "", [Problem(place, f"extends goes in a circle: {chain}")])

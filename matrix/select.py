@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from matrix.tree import Tree
 
 
+MOST_POINTS = 10_000
+"""Of all recipes that are read at once."""
+
+MOST_BROKEN = 20
+"""Recipes whose problems are told at once."""
+
+
 def chosen(tree: Tree, selectors: Sequence[str], base: Base | None = None, runs: int | None = None) -> Plan:
     """The plan of the points that match any selector, compared with a base where one is given; no selector means all of them."""
     recipes = all_recipes(tree.recipes)
@@ -137,6 +144,13 @@ def _expand_all(tree: Tree, names: Sequence[str]) -> dict[str, list[Cell]]:
             found[name] = expand(tree, name)
         except HarnessError as error:
             errors.append(error)
+            if len(errors) >= MOST_BROKEN:
+                break
+        if sum(map(len, found.values())) > MOST_POINTS:
+            raise HarnessError(
+                Exit.RECIPE_INVALID,
+                f"the recipes have more than {MOST_POINTS:,} points in all; take some out",
+            )
     if errors:
         worst = max(error.exit_code for error in errors)
         raise HarnessError(worst, "", [problem for error in errors for problem in error.problems])

@@ -82,6 +82,11 @@ def of(version: str) -> Known | None:
     return _rows().get(".".join(version.removeprefix("v").split(".")[:2]))
 
 
+def newest() -> Known:
+    """The row of the newest version that was read."""
+    return max(_rows().values(), key=lambda row: tuple(map(int, row.version.split("."))))
+
+
 @cache
 def _rows() -> dict[str, Known]:
     return TypeAdapter(dict[str, Known]).validate_json(FILE.read_bytes())

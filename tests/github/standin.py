@@ -324,6 +324,7 @@ class _Routes:
             {"type": "pull_request", "parameters": review, **about},
             {"type": "non_fast_forward", **about},
             {"type": "deletion", **about},
+            {"type": "update", **about},
             {"type": "required_status_checks", "parameters": checks, **about},
         ]
 

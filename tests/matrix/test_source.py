@@ -10,6 +10,8 @@ import pytest
 from matrix.errors import Exit, HarnessError
 from matrix.source import Folder, Revision
 
+pytestmark = pytest.mark.hostile
+
 HIDDEN = (
     "x\n::add-mask::a.yaml",
     "x\r.yaml",

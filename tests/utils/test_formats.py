@@ -91,13 +91,47 @@ def test_a_changelog_of_format_1_is_read_and_written_anew() -> None:
     text, done = migrated(old)
     assert done == 1
     before, after = (entries.read(one).root["qwen3moe-tiny-cpu-vllm"] for one in (old, text.encode()))
-    assert before == after
+    assert [one.model_dump(exclude={"format"}) for one in before] == [
+        one.model_dump(exclude={"format"}) for one in after
+    ]
+    assert after[0].format == entries.FORMAT == 3
     assert after[0].points["128x64-tp1-c1"].figures == {"tput": 660.6, "ttft": 12.77, "tpot": 4.335}
     assert (
-        '    128x64-tp1-c1: {tput: 660.6, ttft: 12.77, tpot: 4.335, n: 0+2, key: "k1:6f661b0e3b86224e"}\n'
+        '    128x64-tp1-c1: {tput:  660.6, ttft: 12.77, tpot: 4.335, n: 0+2, key: "k1:6f661b0e3b86224e"}\n'
         in text
     )
     assert [line for line in text.splitlines() if line[:4] in ("- ti", "  wh", "  da", "  he")] == [
         line for line in old.decode().splitlines() if line[:4] in ("- ti", "  wh", "  da", "  he")
     ]
     assert migrated(text.encode()) == (text, 0)
+
+
+OF_2 = f"""\
+r:
+- pr: 4
+  title: Four
+  why: [because]
+  format: 2
+  date: 2026-11-26
+  base: {{commit: {"a" * 40}}}
+  head: {{commit: {"b" * 40}, image: x, vllm: "1", device: d}}
+  points:
+    128x64-tp1-c1: {{verdict: {{tput: no change seen >= 2.8%, tpot: regression +3.2%}}, vs: {{tput: +0.1%, tpot: +3.2%}}, tput: 1000.1, ttft: 12.7, tpot: 4.335, glow: 7, n: 2+2, reused: true, key: "k1:6f661b0e3b86224e"}}
+    128x64-tp1-c2: {{vs: {{tput: +37.9%}}, tput: 12345.6, n: 2+2, key: "k1:6f661b0e3b86224f"}}
+"""
+
+
+def test_a_changelog_of_format_2_is_read_and_written_anew() -> None:
+    """Nothing is lost, a metric that is not known included; a change without a verdict says that it has none."""
+    text, done = migrated(OF_2.encode())
+    assert done == 1
+    assert migrated(text.encode()) == (text, 0)
+    before, after = (entries.read(one).root["r"][0] for one in (OF_2.encode(), text.encode()))
+    assert before.points == after.points
+    one, other = after.points.values()
+    assert (one.word, one.verdict["tpot"], one.vs["tput"], one.figures["glow"], one.reused) == (
+        "regression tpot", "regression +3.2%", "+0.1%", 7, True,
+    )  # fmt: skip
+    assert (other.word, other.figures, other.vs) == ("none", {"tput": 12345.6}, {"tput": "+37.9%"})
+    assert after.notes == ["no verdict for 1 of 2 points, and this older entry does not say why"]
+    assert "    128x64-tp1-c1: {verdict: regression tpot, tput:  1000.1  +0.1%, ttft: 12.7," in text

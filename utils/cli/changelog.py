@@ -13,14 +13,13 @@ from matrix.source import commit_of, git, merge_base
 from utils.cli.options import SELECTORS, action, actions, ledger_path, positive, takes_ledger
 from utils.node.files import write_whole
 from utils.pipeline.judge import judged
-from utils.results.changelog import edit
+from utils.results.changelog import edit, present
 from utils.results.changelog import entries as changelog
+from utils.results.changelog.absent import absent
 from utils.results.changelog.rebase import rebase as onto_another
 from utils.results.changelog.stale import stale
 from utils.results.collect import collect
 from utils.setup.environments import ROOT
-from utils.show import tables
-from utils.show.log import clean
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -74,6 +73,7 @@ def configure(parser: ArgumentParser) -> None:
     shown.add_argument(
         "selectors", nargs="+", metavar="SELECTOR", help=SELECTORS.removesuffix("; none means all")
     )
+    shown.add_argument("--format", choices=["text", "markdown"], default="text", help="default: text")
     checked = action(to, "check", "check the file's rules", "changelog check", _check)
     checked.add_argument(
         "--strict",
@@ -130,6 +130,7 @@ def _add(arguments: Namespace) -> Exit:
             stub,
             found=found,
             runs=arguments.run,
+            absent=absent(ROOT, head, [Path(folder) for folder in arguments.folders]),
         ).encode(),
     )
     sys.stdout.write(f"{path.name}: figures of {len({one.point for one in head})} points\n")
@@ -188,25 +189,12 @@ def _show(arguments: Namespace) -> Exit:
         name for name in log.root if name in whole or any(point.startswith(f"{name}/") for point in shown)
     ]
     for name in sections:
-        sys.stdout.write(f"{name}\n" if len(sections) > 1 else "")
-        _show_section(name, log.root[name], shown)
+        points = {point.split("/")[1] for point in shown if point.startswith(f"{name}/")}
+        if arguments.format == "markdown":
+            sys.stdout.write(present.markdown(name, log.root[name], points))
+        else:
+            present.write_text(sys.stdout, name, log.root[name], points)
     return Exit.OK
-
-
-def _show_section(recipe: str, entries: list[changelog.Entry], shown: set[str]) -> None:
-    for entry in entries:
-        about = f"#{entry.pr} " if entry.pr else ""
-        sys.stdout.write(f"{entry.date or 'not measured yet'}  {about}{clean(entry.title)}\n")
-        for name, line in entry.points.items():
-            if f"{recipe}/{name}" in shown:
-                versus = "  ".join(f"{metric} {change}" for metric, change in line.vs.items())
-                figures = tables.figures_text(line.figures)
-                sys.stdout.write(f"  {name:<24}{figures}  n {line.n}  {versus}".rstrip() + "\n")
-        sys.stdout.writelines(
-            f"  {name:<24}missing: {clean(why)}\n"
-            for name, why in entry.missing.items()
-            if f"{recipe}/{name}" in shown
-        )
 
 
 def _check(arguments: Namespace) -> Exit:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from matrix.errors import Exit
+from matrix.errors import Exit, HarnessError
 from utils.cli.options import positive
 from utils.results.collect import collect
 from utils.show import flat, tables
@@ -31,14 +31,23 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("--cluster", metavar="NAME", help="its cluster file, if DIR does not name it")
     parser.add_argument(
         "--format",
-        choices=["table", "json", "csv"],
+        choices=["table", "json", "csv", "parquet"],
         default="table",
-        help="default: table; csv is flat, a row a record (docs/records.md)",
+        help="default: table; csv and parquet are flat, a row a record (docs/records.md)",
     )
+    parser.add_argument("--out", metavar="FILE", help="where parquet goes; it wants pyarrow")
 
 
 def run(arguments: Namespace) -> Exit:
-    """Show records again."""
+    """Show records again.
+
+    Raises:
+        HarnessError: USAGE for parquet without a file, or a file without parquet.
+    """
+    if (arguments.format == "parquet") != bool(arguments.out):
+        raise HarnessError(
+            Exit.USAGE, "--out FILE and --format parquet go together; the other forms go to stdout"
+        )
     if arguments.job:
         from utils.launch.slurm.left_on_node import fetch_job  # noqa: PLC0415 - only where a job is asked for
 
@@ -49,6 +58,9 @@ def run(arguments: Namespace) -> Exit:
         sys.stdout.write("\n")
     elif arguments.format == "csv":
         flat.write_csv(sys.stdout, records)
+    elif arguments.format == "parquet":
+        flat.write_parquet(Path(arguments.out), records)
+        sys.stdout.write(f"{arguments.out}: {len(records)} rows\n")
     else:
         tables.results(sys.stdout, records)
     bad = [one for one in records if one.status != "measured"]

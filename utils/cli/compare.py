@@ -11,6 +11,7 @@ from matrix.select import hint, names_of
 from utils.cli.options import ledger_path, takes_ledger
 from utils.pipeline.judge import judged
 from utils.results.collect import collect
+from utils.results.lean import Leaner
 from utils.results.verdict import kept, pairs, presentation, side_by_side
 from utils.setup.environments import ROOT
 
@@ -90,8 +91,9 @@ def _judged(arguments: Namespace, base: list[Record], head: list[Record], folder
 
 def _several(arguments: Namespace) -> dict[str, Comparison]:
     """Each head by the name of its folder."""
+    keep = Leaner()
     folders = [arguments.base, *arguments.head]
-    sides = {folder: collect([Path(folder)]) for folder in dict.fromkeys(folders)}
+    sides = {folder: collect([Path(folder)], keep=keep) for folder in dict.fromkeys(folders)}
     if len(sides) < len(folders):
         raise HarnessError(Exit.USAGE, "a folder is named twice; name each once")
     if all({one.arm for one in records} == {"base", "head"} for records in sides.values()):
@@ -106,13 +108,14 @@ def _several(arguments: Namespace) -> dict[str, Comparison]:
 
 def run(arguments: Namespace) -> Exit:
     """Judge a head, or several, against a base."""
+    keep = Leaner()
     if len(arguments.head) > 1:
         side_by_side.write(sys.stdout, _several(arguments), arguments.format)
         return Exit.OK
     if arguments.head:
-        base, head = collect([Path(arguments.base)]), collect([Path(arguments.head[0])])
+        base, head = collect([Path(arguments.base)], keep=keep), collect([Path(arguments.head[0])], keep=keep)
     else:
-        base, head = pairs.arms(collect([Path(arguments.base)]))
+        base, head = pairs.arms(collect([Path(arguments.base)], keep=keep))
     comparison = _judged(arguments, list(base), list(head), arguments.base if not arguments.head else "")
     if arguments.format == "json":
         sys.stdout.write(comparison.to_json())

@@ -16,6 +16,7 @@ from matrix.rules import Rules
 from matrix.source import Folder
 from matrix.tree import Tree
 from utils.cli.descriptions import describe_all
+from utils.node.blind_spots import CANNOT_SEE
 from utils.node.record import VALUES_NEEDED
 from utils.results.recompute import fields as trust
 from utils.setup.environments import ROOT
@@ -65,7 +66,8 @@ def _fields(model: type[BaseModel]) -> str:
 
 def _gates() -> str:
     return "Each gate's condition, as its code says; a failed one makes the record invalid.\n\n" + _table(
-        ("gate", "holds when"), [(f"`{name}`", text) for name, text in GATE_TEXTS.items()]
+        ("gate", "holds when", "cannot see"),
+        [(f"`{name}`", text, CANNOT_SEE[name]) for name, text in GATE_TEXTS.items()],
     )
 
 

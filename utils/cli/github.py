@@ -94,6 +94,15 @@ def configure(parser: ArgumentParser) -> None:
     )
     example, tree = "--tree harness --report report", "a checkout whose origin has the data branch"
     job("nightly-publish", "write records and ledger", example, _nightly_publish, tree=tree, report=report)
+    site = "folder with index.html, records.csv and digest.md"
+    job(
+        "site-publish",
+        "write the dashboard",
+        "--tree harness --site site",
+        _site_publish,
+        tree=tree,
+        site=site,
+    )
 
 
 def _plan(arguments: Namespace) -> Exit:
@@ -189,3 +198,9 @@ def _nightly_publish(arguments: Namespace) -> Exit:
     from utils.sweeps import publish
 
     return publish.publish_night(arguments.tree, arguments.report)
+
+
+def _site_publish(arguments: Namespace) -> Exit:
+    from utils.sweeps import publish_site
+
+    return publish_site.publish(arguments.tree.resolve(), arguments.site)

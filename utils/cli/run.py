@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
 from utils.cli.options import asked, ledger_path, takes_ledger, takes_points
 from utils.launch import launchers, script
+from utils.node.record import FILE
 from utils.pipeline import confirm, scripts
 from utils.pipeline.plan import plan
 from utils.pipeline.run import run as run_points
+from utils.results.collect import missing, placed
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -29,7 +33,9 @@ _OF_THE_RESULTS = (
     "environment",
     "print_script",
     "print_batch",
+    "profile",
 )
+PHASES = ("decode", "prefill")
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -59,7 +65,19 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--print-batch", action="store_true", help="show the batch scripts instead of submitting them"
     )
+    parser.add_argument(
+        "--profile",
+        choices=PHASES,
+        default="",
+        help="profile some steps of each point with vLLM's own profiler, and measure nothing",
+    )
     parser.add_argument("--out", metavar="DIR", help="where results go (default: results/TIME-RECIPE)")
+    parser.add_argument(
+        "--format",
+        choices=["text", "json"],
+        default="text",
+        help="default: text; json has records and verdict on stdout, and everything else on stderr",
+    )
     parser.add_argument(
         "--environment",
         metavar="DIR",
@@ -76,6 +94,7 @@ def run(arguments: Namespace) -> Exit:
         environment=Path(arguments.environment).absolute() if arguments.environment else None,
         ledger=ledger_path(arguments, may_be_new=True),
         confirms=not arguments.no_confirm,
+        profile=arguments.profile,
     )
     if arguments.confirm:
         if any(getattr(arguments, name) for name in _OF_THE_RESULTS):
@@ -86,7 +105,28 @@ def run(arguments: Namespace) -> Exit:
         return confirm.resume(ask, Path(arguments.confirm).absolute())
     if arguments.print_script or arguments.print_batch:
         return _print(ask, batch=arguments.print_batch)
-    return run_points(ask)
+    return _as_json(ask) if arguments.format == "json" else run_points(ask).code
+
+
+def _as_json(ask: Ask) -> Exit:
+    """Run with everything for people on stderr, and one value on stdout: how it ended, records, what is missing, the verdict."""
+    with redirect_stdout(sys.stderr):
+        ran = run_points(ask)
+    records = placed([ran.out]) if ran.out and any(ran.out.rglob(FILE)) else []
+    verdict = ran.out / "verdict.json" if ran.out else None
+    value = {
+        "schema": 1,
+        "exit": ran.code.name,
+        "out": str(ran.out) if ran.out else None,
+        "records": [one.model_dump(mode="json") for one, _ in records],
+        "missing": [one.model_dump(mode="json") for one in missing(ran.out, [one for one, _ in records])]
+        if ran.out
+        else [],
+        "verdict": json.loads(verdict.read_bytes()) if verdict and verdict.exists() else None,
+    }
+    json.dump(value, sys.stdout)
+    sys.stdout.write("\n")
+    return ran.code
 
 
 def _print(ask: Ask, *, batch: bool) -> Exit:

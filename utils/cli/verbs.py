@@ -9,6 +9,8 @@ VERBS = {
     "pin": "write the digests of images into recipes",
     "collect": "show the records below folders",
     "compare": "judge a head against a base: regression, improvement, no change seen, invalid",
+    "report": "one page with pictures, tables and every point, which opens without a network",
+    "site": "the dashboard over a data branch and the changelog",
     "history": "a point's figures over time, its entries, and where they stepped",
     "profile": "steps, kernels and layers of a trace, or where two differ",
     "ledger": "what noise is: differences between runs of the same",

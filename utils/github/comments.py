@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from utils.github.api import Api
 
 CommentKind = Literal["plan", "report"]
-LARGEST = 65_000
+LARGEST = 60_000
 """Characters; GitHub takes 65,536."""
 BOT = "github-actions[bot]"
 NOT_FOUND, SERVER_ERROR = 404, 500
@@ -21,18 +21,51 @@ def mark(kind: CommentKind) -> str:
     return f"<!-- servematrix:{kind} -->"
 
 
-def fitted(parts: list[str]) -> str:
-    """As many parts as GitHub takes, in order; what is left out is told."""
+def fitted(parts: list[str], link: str = "") -> str:
+    """As many parts as GitHub takes, in order; a table that is too long loses its last rows, with their count and where all of them are.
+
+    Args:
+        parts: the first is visible, the others folded.
+        link: of the run, whose summary and files have everything.
+    """
+    where = f"[all of them]({link})" if link else "the run's summary has them"
     text = ""
     left_out = 0
     for part in parts:
-        if len(text) + len(part) + 200 <= LARGEST:
-            text += part
-        else:
-            left_out += 1
+        room = LARGEST - len(text) - _REST
+        fits = part if len(part) <= room else _cut(part, room, where)
+        text += fits
+        left_out += not fits
     if left_out:
-        text += f"\n{left_out} folded parts are too large for a comment; the run's summary has them.\n"
+        text += f"\n{left_out} folded parts are too large for a comment; {where}.\n"
     return text
+
+
+_REST = 400
+"""Characters that are kept free for what is said of parts that are left out."""
+_HEAD = 2
+"""Lines of a table that are no rows."""
+
+
+def _cut(part: str, room: int, where: str) -> str:
+    """A part without the last rows of its longest table; empty where that is not enough."""
+    lines = part.splitlines(keepends=True)
+    tables: list[list[int]] = []
+    for number, line in enumerate(lines):
+        if line.startswith("|"):
+            if tables and tables[-1][-1] == number - 1:
+                tables[-1].append(number)
+            else:
+                tables.append([number])
+    rows = max(tables, key=len, default=[])[_HEAD:]
+    over, gone = len(part) + len(where) + 60 - room, 0
+    while rows and over > 0:
+        over -= len(lines[rows.pop()])
+        gone += 1
+    if over > 0 or not rows:
+        return ""
+    last = rows[-1]
+    return "".join([*lines[: last + 1], f"\nand {gone} more rows: {where}\n", *lines[last + 1 + gone :]])
 
 
 def find(api: Api, pull: int, kind: CommentKind) -> dict[str, Any] | None:
@@ -46,13 +79,13 @@ def find(api: Api, pull: int, kind: CommentKind) -> dict[str, Any] | None:
     return ours[-1] if ours else None
 
 
-def upsert(api: Api, pull: int, kind: CommentKind, parts: list[str]) -> str:
-    """Write the comment; its address.
+def upsert(api: Api, pull: int, kind: CommentKind, parts: list[str], link: str = "") -> str:
+    """Write the comment; its address. `link` is where everything is, if it does not fit.
 
     A comment that is deleted in between is made anew. A POST that was not answered may have been taken all the same: then
     the comment is looked for before it is sent again.
     """
-    body = f"{mark(kind)}\n{fitted(parts)}"
+    body = f"{mark(kind)}\n{fitted(parts, link)}"
     for _ in range(3):
         known = find(api, pull, kind)
         try:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from utils.github.api import Api
 
+DATA = "data"
+"""The branch with raw records and the ledger."""
 REQUIRED = ("lint and test",)
 """Names of checks that a merge should wait for."""
 ON_RUNNERS = ("sweep.yml", "nightly.yml")
@@ -189,10 +191,27 @@ def _branch(about: Repository) -> Iterator[Setting]:
     )
 
 
+def _data(about: Repository) -> Iterator[Setting]:
+    """The branch with records and ledger: what a verdict reads is only as safe as whoever may push to it."""
+    kinds = {rule["type"] for rule in about.api.call("GET", f"rules/branches/{DATA}")}
+    for kind, what in (
+        ("update", "only the workflows push"),
+        ("non_fast_forward", "nobody can force-push"),
+        ("deletion", "nobody can delete it"),
+    ):
+        yield Setting(
+            f"{DATA}: {what}",
+            kind in kinds,
+            "yes" if kind in kinds else "no",
+            f"Settings, Rules, Rulesets: add the rule for the branch {DATA}; let GitHub Actions alone bypass it",
+        )
+
+
 CHECKS: dict[str, Callable[[Repository], Iterator[Setting]]] = {
     "rights of a job's token": _token,
     "which actions may run": _actions,
     "approval of forks": _forks,
     "runners": _runners,
     "rules of the default branch": _branch,
+    f"rules of the branch {DATA}": _data,
 }

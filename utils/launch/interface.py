@@ -28,6 +28,8 @@ class Order:
     """Where the base's kernels and models are, if that is not `tree`."""
     environment: Path | None = None
     """An environment with vLLM that was made by hand, for runtime none."""
+    profile: str = ""
+    """`decode` or `prefill`: some steps of each point are profiled, and nothing is measured."""
     known_images: frozenset[str] | None = None
     """Images of this checkout's own recipes, where the order's tree is another one; None where it is this one."""
 

@@ -18,6 +18,7 @@ from utils.launch import lease, questions, script
 from utils.launch.failures import Facts, as_json, classify
 from utils.launch.journal import Memory, Notebook
 from utils.launch.machine_lock import alone_on_the_machine
+from utils.launch.metering import metered
 from utils.node import events, files, process, record, scratch, unmeasured
 from utils.node import memory as memory_of_machine
 from utils.node.host import gpu_checks, gpus
@@ -141,12 +142,15 @@ class Local:
             base_vllm=[str(self._environment(order, job.of("base"), tell).program("vllm"))],
             python=str(environment.python),
             environment="given" if order.environment else "locked",
+            evaluator=_evaluator(job, tell),
             provenance=provenance.find(order.tree),
         )
         emit({"kind": "job", "name": job.id, "total": len(job.points)})
         code = Exit.BUG
         try:
-            code = _measure(environment, spec, folder, emit)
+            with metered(cluster.devices.kind, folder) as samples:
+                sampled = spec.as_profile(order.profile).model_copy(update={"samples": str(samples)})
+                code = _measure(environment, sampled, folder, emit)
         except KeyboardInterrupt:
             code = Exit.CANCELLED
             raise
@@ -168,6 +172,12 @@ class Local:
         if not (make or order.environment):
             return environments.of_image(image)
         return environments.given_or_made(order.environment, image, tell)
+
+
+def _evaluator(job: Job, tell: Callable[[str], None]) -> str:
+    """The Python with lm-eval, which is made only where a recipe asks for a task."""
+    wanted = any(point.accuracy for point in job.points)
+    return str(environments.for_accuracy(tell).python) if wanted else ""
 
 
 def gpus_are_not_there(cluster: Cluster, tell: Callable[[str], None]) -> tuple[str, ...]:

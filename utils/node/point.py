@@ -12,18 +12,21 @@ from matrix.errors import Exit
 from matrix.protocol import lengths, seed
 from utils.node import files, gates, machine, marker, process, record, stats
 from utils.node.failure import RunFailed, decisive_lines
+from utils.node.profiling import gate as gate_of_profile
 from utils.node.telemetry import Sampler
-from utils.node.vllm import engine, invocation, load, load_result
+from utils.node.vllm import engine, invocation, load, load_result, server_metrics
 from utils.node.vllm.engine import Engine
-from utils.node.vllm.server import difference
+from utils.node.vllm.server import difference, read_counters
 from utils.node.vllm.streaming import Streamed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from matrix.plan import Point
     from utils.node.events import Emit
+    from utils.node.power_meter import PowerMeter
+    from utils.node.profiling import Profiling
     from utils.node.requests_raw import RawLoad
     from utils.node.vllm.client import Client, Ended
     from utils.node.vllm.server import Server
@@ -62,6 +65,23 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """What happens beside a load, some times a second."""
+
+    sampler: Sampler
+    looks: server_metrics.Looks
+    profiling: Profiling | None
+
+    def tick(self, now: float, pid: int, server: Server) -> None:
+        """Sample, look and start a profile, each when it is due."""
+        self.sampler.take(pid)
+        if self.looks.is_due(now):
+            self.looks.add(now, server.glance())
+        if self.profiling:
+            self.profiling.tick(now)
+
+
+@dataclass(frozen=True, slots=True)
 class Bench:
     """A server and a client that are ready."""
 
@@ -77,6 +97,12 @@ class Bench:
     """That server and client are pinned to; empty means all."""
     foreign_most: float = 1.0
     """Share of them that others may use."""
+    power: PowerMeter | None = None
+    """What samples power beside the load."""
+    version: str = ""
+    """Of the server's vLLM."""
+    profile: Callable[[Point], Profiling] | None = None
+    """Makes a point's profile, where one is asked for instead of a measurement."""
     streamed: Streamed = field(default_factory=Streamed)
     """A completion that was read answer by answer."""
     engines: list[Engine] = field(default_factory=list)
@@ -115,16 +141,23 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
     call = invocation.measured(point, server.model, server.port, str(folder), rate_per_s=rate, count=count)
     age = time.monotonic() - server.started_s
     sampler = Sampler(server.handle.pid)
+    mark = bench.power.samples.mark() if bench.power else 0
     counted_before = _marked(bench, point, "before")
     others, ours = machine.read(), process.tree_cpu_seconds(os.getpid())
-    before, log_from = server.counters(), server.log_size()
+    page_before, log_from = server.metrics(), server.log_size()
+    before, looks = read_counters(page_before), server_metrics.Looks()
+    profiling = bench.profile(point) if bench.profile else None
     with phases.phase("load", f"{call.requests} requests at {point.concurrency}"):
-        raw, ended = _call(bench, call, folder, sampler)
+        if profiling:
+            profiling.begin()
+        raw, ended = _call(bench, call, folder, Beside(sampler, looks, profiling))
+    traces = profiling.finish() if profiling else []
     beside = machine.between(
         others, machine.read(), process.tree_cpu_seconds(os.getpid()) - ours, bench.cores
     )
     with phases.phase("gates"):
-        counters = difference(_settled(server, before, raw.completed), before)
+        page_after = _settled(server, before, raw.completed)
+        counters = difference(read_counters(page_after), before)
         counted = (
             _marked(bench, point, "after") if counted_before else []
         )  # who was silent then proves nothing now
@@ -135,6 +168,15 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
             point.isl, point.osl, call.requests, call.seed, bench.special_tokens
         )
         steady = stats.steady(raw, point.concurrency, point.devices)
+        counts = stats.counts(raw, call.requests)
+        said = server_metrics.window(
+            bench.version,
+            server_metrics.Page.of(page_before),
+            server_metrics.Page.of(page_after),
+            looks,
+            server_metrics.Load(point.concurrency, raw.duration_s, _on_the_clock(raw, steady)),
+        )
+        drew = bench.power.over(mark, window, point, counts) if bench.power else None
         log_of_load, log_of_point = server.text(log_from), server.text(warm_from)
         beside_raw = {
             "call_s": [ended.started_s, ended.ended_s],
@@ -164,16 +206,24 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
             marker=tuple(marked),
             steady_s=(steady.start_s, steady.start_s + steady.duration_s) if steady else None,
         )
-        answers = gates.judge(evidence)
+        answers = [*gates.judge(evidence), *([gate_of_profile()] if profiling else [])]
     fields = {
         "status": "measured" if all(gate.passed for gate in answers) else "invalid",
         "load": asked,
-        "counts": stats.counts(raw, call.requests),
+        "counts": counts,
         "whole": stats.whole(raw, point.devices),
         "steady": steady,
-        "notes": [*gates.notes(evidence), *machine.remarks(beside)],
+        "notes": [
+            *(profiling.notes if profiling else []),
+            *(f"trace: {path.parent.name}/{path.name}" for path in traces),
+            *server_metrics.remarks(said, point.concurrency, counters.preemptions),
+            *gates.notes(evidence),
+            *machine.remarks(beside),
+        ],
         "counters": counters,
         "telemetry": evidence.telemetry,
+        "power": drew,
+        "server": said,
         "derived": list(raw.derived),
         "marker": marked,
         "gates": answers,
@@ -183,14 +233,27 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
     return Measured(fields, call.requests)
 
 
-def _call(bench: Bench, call: load.Call, folder: Path, sampler: Sampler | None) -> tuple[RawLoad, Ended]:
+def _on_the_clock(raw: RawLoad, steady: record.Window | None) -> tuple[float, float] | None:
+    """The steady window on the monotonic clock."""
+    if steady is None:
+        return None
+    begin = raw.first_start_s + steady.start_s
+    return begin, begin + steady.duration_s
+
+
+def _call(
+    bench: Bench,
+    call: load.Call,
+    folder: Path,
+    beside: Beside | None,
+) -> tuple[RawLoad, Ended]:
     """One call of the client, watched; its result is read and taken away."""
     server, dead_since, told = bench.server, [0.0], [0.0]
 
     def watch(pid: int, done: int) -> bool:
         now = time.monotonic()
-        if sampler:
-            sampler.take(pid)
+        if beside:
+            beside.tick(now, pid, server)
         if now - told[0] > PROGRESS_EVERY_S:
             told[0] = now
             bench.emit({"kind": "progress", "done": done, "total": call.requests})
@@ -228,13 +291,14 @@ def _marked(bench: Bench, point: Point, when: str) -> list[record.Marker]:
     return marker.ask(bench.marker, f"{when}-{point.id.split('/')[1]}", marker.workers(point))
 
 
-def _settled(server: Server, before: record.Counters, completed: int) -> record.Counters:
-    """The server's counters once they have caught up with the client; they lag by a moment."""
+def _settled(server: Server, before: record.Counters, completed: int) -> str:
+    """The page /metrics once its counters have caught up with the client; they lag by a moment."""
     end = time.monotonic() + SETTLE_S
     while True:
-        after = server.counters()
-        if after.requests_succeeded - before.requests_succeeded >= completed or time.monotonic() > end:
-            return after
+        page = server.metrics()
+        done = read_counters(page).requests_succeeded - before.requests_succeeded
+        if done >= completed or time.monotonic() > end:
+            return page
         time.sleep(0.05)
 
 

@@ -80,8 +80,9 @@ def start(
     cores: Sequence[int] = (),
     stdin: int = subprocess.DEVNULL,
     stdout: int | IO[bytes] | None = None,
+    folder: Path | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start a command in a session of its own, pinned to cores, ending when the node ends."""
+    """Start a command in a session of its own, pinned to cores, ending when the node ends; its folder is its HOME unless given."""
 
     def in_child() -> None:
         die_with_parent(signal.SIGKILL)
@@ -92,7 +93,7 @@ def start(
 
     return subprocess.Popen(
         list(command),
-        cwd=env.get("HOME"),  # not ours: `python -m`, which vLLM starts, imports from there first
+        cwd=folder or env.get("HOME"),  # not ours: `python -m`, which vLLM starts, imports from there first
         env=env,
         stdin=stdin,
         stdout=log if stdout is None else stdout,

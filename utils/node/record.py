@@ -57,7 +57,7 @@ class Power(Kept):
     """Of the devices over the measured window, integrated from samples; none where nothing measures it."""
 
     meter: str
-    """What was asked: amd-smi, nvml, …"""
+    """What was asked: amd-smi, nvidia-smi; rapl where the processors are the devices."""
     mean_w_per_device: float | None = None
     """None where `invalid` says why."""
     joules_per_output_token: float | None = None
@@ -65,12 +65,17 @@ class Power(Kept):
     """Input and output."""
     total_tok_per_s_per_w: float | None = None
     mean_utilisation: float | None = None
-    """Of the devices, 0 to 1."""
+    """Of the devices, 0 to 1: the share of time in which a kernel ran, however few of its units worked."""
     mean_clock_mhz: float | None = None
+    mean_memory_clock_mhz: float | None = None
     max_temperature_c: float | None = None
+    max_memory_bytes: float | None = None
     throttled: list[str] = []
     """Reasons that the devices gave for lower clocks."""
+    host_mean_w: float | None = None
+    """Of the processors' packages, where they have a counter."""
     samples: int = 0
+    """Inside the window, of the devices that count."""
     invalid: list[str] = []
     """Why there is no figure: gap, count, not bracketed, impossible."""
 

@@ -22,6 +22,7 @@ class Recorder:
         self.spec, self.run = spec, run
         self.version, self.port, self.started_s = "", 0, 0.0
         self.caches: list[Cache] = []
+        self.more_argv: list[str] = []
         self.names = [point.id for point in spec.job.points]
         self.node = node or _this_machine(spec)
         image = spec.job.points[0].image
@@ -67,7 +68,7 @@ class Recorder:
             "model": point.model,
             "provenance": spec.provenance,
             "vllm_version": self.version,
-            "serve_argv": [*spec.vllm, *argv],
+            "serve_argv": [*spec.vllm, *argv, *self.more_argv],
             "serve_env": spec.job.serve.env,
             "node": self.node,
             "clock": Clock(monotonic_s=now, wall_unix_s=time.time()),

@@ -11,12 +11,26 @@ from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
 from matrix.metrics import figures
-from utils.node import caches, files, marker, memory, preflight, process, record, record_file, scratch
+from matrix.protocol import fits
+from utils.node import (
+    afterwards,
+    caches,
+    files,
+    marker,
+    memory,
+    preflight,
+    process,
+    profiling,
+    record,
+    record_file,
+    scratch,
+)
 from utils.node.failure import Cancelled, RunFailed
 from utils.node.point import Bench, Phases, measure
+from utils.node.power_meter import PowerMeter
 from utils.node.recorder import Recorder
 from utils.node.vllm import invocation, plugin
-from utils.node.vllm.client import Client
+from utils.node.vllm.client import Client, client_environment
 from utils.node.vllm.engine import Engine
 from utils.node.vllm.server import Server, free_port
 
@@ -94,6 +108,9 @@ class _Run:
             while left:
                 worst = max(worst, self._point(bench, left[0]))
                 left.pop(0)
+            found = afterwards.accuracy(bench, self.spec, self.folder, self.job_folder, self.phases)
+            for point in points:
+                self._add(point, found.get(point.id, []))
         except RunFailed as known:
             if known.exit_code is Exit.STORAGE_FULL:
                 raise
@@ -143,7 +160,7 @@ class _Run:
         with self.phases.phase("server"):
             self.client = Client(
                 spec.python,
-                _of_client(env, spec.job.serve.env),
+                client_environment(env, spec.job.serve.env),
                 client_cores,
                 self.folder / "client.log",
                 revision=(model, first.revision or ""),
@@ -170,6 +187,9 @@ class _Run:
             asked,
             cores=[*server_cores, *client_cores],
             foreign_most=cluster.limits.foreign_share,
+            power=PowerMeter.of(spec, env),
+            version=self.recorder.version,
+            profile=profiling.maker(self.server, spec, self.folder, self.recorder.version),
             streamed=streamed,
             engines=[Engine.read(self.server.handle.pid, self.server.metrics())],
         )
@@ -177,9 +197,13 @@ class _Run:
     def _serve(self, model: str, env: dict[str, str], cores: list[int]) -> Server:
         """A server that is healthy. A free port may be taken by another program until the server binds it: then another one."""
         wanted = self.spec.cluster.port
+        self.recorder.more_argv = profiling.of_server(self.spec, self.folder)
         for tries_left in (0,) if wanted else (2, 1, 0):
             port = wanted or free_port()
-            argv = invocation.serve(self.spec.job.serve, model, port)
+            argv = [
+                *invocation.serve(self.spec.job.serve, model, port),
+                *self.recorder.more_argv,
+            ]
             log = self.folder / "server.log"
             server = Server.start([*self.spec.vllm, *argv], env, cores, port=port, log=log, model=model)
             self.server = server
@@ -271,6 +295,8 @@ class _Run:
             written = self.recorder.record(point, phases.done, measured.fields)
             record_file.save(written, folder)
         failed = [gate for gate in written.gates if not gate.passed]
+        if self.spec.profile:
+            return self._profiled(point, written)
         if self.spec.canary:  # its load is too short for the gates of figures, which nobody reads
             failed = [gate for gate in failed if gate.name == "kernel_path"]
         self.emit(
@@ -287,6 +313,24 @@ class _Run:
         if self.spec.canary and failed:
             return Exit.KERNEL_INACTIVE  # nor would the runs take it: the job ends here
         return Exit.OK if written.status == "measured" else Exit.GATE_FAILED
+
+    def _add(self, point: Point, found: list[record.Accuracy]) -> None:
+        """Put what was found of a point's answers into its record, where it has one."""
+        folder = self._point_folder(point)
+        if found and (folder / record.FILE).exists():
+            one = record_file.read(folder / record.FILE)
+            with process.uninterrupted():
+                record_file.save(one.model_copy(update={"accuracy": found}), folder)
+
+    def _profiled(self, point: Point, written: record.Record) -> Exit:
+        """What became of a profile; its record is invalid, and that is no failure."""
+        traces = [note for note in written.notes if note.startswith("trace: ")]
+        facts = {"failed": [] if traces else [note for note in written.notes if note.startswith("no trace")]}
+        text = "profiled" if traces else "no trace"
+        self.emit({"kind": "point", "name": point.id, "text": text, "facts": {**facts, "figures": {}}})
+        for trace in traces:
+            self.emit({"kind": "note", "text": f"{self.folder.name}/{trace.removeprefix('trace: ')}"})
+        return Exit.OK if traces else Exit.GATE_FAILED
 
     def _fail(self, point: Point, error: RunFailed, *, quiet: bool = False) -> None:
         """Leave a record that tells why there is no measurement."""
@@ -312,26 +356,20 @@ class _Run:
     def _agreed_requests(self) -> dict[str, int]:
         """How many requests each point has in this allocation: the first run decides, for the prompts follow from it."""
         try:
-            agreed: dict[str, int] = json.loads(self._agreement.read_bytes())
-        except FileNotFoundError:
+            said = json.loads(self._agreement.read_bytes())
+        except (OSError, ValueError, RecursionError):  # there is none yet, or a guest wrote it
             return {}
-        return agreed
+        points = {point.id: point for point in self.spec.job.points}
+        return {
+            name: count
+            for name, count in (said.items() if isinstance(said, dict) else ())
+            if name in points and fits(points[name].protocol, points[name].concurrency, count)
+        }
 
     def _agree_on(self, point: Point, requests: int) -> None:
         files.write_whole(
             self._agreement, json.dumps(self._agreed_requests() | {point.id: requests}).encode()
         )
-
-
-def _of_client(env: dict[str, str], servers: dict[str, str]) -> dict[str, str]:
-    """The load client's environment: the recipe's is the server's, but for where models are; no proxy is between them."""
-    ours = {
-        name: value
-        for name, value in env.items()
-        if name not in servers or name.startswith(invocation.OF_MODELS)
-    }
-    loopback = ",".join(filter(None, ["127.0.0.1", "localhost", env.get("NO_PROXY") or env.get("no_proxy")]))
-    return ours | {"NO_PROXY": loopback, "no_proxy": loopback}
 
 
 def outcome(spec: NodeJob, emit: Emit) -> Exit:

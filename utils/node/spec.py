@@ -91,6 +91,12 @@ class NodeJob(Value):
     """A folder with compile caches, one folder an arm: a canary leaves them there, a run gets a copy. Empty means none."""
     found: Found = Found()
     """What was found outside the container."""
+    samples: str = ""
+    """The file that the host's meter writes, where the node's programs see it; empty: nothing measures power."""
+    profile: Literal["", "decode", "prefill"] = ""
+    """Profile some steps of each point's load instead of measuring it."""
+    evaluator: str = ""
+    """The Python that has lm-eval, where a recipe asks for a task; empty: none is here."""
 
     def of(self, arm: Arm) -> NodeJob:
         """What a run of one arm needs to know: its own points, server, tree and vLLM."""
@@ -117,6 +123,15 @@ class NodeJob(Value):
             "canary": True,
         }
         return one.model_copy(update=update)
+
+    def as_profile(self, phase: str) -> NodeJob:
+        """The same with a short load of each point, of which some steps are profiled; unchanged for no phase."""
+        if not phase:
+            return self
+        short = [one.model_copy(update={"protocol": of_canary(one.protocol)}) for one in self.job.points]
+        return self.model_copy(
+            update={"profile": phase, "job": self.job.model_copy(update={"points": short})}
+        )
 
     def with_found(self, content: dict[str, Any]) -> NodeJob:
         """The job with what the host's preflight and import wrote down."""

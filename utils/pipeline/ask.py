@@ -50,6 +50,8 @@ class Ask:
     """The A/A ledger."""
     confirms: bool = True
     """Measure once more what may be a change."""
+    profile: str = ""
+    """`decode` or `prefill`: profile some steps of each point instead of measuring it."""
 
     def __post_init__(self) -> None:
         """Refuse what can be known to be wrong before anything is read.
@@ -71,6 +73,10 @@ class Ask:
                     Exit.USAGE,
                     f"--history {folder} is not there; name a folder with records, or leave it out",
                 )
+        if self.profile and (self.pair or self.runs):
+            raise HarnessError(
+                Exit.USAGE, "a profile is no measurement: --profile goes without --pair and --runs"
+            )
         if self.pair and self.runs not in {None, *BALANCED}:
             raise HarnessError(
                 Exit.USAGE,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit
@@ -13,15 +13,25 @@ from utils.pipeline.execute import execute, only_launcher, order_of, with_own_fo
 from utils.pipeline.plan import plan
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from utils.pipeline.ask import Ask
 
 
-def run(ask: Ask) -> Exit:
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How a run ended, and where its results are; nowhere if there was nothing to run."""
+
+    code: Exit
+    out: Path | None
+
+
+def run(ask: Ask) -> Ran:
     """Run points, show a table, say where the records are; with two arms also the verdict."""
     made = plan(ask)
     if not made.jobs:
         sys.stdout.write("nothing to run: no point's key differs\n")
-        return Exit.OK
+        return Ran(Exit.OK, None)
     order, by_cluster = order_of(ask, made)
     launcher = only_launcher(by_cluster)
     unfinished = launcher.unfinished(order, RESULTS) if ask.out is None else None
@@ -32,5 +42,5 @@ def run(ask: Ask) -> Exit:
         order = with_own_folder(launcher, order)
     code = execute(launcher, order)
     if made.pair is None or not any(job.base for job in made.jobs) or code is Exit.CANCELLED:
-        return code
-    return max(code, finish(ask, order, launcher))
+        return Ran(code, order.out)
+    return Ran(max(code, finish(ask, order, launcher)), order.out)

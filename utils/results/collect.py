@@ -10,17 +10,44 @@ from matrix.schema import Value
 from utils.node import record, record_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 
-def collect(folders: Iterable[Path], pattern: str = record.FILE) -> list[record.Record]:
+def _whole(one: record.Record) -> record.Record:
+    return one
+
+
+def collect(
+    folders: Iterable[Path],
+    pattern: str = record.FILE,
+    keep: Callable[[record.Record], record.Record] = _whole,
+) -> list[record.Record]:
     """Every record below the folders whose path ends like the pattern, by job, then run.
+
+    Args:
+        folders: results, or records themselves.
+        pattern: of a record's path.
+        keep: makes of each record, as soon as it is read, what is kept of it.
 
     Raises:
         HarnessError: RECORD_UNREADABLE where there is none at all, for a folder that is not there, or for a record that is not whole.
     """
-    found, folders = [], list(folders)
+    return [one for one, _ in placed(folders, pattern, keep)]
+
+
+def placed(
+    folders: Iterable[Path],
+    pattern: str = record.FILE,
+    keep: Callable[[record.Record], record.Record] = _whole,
+) -> list[tuple[record.Record, Path]]:
+    """The same, each record with the folder that it is in.
+
+    Raises:
+        HarnessError: RECORD_UNREADABLE.
+    """
+    folders = list(folders)
+    found: list[tuple[record.Record, Path]] = []
     for folder in folders:
         broken = {mark.parent for mark in folder.rglob(record.BROKEN)}
         below = [path for path in folder.rglob(pattern) if broken.isdisjoint(path.parents)]
@@ -29,13 +56,13 @@ def collect(folders: Iterable[Path], pattern: str = record.FILE) -> list[record.
             raise HarnessError(
                 Exit.RECORD_UNREADABLE, f"{folder} is not there; name the folder that a run wrote"
             )
-        found += [record_file.read(path) for path in paths]
+        found += [(keep(record_file.read(path)), path.parent) for path in paths]
     if folders and not found:
         names = ", ".join(map(str, folders))
         raise HarnessError(
             Exit.RECORD_UNREADABLE, f"no {record.FILE} below {names}; name the folder that a run wrote"
         )
-    return sorted(found, key=lambda one: (one.job, one.run_index, one.position))
+    return sorted(found, key=lambda one: (one[0].job, one[0].run_index, one[0].position))
 
 
 class Missing(Value):

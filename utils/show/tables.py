@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from matrix import estimate
 from matrix.metrics import METRICS, figures
+from utils.show.curve import curves
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +25,11 @@ def measured_line(short: str, event: Event) -> str:
 
 def figures_text(figures: Mapping[str, float]) -> str:
     """Figures of a run in one line, each with its unit."""
-    return "  ".join(METRICS[name].in_words(value) for name, value in figures.items() if name in METRICS)
+    return "  ".join(
+        METRICS[name].in_words(value)
+        for name, value in figures.items()
+        if name in METRICS and METRICS[name].at_a_glance
+    )
 
 
 def table(
@@ -97,7 +102,7 @@ RESULT_COLUMNS = [
     ("point", "left"),
     ("run", "left"),
     ("status", "left"),
-    *((metric.heading, "right") for metric in METRICS.values()),
+    *((metric.heading, "right") for metric in METRICS.values() if metric.at_a_glance),
     ("requests", "right"),
 ]
 
@@ -105,15 +110,20 @@ RESULT_COLUMNS = [
 def result_row(record: Record) -> list[str]:
     """A record as a row of the table at a run's end: means of the whole run."""
     known = figures(record)
-    cells = [metric.shown(known[name]) if name in known else "-" for name, metric in METRICS.items()]
+    cells = [
+        metric.shown(known[name]) if name in known else "-"
+        for name, metric in METRICS.items()
+        if metric.at_a_glance
+    ]
     requests = str(record.counts.completed) if record.counts else "-"
     return [record.point, f"{record.run_index + 1} {record.arm}", record.status, *cells, requests]
 
 
 def results(stream: TextIO, records: Sequence[Record]) -> None:
-    """The table at a run's end; a metric that no record has takes no column."""
+    """The table at a run's end, and how figures go with concurrency; a metric that no record has takes no column."""
     columns, rows = without_empty(RESULT_COLUMNS, [result_row(one) for one in records])
     table(stream, "Means of whole runs", columns, rows)
+    stream.writelines(f"{line}\n" for line in curves(records))
 
 
 def without_empty(

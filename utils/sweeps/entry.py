@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from matrix.errors import HarnessError
+from matrix.errors import Exit, HarnessError
 from matrix.source import Folder
 from utils.results.changelog import edit
 from utils.results.changelog import entries as changelog
+from utils.results.changelog.absent import absent
 from utils.sweeps import baseline
 
 if TYPE_CHECKING:
@@ -25,6 +26,21 @@ def committed_changelog(tree: Path) -> bytes:
     return Folder(tree).read(changelog.FILE) if path.is_symlink() or path.exists() else b""
 
 
+def refuse_bad_changelog(tree: Path) -> None:
+    """Refuse before anything runs what the judging job could not fill: a link, a folder, another encoding, another format.
+
+    Raises:
+        HarnessError: CHANGELOG_INVALID or RECIPE_UNREADABLE.
+    """
+    try:
+        changelog.read(committed_changelog(tree))
+    except UnicodeDecodeError as error:
+        raise HarnessError(
+            Exit.CHANGELOG_INVALID,
+            f"{changelog.FILE} is not UTF-8; write it as such, without an encoding in .gitattributes",
+        ) from error
+
+
 def with_entry(
     report: Report, records: Sequence[Record], found: Comparison | None, tree: Path, run_url: str
 ) -> Report:
@@ -38,7 +54,16 @@ def with_entry(
         )
         stub = edit.Stub(report.pull, "", ()) if report.pull else baseline.stub(text, recipe, report.sha)
         try:
-            text = edit.add(text, changelog.FILE, head, base, stub, found=found, runs=[run_url]).encode()
+            text = edit.add(
+                text,
+                changelog.FILE,
+                head,
+                base,
+                stub,
+                found=found,
+                runs=[run_url],
+                absent=absent(tree, head, left=report.missing),
+            ).encode()
         except HarnessError as error:
             notes.append(f"no entry of {recipe}: {error}"[:500])
     return report.model_copy(update={"changelog": text.decode(), "notes": notes})

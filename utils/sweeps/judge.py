@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
@@ -12,13 +13,15 @@ from utils.pipeline.ask import Ask
 from utils.pipeline.confirm import again
 from utils.pipeline.judge import with_claims
 from utils.pipeline.plan import timed
-from utils.results.verdict import compare, kept, pairs, presentation
+from utils.report import comment, pictures, verdict
+from utils.report.drawing import drawn
+from utils.results.verdict import compare, kept, pairs
 from utils.show import tables
 from utils.sweeps.entry import with_entry
 from utils.sweeps.inputs import hand_on, read_plan
 from utils.sweeps.recheck import rechecked
 from utils.sweeps.records import keep, missing, taken
-from utils.sweeps.report import REPORT, Report
+from utils.sweeps.report import PICTURE, REPORT, Report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,8 +68,33 @@ def judge(tree: Path, plan: Path, results: Path, out: Path, ledger_file: Path | 
     for place, one in left.items():
         keep(one, place, out / "records")
     if comparison:
-        summary(presentation.markdown(comparison))
+        write_whole(out / PICTURE, _drawn(comparison))
+        summary("".join(comment.parts(comparison)))
     return Exit.OK
+
+
+def _drawn(found: Comparison) -> bytes:
+    """The comment's picture; empty where there is nothing to draw, or nothing to draw it with: the words stand without it."""
+    rows = [row for row in verdict.by_effect(found) if row["percent"] is not None]
+    if not rows:
+        return b""
+    title = (
+        found.headline.text if len(found.headline.text) <= TITLE else f"{found.headline.text[: TITLE - 1]}…"
+    )
+    try:
+        ((svg, _),) = drawn([pictures.effects(rows, title, alone=True)], _tell)
+    except HarnessError as error:
+        summary(f"no picture: {error}\n")
+        return b""
+    return svg.encode()
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+TITLE = 70
+"""Letters that fit over the picture."""
 
 
 def _compared(

@@ -10,6 +10,7 @@ from utils.github import pulls
 from utils.github.event import Event, from_environment, output, summary
 from utils.show.log import clean
 from utils.sweeps import approval, baseline, new_images, plan_comment
+from utils.sweeps.entry import refuse_bad_changelog
 from utils.sweeps.inputs import asked_of, hand_on, where_sweeps_may_run
 from utils.sweeps.pull_plan import asked_for
 
@@ -37,6 +38,7 @@ def plan_sweep(tree: Path, out: Path) -> Exit:
             made = baseline.plan(tree)
         else:
             made = _of_pull(event, number, sha, tree)
+            refuse_bad_changelog(tree)
             known = new_images.known()
             if made.pair and _is_merged(event, tree, made.pair.commit):
                 known = new_images.with_base(known, made)

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from utils.github.pulls import Pull
     from utils.sweeps.report import Report
 
-DATA = "data"
-"""The branch with raw records and the ledger."""
 LEDGER = "ledger.jsonl"
 JOBS = ("plan", "queue", "run", "collect", "confirm", "judge")
 """Before this one, in order: the last that failed is why there is no report, for a broken block alone is none."""
@@ -100,7 +98,7 @@ def _publish(event: Event, tree: Path, folder: Path) -> Exit:
             Exit.ARTIFACT_INVALID,
             "the report is of another commit than the sweep; it is not published; comment /sweep run again for today's head",
         )
-    _data(event, folder / "records", tree, "sweep" if number else "pushed")
+    kept = _data(event, folder, tree, "sweep" if number else "pushed")
     if number == 0:
         return _baseline(event, found, tree)
     pull = pulls.get(event.api, number)
@@ -111,8 +109,13 @@ def _publish(event: Event, tree: Path, folder: Path) -> Exit:
         return Exit.OK
     commit, patch = _entry(event, pull, found, tree)
     pair = str(event.payload["inputs"].get("pair") or "main")
-    parts = report.parts(found, event.run_url, pair)
-    address = comments.upsert(event.api, number, "report", [*parts, *patch])
+    picture = (
+        f"{event.server}/{event.repository}/raw/{kept}/{_picture_name(event, sha)}"
+        if kept and _picture(folder)
+        else ""
+    )
+    parts = report.parts(found, event.run_url, pair, picture)
+    address = comments.upsert(event.api, number, "report", [*parts, *patch], event.run_url)
     headline = found.comparison.headline.text if found.comparison else "no verdict"
     for one in filter(None, (sha, commit)):
         pulls.status(
@@ -177,7 +180,7 @@ def publish_night(tree: Path, folder: Path) -> Exit:
         tree: a checkout whose origin has the data branch.
         folder: with the records.
     """
-    _data(from_environment(), folder / "records", tree, "nightly")
+    _data(from_environment(), folder, tree, "nightly")
     return Exit.OK
 
 
@@ -256,23 +259,41 @@ def _only_filled(before: str, after: str) -> None:
             )
 
 
-def _data(event: Event, records: Path, tree: Path, issuer: ledger.Issuer) -> None:
-    """Raw records and what they tell of noise, onto the data branch."""
+def _picture(folder: Path) -> bytes:
+    """The picture that the judging job drew; empty where there is none, or where it is more than marks and words."""
+    path = folder / report.PICTURE
+    if path.is_symlink() or not path.is_file() or path.stat().st_size > report.MOST_PICTURE:
+        return b""
+    content = path.read_bytes()
+    return content if report.safe_picture(content) else b""
+
+
+def _picture_name(event: Event, sha: str) -> str:
+    """Its place on the data branch: of this run alone, so that no cache shows an older one."""
+    return f"pictures/{sha[:10]}-{event.run}.svg"
+
+
+def _data(event: Event, left: Path, tree: Path, issuer: ledger.Issuer) -> str:
+    """Raw records, what they tell of noise, and the picture, onto the data branch; its commit."""
+    records = left / "records"
     files = _checked(records)
     if not files:
-        return
+        return ""
+    picture, sha = _picture(left), str(event.payload.get("inputs", {}).get("sha", ""))
 
     def change(folder: Path) -> str:
         for path in files:
             target = folder / "records" / path.relative_to(records)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
+        if picture:
+            write_whole(folder / _picture_name(event, sha), picture)
         known, new, alarms = ledger.read(folder / LEDGER).with_records(collect([records]), issuer)
         write_whole(folder / LEDGER, ledger.text(known).encode())
         summary("".join(f"alarm: {escape(line)}\n\n" for line in alarms))
         return f"Records of {event.run_url}\n\n{len(new)} differences for the ledger"
 
-    onto(Git(tree, event.api.token), DATA, change)
+    return onto(Git(tree, event.api.token), settings.DATA, change)
 
 
 def _checked(records: Path) -> list[Path]:

@@ -35,6 +35,7 @@ main() {
   outside preflight utils.node.host.ready
   outside image utils.node.host.image # vllm/vllm-openai-rocm:v0.32.0
   cp "$work/payload/found.json" "$out/found.json" || finish 23 # where no container reaches: the judge compares records with it
+  meter
   trap 'stopped=1' TERM INT
   canary canary head
   measure run-0-head head
@@ -50,7 +51,7 @@ in_canary() {
     --cpus-per-task=128 \
     --export=TMPDIR=/workspace/scratch,HOME=/workspace/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1 \
     --container-image=/raid/inferencex/squash/servematrix-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh \
-    --container-mounts=/raid/inferencex/squash/servematrix-spool-1000/462207254350/box/canary:/workspace,/raid/inferencex/squash/servematrix-spool-1000/462207254350/agreed:/workspace/agreed,/raid/inferencex/squash/servematrix-spool-1000/462207254350/results/canary:/workspace/results,/raid/inferencex/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
+    --container-mounts=/raid/inferencex/squash/servematrix-spool-1000/462207254350/box/canary:/workspace,/raid/inferencex/squash/servematrix-spool-1000/462207254350/results/canary:/workspace/results,/raid/inferencex/squash/servematrix-spool-1000/462207254350/meter:/workspace/meter:ro,/raid/inferencex/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
     --container-workdir=/workspace/payload \
     --no-container-mount-home \
     --container-writable \
@@ -67,7 +68,7 @@ in_run_0_head() {
     --cpus-per-task=128 \
     --export=TMPDIR=/workspace/scratch,HOME=/workspace/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1 \
     --container-image=/raid/inferencex/squash/servematrix-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh \
-    --container-mounts=/raid/inferencex/squash/servematrix-spool-1000/462207254350/box/run-0-head:/workspace,/raid/inferencex/squash/servematrix-spool-1000/462207254350/agreed:/workspace/agreed,/raid/inferencex/squash/servematrix-spool-1000/462207254350/results/run-0-head:/workspace/results,/raid/inferencex/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
+    --container-mounts=/raid/inferencex/squash/servematrix-spool-1000/462207254350/box/run-0-head:/workspace,/raid/inferencex/squash/servematrix-spool-1000/462207254350/results/run-0-head:/workspace/results,/raid/inferencex/squash/servematrix-spool-1000/462207254350/meter:/workspace/meter:ro,/raid/inferencex/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
     --container-workdir=/workspace/payload \
     --no-container-mount-home \
     --container-writable \
@@ -84,7 +85,7 @@ in_run_1_head() {
     --cpus-per-task=128 \
     --export=TMPDIR=/workspace/scratch,HOME=/workspace/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1 \
     --container-image=/raid/inferencex/squash/servematrix-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh \
-    --container-mounts=/raid/inferencex/squash/servematrix-spool-1000/462207254350/box/run-1-head:/workspace,/raid/inferencex/squash/servematrix-spool-1000/462207254350/agreed:/workspace/agreed,/raid/inferencex/squash/servematrix-spool-1000/462207254350/results/run-1-head:/workspace/results,/raid/inferencex/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
+    --container-mounts=/raid/inferencex/squash/servematrix-spool-1000/462207254350/box/run-1-head:/workspace,/raid/inferencex/squash/servematrix-spool-1000/462207254350/results/run-1-head:/workspace/results,/raid/inferencex/squash/servematrix-spool-1000/462207254350/meter:/workspace/meter:ro,/raid/inferencex/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
     --container-workdir=/workspace/payload \
     --no-container-mount-home \
     --container-writable \
@@ -99,7 +100,7 @@ begin() {
     [ "$mark" != "$token" ] || exit "$code"
   fi
   clear_away "$work"
-  if ! { mkdir -p "$work/"{payload,outside,agreed,image,scratch} "$out" && : >>"$out/events.jsonl"; }; then
+  if ! { mkdir -p "$work/"{payload,outside,agreed,image,scratch,meter} "$out" && : >>"$out/events.jsonl"; }; then
     echo "servematrix: $work or $out cannot be made on $(hostname)" >&2
     exit 23
   fi
@@ -118,10 +119,17 @@ outside() { # a name, and a module of ours that runs outside the container
     >>"$out/events.jsonl" 2>"$out/$1.log" || finish "$?"
 }
 
+meter() { # samples power outside of every container: what runs inside reads them, and writes none
+  (cd "$work/payload" && exec python3 -s -m utils.node.host.meter rocm "$work/meter/power.csv" "$out/power.csv") \
+    >/dev/null 2>"$out/meter.log" &
+  meter=$!
+}
+
 start() { # a run's name, and its arm
   # Folders that no run before could have touched: nothing in them leads elsewhere, and the code is as it was sent.
-  mkdir -p "$work/box/$1/"{scratch,agreed,results} "$out/$1" || finish 23
+  mkdir -p "$work/box/$1/"{scratch,agreed,results,meter} "$out/$1" || finish 23
   cp -R "$work/payload" "$work/box/$1/payload" || finish 23
+  if [ -e "$work/agreed/requests.json" ]; then cp "$work/agreed/requests.json" "$work/box/$1/agreed/" || finish 23; fi
   # What its arm's canary compiled, as a copy: no run changes what the next one starts with, and no arm sees the other's.
   if [ -d "$work/caches/$2" ]; then
     { mkdir "$work/box/$1/caches" && cp -R "$work/caches/$2" "$work/box/$1/caches/$2"; } || finish 23
@@ -155,6 +163,10 @@ canary() { # the smallest point on a server that nobody judges: it fails early, 
 
 measure() {
   start "$1" "$2"
+  local said=$work/box/$1/agreed/requests.json # the first run alone decides how many requests each point has
+  if [ ! -e "$work/agreed/requests.json" ] && [ ! -L "${said%/*}" ] && [ ! -L "$said" ] && [ -f "$said" ]; then
+    head -c 1000000 "$said" >"$work/agreed/requests.json" || finish 23
+  fi
   clear_away "$work/box/$1"
   [ "$code" -le "$worst" ] || worst=$code
   # What does not start now does not start next time; the rest would only take long to say so.
@@ -162,7 +174,9 @@ measure() {
 }
 
 finish() {
-  clear_away "$work/box" "$work/caches" "$work/outside" "$work/agreed" "$work/image" "$work/scratch"
+  [ -z "$meter" ] || { kill "$meter" && wait "$meter"; } 2>/dev/null
+  [ ! -s "$out/power.csv" ] || gzip -f "$out/power.csv"
+  clear_away "$work/box" "$work/caches" "$work/outside" "$work/agreed" "$work/image" "$work/scratch" "$work/meter"
   say '"kind":"end","name":"job","facts":{"exit":%d}' "$1"
   echo "$1 $token" >"$done.part" && mv "$done.part" "$done"
   if [ -e "$work/follower.lock" ]; then flock -w 45 "$work/follower.lock" true 2>/dev/null; fi
@@ -187,5 +201,5 @@ cGF5bG9hZCBvZiB0aGlzIGpvYgo=
 PAYLOAD
 }
 
-worst=0 stopped=0 code=0 mark=''
+worst=0 stopped=0 code=0 mark='' meter=''
 main

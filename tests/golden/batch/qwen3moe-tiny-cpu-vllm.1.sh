@@ -28,6 +28,7 @@ main() {
   begin
   outside preflight utils.node.host.ready
   cp "$work/payload/found.json" "$out/found.json" || finish 23 # where no container reaches: the judge compares records with it
+  meter
   trap 'stopped=1' TERM INT
   canary canary head
   measure run-0-head head
@@ -75,7 +76,7 @@ begin() {
     mkdir -p /home/perf/results/golden/broken/qwen3moe-tiny-cpu-vllm.tp1.0 && mv "$out" /home/perf/results/golden/broken/qwen3moe-tiny-cpu-vllm.tp1.0"/start-${SLURM_RESTART_COUNT:-0}" || exit 23
     echo '{"why": "Slurm started the job again"}' >/home/perf/results/golden/broken/qwen3moe-tiny-cpu-vllm.tp1.0/broken.json
   fi
-  if ! { mkdir -p "$work/"{payload,outside,agreed,image,scratch} "$out" && : >>"$out/events.jsonl"; }; then
+  if ! { mkdir -p "$work/"{payload,outside,agreed,image,scratch,meter} "$out" && : >>"$out/events.jsonl"; }; then
     echo "servematrix: $work or $out cannot be made on $(hostname)" >&2
     exit 23
   fi
@@ -91,6 +92,12 @@ begin() {
 outside() { # a name, and a module of ours that runs outside the container
   (cd "$work/payload" && SERVEMATRIX_TOKEN=$token exec python3 -s -m "$2" /tmp/servematrix-1000/f13862f62ac3/payload/host.json found.json) \
     >>"$out/events.jsonl" 2>"$out/$1.log" || finish "$?"
+}
+
+meter() { # samples power outside of every container: what runs inside reads them, and writes none
+  (cd "$work/payload" && exec python3 -s -m utils.node.host.meter cpu "$work/meter/power.csv" "$out/power.csv") \
+    >/dev/null 2>"$out/meter.log" &
+  meter=$!
 }
 
 start() { # a run's name, and its arm
@@ -135,6 +142,8 @@ measure() {
 }
 
 finish() {
+  [ -z "$meter" ] || { kill "$meter" && wait "$meter"; } 2>/dev/null
+  [ ! -s "$out/power.csv" ] || gzip -f "$out/power.csv"
   cd / && clear_away "$work"
   say '"kind":"end","name":"job","facts":{"exit":%d}' "$1"
   echo "$1 $token" >"$done.part" && mv "$done.part" "$done"
@@ -159,5 +168,5 @@ cGF5bG9hZCBvZiB0aGlzIGpvYgo=
 PAYLOAD
 }
 
-worst=0 stopped=0 code=0 mark=''
+worst=0 stopped=0 code=0 mark='' meter=''
 main

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import signal
@@ -49,6 +50,23 @@ def test_a_run_ends_in_a_table_and_tells_where_the_records_are(
         ).returncode
         == Exit.NOT_COMPARABLE
     )
+
+
+def test_a_run_as_json_has_one_value_on_stdout(
+    cli: Cli, tree: Path, fake_environment: Path, tmp_path: Path
+) -> None:
+    """Records, what is missing, how it ended; what is for people is on stderr."""
+    done = run(cli, tree, fake_environment, tmp_path / "out", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    value = json.loads(done.stdout)
+    assert (value["exit"], value["out"], value["missing"], value["verdict"]) == (
+        "OK",
+        str(tmp_path / "out"),
+        [],
+        None,
+    )
+    assert [one["status"] for one in value["records"]] == ["measured", "measured"]
+    assert "Means of whole runs" in done.stderr
 
 
 def test_a_folder_that_holds_a_finished_run_stays_as_it_is(

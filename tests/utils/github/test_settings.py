@@ -25,7 +25,7 @@ def test_a_repository_as_it_should_be(cli: Cli, github: GitHub) -> None:
     code, said = asked(cli, github)
     assert code == 0, said
     assert "BAD" not in said
-    assert said.count("ok  ") == 10
+    assert said.count("ok  ") == 13
 
 
 def test_each_bad_setting_has_its_advice(cli: Cli, github: GitHub) -> None:
@@ -33,7 +33,7 @@ def test_each_bad_setting_has_its_advice(cli: Cli, github: GitHub) -> None:
     github.state.settings = "bad"
     code, said = asked(cli, github)
     assert code == Exit.CHECK_FAILED
-    assert said.count("BAD") == 11
+    assert said.count("BAD") == 14
     for advice in (
         "read repository contents",
         "allow it",

@@ -249,6 +249,7 @@ def test_every_row_has_a_line_that_was_captured() -> None:
         == {
             r"(unshare failed|can.t init user\+mount namespaces): Operation not permitted",  # unshare(2): EPERM
             r"^servematrix: (No such file or directory|Permission denied): ",  # our own words: test_image.py
+            r"/events\.jsonl: No such file or directory",  # test_orders.py, on a real Slurm
             r"^servematrix: the payload did not come",  # our own words: test_faults.py
             r"Unable to create step for job .*already completing",  # test_faults.py, at a time limit
             r"Communication connection failure|Zero Bytes were transmitted",  # slurm_strerror(3): a node's network

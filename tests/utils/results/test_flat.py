@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+from pathlib import Path
 
 import pytest
 
+from matrix.errors import HarnessError
 from matrix.metrics import JUDGED, METRICS
 from tests.utils.results.conftest import Records
 from utils.show import flat
@@ -32,3 +34,19 @@ def test_texts_do_not_become_formulas(records: Records) -> None:
     flat.write_csv(out, [one])
     (row,) = csv.DictReader(io.StringIO(out.getvalue()))
     assert row["model"].startswith("'=")
+
+
+def test_parquet_is_the_same_table(records: Records, tmp_path: Path) -> None:
+    """With its types, where pyarrow is there; else an error that says what to install."""
+    made = records(failed=True)
+    try:
+        from pyarrow import parquet
+    except ImportError:
+        with pytest.raises(HarnessError, match="-m pip install pyarrow"):
+            flat.write_parquet(tmp_path / "x.parquet", made)
+        return
+    flat.write_parquet(tmp_path / "x.parquet", made)
+    table = parquet.read_table(tmp_path / "x.parquet")
+    assert table.column_names == flat.columns()
+    assert table.num_rows == len(made)
+    assert table.column("ttft_ms")[0].as_py() == flat.row(made[0])[flat.columns().index("ttft_ms")]

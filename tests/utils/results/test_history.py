@@ -177,6 +177,6 @@ def test_two_arms_of_one_allocation_share_its_node(records: Records) -> None:
                     for one in runs
                 ]
         found = series(POINT, made, [])
-        assert len(found) == (10 if equal else 20)
+        assert len(found) == 20
         falls += len(steps(found, []))
     assert falls == 0

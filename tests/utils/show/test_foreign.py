@@ -10,6 +10,8 @@ from matrix.errors import Exit, HarnessError, Place, Problem
 from utils.cli import main
 from utils.show import foreign
 
+pytestmark = pytest.mark.hostile
+
 COMMANDS = (
     "::add-mask::a", "  ::error::x", "\t::set-output name=count::0", "x\n::stop-commands::y", "x\r::warning::y", "x\r\n::group::y",
     "x\x0b::error::y", "x\x0c::error::y", "\x1b[0m::error::y", "\u200b::error::y", "\x00::error::y", "\ufeff::error::y", "\u2060 ::error::y",

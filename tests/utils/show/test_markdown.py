@@ -10,6 +10,8 @@ import pytest
 
 from utils.show import markdown
 
+pytestmark = pytest.mark.hostile
+
 FOREIGN = (
     # links
     "https://evil.example/login", "_https://evil.example/login", "1https://evil.example", "(https://evil.example)", "HTTPS://EVIL.example",

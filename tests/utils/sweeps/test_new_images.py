@@ -12,6 +12,8 @@ from matrix.tree import Tree
 from tests.conftest import ROOT
 from utils.sweeps import new_images, plan_comment
 
+pytestmark = pytest.mark.hostile
+
 DIGEST = "@sha256:" + "a" * 64
 COMMIT = "c" * 40
 

@@ -18,6 +18,8 @@ from utils.sweeps import report
 from utils.sweeps.recheck import FOUND, rechecked
 from utils.sweeps.records import keep, missing, taken
 
+pytestmark = pytest.mark.hostile
+
 __all__ = ["allocation"]
 SHA = "d" * 40
 POINT = "minimaxm3-layers-h100/512x256-tp2-ep2-c64"

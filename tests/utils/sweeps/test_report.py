@@ -27,6 +27,7 @@ from utils.sweeps.report import Report, parts, patch
 GOLDEN = ROOT / "tests/golden/comments"
 SHA = "1a2b3c4d5e" * 4
 RUN = "https://github.com/acme/bench/actions/runs/991"
+PICTURE = "https://github.com/acme/bench/raw/" + "c" * 40 + "/pictures/1a2b3c4d5e-991.svg"
 EVIL = (
     "<!-- servematrix:report --> @everyone [x](http://e.org) `y` | z\n<img src=x onerror=1> ghp_"
     + "a" * 36
@@ -109,7 +110,9 @@ def bodies() -> dict[str, str]:
         }
     )
     return {
-        "regression": comments.fitted(parts(regression.model_copy(update={"missing": gone}), RUN, "main")),
+        "regression": comments.fitted(
+            parts(regression.model_copy(update={"missing": gone}), RUN, "main", PICTURE), RUN
+        ),
         "no-change": comments.fitted(parts(report(arms(1.0), quiet()), RUN, "main")),
         "no-ledger": comments.fitted(parts(report(arms(1.1), Ledger()), RUN, "main")),
         "nothing-measured": comments.fitted(
@@ -166,7 +169,7 @@ def test_texts_of_others_stay_text(made: dict[str, str], name: str) -> None:
     assert "ghs_" not in made[name].replace("\\", "")
     assert "ghp_" not in made[name].replace("\\", "")
     links = re.findall(r"(?<!\\)\]\(([^)]*)\)", outside)
-    assert set(links) <= {RUN}
+    assert set(links) <= {RUN, PICTURE}
     for line in outside.splitlines():
         assert not re.match(r"\s*(#|- \[)", line)
 

@@ -12,6 +12,8 @@ from tests.utils.sweeps.test_react import swept
 from utils.github import pulls
 from utils.sweeps import queue, react, runs
 
+pytestmark = pytest.mark.hostile
+
 FORGED: dict[str, dict[str, Any]] = {
     "by a pull request's own file": {"event": "pull_request"},
     "on a push of a fork": {"event": "push", "head_repository": "evil/bench"},

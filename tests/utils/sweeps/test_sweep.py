@@ -21,7 +21,7 @@ from utils.github.event import Event
 from utils.node import record, record_file
 from utils.pipeline import base as basis
 from utils.sweeps import approval, publish
-from utils.sweeps.entry import committed_changelog
+from utils.sweeps.entry import committed_changelog, refuse_bad_changelog
 from utils.sweeps.publish import _checked, _checks, _entry, _is_current, _no_report, _only_filled
 from utils.sweeps.records import taken
 from utils.sweeps.report import Report
@@ -102,6 +102,34 @@ def test_a_changelog_that_is_a_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "perf-changelog.yaml").symlink_to(tmp_path / "secret")
     with pytest.raises(HarnessError, match="symbolic link"):
         committed_changelog(tmp_path)
+
+
+def test_a_bad_changelog_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    """A link, a folder, UTF-16, another format: each costs no GPU hour; none at all is good."""
+    refuse_bad_changelog(tmp_path)
+    path = tmp_path / "perf-changelog.yaml"
+    for content in ("r: []\n".encode("utf-16"), b"\xff", b"r: [{nothing: of it}]\n", b"[" * 5000):
+        path.write_bytes(content)
+        with pytest.raises(HarnessError):
+            refuse_bad_changelog(tmp_path)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(HarnessError):
+        refuse_bad_changelog(tmp_path)
+    path.rmdir()
+    path.symlink_to("/etc/passwd")
+    with pytest.raises(HarnessError):
+        refuse_bad_changelog(tmp_path)
+
+
+def test_a_failed_plan_is_never_nothing_to_measure(github: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outputs of a job count only if it went well: a log line could have set them."""
+    monkeypatch.setenv("NEEDS", json.dumps({"plan": {"result": "failure", "outputs": {"count": "0"}}}))
+    event = github.event("workflow_dispatch", inputs={"pull": "42", "sha": HEAD})
+    _no_report(event)
+    said = pulls.newest(github.api, HEAD, "servematrix/sweep")
+    assert said is not None
+    assert (said["state"], said["description"]) == ("error", "no report: the job plan failed")
 
 
 def test_what_is_published_is_of_the_head_or_of_our_commit_on_it(github: GitHub) -> None:

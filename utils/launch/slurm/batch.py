@@ -32,6 +32,9 @@ SCHEDULED = frozenset(
 """Options of sbatch that the harness itself needs."""
 BOX = "box"
 """Each run's own folders: its scratch, and its copy of the payload, for root in a container can undo a read-only mount."""
+METER = "meter"
+"""Power samples, which the host writes and a run reads."""
+SAMPLES = "power.csv"
 CACHES = "caches"
 """A start's own copy of its arm's compile caches."""
 REST_BYTES = 20_000
@@ -114,13 +117,14 @@ class Attempt:
         return self.cluster.container.runtime != "none"
 
     def inside(self, part: str) -> str:
-        """A part of the job's folder (`payload`, `scratch`, `agreed`) as programs of a run see it."""
+        """A part of the job's folder (`payload`, `scratch`, `agreed`, `meter`) as programs of a run see it."""
         if self.contained:
             return posixpath.join(self.cluster.container.workdir, part)
         outside = {
             "payload": f"{self.work}/{PAYLOAD}",
             "scratch": f"{self.work}/scratch",
             "agreed": self.out,
+            METER: f"{self.work}/{METER}",
         }
         return outside[part]
 
@@ -172,6 +176,7 @@ def whole_job(attempt: Attempt, provenance: Provenance) -> NodeJob:
             "environment": environment,
             "provenance": provenance,
             "runs_in_all": len(attempt.runs),
+            "samples": f"{attempt.inside(METER)}/{SAMPLES}",
         }
     )
 
@@ -188,7 +193,7 @@ def node_jobs(attempt: Attempt, provenance: Provenance) -> dict[str, NodeJob]:
     for run in attempt.runs:
         name = run_name(run)
         update = {"runs": [run], "run_folder": attempt.run_folder(name), "caches": attempt.caches(name)}
-        found[name] = common.of(run.arm).model_copy(update=update)
+        found[name] = common.of(run.arm).as_profile(attempt.order.profile).model_copy(update=update)
     return found
 
 
@@ -222,12 +227,12 @@ def mounts(attempt: Attempt, name: str) -> list[Mount]:
     """What the container of a run sees: its own folders, and the models read-only; no home, no images.
 
     Nothing that it can write is read outside by a name that it could turn into a link, and no other run's results are
-    among it. `agreed` alone is common to the runs of a job: how many requests each point has.
+    among it. How many requests each point has comes as a copy of what the first run said.
     """
     made = [
         Mount(f"{attempt.work}/{BOX}/{name}", attempt.cluster.container.workdir),
-        Mount(f"{attempt.work}/agreed", attempt.inside("agreed")),
         Mount(f"{attempt.out}/{name}", attempt.run_folder(name)),
+        Mount(f"{attempt.work}/{METER}", attempt.inside(METER), read_only=True),
     ]
     return made + container.cluster_mounts(attempt.cluster)
 
@@ -329,6 +334,9 @@ def render(attempt: Attempt, packed: Payload) -> str:
         "runs": [(run_name(run), run.arm) for run in attempt.runs],
         "canaries": [(canary_name(arm), arm) for arm in attempt.arms],
         "box": BOX,
+        "meter": METER,
+        "samples": SAMPLES,
+        "kind": cluster.devices.kind,
         "caches": CACHES,
         "images": images(attempt),
         "work": attempt.work,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from matrix.errors import Exit
 from utils.node import process
 from utils.node.failure import RunFailed, decisive_lines
-from utils.node.vllm import client_host
+from utils.node.vllm import client_host, invocation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -178,3 +178,14 @@ def requests_done(log: Path) -> int:
     except OSError:
         return 0
     return int(found[-1]) if found else 0
+
+
+def client_environment(env: dict[str, str], servers: dict[str, str]) -> dict[str, str]:
+    """The load client's environment: the recipe's is the server's, but for where models are; no proxy is between them."""
+    ours = {
+        name: value
+        for name, value in env.items()
+        if name not in servers or name.startswith(invocation.OF_MODELS)
+    }
+    loopback = ",".join(filter(None, ["127.0.0.1", "localhost", env.get("NO_PROXY") or env.get("no_proxy")]))
+    return ours | {"NO_PROXY": loopback, "no_proxy": loopback}

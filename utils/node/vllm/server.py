@@ -19,10 +19,11 @@ from utils.node.vllm.starting import stage
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 POLL_S = 0.2
+GLANCE_S = 1.0
 TAIL_BYTES = 16_384
 """Of the log, where the words of a start's stage are looked for."""
 FIRST_PROMPT = list(range(5, 37))
@@ -155,25 +156,28 @@ class Server:
         except (requests.RequestException, ValueError, KeyError, TypeError, AttributeError) as error:
             return streaming.Streamed(failed=f"a streamed completion could not be read: {error!r}"[:300])
 
-    def metrics(self) -> str:
-        """The text of /metrics."""
-        return self._ask("GET", "/metrics").text
-
     def special_tokens(self) -> int:
         """Tokens that the tokenizer adds to a prompt by itself; the client takes them out of the length it draws."""
         lengths = []
         for add in (True, False):
             body: dict[str, object] = {"model": self.model, "prompt": "5", "add_special_tokens": add}
-            lengths.append(int(self._ask("POST", "/tokenize", body).json()["count"]))
+            lengths.append(int(self.ask("POST", "/tokenize", body).json()["count"]))
         return lengths[0] - lengths[1]
 
     def version(self) -> str:
         """What the server says it is."""
-        return str(self._ask("GET", "/version").json()["version"])
+        return str(self.ask("GET", "/version").json()["version"])
 
-    def counters(self) -> Counters:
-        """The totals of /metrics; a name that this server lacks is an error, for its gates could not fail."""
-        return read_counters(self.metrics())
+    def metrics(self) -> str:
+        """The page /metrics."""
+        return self.ask("GET", "/metrics").text
+
+    def glance(self) -> str:
+        """The same during a load: empty where it does not come at once."""
+        try:
+            return self.session.get(self._url("/metrics"), timeout=GLANCE_S).text
+        except requests.RequestException:
+            return ""
 
     def died(self) -> RunFailed:
         """The error for a server that ended under load."""
@@ -186,10 +190,16 @@ class Server:
         self.session.close()
         process.stop(self.handle)
 
-    def _ask(self, method: str, path: str, body: dict[str, object] | None = None) -> requests.Response:
-        """An answer of the server, or the error that it gave none."""
+    def ask(
+        self, method: str, path: str, body: Mapping[str, object] | None = None, limit_s: float = 60.0
+    ) -> requests.Response:
+        """An answer of the server.
+
+        Raises:
+            RunFailed: SERVER_UNHEALTHY where it gave none, SERVER_DIED where it ended.
+        """
         try:
-            answer = self.session.request(method, self._url(path), json=body, timeout=60)
+            answer = self.session.request(method, self._url(path), json=body, timeout=limit_s)
             answer.raise_for_status()
         except requests.RequestException as error:
             if not self.alive:
@@ -224,7 +234,7 @@ class Server:
 
 
 def read_counters(text: str) -> Counters:
-    """Sum the samples of each counter over their labels.
+    """Sum the samples of each counter of /metrics over their labels; a name that this server lacks is an error, for its gates could not fail.
 
     Raises:
         RunFailed: SERVER_UNHEALTHY when a counter is missing.

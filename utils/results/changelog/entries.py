@@ -10,8 +10,10 @@ from pydantic import Field, RootModel, StringConstraints, model_validator
 
 from matrix import strict_yaml
 from matrix.errors import Exit, HarnessError, Place, Problem
-from matrix.metrics import HEADLINE, JUDGED, METRICS
+from matrix.metrics import HEADLINE, METRICS, WITH_NOISE
 from matrix.schema import Strict, validate
+from utils.results import wording
+from utils.results.changelog import rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,23 +28,40 @@ Claim = Annotated[str, StringConstraints(pattern=r"^(<=|>=) [-+]?[0-9]+(\.[0-9]+
 PointName = Annotated[str, StringConstraints(pattern=r"^[0-9]+[0-9kx]*-tp[0-9]+[a-z0-9-]*-c[0-9]+$")]
 Key = Annotated[str, StringConstraints(pattern=r"^(k[0-9]+|local):[0-9a-f]{16,}$")]
 Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+_PERCENT = r"[-+]?[0-9]+(\.[0-9]+)?"
 Said = Annotated[
     str,
     StringConstraints(
-        pattern=r"^((regression|improvement)( [-+][0-9]+(\.[0-9]+)?%)?|no change seen( >= [0-9]+(\.[0-9]+)?%)?|invalid)$"
+        pattern=rf"^((regression|improvement)( {_PERCENT}%)?|no change seen( >= {_PERCENT}%)?(, unchanged within {_PERCENT}%)?|change below the floor|invalid)"
+        rf"( \({_PERCENT} to {_PERCENT}\))?$"
     ),
 ]
-FORMAT = 2
-"""Of an entry: 1 had TTFT in s."""
+Scored = Annotated[
+    str,
+    StringConstraints(pattern=r"^(passed|failed|not tested)( [0-9]+(\.[0-9]+)?% to [0-9]+(\.[0-9]+)?%)?$"),
+]
+_METRICS = r"( [a-z0-9_]+)*"
+Word = Annotated[
+    str,
+    StringConstraints(
+        pattern=rf"^(|none|invalid|no change seen|change below the floor|(regression|improvement){_METRICS}(; (regression|improvement){_METRICS})?)$"
+    ),
+]
+FORMAT = 3
+"""Of an entry: 1 had TTFT in s; 2 had changes apart from their figures, and the verdict beyond them."""
 
 
 class PointLine(Strict):
     """A point's figures: means of whole runs."""
 
+    accuracy: dict[str, Scored] = {}
+    """Task -> whether the head's answers are as good as the base's, and both scores."""
+    word: Word = ""
+    """What was said of the point: the words of `verdict` in one; `none` where nothing could be said. In the file it is `verdict`."""
     verdict: dict[str, Said] = {}
-    """Metric -> what was judged of its steady window."""
+    """Metric -> what was judged of its steady window, with its number and 95 % interval. In the file it is `judged`."""
     vs: dict[str, PercentText] = {}
-    """Metric -> difference to the base."""
+    """Metric -> difference to the base. In the file it stands behind its figure."""
     figures: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]]
     """Metric -> value in its shown unit (matrix.metrics). In the file they stand beside the other keys; those of metrics
     that this version does not know are kept."""
@@ -55,11 +74,30 @@ class PointLine(Strict):
     @model_validator(mode="before")
     @classmethod
     def _gathered(cls, content: Any) -> Any:  # noqa: ANN401 - any YAML value
-        """Every key that is no field is a figure."""
+        """Every key that is no field is a figure, with its change behind it; format 2 had `vs`, and `verdict` by metric."""
         if not isinstance(content, dict) or "figures" in content:
             return content
+        content = dict(content)
+        said, judged = content.pop("verdict", ""), content.pop("judged", {})
+        if isinstance(said, dict):
+            said, judged = (
+                wording.of_point(said) if all(isinstance(one, str) for one in said.values()) else "",
+                said,
+            )
         fields = {name: value for name, value in content.items() if name in cls.model_fields}
-        return fields | {"figures": {name: value for name, value in content.items() if name not in fields}}
+        figures, vs = {}, fields.get("vs", {})
+        for name, value in content.items():
+            if name not in fields:
+                cell = rows.figure(value)
+                figures[name] = cell[0] if cell else value
+                if cell and cell[1] and isinstance(vs, dict):
+                    vs = {**vs, name: cell[1]}
+        return fields | {
+            "word": said or (wording.NONE if vs else ""),
+            "verdict": judged,
+            "vs": vs,
+            "figures": figures,
+        }
 
     @model_validator(mode="after")
     def _has_its_headline(self) -> PointLine:
@@ -74,6 +112,7 @@ class Base(Strict):
     commit: Commit
     entry: int | None = None
     """The pull request of the entry that was measured there."""
+    image: str | None = None
     recipe: str | None = None
     """Another recipe, if the change was compared with that one."""
     kernel: Literal["off"] | None = None
@@ -99,12 +138,18 @@ class Entry(Strict):
     title: str = Field(min_length=1)
     why: list[str] = Field(min_length=1)
     expect: dict[PointName, dict[str, Claim]] = {}
-    format: Literal[1, 2] = 1
+    format: Literal[1, 2, 3] = 1
     """Of the figures as written: `FORMAT`, unless an older harness wrote them. Figures read are always in today's units."""
     date: (
         Annotated[str, StringConstraints(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$")]
         | None
     ) = None
+    changed: dict[str, str] = {}
+    """Part of the key -> `before → after`: what differs between the arms."""
+    result: str = ""
+    """The change in one line: throughput with its interval, and how many points have which word."""
+    notes: list[str] = []
+    """What a reader must know before believing it: why there is no verdict, arms whose own runs differ more than the change."""
     base: Base | None = None
     head: Head | None = None
     runs: list[str] = []
@@ -126,7 +171,7 @@ class Entry(Strict):
         points = content.get("points")
         if not isinstance(points, dict):
             return content
-        return content | {"format": FORMAT, "points": {name: _in_ms(line) for name, line in points.items()}}
+        return content | {"format": 2, "points": {name: _in_ms(line) for name, line in points.items()}}
 
     @property
     def is_stub(self) -> bool:
@@ -214,17 +259,30 @@ def _rules(log: Changelog, document: Document) -> Iterable[Problem]:
                     f"{entry.date} is below {last}; the newest entry comes first", name, number, "date"
                 )
             last = entry.date or last
-            for point, claims in entry.expect.items():
-                for metric in claims.keys() - set(JUDGED):
-                    yield problem(
-                        f"nothing is known of {metric!r} that could be judged; claims are about {', '.join(JUDGED)}, which are what is judged",
-                        name,
-                        number,
-                        "expect",
-                        point,
-                    )
+            for point, metric in _undecidable(entry):
+                text = f"nothing is known of the noise of {metric!r}; claims are about {', '.join(WITH_NOISE)}, whose noise is known"
+                yield problem(text, name, number, "expect", point)
+            if silent := _without_reason(entry):
+                text = "a change without a verdict wants its reason; say it in `notes`, or fill the entry again with `changelog add`"
+                yield problem(text, name, number, "points", silent)
             for point in entry.missing.keys() & entry.points.keys():
                 yield problem("a point cannot have figures and be missing", name, number, "missing", point)
+
+
+def _undecidable(entry: Entry) -> list[tuple[str, str]]:
+    """Claims about what nothing judges: point and metric."""
+    return [
+        (point, metric)
+        for point, claims in entry.expect.items()
+        for metric in sorted(claims.keys() - set(WITH_NOISE))
+    ]
+
+
+def _without_reason(entry: Entry) -> str | None:
+    """The first point with a change, no verdict, and nothing that says why; older formats had no place for it."""
+    if entry.format != FORMAT or entry.notes:
+        return None
+    return next((name for name, line in entry.points.items() if line.vs and line.word == wording.NONE), None)
 
 
 def _lines(text: str, file: str) -> Iterable[Problem]:
@@ -245,8 +303,8 @@ def _lines(text: str, file: str) -> Iterable[Problem]:
                 "write sections as `name:`, entries as `- pr: N` in the first column, their keys two columns in",
             )
         if re.match(r"(- |  )[a-z]", line) or re.match(r"\S", line):
-            inside = bool(re.match(r"(- |  )points:\s*$", line))
-        elif inside and line.strip() and not re.fullmatch(r"    [^\s{}]+: \{.*\}", line):
+            inside = bool(re.match(r"(- |  )points:\s*(#.*)?$", line))
+        elif inside and line.strip() and not re.fullmatch(r"    [^\s{}]+: +\{.*\}", line):
             yield Problem(Place(file, number, 1), "a point is one line: four spaces, its name, and {…}")
 
 

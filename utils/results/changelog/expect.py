@@ -48,7 +48,7 @@ def outcomes(found: Comparison, recipe: str, claims: Claims | None, now: Claims)
         claims: as committed before the sweep; None where that commit is not here.
         now: as they stand in the file; what is not among the committed ones does not count, and what is gone counts all the same.
     """
-    points = {one.point: one.metrics for one in found.points}
+    points = {one.point: one.metrics | one.beside for one in found.points}
     result = []
     late = (
         "the measured commit is not in this repository"

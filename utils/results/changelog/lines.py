@@ -6,32 +6,24 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from matrix.metrics import METRICS, known
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from utils.results.changelog.entries import PointLine
-
-TOOLS_KEYS = {"format", "date", "base", "head", "runs", "claims", "points", "missing", "stale"}
+TOOLS_KEYS = {
+    "format",
+    "date",
+    "changed",
+    "result",
+    "notes",
+    "base",
+    "head",
+    "runs",
+    "claims",
+    "points",
+    "missing",
+    "stale",
+}
 """Keys of an entry that the tool writes."""
-
-
-def point_line(name: str, line: PointLine) -> str:
-    """A point's line: what was said first, then the change, the figures, and what identifies them."""
-    parts = []
-    if line.verdict:
-        parts.append(f"verdict: {mapping({metric: scalar(word) for metric, word in line.verdict.items()})}")
-    if line.vs:
-        parts.append(f"vs: {mapping(line.vs)}")
-    for metric in known(line.figures):
-        value = line.figures[metric]
-        parts.append(f"{metric}: {METRICS[metric].kept(value) if metric in METRICS else f'{value:.6g}'}")
-    parts.append(f"n: {line.n}")
-    if line.reused:
-        parts.append("reused: true")
-    parts.append(f'key: "{line.key}"')
-    return f"    {name}: {{{', '.join(parts)}}}\n"
 
 
 def mapping(values: Mapping[str, str]) -> str:
@@ -41,7 +33,9 @@ def mapping(values: Mapping[str, str]) -> str:
 
 def scalar(words: str) -> str:
     """A scalar for a flow mapping: plain where that is safe, else in double quotes."""
-    plain = re.fullmatch(r"[A-Za-z][A-Za-z0-9 ./=_-]*[A-Za-z0-9]", words)
+    plain = re.fullmatch(
+        r"[A-Za-z][A-Za-z0-9 ./=_→-]*[A-Za-z0-9]|[0-9][A-Za-z0-9./_-]* → [A-Za-z0-9][A-Za-z0-9./_-]*", words
+    )
     safe = plain and not re.fullmatch(r"(?i)yes|no|on|off|true|false|null", words)
     return words if safe else json.dumps(words, ensure_ascii=False)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
+from utils.results import wording
 from utils.results.changelog import entries as changelog
-from utils.results.changelog.lines import entry_lines, point_line, section_lines
+from utils.results.changelog.lines import entry_lines, section_lines
+from utils.results.changelog.rows import heading, written
 
 
 def migrated(content: bytes, file: str = changelog.FILE) -> tuple[str, int]:
@@ -21,7 +23,7 @@ def migrated(content: bytes, file: str = changelog.FILE) -> tuple[str, int]:
         for number, entry in enumerate(entries):
             first, last = entry_lines(lines, *section_lines(lines, recipe), number)
             block = lines[first:last]
-            if entry.points and not any(re.match(r"(- |  )format:", line) for line in block):
+            if entry.points and entry.format != changelog.FORMAT:
                 lines[first:last] = _todays(block, entry)
                 done += 1
     text = "".join(lines)
@@ -30,14 +32,27 @@ def migrated(content: bytes, file: str = changelog.FILE) -> tuple[str, int]:
 
 
 def _todays(block: list[str], entry: changelog.Entry) -> list[str]:
-    """An entry's lines with its format named, and its points written anew."""
+    """An entry's lines with its format named, and its points written anew; remarks among them stay."""
+    rows = dict(zip(entry.points, written(entry.points), strict=True))
     found = []
     for line in block:
-        name = re.match(r"    ([^\s:{}]+): \{.*\}$", line)
+        name = re.match(r"    ([^\s:{}]+): +\{.*\}$", line)
+        if re.match(r"  format:", line):
+            continue
         if re.match(r"(- |  )points:", line):
-            found.append(f"  format: {changelog.FORMAT}\n")
-        if name and name[1] in entry.points:
-            found.append(point_line(name[1], entry.points[name[1]]))
+            found += [f"  format: {changelog.FORMAT}\n", *_notes(entry), heading(entry.points)]
+        elif name and name[1] in rows:
+            found.append(rows[name[1]])
         else:
             found.append(line)
     return found
+
+
+def _notes(entry: changelog.Entry) -> list[str]:
+    silent = sum(line.word == wording.NONE for line in entry.points.values())
+    if not silent:
+        return []
+    return [
+        "  notes:\n",
+        f"    - no verdict for {silent} of {len(entry.points)} points, and this older entry does not say why\n",
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from utils.node import gates, machine, stats
-from utils.node.vllm import load_result
+from utils.node.vllm import load_result, server_metrics
 
 if TYPE_CHECKING:
     from utils.node.record import Gate, Record
@@ -66,7 +66,15 @@ def fields(asked: Asked, one: Record, left: Left) -> dict[str, Any]:
         "steady": steady.model_dump(mode="json") if steady else None,
         "telemetry": telemetry,
         "derived": list(left.raw.derived),
-        "notes": [*gates.notes(known), *(machine.remarks(beside) if beside else [])],
+        "notes": [
+            *(
+                server_metrics.remarks(one.server, asked.point.concurrency, known.counters.preemptions)
+                if one.server
+                else []
+            ),
+            *gates.notes(known),
+            *(machine.remarks(beside) if beside else []),
+        ],
         "gates": [gate.model_dump(mode="json") for gate in answers],
         "files": left.files.model_dump(mode="json"),
     }

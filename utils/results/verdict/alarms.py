@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from matrix.metrics import METRICS
+from matrix.metrics import JUDGED, METRICS
 from utils.results.verdict.pools import NEEDED, Pool, Scope, class_of
 from utils.results.verdict.student import beyond
 
@@ -50,7 +50,7 @@ def _classes(lines: Sequence[Difference]) -> dict[Scope, Pool]:
     found: dict[Scope, Pool] = defaultdict(Pool)
     for line in lines:
         for metric, value in line.values.items():
-            if value is not None and metric in METRICS:
+            if value is not None and metric in JUDGED:
                 found[line.device, line.driver, class_of(line.concurrency), metric].add(line, value)
     return found
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from matrix.metrics import JUDGED, METRICS
-from utils.results.verdict import figures, metrics, noise_said, pairs
+from utils.results.verdict import figures, metrics, noise_said, pairs, parity, power_reading
 from utils.results.verdict import judge as verdict
+from utils.results.verdict.beside import beside
 from utils.results.verdict.comparison import Comparison, LedgerName, PointVerdict, Whole
 from utils.results.verdict.contrasts import Block
 from utils.results.verdict.headline import causes, headline, jobs, sensitivity
@@ -43,7 +44,8 @@ def compare(
     """
     matched = pairs.match(base, head, vary)
     ledger = ledger.without({record.allocation for record in (*base, *head)})
-    invalid = {pair.point: pairs.invalid(pair.first) for pair in matched.both}
+    other_answers = parity.failed(matched.both)
+    invalid = {pair.point: pairs.invalid(pair.first) or other_answers for pair in matched.both}
     samples: dict[tuple[str, str], verdict.Sample] = {}
     why_not: dict[tuple[str, str], str] = {}
     for pair in matched.both:
@@ -71,6 +73,8 @@ def compare(
                 vary=pair.first.head[0].vary if pair.first.head else [],
                 metrics=said,
                 whole=_whole(pair, bad),
+                beside={} if bad else beside(pair, ledger),
+                accuracy=parity.tasks(pair),
                 invalid=bad,
             )
         )
@@ -85,7 +89,13 @@ def compare(
         points=points,
         new=matched.new,
         gone=matched.gone,
-        notes=[*_notes(matched.both), *noise_said.notes(noise), *_held(ledger)],
+        notes=[
+            *parity.notes(matched.both),
+            *power_reading.readings(points, _throttled(matched.both)),
+            *_notes(matched.both),
+            *noise_said.notes(noise),
+            *_held(ledger),
+        ],
         jobs=of_jobs,
         causes=causes(points, of_jobs),
         noise=noise,
@@ -159,6 +169,18 @@ def _block(runs: Runs, metric: str) -> Block | None:
     base = tuple(value for value, head in zip(known, order_of, strict=True) if not head)
     head = tuple(value for value, head in zip(known, order_of, strict=True) if head)
     return Block(base, head, order_of)
+
+
+def _throttled(both: Sequence[Pair]) -> dict[str, list[str]]:
+    """Point -> reasons for lower clocks that the head's devices gave and the base's did not."""
+    words = {
+        pair.point: [
+            {word for record in side if record.power for word in record.power.throttled}
+            for side in (pair.first.base, pair.first.head)
+        ]
+        for pair in both
+    }
+    return {point: sorted(head - base) for point, (base, head) in words.items()}
 
 
 def _notes(both: Sequence[Pair]) -> list[str]:

@@ -61,6 +61,16 @@ class MetricVerdict(Value):
     """Whether the word rests on what the point does beside the other points of its server."""
 
 
+class TaskVerdict(Value):
+    """A task that both arms answered."""
+
+    verdict: Literal["passed", "failed", "not tested"]
+    base: float | None
+    """Score in percent."""
+    head: float | None
+    why: str
+
+
 class PointVerdict(Value):
     """One point."""
 
@@ -71,6 +81,10 @@ class PointVerdict(Value):
     """Parts of the key in which head and base differ."""
     metrics: dict[str, MetricVerdict]
     whole: dict[str, Whole]
+    beside: dict[str, MetricVerdict] = {}
+    """Figures that are shown with their own noise, such as power, and never have a word."""
+    accuracy: dict[str, TaskVerdict] = {}
+    """By task, where the recipe asks for one."""
     invalid: str
     """Why nothing can be said of it; empty where something can."""
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import ValidationError
 
 from matrix.errors import Exit, HarnessError, Place, Problem
-from matrix.metrics import JUDGED
+from matrix.metrics import JUDGED, WITH_NOISE
 from utils.results.verdict import metrics
 from utils.results.verdict.alarms import alarms
 from utils.results.verdict.contrasts import contrasts
@@ -252,8 +252,10 @@ def _line(
     runs: list[Record], weights: Sequence[float], about: list[Record], contrast: str, issuer: Issuer
 ) -> Difference:
     values: dict[str, float | None] = {}
-    for metric in JUDGED:
+    for metric in WITH_NOISE:
         known = [metrics.judged(run, metric) for run in runs]
+        if metric not in JUDGED and not all(known):
+            continue
         values[metric] = (
             round(sum(w * math.log(value) for w, value in zip(weights, known, strict=True) if value), 6)
             if all(known)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 def judged(record: Record, metric: str) -> float | None:
-    """A judged figure of a run in the record's unit; None where its steady window supports none."""
-    return value(record, METRICS[metric].steady)
+    """A figure of a run whose noise is known, in the record's unit: of the steady window where it is judged; None where there is none."""
+    return value(record, METRICS[metric].steady or METRICS[metric].whole)
 
 
 def whole(records: Sequence[Record]) -> dict[str, float]:

@@ -11,7 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from matrix.metrics import JUDGED
+from matrix.metrics import WITH_NOISE
 from utils.results.verdict import luck
 from utils.results.verdict.ledger_lines import ENDS
 from utils.results.verdict.spread import UNKNOWN, Spread
@@ -104,7 +104,7 @@ class Pools:
         recipe, name = recipe_of(line), class_of(line.concurrency)
         self.class_by_point[line.point] = name
         self.home[line.point] = recipe, line.concurrency
-        for metric in JUDGED:
+        for metric in WITH_NOISE:
             value = line.values.get(metric)
             if value is None:
                 continue

@@ -84,6 +84,10 @@ def rows(found: Comparison) -> list[list[str]]:
         [one.point, METRICS[name].about, *_cells(METRICS[name], metric), verdict_text(metric)]
         for one in found.points
         for name, metric in one.metrics.items()
+    ] + [
+        [one.point, METRICS[name].about, *_cells(METRICS[name], metric), metric.why]
+        for one in found.points
+        for name, metric in one.beside.items()
     ]
 
 
@@ -104,8 +108,9 @@ def whole_rows(found: Comparison) -> list[list[str]]:
 
 
 def shown_figures(found: Comparison) -> list[str]:
-    """The published figures that some point has."""
-    return [name for name in METRICS if any(name in one.whole for one in found.points)]
+    """The published figures that some point has, without those that have a row of their own."""
+    beside = {name for one in found.points for name in one.beside}
+    return [name for name in METRICS if name not in beside and any(name in one.whole for one in found.points)]
 
 
 def whole_columns(found: Comparison) -> list[tuple[str, str]]:
@@ -188,3 +193,13 @@ def _notable(found: Comparison) -> list[list[str]]:
 def words(one: PointVerdict) -> dict[str, str]:
     """Metric -> word with its number, for the changelog; without what has none."""
     return {name: text for name, metric in one.metrics.items() if (text := short(metric))}
+
+
+def scores(one: PointVerdict) -> dict[str, str]:
+    """Task -> its verdict with both scores, for the changelog."""
+    return {
+        task: f"{said.verdict} {said.base:.1f}% to {said.head:.1f}%"
+        if said.base is not None and said.head is not None
+        else said.verdict
+        for task, said in one.accuracy.items()
+    }

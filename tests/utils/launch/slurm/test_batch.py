@@ -138,7 +138,6 @@ def test_what_a_container_sees() -> None:
     work = attempt.work.replace(f"-{os.getuid()}/", "-1000/")
     assert {source: target for source, target in targets.items() if not target.endswith(":ro")} == {
         f"{work}/box/run-0-head": "/workspace",
-        f"{work}/agreed": "/workspace/agreed",
         f"{work}/results/run-0-head": "/workspace/results",
         "/dev/kfd": "/dev/kfd",
         "/dev/dri": "/dev/dri",
@@ -172,7 +171,7 @@ def test_the_payload_has_the_same_bytes_every_time() -> None:
     }
     assert {name.split("/")[1] for name in names_in if name.startswith("utils/")} == {"__init__.py", "node"}
     assert job["runs"] == [{"index": 1, "arm": "head"}]
-    assert len(first.text()) < 250_000, "a batch script has room for 3.5 MB, and it is read often"
+    assert len(first.text()) < 300_000, "a batch script has room for 3.5 MB, and it is read often"
 
 
 def test_what_is_sent_runs_alone(tmp_path: Path) -> None:

@@ -12,11 +12,14 @@ from tests.slurm.site import Site, wrapper
 
 pytestmark = pytest.mark.slurm
 SEEDS = 50
+"""A fifth of them runs with every change, all at night."""
 LONGEST_S = 4.5
 """About as long as the job of one point takes from the command to its end."""
 
 
-@pytest.mark.parametrize("seed", range(SEEDS))
+@pytest.mark.parametrize(
+    "seed", [pytest.param(seed, marks=[pytest.mark.nightly] if seed % 5 else []) for seed in range(SEEDS)]
+)
 def test_a_launcher_killed_at_random_moments(site: Site, seed: int) -> None:
     """One job in all, one record, no file on a node, no job in the queue."""
     draw = random.Random(seed)  # noqa: S311 - moments, not secrets

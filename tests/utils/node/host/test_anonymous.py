@@ -11,6 +11,8 @@ import pytest
 
 from utils.node.host import image
 
+pytestmark = pytest.mark.hostile
+
 ASKED = (
     "HOME",
     "ENROOT_CONFIG_PATH",

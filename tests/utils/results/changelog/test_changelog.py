@@ -53,8 +53,8 @@ BAD = {
     "two of one pull request": ("pr: 6", "pr: 7", "pull request 7 has two entries"),
     "a key that is none": (KEY, "k1:xyz", "11:25: 'key' cannot be"),
     "a claim that is none": ("<= -2%", "better", "'tpot' cannot be"),
-    "a claim about nothing": ('{tpot: "<=', '{speed: "<=', "nothing is known of 'speed' that could be judged"),
-    "a claim that nothing decides": ('{tpot: "<=', '{power: "<=', "claims are about tput, ttft, tpot"),
+    "a claim about nothing": ('{tpot: "<=', '{speed: "<=', "nothing is known of the noise of 'speed'"),
+    "a claim that nothing decides": ('{tpot: "<=', '{e2el: "<=', "claims are about tput, ttft, tpot, power"),
     "a point over lines": (", tput: 1000.1", ",\n      tput: 1000.1", "a point is one line"),
     "figures and missing": ("8k1k-tp8-ep8-c128: the", "8k1k-tp8-ep8-c256: the", "cannot have figures and be missing"),
     "figures without head": ("  source: a public run\n", "", "wants date and head, or date and source"),
@@ -171,16 +171,16 @@ def test_add_writes_the_verdict_and_what_became_of_claims(pair: Records, noise: 
     line = entry.points["32x16-tp1-c1"]
     assert line.n == "2+2"
     assert line.verdict == {
-        "tput": "regression -9.1%",
-        "ttft": "regression +10.0%",
-        "tpot": "regression +10.0%",
+        "tput": "regression -9.1% (-10.5 to -7.7)",
+        "ttft": "regression +10.0% (+8.3 to +11.7)",
+        "tpot": "regression +10.0% (+8.3 to +11.7)",
     }
     assert entry.claims == {"32x16-tp1-c1": {"tpot": "fails"}}
     assert add(new.encode(), "c.yaml", head, base, Stub(42, "", ()), found=found) == new
     base, head = sides(pair())
     quiet = add(stub.encode(), "c.yaml", head, base, Stub(42, "", ()), found=compare(base, head, noise))
     line = changelog.read(quiet.encode()).root["r"][0].points["32x16-tp1-c1"]
-    assert line.verdict["tput"] == "no change seen >= 2.8%"
+    assert (line.word, line.verdict["tput"]) == ("no change seen", "no change seen >= 2.8% (-2.1 to +2.1)")
 
 
 def test_a_verdict_that_is_none_is_refused() -> None:

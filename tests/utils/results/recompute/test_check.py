@@ -14,9 +14,12 @@ from typing import Any
 import pytest
 
 from tests.utils.results.recompute.conftest import Honest
-from utils.node.record import Failure, Record
+from utils.node.record import Failure, Record, ServerWindow
+from utils.node.vllm.server_metrics import remarks
 from utils.results.recompute import check, left
 from utils.results.recompute.fields import FIELDS, word
+
+pytestmark = pytest.mark.hostile
 
 EACH = ("base/c64", "base/c108", "head/c64", "head/c108")
 REFUSED = ("recomputed", "compared")
@@ -207,3 +210,18 @@ def test_three_thousand_requests_take_little_time(allocation: Allocation) -> Non
     begin = time.monotonic()
     honest.differences()
     assert (time.monotonic() - begin) * 3000 / honest.asked.point.concurrency / 6 < SECONDS
+
+
+def test_a_record_beyond_saturation_is_accepted_with_its_note(allocation: Allocation) -> None:
+    """Its note follows from the server's own metrics, which are the record's word; without it the record says otherwise."""
+    honest = allocation["head/c108"]
+    assert honest.one.load is not None
+    assert honest.one.counters is not None
+    many = honest.one.load.concurrency
+    said = ServerWindow(waiting_mean=float(many), kv_use_max=0.99, saturated=True)
+    notes = remarks(said, many, honest.one.counters.preemptions)
+    full = honest.one.model_copy(update={"server": said, "notes": [*notes, *honest.one.notes]})
+    assert notes
+    assert honest.differences(full) == []
+    silent = full.model_copy(update={"notes": honest.one.notes})
+    assert {one.field.split(".")[0] for one in honest.differences(silent)} == {"notes"}

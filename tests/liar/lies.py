@@ -1,0 +1,43 @@
+"""The lies, in the order of their points, and what catches each with the real client."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Lie:
+    """One point's."""
+
+    name: str
+    does: str
+    gate: str = ""
+    """That calls the point invalid; empty for an honest one, and where a note is all."""
+    note: str = ""
+    """Words of the note."""
+
+
+LIES = (
+    Lie("honest", "nothing: the control before all lies"),
+    Lie("stall", "no token for 5 s in the middle of the load", "silence"),
+    Lie("stop", "the server is stopped by SIGSTOP for 5.5 s, as a suspended job's", "silence"),
+    Lie("hiccup", "no token for 0.5 s, where 20 ms are usual", "silence"),
+    Lie("decay", "each token takes longer, to about five times as long at the end", "evenness"),
+    Lie("slow-half", "six times slower over the first half of the requests", "evenness"),
+    Lie("empty-first", "an empty first answer at once; two tokens come in one answer later", "first_token"),
+    Lie(
+        "unstreamed",
+        "4 % of the tokens are counted and never streamed",
+        note="no streamed answer of their own",
+    ),
+    Lie("burst-first", "the first 10 tokens come in one answer", "chunks"),
+    Lie("half-chunks", "two tokens in each answer", "chunks"),
+    Lie("late-usage", "the answer's end comes 200 ms after its last token", "littles_law"),
+    Lie("refuses", "one request in forty is answered 503", "requests_complete"),
+    Lie("cache", "a prefix cache that admits its hits", "prefix_cache"),
+    Lie("restart-words", "'worker came back, re-initialized' in the log, within the load", "server_log"),
+    Lie("warm-up-error", "an error in the log, within the warm-up, without a traceback", "server_log"),
+    Lie("counters-back", "counters begin again at 0 before the point", "one_engine"),
+    Lie("new-start", "another process_start_time_seconds from here on", "one_engine"),
+)
+"""What the last one does stays so, which is why it is the last."""

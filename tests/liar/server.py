@@ -1,0 +1,196 @@
+"""The server: answers like vLLM's, a token every few milliseconds, and lies by the point that a request must belong to.
+
+Runs under a Python that has `tokenizers`, as `vllm serve MODEL … --port N`. A point's requests are counted: the warm-up's and
+the load's numbers are those of the test's protocol.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
+from tests.liar.lies import LIES
+
+TOKEN_S, PREFILL_S = 0.006, 0.03
+CONCURRENCY, WARM_UP, LOAD = 4, 8, 40
+"""Of each point, as the test's recipe has it."""
+
+
+class State:
+    """What has been so far."""
+
+    def __init__(self, model: str) -> None:
+        tokenizers = importlib.import_module("tokenizers")
+        self.tokenizer = tokenizers.Tokenizer.from_file(f"{model}/tokenizer.json")
+        self.requests = 0
+        self.load_began = self.stalled_until = 0.0
+        self.done: set[str] = set()
+        self.start = time.time()
+        self.totals = dict.fromkeys(
+            ("prompt_tokens", "generation_tokens", "num_preemptions", "prefix_cache_hits", "request_success"),
+            0,
+        )
+
+    def metrics(self) -> str:
+        """As vLLM names them."""
+        lines = [f'vllm:{name}_total{{engine="0"}} {value}.0\n' for name, value in self.totals.items()]
+        return "".join(lines) + f"process_start_time_seconds {self.start}\n"
+
+    def once(self, what: str) -> bool:
+        """Whether it is the first time."""
+        new = what not in self.done
+        self.done.add(what)
+        return new
+
+
+async def complete(state: State, body: dict[str, Any], out: asyncio.StreamWriter) -> None:
+    """A streamed completion of the load client."""
+    number, state.requests = state.requests, state.requests + 1
+    lie = LIES[min(number // (WARM_UP + LOAD), len(LIES) - 1)].name
+    within = number % (WARM_UP + LOAD) - WARM_UP  # below 0: of the warm-up
+    if within == 0:
+        state.load_began = time.monotonic()
+    _say_and_do(state, lie, within)
+    if lie == "refuses" and within == 20:
+        out.write(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+        return
+    tokens = int(body["max_tokens"])
+    prompt = len(state.tokenizer.encode(body["prompt"]).ids)
+    _head(out)
+    if lie == "empty-first" and within >= 0:
+        _event(out, {"choices": [{"index": 0, "text": ""}]})
+    due = time.monotonic() + PREFILL_S
+    held = 0
+    for token in range(tokens):
+        if token:
+            due += TOKEN_S * _slower(state, lie, within)
+        await _until(state, due)
+        due = max(due, time.monotonic() - TOKEN_S)
+        held += 1
+        if within >= 0 and _is_held(lie, token, tokens):
+            continue
+        _event(out, {"choices": [{"index": 0, "text": " t" * held}]})
+        held = 0
+    if lie == "late-usage" and within >= 0:
+        await asyncio.sleep(0.2)
+    state.totals["prompt_tokens"] += prompt
+    state.totals["generation_tokens"] += tokens
+    state.totals["request_success"] += 1
+    state.totals["prefix_cache_hits"] += 16 if lie == "cache" else 0
+    _event(out, {"choices": [], "usage": {"prompt_tokens": prompt, "completion_tokens": tokens}})
+    _chunk(out, b"data: [DONE]\n\n")
+    _chunk(out, b"")
+
+
+def _say_and_do(state: State, lie: str, within: int) -> None:
+    """What happens once, at a request of the load or of the warm-up."""
+    if lie in {"stall", "hiccup"} and within == LOAD // 2:
+        state.stalled_until = time.monotonic() + (5.0 if lie == "stall" else 0.5)
+    if lie == "stop" and within == LOAD // 2:
+        pid = os.getpid()
+        subprocess.Popen(["sh", "-c", f"kill -STOP {pid}; sleep 5.5; kill -CONT {pid}"])
+    if lie == "restart-words" and within == LOAD // 2:
+        print("INFO 11-26 10:00:00 [core.py:1] worker came back, re-initialized", flush=True)  # noqa: T201 - a log
+    if lie == "warm-up-error" and within == -1:
+        print("(EngineCore pid=7) ERROR 11-26 10:00:00 [core.py:1] lost a block, found it", flush=True)  # noqa: T201 - a log
+    if lie == "new-start" and within == 1 and state.once(lie):
+        state.start += 100
+    if lie == "counters-back" and within == -WARM_UP and state.once(lie):
+        state.totals = dict.fromkeys(state.totals, 0)
+
+
+def _slower(state: State, lie: str, within: int) -> float:
+    """How many times longer a token takes now."""
+    if within < 0:
+        return 1.0
+    if lie == "decay":
+        return 1.0 + 0.4 * (time.monotonic() - state.load_began)
+    return 6.0 if lie == "slow-half" and within < LOAD // 2 else 1.0
+
+
+def _is_held(lie: str, token: int, tokens: int) -> bool:
+    """Whether a token waits for the next one's answer, or has none."""
+    if token == tokens - 1:
+        return False
+    if lie == "empty-first":
+        return token == tokens - 3
+    if lie == "unstreamed":
+        return token % 25 == 24
+    if lie == "burst-first":
+        return token < 9
+    return lie == "half-chunks" and token % 2 == 0
+
+
+async def _until(state: State, due: float) -> None:
+    await asyncio.sleep(due - time.monotonic())
+    await asyncio.sleep(state.stalled_until - time.monotonic())  # a stall may have begun meanwhile
+
+
+def _head(out: asyncio.StreamWriter) -> None:
+    out.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+
+
+def _event(out: asyncio.StreamWriter, body: dict[str, Any]) -> None:
+    _chunk(out, b"data: " + json.dumps(body).encode() + b"\n\n")
+
+
+def _chunk(out: asyncio.StreamWriter, data: bytes) -> None:
+    out.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+
+
+def _answer(out: asyncio.StreamWriter, body: object) -> None:
+    data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+    out.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data)
+
+
+async def _post(state: State, path: str, body: dict[str, Any], out: asyncio.StreamWriter) -> None:
+    if path == "/tokenize":
+        _answer(out, {"count": 1})
+    elif body.get("return_token_ids"):  # the harness's own look, to which it is honest
+        _head(out)
+        for _ in range(body["max_tokens"]):
+            _event(out, {"choices": [{"index": 0, "text": " t", "token_ids": [5]}]})
+        _event(out, {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": body["max_tokens"]}})
+        _chunk(out, b"data: [DONE]\n\n")
+        _chunk(out, b"")
+    elif body.get("stream"):
+        await complete(state, body, out)
+    else:
+        _answer(out, {"usage": {"completion_tokens": body["max_tokens"]}})
+
+
+async def main() -> None:
+    """Listen until killed."""
+    state = State(sys.argv[2])
+
+    async def connection(reader: asyncio.StreamReader, out: asyncio.StreamWriter) -> None:
+        while first := await reader.readline():
+            method, path, _ = first.decode().split(" ", 2)
+            length = 0
+            while (line := await reader.readline()).strip():
+                name, _, value = line.decode().partition(":")
+                length = int(value) if name.lower() == "content-length" else length
+            data = await reader.readexactly(length)
+            if method == "POST":
+                await _post(state, path, json.loads(data), out)
+            else:
+                gets = {"/version": {"version": "0.0.0+liar"}, "/metrics": state.metrics()}
+                _answer(out, gets.get(path, ""))
+            await out.drain()
+        out.close()
+
+    port = int(sys.argv[sys.argv.index("--port") + 1])
+    server = await asyncio.start_server(connection, "127.0.0.1", port, limit=10_000_000)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,79 @@
+"""What vendors' tools print, read line by line. amd-smi's lines are FAKE, in shapes that others published; no such card was here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from utils.node.host.meters import HostMeter, Parser, packages
+
+ROCM_6_2 = "timestamp,gpu,gfx_activity,umc_activity,mm_activity,socket_power,gfx_0_clk,gfx_0_min_clk,gfx_0_max_clk,mem_0_clk,edge,hotspot,mem"
+ROCM_6_4 = (
+    "timestamp,gpu,gfx_activity,umc_activity,mm_activity,vcn_activity,jpeg_activity,socket_power,gfx_voltage,soc_voltage,mem_voltage,"
+    "throttle_status,power_management,gfx_0_clk,gfx_1_clk,mem_0_clk,edge,hotspot,mem,used_vram"
+)
+ROCM_7 = (
+    "timestamp,gpu,gfx_activity,umc_activity,mm_activity,vcn_activity,jpeg_activity,gfx_busy_inst_xcp_0,jpeg_busy_xcp_0,vcn_busy_xcp_0,"
+    "socket_power,gfx_voltage,soc_voltage,mem_voltage,throttle_status,power_management,gfx_0_clk,mem_0_clk,edge,hotspot,mem"
+)
+LISTS = """"['N/A', 'N/A']","['N/A', 'N/A']","[0, 0]","[0, 0]","[0, 0]\""""
+
+
+@pytest.mark.parametrize(
+    ("header", "line", "wanted"),
+    [
+        (ROCM_6_2, "1772939616,0,95,80,N/A,350,1980,500,2100,901,38,72,65", {"watts": "350", "clock_mhz": "1980", "temperature_c": "72"}),
+        (ROCM_6_4, "1772939616,7,95,80,N/A,0,0,652,N/A,N/A,N/A,THROTTLED,ENABLED,1900,2100,900,N/A,72,65,181000", {"watts": "652", "clock_mhz": "2100", "throttle": "throttled", "memory_bytes": "181000000000"}),
+        (ROCM_7, f"1789515524,3,99,70,N/A,{LISTS},712,N/A,N/A,N/A,UNTHROTTLED,ENABLED,2100,2000,N/A,78,60", {"watts": "712", "utilisation": "0.9900", "throttle": ""}),
+        ("gpu,gfx_activity,average_socket_power,current_socket_power", "0,50,410,N/A", {"watts": "410"}),
+        (ROCM_6_2, "1772939616,1,N/A,N/A,N/A,N/A,N/A,N/A,N/A,N/A,N/A,N/A,N/A", {"device": "1", "watts": "", "utilisation": ""}),
+    ],
+    ids=["6.2", "6.4", "7, with lists in cells", "another power column", "a partition without power"],
+)  # fmt: skip
+def test_amd_lines(header: str, line: str, wanted: dict[str, str]) -> None:
+    """Columns are found by name in each version's header; N/A is unknown, not zero."""
+    parser = Parser("rocm")
+    assert parser.row("'CTRL' + 'C' to stop watching output:") is None
+    assert parser.row(line) is None, "no header was seen yet"
+    assert parser.row(header) is None
+    row = parser.row(line + "\r")
+    assert row is not None
+    assert {name: row[name] for name in wanted} == wanted
+    assert parser.row(header) is None, "the header comes again"
+    assert parser.row(line[:-9]) is None, "a cut line is no sample"
+
+
+def test_nvidia_lines() -> None:
+    """FAKE figures in the shape of its CSV without header and units; reasons for lower clocks are named, idle is none."""
+    row = Parser("cuda").row("0, 651.20, 99, 1755, 2619, 71234, 63, 0x0000000000000004")
+    assert row is not None
+    assert (row["device"], row["watts"], row["utilisation"], row["clock_mhz"]) == (
+        "0",
+        "651.20",
+        "0.9900",
+        "1755",
+    )
+    assert row["throttle"] == "power cap"
+    assert row["memory_bytes"] == str(71234 << 20)
+    idle = Parser("cuda").row("1, 71.03, [N/A], 345, 2619, 0, 35, 0x0000000000000001")
+    assert idle is not None
+    assert (idle["utilisation"], idle["throttle"]) == ("", "")
+    assert Parser("cuda").row('Field "clocks_event_reasons.active" is not a valid field to query.') is None
+    assert Parser("cuda").row("0, 651.20, 99") is None
+
+
+def test_the_hosts_counter(tmp_path: Path) -> None:
+    """Watts are of the packages alone, and a counter that begins anew is no negative power."""
+    for name, label, value in (("intel-rapl:0", "package-0", 1_000_000), ("intel-rapl:1", "package-1", 900_000), ("intel-rapl:0:0", "core", 5), ("intel-rapl:2", "psys", 5)):  # fmt: skip
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "name").write_text(f"{label}\n")
+        (folder / "energy_uj").write_text(f"{value}\n")
+        (folder / "max_energy_range_uj").write_text("1000000\n")
+    meter = HostMeter(packages(tmp_path))
+    assert meter.row(10.0) is None
+    (tmp_path / "intel-rapl:0/energy_uj").write_text("1500000\n")
+    (tmp_path / "intel-rapl:1/energy_uj").write_text("100000\n")
+    assert meter.row(12.0) == {"device": "host", "watts": "0.35"}
+    assert packages(tmp_path / "nothing") == []

@@ -1,0 +1,116 @@
+"""lm-eval's results read, its call, and McNemar's test; the real one is in test_real_accuracy.py."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from matrix.evaluation import Evaluation
+from utils.node import evaluation
+from utils.node.evaluation import Where, binomial, compared
+
+
+def where(folder: Path, python: str) -> Where:
+    """With what a run would give."""
+    return Where(
+        python=python, tree=str(folder), model="m", port=1, concurrency=4, folder=folder, shared=folder
+    )
+
+
+def answers(right: int, of: int = 100) -> dict[str, bool]:
+    """The first so many are right."""
+    return {str(n): n < right for n in range(of)}
+
+
+@pytest.mark.parametrize(
+    ("base", "head", "verdict"),
+    [
+        (97, 97, "passed"),
+        (97, 95, "passed"),
+        (97, 85, "failed"),
+        (85, 97, "passed"),
+        (97, 0, "failed"),
+        (0, 0, "passed"),
+    ],
+)
+def test_the_pairing_decides(base: int, head: int, verdict: str) -> None:
+    """Two questions lost of a hundred are chance, twelve are not; a better head does not fail."""
+    found = compared("t", {"score": head / 100, "questions": 100.0}, answers(head), answers(base))
+    assert found.verdict == verdict
+    assert found.figures["lost"] == max(0, base - head)
+    assert found.figures["base_score"] == base / 100
+
+
+def test_a_difference_that_unpaired_scores_would_show_as_none() -> None:
+    """Equal scores with many questions changed both ways are no loss; the counts show it."""
+    other = {name: not right if int(name) % 2 else right for name, right in answers(50).items()}
+    found = compared("t", {"score": 0.5}, other, answers(50))
+    assert found.verdict == "passed"
+    assert found.figures["lost"] == found.figures["won"] == 25
+
+
+def test_other_questions_are_not_compared() -> None:
+    """Two limits, or two versions of a task."""
+    assert compared("t", {"score": 1.0}, answers(10, 10), answers(10, 12)).verdict == "not tested"
+    assert compared("t", {"score": 1.0}, {}, {}).verdict == "not tested"
+
+
+def test_the_exact_test() -> None:
+    """Ten of ten one way come of fair coins once in 512 times, two-sided."""
+    assert binomial(10, 0) == pytest.approx(2 / 1024)
+    assert binomial(5, 5) == 1.0
+    assert binomial(0, 0) == 1.0
+
+
+def test_results_are_read_as_lm_eval_0_4_13_writes_them(tmp_path: Path) -> None:
+    """Shapes seen of a real call: a metric's name has its filter behind it, samples say theirs; of two filters the first counts."""
+    folder = tmp_path / "m"
+    folder.mkdir()
+    found = {
+        "name": "t",
+        "alias": "t",
+        "sample_len": 2,
+        "exact_match,strict": 0.5,
+        "exact_match_stderr,strict": 0.5,
+        "exact_match,flexible": 1.0,
+    }
+    (folder / "results_2026-11-26T21-10-05.672913.json").write_text(json.dumps({"results": {"t": found}}))
+    samples = [
+        {"doc_hash": "a", "filter": "strict", "exact_match": 1.0},
+        {"doc_hash": "b", "filter": "strict", "exact_match": 0.0},
+        {"doc_hash": "b", "filter": "flexible", "exact_match": 1.0},
+    ]
+    (folder / "samples_t_2026-11-26T21-10-05.672913.jsonl").write_text(
+        "".join(f"{json.dumps(one)}\n" for one in samples)
+    )
+    assert evaluation.read(tmp_path, "t") == (
+        {"score": 0.5, "questions": 2.0, "stderr": 0.5},
+        {"a": True, "b": False},
+    )
+
+
+def test_the_call_is_bounded_and_offline_where_the_task_is_the_trees_own(tmp_path: Path) -> None:
+    """One task, its limit, the tree's tasks beside lm-eval's, no tokenizer that would be downloaded."""
+    (tmp_path / "recipes/tasks").mkdir(parents=True)
+    line = evaluation.command(Evaluation(task="t", limit=7), where(tmp_path, "python"))
+    assert line[line.index("--limit") + 1] == "7"
+    assert line[line.index("--include_path") + 1] == str(tmp_path / "recipes/tasks")
+    assert "tokenizer_backend=none" in line[line.index("--model_args") + 1]
+    assert "--limit" not in evaluation.command(Evaluation(task="t"), where(tmp_path, "python"))
+
+
+@pytest.mark.parametrize(
+    ("python", "why"),
+    [
+        ("", "no environment with lm-eval"),
+        ("/bin/false", "ended with status 1"),
+        ("/bin/true", "left no result"),
+    ],
+)
+def test_what_cannot_be_asked_is_not_tested(tmp_path: Path, python: str, why: str) -> None:
+    """And costs no measurement."""
+    found = evaluation.evaluate(Evaluation(task="t"), where(tmp_path, python))
+    assert found.verdict == "not tested"
+    assert why in found.why

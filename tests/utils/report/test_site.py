@@ -1,0 +1,135 @@
+"""The dashboard: alerts and their states, the week's digest, and ten thousand records in a browser."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from matrix.errors import HarnessError
+from tests.utils.report.conftest import Opened
+from tests.utils.report.generated import generated, write
+from utils.node.record import Record
+from utils.report import alerts, trust
+from utils.report.site import Inputs, make
+from utils.results.changelog import entries as changelog
+from utils.results.history import Step
+from utils.results.verdict.ledger import Ledger
+
+CHANGELOG = f"""\
+generated-0:
+- pr: 9
+  title: Figures of somebody else
+  why: [to compare]
+  date: 2026-11-20
+  source: a public table
+  points:
+    1k1k-tp1-c1: {{tput: 500, n: 0+1, key: "k1:{"a" * 16}"}}
+"""
+
+
+def inputs(placed: list[tuple[Record, Path]], said: dict[str, alerts.Said] | None = None) -> Inputs:
+    """With an entry of others."""
+    log = changelog.read(CHANGELOG.encode())
+    return Inputs(
+        placed,
+        log.root,
+        Ledger(),
+        said or {},
+        ["r: x was measured as y"],
+        [["n1", "2026-11-27", "ecc"]],
+        None,
+    )
+
+
+def step(percent: float, day: str, metric: str = "tput") -> Step:
+    """Of throughput."""
+    return Step(metric, day, "c" * 40, 100.0, 100.0 + percent, percent, (4, 4), "#3 Three")
+
+
+def test_alerts_are_steps_for_the_worse() -> None:
+    """A gain is none, power is none; a slower first token is one."""
+    found = alerts.alerts(
+        {
+            "r/p": [
+                step(-5, "2026-11-01"),
+                step(4, "2026-11-02"),
+                step(9, "2026-11-03", "ttft"),
+                step(9, "2026-11-03", "power"),
+            ]
+        },
+        {},
+    )
+    assert [(one.step.metric, one.state) for one in found] == [("ttft", "new"), ("tput", "fixed")]
+    name = f"r/p:ttft:{'c' * 10}"
+    said = {name: alerts.Said(id=name, state="invalid", why="a broken node")}
+    assert alerts.alerts({"r/p": [step(9, "2026-11-03", "ttft")]}, said)[0].state == "invalid"
+
+
+def test_the_file_of_states(tmp_path: Path) -> None:
+    """A word that is none is refused at its place."""
+    file = tmp_path / alerts.FILE
+    assert alerts.read(file) == {}
+    file.write_text("- {id: a, state: seen, why: known}\n")
+    assert alerts.read(file)["a"].state == "seen"
+    file.write_text("- {id: a, state: gone, why: known}\n")
+    with pytest.raises(HarnessError, match=r"alerts\.yaml:1:"):
+        alerts.read(file)
+
+
+def test_false_alarms_count_what_was_compared_with_itself() -> None:
+    """Without a ledger nothing is judged, and different keys are no comparison with itself."""
+    assert trust.false_alarms(generated(64), Ledger()) == (0, 0)
+    assert trust.false_alarms([], Ledger()) == (0, 0)
+
+
+def test_a_page_and_a_digest(tmp_path: Path) -> None:
+    """A step down in the newest week is the first line; others' figures are marked."""
+    slow = write(
+        generated(48 * 8, recipes=1, runs=1, arms=("head",), status="measured"), tmp_path / "records"
+    )
+    late = [
+        (one if one.clock.wall_unix_s < slow[250][0].clock.wall_unix_s else one.model_copy(update={"whole": one.whole and one.whole.model_copy(update={"total_tok_per_s_per_device": one.whole.total_tok_per_s_per_device / 2})}), place)
+        for one, place in slow
+    ]  # fmt: skip
+    page = make(inputs(late), tmp_path / "out", lambda _: None).read_text()
+    assert "new alerts, the worst generated-0/1k1k-tp1-c" in page
+    assert "published by others" in page
+    assert "r: x was measured as y" in page
+    assert "2026-11-27" in page
+    text = (tmp_path / "out/digest.md").read_text()
+    assert text.startswith("# Week of ")
+    assert "measurements of 8 points" in text
+
+
+def test_nothing_measured_is_a_page_too(tmp_path: Path) -> None:
+    """An empty data branch."""
+    empty = Inputs([], {}, Ledger(), {}, [], None, None)
+    assert "Nothing was measured yet." in make(empty, tmp_path, lambda _: None).read_text()
+    assert "Nothing was measured yet." in (tmp_path / "digest.md").read_text()
+
+
+@pytest.mark.debian
+@pytest.mark.nightly
+def test_ten_thousand_records_open_and_filter_quickly(opened: Opened, tmp_path: Path) -> None:
+    """Under 2 s, and each filter under 100 ms; the best of five, for the machine is shared."""
+    placed = write(generated(10_000, runs=1, arms=("head",), recipes=6), tmp_path / "records")
+    path = make(inputs(placed), tmp_path / "out", lambda _: None)
+    took, filters = [], []
+    for _ in range(5):
+        began = time.monotonic()
+        page = opened(path)
+        took.append(time.monotonic() - began)
+        filters.append(
+            page.evaluate(
+                """() => { const box = document.getElementById('search'); const began = performance.now();
+                box.value = 'c64 generated-3'; box.dispatchEvent(new Event('input')); document.body.offsetHeight;
+                return performance.now() - began; }"""
+            )
+        )
+    assert min(took) < 2
+    assert min(filters) < 100
+    page.click("#rows tr:nth-child(1) a")
+    assert page.locator("dialog figure svg").is_visible()
+    assert "Measurements, the newest first" in page.locator("dialog").inner_text()

@@ -1,0 +1,117 @@
+"""Five questions that a diff of perf-changelog.yaml answers by itself, in what GitHub shows without scrolling."""
+
+from __future__ import annotations
+
+from difflib import unified_diff
+
+import pytest
+
+from tests.utils.results.conftest import Records, sides
+from utils.results.changelog import entries as changelog
+from utils.results.changelog.absent import absent
+from utils.results.changelog.edit import Stub, add
+from utils.results.verdict.compare import compare
+from utils.results.verdict.ledger import Ledger
+
+STUB = "r:\n- pr: 42\n  title: Larger blocks\n  why: [Fewer tables to walk]\n"
+PARTS = ({"model": "m", "flags": {"block-size": "16"}}, {"model": "m", "flags": {"block-size": "32"}})
+MORE = {"vary": ["flags.block-size"]}
+
+
+def diff(pair: Records, ledger: Ledger, **how: object) -> list[str]:
+    """The added lines, as wide as a reader of GitHub sees them."""
+    records = pair(parts=PARTS, more=MORE, **how)
+    base, head = sides(records)
+    found = compare(base, head, ledger, confirmation=False)
+    left = {"32x16-tp1-c4": "not in this run, which was of 2 of 3 points"}
+    new = add(STUB.encode(), "c", head, base, Stub(42, "", ()), found=found, absent=left)
+    changelog.read(new.encode())
+    lines = unified_diff(STUB.splitlines(), new.splitlines(), lineterm="", n=9)
+    return [line[:121] for line in lines]
+
+
+def test_a_regression_answers_all_five(pair: Records, noise: Ledger) -> None:
+    """What changed, did it help, where not, how sure, can I merge."""
+    text = "\n".join(diff(pair, noise, slower=1.1))
+    assert "+  changed: {flags.block-size: 16 → 32}" in text
+    assert "throughput -9.1 % (95 % interval -10.5 to -7.7); regression in 2 of 2 points" in text
+    assert (
+        "+    32x16-tp1-c1: {verdict: regression, tput: 2043 -9.1%, ttft: 22 +10.0%, tpot: 5.5 +10.0%,"
+        in text
+    )
+    assert "means of whole runs (tput tok/s/device, ttft ms, tpot ms)" in text
+    assert "+    32x16-tp1-c4: " in text
+    assert "not in this run" in text
+
+
+def test_without_a_ledger_no_change_reads_as_a_win(pair: Records) -> None:
+    """The pair of 147 and 384 tok/s: no verdict, why, and that the runs differ more than the change."""
+    text = "\n".join(diff(pair, Ledger(), slower=0.75, noise=(2.6, 1.2, 1.1, 1.0)))
+    assert text.count("{verdict: none,") == 2
+    assert "; no verdict in 2 of 2 points" in text
+    assert "the ledger has 0 of the 8 differences that a verdict needs" in text
+    assert "an arm's own runs differ more than the change in 2 of 2 points; most: 32x16-tp1-c1, base" in text
+
+
+def test_no_change_says_what_could_have_been_seen(pair: Records, noise: Ledger) -> None:
+    """Silence is not proof."""
+    text = "\n".join(diff(pair, noise))
+    assert "no change seen in 2 of 2 points" in text
+    assert "an arm's own runs differ" not in text
+
+
+def test_runs_that_differ_less_than_the_change_are_no_doubt(pair: Records, noise: Ledger) -> None:
+    """The note is for entries that need it."""
+    assert "own runs" not in "\n".join(diff(pair, noise, slower=1.5, noise=(1.0, 1.01, 1.0, 1.01)))
+
+
+def test_a_change_without_verdict_and_reason_is_refused(pair: Records) -> None:
+    """Also where somebody writes one by hand."""
+    records = pair(parts=PARTS, more=MORE)
+    base, head = sides(records)
+    text = add(STUB.encode(), "c", head, base, Stub(42, "", ()), found=compare(base, head, Ledger()))
+    lines = text.splitlines(keepends=True)
+    notes = next(n for n, line in enumerate(lines) if line == "  notes:\n")
+    without = [line for n, line in enumerate(lines) if n != notes and not line.startswith("    - ")]
+    with pytest.raises(Exception, match="a change without a verdict wants its reason"):
+        changelog.read("".join(without).encode())
+
+
+def test_points_outside_of_a_run_are_missing_with_a_reason(records: Records, tiny: str) -> None:
+    """`changelog check --strict` accepts a partial run: every point has figures or a reason."""
+    from tests.conftest import ROOT
+
+    one = records(more={"point": f"{tiny}/128x64-tp1-c1"})
+    left = absent(ROOT, one)
+    assert set(left) == {"128x64-tp1-c2", "128x64-tp1-c4", "256x64-tp1-c1", "256x64-tp1-c2", "256x64-tp1-c4"}
+    assert set(left.values()) == {"not in this run, which was of 1 of 6 points"}
+
+
+@pytest.fixture
+def tiny() -> str:
+    """A shipped recipe of six points."""
+    return "qwen3moe-tiny-cpu-vllm"
+
+
+def test_show_is_a_table_in_both_forms(pair: Records, noise: Ledger) -> None:
+    """With heading and unit of the one table of metrics; text of others stays text."""
+    from io import StringIO
+
+    from utils.results.changelog import present
+
+    base, head = sides(pair(slower=1.1, parts=PARTS, more=MORE))
+    found = compare(base, head, noise, confirmation=False)
+    stub = Stub(42, "Larger <b>blocks</b>", ("w",))
+    text = add(b"", "c", head, base, stub, found=found, absent={"32x16-tp1-c4": "gone | away"})
+    entries = changelog.read(text.encode()).root["r"]
+    points = {"32x16-tp1-c1", "32x16-tp1-c2", "32x16-tp1-c4"}
+    out = StringIO()
+    present.write_text(out, "r", entries, points)
+    shown = out.getvalue()
+    assert "point         verdict     tok/s/device  change  TTFT ms  change  TPOT ms  change  runs" in shown
+    assert "  changed: flags.block-size 16 → 32\n" in shown
+    assert max(map(len, shown.splitlines()[:4])) <= 90
+    made = present.markdown("r", entries, points)
+    assert "| 32x16-tp1-c1 | regression | 2043 | -9.1% | 22 | +10.0% | 5.5 | +10.0% | 2+2 |" in made
+    assert "<b>" not in made
+    assert "gone \\| away" in made

@@ -1,0 +1,37 @@
+"""The small curve below a run's table."""
+
+from __future__ import annotations
+
+import io
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.utils.report.generated import generated
+from utils.show import tables
+from utils.show.curve import STEPS, curves, spark
+
+
+@given(st.lists(st.floats(min_value=0.001, max_value=1e6), min_size=1))
+def test_a_curve_has_a_block_a_value(values: list[float]) -> None:
+    """The highest is the highest, unless all are the same."""
+    made = spark(values)
+    assert len(made) == len(values)
+    assert set(made) <= set(STEPS)
+    if max(values) > min(values):
+        assert made[values.index(max(values))] == STEPS[-1]
+        assert made[values.index(min(values))] == STEPS[0]
+
+
+def test_a_curve_is_below_the_table_and_fits() -> None:
+    """With its first and its last figure, and units; two concurrencies have none."""
+    records = generated(32, recipes=1, status="measured")
+    out = io.StringIO()
+    tables.results(out, records)
+    lines = out.getvalue().splitlines()
+    assert "1k1k-tp1 head, c1 to c128:" in lines
+    curve = lines[lines.index("1k1k-tp1 head, c1 to c128:") + 1]
+    assert curve.startswith("  tok/s/device")
+    assert curve.count("▁") >= 1
+    assert all(len(line) <= 80 for line in curves(records))
+    assert curves(generated(8, recipes=1, status="measured")) == []

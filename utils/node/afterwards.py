@@ -1,0 +1,53 @@
+"""What a run is asked after its last point, on the server that runs anyway: whether its answers are the base's, and the recipe's task."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from utils.node import evaluation, parity_probe
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from utils.node.point import Bench, Phases
+    from utils.node.record import Accuracy
+    from utils.node.spec import NodeJob
+
+
+def accuracy(
+    bench: Bench, spec: NodeJob, folder: Path, shared: Path, phases: Phases
+) -> dict[str, list[Accuracy]]:
+    """Point -> what was found; nothing that goes wrong here costs a measurement.
+
+    Args:
+        bench: the server, still running.
+        spec: of the run.
+        folder: the run's own.
+        shared: the job's, where the first run leaves what the others are compared with.
+        phases: collects durations.
+    """
+    points, found = spec.job.points, {}
+    if spec.canary or spec.profile:
+        return {}
+    if "base" in spec.job.arms:
+        with phases.phase("parity"):
+            found = parity_probe.probe_run(bench.server, points, shared, bench.marker)
+    if asked := points[0].accuracy:
+        with phases.phase("accuracy", asked.task):
+            one = evaluation.evaluate(asked, _where(bench, spec, folder, shared))
+        found = {point.id: [*found.get(point.id, []), one] for point in points}
+    return found
+
+
+def _where(bench: Bench, spec: NodeJob, folder: Path, shared: Path) -> evaluation.Where:
+    mine = folder / "accuracy"
+    mine.mkdir(exist_ok=True)
+    return evaluation.Where(
+        python=spec.evaluator,
+        tree=spec.tree,
+        model=bench.server.model,
+        port=bench.server.port,
+        concurrency=max(point.concurrency for point in spec.job.points),
+        folder=mine,
+        shared=shared,
+    )

@@ -1,0 +1,29 @@
+"""What each gate cannot see, for docs/gates.md: a reader of figures should know what they rest on."""
+
+from __future__ import annotations
+
+CANNOT_SEE = {
+    "requests_complete": "a request that completed with a wrong answer",
+    "output_lengths": "tokens that were counted and never made; `stream` looks for them in one completion",
+    "input_lengths": "prompts of the right lengths that are not random",
+    "server_counts": "a server whose counters and `usage` tell the same lie",
+    "itl_sum": "a clock that is wrong everywhere alike",
+    "chunks": "up to a tenth of the tokens without an answer of their own, a note from 2 % on; which tokens they were",
+    "stream": "a server that is honest to this one completion and not to the load; the chat endpoint; a vLLM that tells no ids of tokens",
+    "first_token": "an empty first answer in the second half of a prompt's time, or where decoding takes longer than the prompt",
+    "span": "idle time inside of the load, which is `littles_law`'s",
+    "node_clock": "a node whose own clock is wrong",
+    "littles_law": "a loop that is full of something else, such as a stall, which counts as latency",
+    "silence": "a stall of less than a quarter of a second, or of less than 2.5 times what is usual; of one request while others get tokens",
+    "evenness": "a slow first wave, which only figures of the whole run have in them; decay of less than 15 %; anything in loads without a steady window",
+    "reported_means": "a client whose rows are wrong themselves",
+    "prefix_cache": "a cache that does not count its hits; only its speed would show it",
+    "preemptions": "fewer than one in ten, which are in the record",
+    "client_limited": "a client that waits for memory or for the kernel, not for its core",
+    "machine_busy": "memory bandwidth and caches that others use; GPUs; processes of a virtual machine's host but for steal",
+    "server_alive": "a server that ended and was started again by itself, which is `one_engine`'s",
+    "one_engine": "an engine that begins again within its process and keeps its counters",
+    "server_log": "what was not logged, or in other words than errors, tracebacks and restarts",
+    "jit": "compilers that write nothing into the log; `evenness` sees what they cost if it is much",
+    "kernel_path": "what an honest marker does not count; points without a kernel have none",
+}

@@ -1,0 +1,208 @@
+"""The tools that say what devices draw: how each is asked, and how a line of its answer becomes a sample. Pure but for `host_joules`.
+
+Standard library of Python 3.9: it runs on the host, outside containers, where the tools answer. What an amd-smi prints was read in public
+sources and measured by others (ROCm 6.2 to 7, MI300X and MI355X); nobody ran this against one.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+POWERCAP = Path("/sys/class/powercap")
+HOST = "host"
+"""Name of the device whose watts are those of the processors' packages."""
+COLUMNS = (
+    "at_s",
+    "device",
+    "watts",
+    "utilisation",
+    "clock_mhz",
+    "memory_clock_mhz",
+    "memory_bytes",
+    "temperature_c",
+    "throttle",
+)
+"""Of the file of samples: the monotonic clock of the node, the tool's number of the device, watts, a share of 1, …; empty where unknown."""
+Row = dict[str, str]
+"""What one line of a tool says of one device, by the names of COLUMNS without the time."""
+
+NVIDIA = (
+    "index,power.draw,utilization.gpu,clocks.current.sm,clocks.current.memory,memory.used,temperature.gpu"
+)
+NVIDIA_THROTTLE = ("clocks_event_reasons.active", "clocks_throttle_reasons.active")
+"""Today's name, and that of drivers before 535; what knows neither is asked without."""
+NVIDIA_REASONS = {
+    0x4: "power cap",
+    0x8: "hardware slowdown",
+    0x10: "sync boost",
+    0x20: "software thermal",
+    0x40: "hardware thermal",
+    0x80: "power brake",
+}
+"""Bits of nvmlClocksEventReasons that lower clocks; idle and the application's own clocks are none of them."""
+AMD = {
+    "watts": ("socket_power", "current_socket_power", "average_socket_power", "power"),
+    "utilisation": ("gfx_activity", "gfx_usage"),
+    "clock_mhz": (r"gfx_\d+_clk", "gfx_clk"),
+    "memory_clock_mhz": ("mem_0_clk", "mem_clk"),
+    "memory_bytes": ("used_vram", "vram_used"),
+    "temperature_c": ("hotspot", "hotspot_temperature", "edge", "edge_temperature"),
+    "throttle": ("throttle_status",),
+}
+"""Columns of amd-smi by what they are, over its versions; the first that holds a figure is taken, of a pattern the highest."""
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A program that prints what devices draw once a second until it is ended."""
+
+    name: str
+    commands: tuple[tuple[str, ...], ...]
+    """The next is tried where one ends before it said anything."""
+
+
+TOOLS = {
+    "cuda": Tool(
+        "nvidia-smi",
+        tuple(
+            ("nvidia-smi", f"--query-gpu={names}", "--format=csv,noheader,nounits", "-l", "1")
+            for names in (*(f"{NVIDIA},{last}" for last in NVIDIA_THROTTLE), NVIDIA)
+        ),
+    ),
+    "rocm": Tool(
+        "amd-smi",
+        (
+            ("amd-smi", "metric", "-p", "-c", "-t", "-u", "-m", "-w", "1", "--csv"),
+            ("amd-smi", "metric", "-p", "-c", "-t", "-u", "-w", "1", "--csv"),
+        ),
+    ),
+}
+"""By kind of device. JSON of amd-smi's watch printed nothing before 2026, and its CSV without named groups breaks readers."""
+
+
+@dataclass
+class Parser:
+    """Turns lines into rows; of amd-smi it remembers the header, which comes again and again."""
+
+    kind: str
+    header: list[str] = field(default_factory=list)
+
+    def row(self, line: str) -> Row | None:
+        """The row of a line; None for a header, a preamble, a cut line or a remark."""
+        cells = next(csv.reader([line.strip()]), [])
+        cells = [cell.strip() for cell in cells]
+        return self._amd(cells) if self.kind == "rocm" else _nvidia(cells)
+
+    def _amd(self, cells: list[str]) -> Row | None:
+        if "gpu" in cells[:2]:
+            self.header = cells
+            return None
+        if not self.header or len(cells) != len(self.header):
+            return None
+        said = dict(zip(self.header, cells))  # noqa: B905 - Python 3.9 has no `strict`, and lengths are equal
+        if not said["gpu"].isdigit():
+            return None
+        row = {"device": said["gpu"]}
+        for name, columns in AMD.items():
+            row[name] = _first(said, columns, as_is=name == "throttle")
+        row["utilisation"] = _share(row["utilisation"])
+        row["memory_bytes"] = _times(row["memory_bytes"], 1_000_000)
+        row["throttle"] = "throttled" if row["throttle"].upper() in {"THROTTLED", "TRUE", "ACTIVE"} else ""
+        return row
+
+
+def _nvidia(cells: list[str]) -> Row | None:
+    names = (
+        "device",
+        "watts",
+        "utilisation",
+        "clock_mhz",
+        "memory_clock_mhz",
+        "memory_bytes",
+        "temperature_c",
+    )
+    if len(cells) not in {len(names), len(names) + 1} or not cells[0].isdigit():
+        return None
+    row = {name: _figure(cell) for name, cell in zip(names, cells)}  # noqa: B905 - the last cell is read below
+    row["utilisation"] = _share(row["utilisation"])
+    row["memory_bytes"] = _times(row["memory_bytes"], 1 << 20)
+    bits = int(cells[-1], 16) if re.fullmatch(r"0x[0-9a-fA-F]+", cells[-1]) else 0
+    row["throttle"] = "+".join(word for bit, word in NVIDIA_REASONS.items() if bits & bit)
+    return row
+
+
+def _first(said: Row, columns: tuple[str, ...], *, as_is: bool) -> str:
+    """The first column that holds a figure, or any text; of columns that a pattern names the highest figure."""
+    for name in columns:
+        cells = [cell for column, cell in said.items() if re.fullmatch(name, column)]
+        if as_is and cells:
+            return cells[0]
+        figures = [figure for cell in cells if (figure := _figure(cell))]
+        if figures:
+            return max(figures, key=float)
+    return ""
+
+
+def _figure(cell: str) -> str:
+    """The number of a cell, its unit left out; empty for N/A and the like."""
+    match = re.fullmatch(r"(-?\d+(?:\.\d+)?)(?: ?(?:W|%|MHz|MiB|MB|C))?", cell)
+    return match[1] if match else ""
+
+
+def _share(percent: str) -> str:
+    return f"{float(percent) / 100:.4f}" if percent else ""
+
+
+def _times(figure: str, factor: int) -> str:
+    return str(round(float(figure) * factor)) if figure else ""
+
+
+def packages(root: Path = POWERCAP) -> list[Path]:
+    """Energy counters of processor packages that this user may read (Linux powercap, intel-rapl, which AMD's processors have too)."""
+    found = []
+    for name in sorted(root.glob("intel-rapl:*/name")):
+        if name.parent.name.count(":") == 1:
+            counter = name.with_name("energy_uj")
+            try:
+                if name.read_text().startswith("package"):
+                    int(counter.read_text())
+                    found.append(counter)
+            except (OSError, ValueError):
+                continue
+    return found
+
+
+@dataclass
+class HostMeter:
+    """Mean watts of all packages between two looks at their counters."""
+
+    counters: list[Path]
+    last: tuple[float, list[int]] | None = None
+
+    def row(self, now_s: float) -> Row | None:
+        """What they drew since the look before; None for the first one."""
+        try:
+            values = [int(path.read_text()) for path in self.counters]
+        except (OSError, ValueError):
+            return None
+        before, self.last = self.last, (now_s, values)
+        if before is None or now_s <= before[0]:
+            return None
+        used = 0
+        for path, one, other in zip(self.counters, before[1], values):  # noqa: B905 - Python 3.9
+            used += (
+                other - one
+                if other >= one
+                else other - one + int(_text(path.with_name("max_energy_range_uj")) or 0)
+            )
+        return {"device": HOST, "watts": f"{used / 1e6 / (now_s - before[0]):.2f}"}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

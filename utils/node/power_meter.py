@@ -1,0 +1,62 @@
+"""A point's power: the host's samples over the load's window, of the devices that the server may use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from utils.node import power
+from utils.node.samples import Samples
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from matrix.plan import Point
+    from utils.node.record import Counts, Power
+    from utils.node.spec import NodeJob
+
+VISIBLE = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
+"""Variables that say which devices a server may use; only plain numbers are understood, which are the tools' own."""
+
+
+@dataclass(frozen=True, slots=True)
+class PowerMeter:
+    """What a run knows about its power."""
+
+    samples: Samples
+    visible: tuple[str, ...]
+    cap_w: float | None
+    partition: str
+
+    @classmethod
+    def of(cls, spec: NodeJob, env: Mapping[str, str]) -> PowerMeter | None:
+        """For a run with a server's environment; None where no meter was started."""
+        if not spec.samples:
+            return None
+        said = next((env[name] for name in VISIBLE if env.get(name)), "")
+        numbers = tuple(said.split(","))
+        node = spec.found.node
+        return cls(
+            Samples(Path(spec.samples)),
+            numbers if all(number.isdigit() for number in numbers) else (),
+            node.get("power_cap_w"),
+            node.get("partition") or "",
+        )
+
+    def over(self, mark: int, window: tuple[float, float], point: Point, counts: Counts) -> Power | None:
+        """Power between two moments of the monotonic clock; waits a moment for the sample after the second."""
+        meter, remarks = self.samples.about()
+        if meter == "none":
+            return None
+        use = power.Use(
+            start_s=window[0],
+            end_s=window[1],
+            devices=point.devices,
+            output_tokens=counts.output_tokens,
+            tokens=counts.input_tokens + counts.output_tokens,
+            visible=self.visible,
+            cap_w=self.cap_w,
+            partition=self.partition,
+        )
+        return power.over(self.samples.until(mark, window[1]), use, meter, remarks)

@@ -1,0 +1,110 @@
+"""The file that the host's meter writes while a job runs: read from where the load began, waited for until it reaches over the load's end."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from utils.node.host.meters import COLUMNS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BEFORE_BYTES = 65_536
+"""Read before the load's first byte: some minutes of samples, of which one must lie before the first request."""
+WAIT_S = 8.0
+"""For a sample past the load's end; tools keep back what they say for a moment."""
+HEAD_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What one device drew and did at one moment; None is unknown."""
+
+    at_s: float
+    """Monotonic clock of the node."""
+    device: str
+    watts: float | None = None
+    utilisation: float | None = None
+    """0 to 1."""
+    clock_mhz: float | None = None
+    memory_clock_mhz: float | None = None
+    memory_bytes: float | None = None
+    temperature_c: float | None = None
+    throttle: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Of a job; `path` is what the meter writes."""
+
+    path: Path
+
+    def mark(self) -> int:
+        """Where to read from later: call it before a load."""
+        try:
+            return max(0, self.path.stat().st_size - BEFORE_BYTES)
+        except OSError:
+            return 0
+
+    def about(self) -> tuple[str, list[str]]:
+        """What measures here, and what it had to say of itself."""
+        try:
+            with self.path.open("rb") as file:
+                head = file.read(HEAD_BYTES).decode(errors="replace").splitlines()
+        except OSError:
+            return "none", []
+        remarks = [line.removeprefix("# ") for line in head if line.startswith("# ")]
+        meter = next((text.removeprefix("meter ") for text in remarks if text.startswith("meter ")), "none")
+        return meter, [text for text in remarks if not text.startswith("meter ")]
+
+    def until(self, mark: int, end_s: float, limit_s: float = WAIT_S) -> list[Sample]:
+        """All samples from a mark on, once each device has one at or after `end_s`, or the wait is over."""
+        give_up = time.monotonic() + limit_s
+        while True:
+            found = self._read(mark)
+            last = {one.device: one.at_s for one in found}
+            if (last and min(last.values()) >= end_s) or time.monotonic() > give_up:
+                return found
+            time.sleep(0.2)
+
+    def _read(self, mark: int) -> list[Sample]:
+        try:
+            with self.path.open("rb") as file:
+                file.seek(mark)
+                text = file.read().decode(errors="replace")
+        except OSError:
+            return []
+        lines = text.split("\n")[
+            1 if mark else 0 : -1
+        ]  # the first may be cut by the mark, the last is being written
+        return [one for line in lines if (one := parse(line))]
+
+
+def parse(line: str) -> Sample | None:
+    """One line of the file; None for a heading, a remark, or what is no sample."""
+    cells = line.split(",")
+    if len(cells) != len(COLUMNS) or cells[0] == COLUMNS[0]:
+        return None
+    try:
+        at_s, *figures = (float(cell) if cell else math.nan for cell in (cells[0], *cells[2:-1]))
+    except ValueError:
+        return None
+    if not math.isfinite(at_s):
+        return None
+    known = {
+        name: None if math.isnan(value) else value for name, value in zip(COLUMNS[2:-1], figures, strict=True)
+    }
+    return Sample(
+        at_s=at_s,
+        device=cells[1],
+        watts=known["watts"],
+        utilisation=known["utilisation"],
+        clock_mhz=known["clock_mhz"],
+        memory_clock_mhz=known["memory_clock_mhz"],
+        memory_bytes=known["memory_bytes"],
+        temperature_c=known["temperature_c"],
+        throttle=tuple(filter(None, cells[-1].split("+"))),
+    )

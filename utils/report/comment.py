@@ -1,0 +1,129 @@
+"""A comparison as a comment for one minute: the first line says it, a picture shows it, rows by effect, and the rest is folded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from matrix.metrics import METRICS
+from utils.report.numbers import three
+from utils.report.verdict import by_effect, cut
+from utils.results import wording
+from utils.results.verdict import presentation
+from utils.show.markdown import escape, folded, table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from utils.results.verdict.comparison import Comparison, PointVerdict
+
+ROWS = 12
+"""Points that are visible."""
+LOUD = ("regression", "improvement")
+
+
+def parts(found: Comparison, picture: str = "") -> list[str]:
+    """The comment in parts, the first of them visible.
+
+    Args:
+        found: the comparison; every text in it is somebody's.
+        picture: address of the picture of `utils.report.pictures.effects`; the words stand without it.
+    """
+    ordered = _by_effect(found)
+    loud = [one for one in ordered if any(seen.word in LOUD for seen in wording.by_metric(one).values())]
+    shown = loud or [one for one in ordered if not one.invalid]
+    visible = [f"**{escape(wording.first(found))}**\n\n"]
+    if picture and any(row["percent"] is not None for row in by_effect(found)):
+        visible.append(f"![{escape(words(found))}]({picture})\n\n")
+    if shown:
+        visible.append(table(heads(shown), [_row(one, shown) for one in shown[:ROWS]]) + "\n")
+    if len(shown) > ROWS:
+        visible.append(f"and {len(shown) - ROWS} more points in the folded table\n\n")
+    visible += _claims(found)
+    listed = [f"{len(found.new)} points are new: {', '.join(found.new[:3])}"] if found.new else []
+    listed += [f"{len(found.gone)} points are gone: {', '.join(found.gone[:3])}"] if found.gone else []
+    visible += [
+        f"- {escape(line)}\n" for line in [*listed, *cut([*wording.causes(found), *wording.notes(found)])]
+    ]
+    return ["".join(visible), *_folded(found, ordered, whole=len(shown[:ROWS]) == len(ordered))]
+
+
+def words(found: Comparison) -> str:
+    """The picture in words."""
+    rows = [row for row in by_effect(found) if row["percent"] is not None]
+    said = [f"{row['text']}" for row in rows[:6]]
+    more = f"; and {len(rows) - len(said)} more" if len(rows) > len(said) else ""
+    return "Changes by effect: " + "; ".join(said) + more
+
+
+def _by_effect(found: Comparison) -> list[PointVerdict]:
+    """Points, those with the worst row first."""
+    order = list(dict.fromkeys(row["point"] for row in by_effect(found)))
+    return sorted(found.points, key=lambda one: order.index(one.point))
+
+
+def _judged(points: Sequence[PointVerdict]) -> list[str]:
+    return [name for name in METRICS if any(name in one.metrics for one in points)]
+
+
+def heads(points: Sequence[PointVerdict]) -> list[str]:
+    """Headings of `_row`."""
+    return ["point", "verdict", *(METRICS[name].about for name in _judged(points)), "runs"]
+
+
+def _row(one: PointVerdict, points: Sequence[PointVerdict]) -> list[str]:
+    """A point: its word, and of each judged metric base, head, change and 95 % interval."""
+    seen = wording.by_metric(one)
+    word = wording.of_point({name: each.word for name, each in seen.items() if each.word != wording.NONE})
+    cells = []
+    for name in _judged(points):
+        metric, each = one.metrics.get(name), seen.get(name)
+        if (
+            metric is None
+            or each is None
+            or metric.base is None
+            or metric.head is None
+            or each.percent is None
+        ):
+            cells.append("")
+            continue
+        interval = (
+            f" ({each.low:+.1f} to {each.high:+.1f})"
+            if each.low is not None and each.high is not None
+            else ""
+        )
+        cells.append(f"{three(metric.base)} → {three(metric.head)}, {each.percent:+.1f} %{interval}")
+    return [one.point, "invalid" if one.invalid else word, *cells, f"{one.runs[0]}+{one.runs[1]}"]
+
+
+def _claims(found: Comparison) -> list[str]:
+    if not found.claims:
+        return []
+    rows = [
+        [
+            one.point,
+            METRICS[one.metric].about if one.metric in METRICS else one.metric,
+            one.claim,
+            one.outcome,
+            one.why,
+        ]
+        for one in found.claims
+    ]
+    more = f"and {len(rows) - ROWS} more claims\n\n" if len(rows) > ROWS else ""
+    return [table(["point", "metric", "claim", "outcome", "why"], rows[:ROWS]) + "\n" + more]
+
+
+def _folded(found: Comparison, ordered: Sequence[PointVerdict], *, whole: bool) -> list[str]:
+    """Every point, unless all are visible already; how each figure was judged; and what the field publishes."""
+    if not found.points:
+        return []
+    made = []
+    if not whole:
+        every = table(heads(ordered), [_row(one, ordered) for one in ordered])
+        made.append("\n" + folded(f"All {len(ordered)} points", every))
+    how = table([name for name, _ in presentation.COLUMNS], presentation.rows(found))
+    made.append("\n" + folded("How each figure was judged", how))
+    if presentation.shown_figures(found):
+        body = "Nothing is judged by them.\n\n"
+        body += table([name for name, _ in presentation.whole_columns(found)], presentation.whole_rows(found))
+        made.append("\n" + folded("Means of whole runs, as the field publishes them", body))
+    return made

@@ -1,0 +1,39 @@
+"""What a run left beside its record: the end of its server's log, and profiles."""
+
+from __future__ import annotations
+
+import gzip
+from typing import TYPE_CHECKING
+
+from matrix.secrets import redacted
+from utils.show.log import clean
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LINES = 40
+MOST = 64_000_000
+PROFILES = ("*.pt.trace.json*", "profile*.json", "*profiler_out*.txt")
+
+
+def log_tail(folder: Path) -> tuple[str, list[str]]:
+    """Name and last lines of the server's log, of the record's folder or one of the two above it; empty where there is none."""
+    for place in (folder, folder.parent, folder.parent.parent):
+        for name in ("server.log", "server.log.gz"):
+            path = place / name
+            try:
+                if path.is_symlink() or not path.is_file() or path.stat().st_size > MOST:
+                    continue
+                content = gzip.decompress(path.read_bytes()) if name.endswith(".gz") else path.read_bytes()
+            except (OSError, EOFError):
+                continue
+            lines = content.decode(errors="replace").splitlines()[-LINES:]
+            return name, [clean(redacted(line))[:500] for line in lines]
+    return "", []
+
+
+def profiles(folder: Path) -> list[str]:
+    """Traces beside the record, as paths that `servematrix profile` takes."""
+    return sorted(
+        {str(path) for pattern in PROFILES for path in folder.glob(pattern) if not path.is_symlink()}
+    )

@@ -1,0 +1,100 @@
+"""The page's first sentence, and the comparison that it rests on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from matrix.metrics import METRICS
+from utils.report import pictures
+from utils.report.numbers import three
+from utils.results import wording
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from utils.report.pictures import Picture
+    from utils.report.points import Point
+    from utils.results.verdict.comparison import Comparison
+
+
+MOST = 6
+"""Notes that are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What is said first."""
+
+    text: str
+    mood: str = ""
+    notes: list[str] = field(default_factory=list)
+    words: str = ""
+    table: dict[str, Any] | None = None
+    pictures: list[Picture] = field(default_factory=list)
+
+
+def verdict(found: Comparison | None, known: Sequence[Point]) -> Said:
+    """Of a comparison its result; else what was measured, and why there is no verdict."""
+    if found is None or not found.points:
+        good = sum(one.measured for one in known)
+        arms = {one.arm for one in known}
+        why = "one arm alone was measured" if len(arms) < 2 else "the arms have no point in common"  # noqa: PLR2004 - base and head
+        return Said(
+            f"{good} of {len(known)} points have figures. No verdict: {why}.",
+            notes=cut(wording.notes(found)) if found else [],
+        )
+    counts = wording.counts(found)
+    rows = by_effect(found)
+    table = {
+        "heads": ["point", "metric", "base", "head", "change", "95 % interval", "verdict", "could have seen"],
+        "lines": [_line(row) for row in rows],
+        "numbers": (2, 3, 4, 5, 7),
+    }
+    drawn = [row for row in rows if row["percent"] is not None]
+    return Said(
+        wording.result(found) + ".",
+        next((word for word in ("regression", "improvement") if counts.get(word)), ""),
+        cut([*wording.causes(found), *wording.notes(found)]),
+        "Rows by effect; figures of the steady window.",
+        table,
+        [pictures.effects(drawn, "", alone=False)] if drawn else [],
+    )
+
+
+def cut(lines: list[str]) -> list[str]:
+    """At most `MOST` of them, and how many more there are."""
+    return lines if len(lines) <= MOST else [*lines[:MOST], f"and {len(lines) - MOST} more notes"]
+
+
+def by_effect(found: Comparison) -> list[dict[str, Any]]:
+    """A row a point and judged metric: what is worse first, then by the size of the effect."""
+    rank = {"regression": 0, "improvement": 1, "invalid": 2}
+    rows = [
+        {
+            "point": point.point, "metric": name, "base": point.metrics[name].base, "head": point.metrics[name].head,
+            "percent": one.percent, "low": one.low, "high": one.high, "word": one.word, "could_see": one.could_see,
+            "why": one.why, "text": f"{point.point.split('/')[-1]} {METRICS[name].about}: {one.text}",
+        }
+        for point in found.points
+        for name, one in wording.by_metric(point).items()
+        if not point.invalid
+    ] + [
+        dict.fromkeys(("base", "head", "percent", "low", "high", "could_see"))
+        | {"point": point.point, "metric": "", "word": "invalid", "why": point.invalid, "text": f"{point.point}: {point.invalid}"}
+        for point in found.points
+        if point.invalid
+    ]  # fmt: skip
+    return sorted(rows, key=lambda row: (rank.get(row["word"], 3), -abs(row["percent"] or 0)))
+
+
+def _line(row: dict[str, Any]) -> list[str]:
+    def number(value: float | None) -> str:
+        return "" if value is None else three(value)
+
+    interval = f"{row['low']:+.1f} to {row['high']:+.1f} %" if row["low"] is not None else ""
+    return [
+        row["point"].split("/")[-1], METRICS[row["metric"]].about if row["metric"] else "all", number(row["base"]), number(row["head"]),
+        "" if row["percent"] is None else f"{row['percent']:+.1f} %", interval, row["word"],
+        "" if row["could_see"] is None else f">= {row['could_see']:.1f} %",
+    ]  # fmt: skip

@@ -1,0 +1,220 @@
+"""What a comparison says, in short words: the only place from which changelog, report and comment read a comparison's fields."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from matrix.metrics import HEADLINE, METRICS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from utils.results.verdict.comparison import Comparison, MetricVerdict, PointVerdict
+
+NONE = "none"
+"""Said of a point for which no metric has a word; why stands in the notes."""
+_RANKS = ("regression", "improvement", "invalid", "change below the floor", "no change seen")
+_LOUD = "regression", "improvement"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One judged metric of one point."""
+
+    word: str
+    """`none` where nothing was said."""
+    percent: float | None
+    low: float | None
+    high: float | None
+    could_see: float | None
+    """The smallest effect that would have been seen four times in five, in percent."""
+    within: float | None
+    """The effect is smaller than that on either side, in percent; None where that was not asked."""
+    why: str
+
+    @property
+    def text(self) -> str:
+        """For the changelog's `judged`: the word, its number, and its 95 % interval."""
+        interval = (
+            f" ({self.low:+.1f} to {self.high:+.1f})"
+            if self.low is not None and self.high is not None
+            else ""
+        )
+        if self.word in _LOUD and self.percent is not None:
+            return f"{self.word} {self.percent:+.1f}%{interval}"
+        if self.word == "no change seen" and self.could_see is not None:
+            within = f", unchanged within {self.within:.1f}%" if self.within is not None else ""
+            return f"{self.word} >= {self.could_see:.1f}%{within}{interval}"
+        return self.word if self.word in {NONE, "invalid"} else f"{self.word}{interval}"
+
+
+def seen(one: MetricVerdict) -> Seen:
+    """A metric's verdict, by what this version and later ones name it."""
+    return Seen(
+        word=one.word or NONE,
+        percent=one.percent,
+        low=one.low_percent,
+        high=one.high_percent,
+        could_see=one.could_see_percent,
+        within=getattr(one, "unchanged_within_percent", None),
+        why=one.why,
+    )
+
+
+def by_metric(point: PointVerdict) -> dict[str, Seen]:
+    """Metric -> what was judged."""
+    return {name: seen(one) for name, one in point.metrics.items()}
+
+
+def judged(point: PointVerdict) -> dict[str, str]:
+    """Metric -> its text, for those that have a word."""
+    return {name: one.text for name, one in by_metric(point).items() if one.word != NONE}
+
+
+def first_word(text: str) -> str:
+    """The word of a text such as `regression -9.1% (-11.0 to -7.2)`."""
+    known = next((word for word in (*_RANKS, NONE) if text.startswith(word)), "")
+    return known or text.split(" (", maxsplit=1)[0].split(" >=", maxsplit=1)[0]
+
+
+def of_point(texts: Mapping[str, str]) -> str:
+    """A point in one cell: the word, and of which metrics it is, where others differ; the worst first.
+
+    Args:
+        texts: metric -> word, or a text that begins with it; empty where nothing was said.
+    """
+    metrics: dict[str, list[str]] = {}
+    for name, text in texts.items():
+        metrics.setdefault(first_word(text), []).append(name)
+    words = sorted(metrics, key=_rank)
+    if not words:
+        return NONE
+    loud = [word for word in words if word in _LOUD]
+    if len(words) == 1 or not loud:
+        return words[0]
+    return "; ".join(f"{word} {' '.join(metrics[word])}" for word in loud)
+
+
+def _rank(word: str) -> int:
+    return _RANKS.index(word) if word in _RANKS else len(_RANKS)
+
+
+def counts(found: Comparison) -> dict[str, int]:
+    """Word -> points; a point with a regression counts as one, whatever else it has."""
+    made: dict[str, int] = {}
+    for point in found.points:
+        words = sorted((one.word for one in by_metric(point).values()), key=_rank)
+        word = "invalid" if point.invalid else words[0] if words else NONE
+        made[word] = made.get(word, 0) + 1
+    return dict(sorted(made.items(), key=lambda item: _rank(item[0])))
+
+
+def result(found: Comparison) -> str:
+    """The change in one line: throughput with its interval, what a single point could have shown, and how many points have which word."""
+    one = found.headline
+    total = len(found.points)
+    said = []
+    if one.percent is not None:
+        known = one.low_percent is not None and one.high_percent is not None
+        interval = (
+            f"95 % interval {one.low_percent:+.1f} to {one.high_percent:+.1f}" if known else "no interval"
+        )
+        said.append(f"throughput {one.percent:+.1f} % ({interval})")
+    names = {NONE: "no verdict"}
+    words = ", ".join(f"{names.get(word, word)} in {n}" for word, n in counts(found).items())
+    said.append(f"{words or 'nothing to compare, in 0'} of {total} points")
+    if missed := sensitivity(found):
+        said.append(missed)
+    return "; ".join(said)
+
+
+def sensitivity(found: Comparison) -> str:
+    """What could have been seen, and so what could have been missed; empty where nothing was judged."""
+    if told := getattr(found, "sensitivity", ""):
+        return str(told)
+    limits = could_see(found)
+    if not limits:
+        return ""
+    worst = f" (worst point {max(limits):.1f} %)" if max(limits) > 1.05 * min(limits) else ""
+    return f"could have seen >= {min(limits):.1f} % throughput{worst}"
+
+
+def first(found: Comparison) -> str:
+    """A comment's first line: did it regress, where, how much, how sure, and what could have been missed."""
+    said = []
+    loud = sorted(
+        ((rank, -abs(one.percent), point.point, name, one)
+         for point in found.points for name, one in by_metric(point).items()
+         if one.percent is not None and (rank := _rank(one.word)) < len(_LOUD)),
+        key=lambda row: row[:4],
+    )  # fmt: skip
+    names = {NONE: "no verdict"}
+    for word, n in counts(found).items():
+        text = f"{names.get(word, word)} in {n} of {len(found.points)} points"
+        worst = next((row for row in loud if row[4].word == word), None)
+        if worst:
+            text += f", most {METRICS[worst[3]].judged_as} of {worst[2].split('/')[-1]} {_change(worst[4].percent, worst[4].low, worst[4].high)}"
+        said.append(text)
+    one = found.headline
+    if one.percent is not None:
+        said.append(f"throughput over all points {_change(one.percent, one.low_percent, one.high_percent)}")
+    said.append(sensitivity(found) or "what could have been seen is not known")
+    text = "; ".join(said)
+    return text[0].upper() + text[1:]
+
+
+def _change(percent: float | None, low: float | None, high: float | None) -> str:
+    if percent is None:
+        return ""
+    interval = f" ({low:+.1f} to {high:+.1f})" if low is not None and high is not None else " (no interval)"
+    return f"{percent:+.1f} %{interval}"
+
+
+def could_see(found: Comparison) -> list[float]:
+    """Of each point that was judged, the smallest change of throughput that would have been seen four times in five, in percent."""
+    every = (point.metrics.get(HEADLINE) for point in found.points)
+    return [one.could_see_percent for one in every if one is not None and one.could_see_percent is not None]
+
+
+def causes(found: Comparison) -> list[str]:
+    """Why points have no verdict or are invalid, each cause once."""
+    silent: dict[str, list[str]] = {}
+    broken: dict[str, list[str]] = {}
+    for point in found.points:
+        if point.invalid:
+            broken.setdefault(_cause(point.invalid), []).append(point.point)
+            continue
+        for one in point.metrics.values():
+            if one.word is None and not one.flagged:
+                silent.setdefault(one.why, []).append(point.point)
+    made = [f"invalid: {_points(points)}: {why}" for why, points in broken.items()]
+    return made + [
+        f"no verdict for {len(points)} figures of {_points(points)}: {why}" for why, points in silent.items()
+    ]
+
+
+def notes(found: Comparison) -> list[str]:
+    """What runs say of themselves and what else is to be known, each text once."""
+    grouped: dict[str, list[str]] = {}
+    made = []
+    for note in found.notes:
+        if match := _OF_A_RUN.fullmatch(note):
+            grouped.setdefault(match[2], []).append(match[1])
+        else:
+            made.append(note)
+    return made + [f"{_points(points)}: {text}" for text, points in grouped.items()]
+
+
+_OF_A_RUN = re.compile(r"(\S+/\S+), run \d+ \(\w+\): (.*?)(?: \(and \d+ more notes\))?")
+
+
+def _cause(why: str) -> str:
+    """A reason without which run it was."""
+    return re.sub(r"\brun \d+( of the (base|head))?\b", "a run", why)
+
+
+def _points(points: Sequence[str]) -> str:
+    names = list(dict.fromkeys(points))
+    return names[0] if len(names) == 1 else f"{len(names)} points, the first {names[0]}"
