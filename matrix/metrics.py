@@ -32,6 +32,8 @@ class Metric:
     """Path in a record to the figure of the whole run, as the field publishes it."""
     steady: str = ""
     """Path to the figure that is judged; empty for a metric that is shown alone."""
+    cause: str = ""
+    """What it is a view of, where other metrics see the same: they are one fact, and counted once."""
     judged_as: str = ""
     """Label of the judged figure."""
     floor: float = 0.0
@@ -77,6 +79,7 @@ METRICS: Mapping[str, Metric] = {
         more_is_better=True,
         whole="whole.total_tok_per_s_per_device",
         steady="steady.total_tok_per_s_per_device",
+        cause="speed",
         judged_as="throughput",
         floor=1.0,
     ),
@@ -99,6 +102,7 @@ METRICS: Mapping[str, Metric] = {
         digits=2,
         whole="whole.tpot_s.mean",
         steady="steady.tpot_s.p50",
+        cause="speed",
         judged_as="TPOT p50",
         floor=1.5,
     ),

@@ -12,13 +12,14 @@ from utils.cli.options import ledger_path, takes_ledger
 from utils.pipeline.judge import judged
 from utils.results.collect import collect
 from utils.results.lean import Leaner
-from utils.results.verdict import pairs, presentation
+from utils.results.verdict import kept, pairs, presentation, side_by_side
 from utils.setup.environments import ROOT
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from utils.node.record import Record
+    from utils.results.verdict.comparison import Comparison
 
 EXAMPLE = "compare results/20261125-*"
 
@@ -26,7 +27,13 @@ EXAMPLE = "compare results/20261125-*"
 def configure(parser: ArgumentParser) -> None:
     """Two sides, and how they are judged."""
     parser.add_argument("base", metavar="BASE", help="folder with records; of both arms if no HEAD is given")
-    parser.add_argument("head", metavar="HEAD", nargs="?", help="folder with records of the other side")
+    parser.add_argument(
+        "head",
+        metavar="HEAD",
+        nargs="*",
+        help="folder with records of the other side; of several each is compared with BASE, in one table, or with its own base where "
+        "all folders have both arms",
+    )
     parser.add_argument(
         "--vary",
         action="append",
@@ -64,22 +71,52 @@ def _selected(records: list[Record], selectors: list[str]) -> list[Record]:
     return [one for one in records if one.point in wanted]
 
 
-def run(arguments: Namespace) -> Exit:
-    """Judge a head against a base."""
-    keep = Leaner()
-    if arguments.head is None:
-        base, head = pairs.arms(collect([Path(arguments.base)], keep=keep))
-    else:
-        base, head = (collect([Path(side)], keep=keep) for side in (arguments.base, arguments.head))
+def _ledger(arguments: Namespace, folder: str) -> Path:
+    """The one that is named; else what the results were judged by on their day; else what is known now."""
+    now = ledger_path(arguments)
+    return now if arguments.ledger or not folder else kept.of(Path(folder), now)
+
+
+def _judged(arguments: Namespace, base: list[Record], head: list[Record], folder: str) -> Comparison:
     base, head = (_selected(side, arguments.points) for side in (base, head))
-    comparison = judged(
+    return judged(
         base,
         head,
-        ledger_path(arguments),
+        _ledger(arguments, folder),
         Path(arguments.tree).resolve() if arguments.tree else ROOT,
         vary=arguments.vary,
         confirmation=not arguments.waive_confirmation,
     )
+
+
+def _several(arguments: Namespace) -> dict[str, Comparison]:
+    """Each head by the name of its folder."""
+    keep = Leaner()
+    folders = [arguments.base, *arguments.head]
+    sides = {folder: collect([Path(folder)], keep=keep) for folder in dict.fromkeys(folders)}
+    if len(sides) < len(folders):
+        raise HarnessError(Exit.USAGE, "a folder is named twice; name each once")
+    if all({one.arm for one in records} == {"base", "head"} for records in sides.values()):
+        pairs_of = {folder: pairs.arms(records) for folder, records in sides.items()}
+    else:
+        pairs_of = {folder: (sides[arguments.base], sides[folder]) for folder in arguments.head}
+    return {
+        folder: _judged(arguments, list(base), list(head), folder)
+        for folder, (base, head) in pairs_of.items()
+    }
+
+
+def run(arguments: Namespace) -> Exit:
+    """Judge a head, or several, against a base."""
+    keep = Leaner()
+    if len(arguments.head) > 1:
+        side_by_side.write(sys.stdout, _several(arguments), arguments.format)
+        return Exit.OK
+    if arguments.head:
+        base, head = collect([Path(arguments.base)], keep=keep), collect([Path(arguments.head[0])], keep=keep)
+    else:
+        base, head = pairs.arms(collect([Path(arguments.base)], keep=keep))
+    comparison = _judged(arguments, list(base), list(head), arguments.base if not arguments.head else "")
     if arguments.format == "json":
         sys.stdout.write(comparison.to_json())
     elif arguments.format == "markdown":

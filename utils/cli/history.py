@@ -78,12 +78,13 @@ def run(arguments: Namespace) -> Exit:
             raise HarnessError(Exit.NOTHING_SELECTED, f"nothing is known of {selector}; {near}")
     for number, point in enumerate(names_of(list(every), arguments.selectors)):
         sys.stdout.write("\n" if number else "")
-        _show(point, every[point], log.get(point.split("/")[0], []), arguments.format)
+        recipe = point.split("/")[0]
+        among = sum(one.split("/")[0] == recipe for one in every)
+        _show(point, every[point], steps(every[point], log.get(recipe, []), among=among), arguments.format)
     return Exit.OK
 
 
-def _show(point: str, found: list[Measurement], entries: list[changelog.Entry], form: str) -> None:
-    stepped = steps(found, entries)
+def _show(point: str, found: list[Measurement], stepped: list[Step], form: str) -> None:
     columns, rows = tables.without_empty(COLUMNS, [_row(one) for one in found])
     if form == "markdown":
         heads = [name for name, _ in columns]
@@ -123,7 +124,7 @@ def _told(stepped: list[Step], measurements: int) -> list[str]:
     if not stepped:
         return [f"no step in {measurements} measurements"]
     return [
-        f"step: {METRICS[one.metric].heading} {one.percent:+.1f} % ({_shown(one.metric, one.before)} to {_shown(one.metric, one.after)}) on {one.day} "
+        f"{'shown once, and not borne out since' if one.taken_back else 'step'}: {METRICS[one.metric].about} {one.percent:+.1f} % ({_shown(one.metric, one.before)} to {_shown(one.metric, one.after)}) on {one.day} "
         f"at {one.commit[:10]}, {one.sides[0]} measurements before and {one.sides[1]} after"
         + (f"; nearest entry: {clean(one.near)}" if one.near else "")
         for one in stepped

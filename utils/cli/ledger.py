@@ -13,12 +13,15 @@ from utils.cli.options import action, actions, ledger_path, takes_ledger
 from utils.node.files import write_whole
 from utils.results.collect import collect
 from utils.results.verdict import ledger, ledger_file
-from utils.results.verdict.judge import POWER
+from utils.results.verdict.foresee import smallest_seen
 from utils.results.verdict.ledger_lines import Reset
+from utils.results.verdict.spread import Spread
 from utils.show import tables
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+
+    from utils.results.verdict.pools import Pool
 
 LEDGER_COLUMNS = [
     ("device", "left"),
@@ -65,10 +68,7 @@ def _show(arguments: Namespace) -> Exit:
             if (d, v, m) == (device, driver, metric) and known.class_by_point[point] == name
         )
         sd = 100 * pool.variance**0.5
-        enough = pool.df >= ledger.NEEDED
-        seen = [
-            f"{POWER * sd * (2 / n) ** 0.5:.1f} %" if enough else f"wants {ledger.NEEDED}" for n in (2, 4)
-        ]
+        seen = [_seen(pool, METRICS[metric].floor / 100, n) for n in (2, 4)]
         heading = METRICS[metric].about
         table.append([device, driver, name, heading, str(pool.df), str(own), f"{sd:.2f} %", *seen])
     if not table:
@@ -86,6 +86,15 @@ def _show(arguments: Namespace) -> Exit:
         f"{len(known.differences)} differences of points; a pair of servers counts once a class\n"
     )
     return Exit.OK
+
+
+def _seen(pool: Pool, floor: float, runs: int) -> str:
+    """What a sweep of one point, with the noise of its class, sees four times in five."""
+    if not pool.variance:
+        return "nothing known"
+    df = min(float(pool.df), ledger.LEVEL_DF)
+    found = smallest_seen(Spread(pool.variance**0.5, df, "borrowed"), floor, runs, [1])
+    return f"{100 * found:.1f} %" if found else "over 100 %"
 
 
 def _add(arguments: Namespace) -> Exit:

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 from matrix.errors import Exit, HarnessError
 from matrix.plan import GITHUB_JOB_LIMIT
 from utils.cli.options import asked, takes_points
+from utils.pipeline.ask import Ask
+from utils.pipeline.foresight import lines
 from utils.pipeline.plan import plan
+from utils.results.verdict import ledger
 from utils.show import tables
 
 if TYPE_CHECKING:
@@ -52,6 +55,7 @@ def _table(made: Plan, changed: str | None) -> None:
     )
     if made.jobs or not changed:
         sys.stdout.write(tables.plan_summary(made) + "\n")
+    sys.stdout.writelines(f"{line}\n" for line in lines(made, ledger.read(Ask.ledger)))
 
 
 def _ids(made: Plan) -> str:

@@ -51,7 +51,7 @@ def plan_of(out: Path) -> Plan:
 
 
 def again(plan: Plan, flagged: Sequence[str]) -> Plan:
-    """One more block of both arms for the flagged points."""
+    """One more block of both arms for the flagged points, which are whole jobs: points of one server are judged beside each other."""
     jobs = []
     for job in plan.jobs:
         which = [number for number, point in enumerate(job.points) if point.id in flagged]

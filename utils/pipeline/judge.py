@@ -9,7 +9,7 @@ from utils.node.files import write_whole
 from utils.results.changelog import entries as changelog
 from utils.results.changelog import expect
 from utils.results.collect import collect
-from utils.results.verdict import compare, ledger, pairs, presentation
+from utils.results.verdict import compare, kept, pairs, presentation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +38,8 @@ def judged(
         vary: parts of the key that may differ besides those that the plan named.
         confirmation: whether what was seen once waits for a second time.
     """
-    found = compare.compare(base, head, ledger.read(ledger_file), vary=vary, confirmation=confirmation)
+    known, name = kept.read(ledger_file)
+    found = compare.compare(base, head, known, vary=vary, confirmation=confirmation, named=name)
     return with_claims(found, head, tree)
 
 
@@ -52,9 +53,9 @@ def with_claims(found: Comparison, head: Sequence[Record], tree: Path) -> Compar
 
 
 def judge_folder(out: Path, ledger_file: Path, tree: Path) -> Comparison:
-    """Judge what is in a results folder, show it, and keep it beside the records."""
+    """Judge what is in a results folder, by the ledger as it was the first time; show it, and keep both beside the records."""
     base, head = pairs.arms(collect([out]))
-    found = judged(base, head, ledger_file, tree)
+    found = judged(base, head, kept.keep(out, ledger_file), tree)
     write_whole(out / "verdict.json", found.to_json().encode())
     presentation.write_text(sys.stdout, found)
     return found

@@ -1,21 +1,20 @@
 """A point's figures over time, and where they stepped.
 
-Steps are found by binary segmentation (Scott and Knott, Biometrics 30, 1974, 507-512): the split with the largest Student's t
-between the means of its two sides, in logs, then each side again, while a split is beyond what chance among so many would show.
+The unit is an allocation, for arms of one share their node: equal arms are one measurement, and a head that differs from its
+base is placed by what it does beside it. Steps rest on steady windows, as verdicts do. `utils.results.steps` finds them.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from scipy import special
-
 from matrix import key
-from matrix.metrics import METRICS
+from matrix.metrics import JUDGED, METRICS
+from utils.results.steps import LEAST, STEP_P, over_time
 from utils.results.verdict import metrics
 
 if TYPE_CHECKING:
@@ -24,12 +23,10 @@ if TYPE_CHECKING:
     from utils.node.record import Record
     from utils.results.changelog.entries import Entry
 
-STEP_P = 0.01
-"""Of a step where there is none, over all the places where a series could have one (Bonferroni)."""
-LEAST = 2
-"""Measurements on either side of a step."""
 STEP_FLOOR = 0.01
 """In logs; a smaller step is not told."""
+NEAR = 2
+"""Places by which a step may move as more is measured, and be the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +45,10 @@ class Measurement:
     title: str = ""
     counts: bool = True
     """Whether it was measured here; a step rests on nothing else."""
+    steady: dict[str, float] = field(default_factory=dict)
+    """Means of the steady windows, of what is judged, in the shown units."""
+    allocation: str = ""
+    """Empty for an entry's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,8 @@ class Step:
     sides: tuple[int, int]
     near: str
     """The entry nearest before or at it."""
+    taken_back: bool = False
+    """Whether it was shown while the series was shorter, and is not borne out by what was measured since."""
 
 
 def from_records(point: str, records: Sequence[Record]) -> list[Measurement]:
@@ -90,8 +93,10 @@ def from_records(point: str, records: Sequence[Record]) -> list[Measurement]:
             runs=len(same),
             origin="records, own environment" if key.is_local(same[0].key) else "records",
             counts=not key.is_local(same[0].key),
+            steady=metrics.steady(same),
+            allocation=allocation,
         )
-        for same in groups.values()
+        for (allocation, _), same in groups.items()
     ]
 
 
@@ -128,52 +133,86 @@ def series(point: str, records: Sequence[Record], entries: Sequence[Entry]) -> l
     return sorted([*known, *from_entries(point, entries, known)], key=lambda one: one.time)
 
 
-def steps(measured: Sequence[Measurement], entries: Sequence[Entry]) -> list[Step]:
-    """Every step of every figure, oldest first."""
+def steps(measured: Sequence[Measurement], entries: Sequence[Entry], *, among: int = 1) -> list[Step]:
+    """Every step of every figure, oldest first, and those that were shown once and are not borne out.
+
+    Args:
+        measured: of one point.
+        entries: of its recipe.
+        among: points of the recipe; over all their figures together false steps are held to `STEP_P`.
+    """
     found = []
+    rate = STEP_P / (among * len(METRICS))
     for metric in METRICS:
-        ones = [one for one in measured if one.counts and metric in one.values]
-        logs = [math.log(one.values[metric]) for one in ones]
-        cuts = [0, *splits(logs), len(logs)]
-        for begin, at, end in zip(cuts, cuts[1:], cuts[2:], strict=False):
-            before, after = fmean(logs[begin:at]), fmean(logs[at:end])
-            if abs(after - before) < STEP_FLOOR:
-                continue
-            near = [entry for entry in entries if entry.date and entry.date <= ones[at].day]
-            found.append(
-                Step(
-                    metric=metric,
-                    day=ones[at].day,
-                    commit=ones[at].commit,
-                    before=math.exp(before),
-                    after=math.exp(after),
-                    percent=metrics.percent(after - before),
-                    sides=(at - begin, end - at),
-                    near=_named(near[0]) if near else "",
-                )
-            )
+        ones, logs = _leveled(measured, metric)
+        history = over_time(logs, rate)
+        if not history:
+            continue
+        now = history[-1]
+        found += [
+            _step(metric, ones, logs, [0, *now, len(logs)][i : i + 3], entries) for i in range(len(now))
+        ]
+        known = [*now]
+        for number, then in enumerate(history[:-1]):
+            for i, cut in enumerate(then):
+                if all(abs(cut - one) > NEAR for one in known):
+                    known.append(cut)
+                    bounds = [0, *then, 2 * LEAST + number]
+                    found.append(
+                        replace(_step(metric, ones, logs, bounds[i : i + 3], entries), taken_back=True)
+                    )
+    found = [step for step in found if abs(math.log1p(step.percent / 100)) >= STEP_FLOOR]
     return sorted(found, key=lambda step: (step.day, step.metric))
 
 
-def splits(values: Sequence[float]) -> list[int]:
-    """Where a series steps: positions of the first value after each step."""
-    places = range(LEAST, len(values) - LEAST + 1)
-    best, at = 0.0, 0
-    for place in places:
-        t = abs(_t(values[:place], values[place:]))
-        if t > best:
-            best, at = t, place
-    if not at or 2 * float(special.stdtr(len(values) - 2, -best)) * len(places) > STEP_P:
-        return []
-    return [*splits(values[:at]), at, *(at + more for more in splits(values[at:]))]
+def _leveled(measured: Sequence[Measurement], metric: str) -> tuple[list[Measurement], list[float]]:
+    """The measurements that a metric's steps rest on, in logs: a head that differs from the base of its allocation stands where its base does, plus what it does beside it."""
+    counted = [one for one in measured if one.counts]
+    steady = [one for one in counted if metric in one.steady]
+    judged = metric in JUDGED and len(steady) >= 2 * LEAST
+    ones = steady if judged else [one for one in counted if metric in one.values]
+    plain = [math.log((one.steady if judged else one.values)[metric]) for one in ones]
+    levels: dict[str, list[float]] = {}
+    bases: dict[str, tuple[str, float]] = {}
+    found: list[float] = []
+    kept: list[Measurement] = []
+    for one, value in zip(ones, plain, strict=True):
+        level = value
+        if one.allocation in bases and bases[one.allocation][0] == one.key:
+            at = next(i for i, other in enumerate(kept) if other.allocation == one.allocation)
+            found[at] = (found[at] + value) / 2
+            continue
+        if one.allocation in bases:
+            key, beside = bases[one.allocation]
+            level = fmean(levels[key]) + value - beside
+        elif one.allocation:
+            bases[one.allocation] = one.key, value
+        levels.setdefault(one.key, []).append(level)
+        found.append(level)
+        kept.append(one)
+    return kept, found
 
 
-def _t(one: Sequence[float], other: Sequence[float]) -> float:
-    """Student's t with a common variance; infinite where both sides are flat and differ."""
-    a, b = fmean(one), fmean(other)
-    squares = sum((x - a) ** 2 for x in one) + sum((x - b) ** 2 for x in other)
-    error = math.sqrt(squares / (len(one) + len(other) - 2) * (1 / len(one) + 1 / len(other)))
-    return (b - a) / error if error else math.copysign(math.inf, b - a) if a != b else 0.0
+def _step(
+    metric: str,
+    ones: Sequence[Measurement],
+    logs: Sequence[float],
+    bounds: Sequence[int],
+    entries: Sequence[Entry],
+) -> Step:
+    begin, at, end = bounds
+    before, after = fmean(logs[begin:at]), fmean(logs[at:end])
+    near = [entry for entry in entries if entry.date and entry.date <= ones[at].day]
+    return Step(
+        metric=metric,
+        day=ones[at].day,
+        commit=ones[at].commit,
+        before=math.exp(before),
+        after=math.exp(after),
+        percent=metrics.percent(after - before),
+        sides=(at - begin, end - at),
+        near=_named(near[0]) if near else "",
+    )
 
 
 def _named(entry: Entry) -> str:

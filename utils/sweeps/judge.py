@@ -15,7 +15,7 @@ from utils.pipeline.judge import with_claims
 from utils.pipeline.plan import timed
 from utils.report import comment, pictures, verdict
 from utils.report.drawing import drawn
-from utils.results.verdict import compare, ledger, pairs
+from utils.results.verdict import compare, kept, pairs
 from utils.show import tables
 from utils.sweeps.entry import with_entry
 from utils.sweeps.inputs import hand_on, read_plan
@@ -39,7 +39,8 @@ def judge(tree: Path, plan: Path, results: Path, out: Path, ledger_file: Path | 
         plan: folder with the sweep's plan.json.
         results: what the measuring jobs left.
         out: gets the plan to confirm, or the report and the records.
-        ledger_file: what noise is; None, or one that is not there, is empty.
+        ledger_file: what noise is; None, or one that is not there, is empty. The first judgement hands it on to the last, so
+            that what others measure in between moves neither.
         final: make the report.
     """
     event = from_environment()
@@ -47,11 +48,11 @@ def judge(tree: Path, plan: Path, results: Path, out: Path, ledger_file: Path | 
     made, notes = read_plan(plan), list[str]()
     left = rechecked(taken(results, made, notes, event.run, str(inputs["sha"])), made)
     records = list(left.values())
-    known = ledger.read(ledger_file) if ledger_file else ledger.Ledger()
-    comparison = _compared(records, known, tree, notes)
+    comparison = _compared(records, ledger_file, tree, notes)
     if not final:
         flagged = comparison.flagged if comparison else []
         hand_on(timed(Ask(root=tree, timings=(results,)), again(made, flagged)), out)
+        kept.keep(out, ledger_file)
         return Exit.OK
     report = Report(
         sha=str(inputs["sha"]),
@@ -97,13 +98,14 @@ TITLE = 70
 
 
 def _compared(
-    records: Sequence[Record], known: ledger.Ledger, tree: Path, notes: list[str]
+    records: Sequence[Record], ledger_file: Path | None, tree: Path, notes: list[str]
 ) -> Comparison | None:
     if {one.arm for one in records} != {"base", "head"}:
         return None
     base, head = pairs.arms(records)
+    known, name = kept.read(ledger_file)
     try:
-        return with_claims(compare.compare(base, head, known), head, tree)
+        return with_claims(compare.compare(base, head, known, named=name), head, tree)
     except HarnessError as error:
         notes.append(f"no verdict: {error}"[:500])
         return None

@@ -14,7 +14,8 @@ from tests.conftest import Cli, write
 from tests.utils.results.conftest import Records
 from utils.node import record, record_file
 from utils.results.changelog import entries as changelog
-from utils.results.history import series, splits, steps
+from utils.results.history import series, steps
+from utils.results.steps import STEP_P, over_time
 
 POINT = "r/32x16-tp1-c1"
 LOG = f"""\
@@ -34,6 +35,11 @@ r:
   points:
     32x16-tp1-c1: {{key: "k1:{"cd" * 8}", tput: 1, ttft: 1, tpot: 1, n: 0+1}}
 """
+
+
+def splits(values: list[float], rate: float = STEP_P) -> list[int]:
+    """Of the whole series."""
+    return (over_time(values, rate) or [[]])[-1]
 
 
 def measured(records: Records, factors: list[float], day: float = 86400.0) -> list[record.Record]:
@@ -118,3 +124,59 @@ def test_the_command(cli: Cli, records: Records, tmp_path: Path) -> None:
     wrong = cli("history", "r/32x16-tp1-c11", *given)
     assert wrong.returncode == Exit.NOTHING_SELECTED
     assert "did you mean 'r/32x16-tp1-c1'?" in wrong.stderr
+
+
+def test_a_regression_and_its_revert_are_both_seen(records: Records) -> None:
+    """3 % for ten of sixty measurements, with noise of 0.9 %; no step is shown where nothing was."""
+    noise = random.Random(4)  # noqa: S311 - a fixed series
+    hits = 0
+    for _ in range(100):
+        cuts = splits([noise.gauss(0.03 if 20 <= i < 30 else 0.0, 0.009) for i in range(60)], 1e-4)
+        hits += sum(any(abs(cut - place) <= 2 for cut in cuts) for place in (20, 30))
+        assert len(cuts) <= 3
+    assert hits >= 190
+    factors = [(1.05 if 15 <= day < 21 else 1.0) * noise.gauss(1, 0.0064) for day in range(40)]
+    found = [
+        step for step in steps(series(POINT, measured(records, factors), []), []) if step.metric == "tpot"
+    ]
+    assert [round(step.percent) for step in found] == [5, -5]
+
+
+def test_what_was_shown_is_not_taken_back_in_silence(records: Records) -> None:
+    """Three loud measurements at the end look like a step; what is measured after them does not."""
+    noise = random.Random(5)  # noqa: S311 - a fixed series
+    factors = (
+        [noise.gauss(1, 0.005) for _ in range(20)] + [1.05, 1.05] + [noise.gauss(1, 0.005) for _ in range(4)]
+    )
+    then = steps(series(POINT, measured(records, factors[:22]), []), [])
+    now = steps(series(POINT, measured(records, factors), []), [])
+    assert then, "else nothing could be taken back"
+    assert {step.metric for step in then} <= {step.metric for step in now}
+    assert all(step.taken_back for step in now if step.sides[1] <= 2)
+
+
+def test_two_arms_of_one_allocation_share_its_node(records: Records) -> None:
+    """Nothing changed, eight nodes that differ by 4 %: equal arms are one measurement, and a head of another key stands beside its base."""
+    noise, falls = random.Random(6), 0  # noqa: S311 - a fixed series
+    for equal in (True, False):
+        made = []
+        for number in range(10):
+            node = [1.04, 0.96, 1.02, 0.98, 1.06, 0.94, 1.0, 1.01][noise.randrange(8)]
+            for arm in ("base", "head"):
+                parts = {"model": "m" if equal or arm == "base" else "other"}
+                clock = record.Clock(
+                    monotonic_s=1.0, wall_unix_s=1_781_600_000.0 + 86400 * number + (arm == "head")
+                )
+                more = {"allocation": f"a{number}", "arm": arm, "clock": clock}
+                runs = records(slower=node * noise.gauss(1, 0.002), parts=parts, more=more)
+                commit = ("b" if arm == "base" else "a") * 40
+                made += [
+                    one.model_copy(
+                        update={"provenance": one.provenance.model_copy(update={"tree_commit": commit})}
+                    )
+                    for one in runs
+                ]
+        found = series(POINT, made, [])
+        assert len(found) == 20
+        falls += len(steps(found, []))
+    assert falls == 0

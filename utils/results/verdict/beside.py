@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scipy import special
-
 from matrix.metrics import JUDGED, METRICS, WITH_NOISE
 from utils.results.verdict import judge as verdict
-from utils.results.verdict import metrics, pairs
+from utils.results.verdict import metrics, pairs, student
 from utils.results.verdict.comparison import MetricVerdict
-from utils.results.verdict.ledger import NEEDED, Ledger, device_of
+from utils.results.verdict.ledger import Ledger, device_of
 from utils.results.verdict.metrics import geometric_mean
 
 if TYPE_CHECKING:
@@ -37,8 +35,8 @@ def beside(pair: Pair, ledger: Ledger) -> dict[str, MetricVerdict]:
         spread = ledger.spread(device_of(some), some.node.driver or "", pair.point, concurrency, name)
         known = spread.calibration != "none" and not odd
         error = spread.sd * block.scale
-        half = float(special.stdtrit(spread.df, 0.975)) * error if known else 0.0
-        unknown = odd or f"the ledger has {spread.df} of the {NEEDED} differences that an interval needs"
+        half = student.quantile(0.975, spread.df) * error if known else 0.0
+        unknown = odd or "the ledger knows nothing of its noise"
         found[name] = MetricVerdict(
             base=METRICS[name].scale * geometric_mean(block.base),
             head=METRICS[name].scale * geometric_mean(block.head),
@@ -46,12 +44,12 @@ def beside(pair: Pair, ledger: Ledger) -> dict[str, MetricVerdict]:
             low_percent=metrics.percent(block.effect - half) if known else None,
             high_percent=metrics.percent(block.effect + half) if known else None,
             runs=(whole[0], whole[1]),
-            df=spread.df,
+            df=int(spread.df),
             calibration=spread.calibration if known else "none",
             spread_percent=100 * spread.sd if known else None,
             floor_percent=0.0,
             p=None,
-            could_see_percent=100 * verdict.POWER * error if known else None,
+            could_see_percent=None,
             flagged=False,
             word=None,
             why=NOT_JUDGED if known else unknown,

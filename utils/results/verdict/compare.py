@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from matrix.metrics import JUDGED, METRICS
+from utils.results.verdict import figures, metrics, noise_said, pairs, parity, power_reading
 from utils.results.verdict import judge as verdict
-from utils.results.verdict import metrics, pairs, parity, power_reading
 from utils.results.verdict.beside import beside
-from utils.results.verdict.comparison import Comparison, MetricVerdict, PointVerdict, Whole, Word
-from utils.results.verdict.headline import headline
-from utils.results.verdict.ledger import NEEDED, Ledger, Spread, device_of
-from utils.results.verdict.metrics import geometric_mean
+from utils.results.verdict.comparison import Comparison, LedgerName, PointVerdict, Whole
+from utils.results.verdict.contrasts import Block
+from utils.results.verdict.headline import causes, headline, jobs, sensitivity
+from utils.results.verdict.ledger import Ledger, day_of, device_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +27,7 @@ def compare(
     *,
     vary: Sequence[str] = (),
     confirmation: bool = True,
+    named: LedgerName | None = None,
 ) -> Comparison:
     """Judge a head against a base.
 
@@ -36,48 +36,56 @@ def compare(
         head: the same of the other.
         ledger: what noise is.
         vary: parts of the key that are meant to differ besides what the records' plan names.
-        confirmation: whether a flag must repeat before it is a word.
+        confirmation: whether a flag must hold over a second block before it is a word.
+        named: by what the ledger is known later on.
 
     Raises:
         HarnessError: NOT_COMPARABLE.
     """
     matched = pairs.match(base, head, vary)
-    samples: dict[tuple[str, str], verdict.Sample] = {}
-    why_not: dict[tuple[str, str], str] = {}
+    ledger = ledger.without({record.allocation for record in (*base, *head)})
     other_answers = parity.failed(matched.both)
     invalid = {pair.point: pairs.invalid(pair.first) or other_answers for pair in matched.both}
-    ledger = ledger.without({record.allocation for record in (*base, *head)})
+    samples: dict[tuple[str, str], verdict.Sample] = {}
+    why_not: dict[tuple[str, str], str] = {}
     for pair in matched.both:
         if not invalid[pair.point]:
             _sample(pair, ledger, samples, why_not)
-    findings = dict(
-        zip(samples, verdict.judge(list(samples.values()), confirmation=confirmation), strict=True)
-    )
-    points = [
-        PointVerdict(
-            point=pair.point,
-            runs=(len(pair.first.base), len(pair.first.head)),
-            vary=pair.first.head[0].vary if pair.first.head else [],
-            metrics=_metrics(pair, samples, findings, why_not, invalid[pair.point]),
-            whole={
-                name: Whole(base=one, head=other, percent=percent)
-                for name, (one, other, percent) in (
-                    {} if invalid[pair.point] else pairs.whole_means(pair.first)
-                ).items()
-            },
-            beside={} if invalid[pair.point] else beside(pair, ledger),
-            accuracy=parity.tasks(pair),
-            invalid=invalid[pair.point],
+    judgement = verdict.judged(list(samples.values()), confirmation=confirmation)
+    findings = dict(zip(samples, judgement.findings, strict=True))
+    points = []
+    for pair in matched.both:
+        runs = (len(pair.first.base), len(pair.first.head))
+        bad = invalid[pair.point]
+        said = {}
+        for metric in JUDGED:
+            where = (pair.point, metric)
+            if where in samples:
+                said[metric] = figures.judged(
+                    samples[where], findings[where], judgement, confirmation=confirmation
+                )
+            else:
+                said[metric] = figures.nothing(runs, "invalid" if bad else None, bad or why_not[where])
+        points.append(
+            PointVerdict(
+                point=pair.point,
+                runs=runs,
+                vary=pair.first.head[0].vary if pair.first.head else [],
+                metrics=said,
+                whole=_whole(pair, bad),
+                beside={} if bad else beside(pair, ledger),
+                accuracy=parity.tasks(pair),
+                invalid=bad,
+            )
         )
-        for pair in matched.both
-    ]
-    jobs = {pair.point: pair.first.head[0].job for pair in matched.both if pair.first.head}
     some = [*head, *base]
+    noise = noise_said.said(judgement)
+    of_jobs = jobs(judgement)
     return Comparison(
         base_commit=base[0].provenance.tree_commit if base else "",
         head_commit=head[0].provenance.tree_commit if head else "",
         device=device_of(some[0]) if some else "",
-        headline=headline(points, samples, jobs),
+        headline=headline(points, judgement, noise),
         points=points,
         new=matched.new,
         gone=matched.gone,
@@ -85,9 +93,23 @@ def compare(
             *parity.notes(matched.both),
             *power_reading.readings(points, _throttled(matched.both)),
             *_notes(matched.both),
+            *noise_said.notes(noise),
             *_held(ledger),
         ],
+        jobs=of_jobs,
+        causes=causes(points, of_jobs),
+        noise=noise,
+        sensitivity=sensitivity(points),
+        ledger=named,
+        again=judgement.again if confirmation else [],
     )
+
+
+def _whole(pair: Pair, bad: str) -> dict[str, Whole]:
+    means = {} if bad else pairs.whole_means(pair.first)
+    return {
+        name: Whole(base=one, head=other, percent=percent) for name, (one, other, percent) in means.items()
+    }
 
 
 def _sample(
@@ -99,110 +121,54 @@ def _sample(
     """What is judged of a point, or why not."""
     some = pair.first.head[0]
     rules = some.rules
-    odd = pairs.unfit(pair.first)
     again, useless = pair.again, ""
     if again and (
         useless := pairs.invalid(again) or pairs.unfit(again) or pairs.other_machine(pair.first, again)
     ):
         again = None
+    concurrency = some.load.concurrency if some.load else 1
     for metric in JUDGED:
         first = _block(pair.first, metric)
         if metric not in rules.metrics or first is None:
             text = "the recipe does not judge it" if first else "too few requests for a steady window"
             why_not[pair.point, metric] = text
             continue
-        spread = ledger.spread(
-            device_of(some), some.node.driver or "", pair.point, _concurrency(some), metric
-        )
-        if odd:
-            spread, why_not[pair.point, metric] = Spread(math.nan, 0, "none"), odd
-        elif spread.calibration == "none":
-            why_not[pair.point, metric] = (
-                f"the ledger has {spread.df} of the {NEEDED} differences that a verdict needs"
-            )
         samples[pair.point, metric] = verdict.Sample(
             first=first,
             again=_block(again, metric) if again else None,
-            spread=spread,
+            spread=ledger.spread(
+                device_of(some),
+                some.node.driver or "",
+                pair.point,
+                concurrency,
+                metric,
+                recipe=some.recipe,
+                model=some.model,
+                day=day_of(some),
+            ),
             floor=rules.floors[metric] / 100,
             more_is_better=METRICS[metric].more_is_better,
             useless=useless,
+            point=pair.point,
+            metric=metric,
+            job=some.job,
+            group=f"{pair.point.split('/')[0]} c{concurrency}",
+            unfit=pairs.unfit(pair.first),
         )
 
 
-def _concurrency(record: Record) -> int:
-    return record.load.concurrency if record.load else 1
-
-
-def _block(runs: Runs, metric: str) -> verdict.Block | None:
-    sides = [[metrics.judged(record, metric) for record in side] for side in (runs.base, runs.head)]
-    known = [tuple(value for value in side if value is not None) for side in sides]
-    if any(len(one) < len(side) for one, side in zip(known, sides, strict=True)):
+def _block(runs: Runs, metric: str) -> Block | None:
+    """A figure's values in the order of the runs; None where a run has none."""
+    order = sorted(runs.all, key=lambda record: record.run_index)
+    values = [metrics.judged(record, metric) for record in order]
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
         return None
-    return verdict.Block(*known)
-
-
-def _metrics(
-    pair: Pair,
-    samples: dict[tuple[str, str], verdict.Sample],
-    findings: dict[tuple[str, str], verdict.Finding],
-    why_not: dict[tuple[str, str], str],
-    invalid: str,
-) -> dict[str, MetricVerdict]:
-    runs = (len(pair.first.base), len(pair.first.head))
-    found: dict[str, MetricVerdict] = {}
-    for metric in JUDGED:
-        where = (pair.point, metric)
-        if invalid or where not in samples:
-            word: Word | None = "invalid" if invalid else None
-            found[metric] = _nothing(runs, word, invalid or why_not[where])
-        else:
-            found[metric] = _judged(
-                samples[where], findings[where], METRICS[metric].scale, why_not.get(where, "")
-            )
-    return found
-
-
-def _nothing(runs: tuple[int, int], word: Word | None, why: str) -> MetricVerdict:
-    return MetricVerdict(
-        base=None,
-        head=None,
-        percent=None,
-        low_percent=None,
-        high_percent=None,
-        runs=runs,
-        df=0,
-        calibration="none",
-        spread_percent=None,
-        floor_percent=0.0,
-        p=None,
-        could_see_percent=None,
-        flagged=False,
-        word=word,
-        why=why,
-    )
-
-
-def _judged(one: verdict.Sample, finding: verdict.Finding, scale: float, why_not: str) -> MetricVerdict:
-    shown = one.again if finding.flagged and one.again else one.first
-    known = one.spread.calibration != "none"
-    return MetricVerdict(
-        base=scale * geometric_mean(shown.base),
-        head=scale * geometric_mean(shown.head),
-        percent=metrics.percent(finding.effect),
-        low_percent=metrics.percent(finding.effect - finding.half_width) if known else None,
-        high_percent=metrics.percent(finding.effect + finding.half_width) if known else None,
-        runs=(len(shown.base), len(shown.head)),
-        df=one.spread.df,
-        calibration=one.spread.calibration,
-        spread_percent=100 * one.spread.sd if known else None,
-        floor_percent=100 * one.floor,
-        p=finding.p if known else None,
-        could_see_percent=100 * finding.could_see if known else None,
-        flagged=finding.flagged,
-        word=finding.word,
-        why=why_not or finding.why,
-    )
+    heads = {id(record) for record in runs.head}
+    order_of = tuple(id(record) in heads for record in order)
+    base = tuple(value for value, head in zip(known, order_of, strict=True) if not head)
+    head = tuple(value for value, head in zip(known, order_of, strict=True) if head)
+    return Block(base, head, order_of)
 
 
 def _throttled(both: Sequence[Pair]) -> dict[str, list[str]]:

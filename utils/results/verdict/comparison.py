@@ -6,10 +6,12 @@ import json
 from typing import Literal
 
 from matrix.schema import Value
-from utils.results.verdict.ledger import Calibration
+from utils.results.verdict.spread import Calibration
 
 SCHEMA = 1
-Word = Literal["regression", "improvement", "no change seen", "invalid"]
+NOISIER_P = 0.01
+"""Chance by which a head that is no noisier than its base is called so."""
+Word = Literal["regression", "improvement", "no change seen", "change below the floor", "invalid"]
 
 
 class Whole(Value):
@@ -27,29 +29,36 @@ class MetricVerdict(Value):
     """Geometric mean over the runs of the block that the effect is of, in the metric's unit."""
     head: float | None
     percent: float | None
-    """Effect, head over base; of the second block where there is one, because the first was chosen for standing out."""
+    """Effect, head over base, over all blocks; where a word rests on it, drawn toward zero by what it owes to having been chosen."""
     low_percent: float | None
-    """95 % interval of the effect."""
+    """95 % interval of the effect, for this figure by itself."""
     high_percent: float | None
     runs: tuple[int, int]
     """Fresh servers of base and head behind the effect."""
     df: int
-    """Degrees of freedom: pairs of servers that the ledger's spread rests on."""
+    """Degrees of freedom of the noise: of the ledger's level, as far as it is trusted, and of the change's own runs."""
     calibration: Calibration
-    """`own` of this point, `borrowed` from its class, or `none`."""
+    """Where the ledger's part is from: `own` of this point, `borrowed` from its recipe, model or class; `change` where the change's
+    own runs say all, `none` where nothing does."""
     spread_percent: float | None
     """Standard deviation of one run."""
     floor_percent: float
     p: float | None
     """Two-sided, of the first block, before the correction for many."""
     could_see_percent: float | None
-    """2.8 standard errors, or the floor where that is larger: what one test by itself would have seen four times in five."""
+    """The smallest change of this one point that the whole rule finds four times in five; None where no change up to 100 % is."""
     flagged: bool
     """Stood out in the first block."""
     word: Word | None
     """None where nothing calibrates it, or a flag waits for its confirmation."""
     why: str
     """What the word alone does not say."""
+    cause: str = ""
+    """What it is a view of; metrics of one cause are one fact."""
+    unchanged_within_percent: float | None = None
+    """The effect is smaller than that, on either side, at 5 %: a statement that holds also where nothing was seen."""
+    beside: bool = False
+    """Whether the word rests on what the point does beside the other points of its server."""
 
 
 class TaskVerdict(Value):
@@ -88,8 +97,71 @@ class Headline(Value):
     high_percent: float | None
     points: int
     jobs: int
-    """Points of one job share their servers, and count as one for the interval."""
+    """Points of one job share their servers, and count together for the interval."""
     text: str
+    word: Word | None = None
+    """Of the mean itself: a change of everything, as such."""
+    waits: bool = False
+    """Whether it was flagged, and everything is to be measured once more."""
+
+
+class MeanVerdict(Value):
+    """The mean of a job's points in one metric."""
+
+    job: str
+    metric: str
+    points: list[str]
+    """Those that have no word of their own in it."""
+    percent: float
+    low_percent: float
+    high_percent: float
+    word: Word | None
+    why: str
+
+
+class CauseVerdict(Value):
+    """One fact, once, however many metrics and points show it."""
+
+    word: Word
+    cause: str
+    """`speed` for throughput and time per token."""
+    metrics: list[str]
+    points: list[str]
+    job: str = ""
+    """The job whose mean it is; empty where points show it by themselves."""
+    worst_percent: float
+    """Of its points, the largest effect of the first metric."""
+
+
+class NoiseVerdict(Value):
+    """What the change's own runs say of noise in one metric."""
+
+    metric: str
+    over_ledger: float | None
+    """Variance of its own runs over what the ledger says; None without a ledger."""
+    louder_p: float | None
+    """How often chance alone makes it so much."""
+    head_over_base: float | None
+    """Variance inside of the head's runs over that of the base's."""
+    head_louder_p: float | None
+    loud_jobs: list[str]
+    share: float
+    """Of the variance, what points of one server have in common."""
+
+    @property
+    def noisier_head(self) -> bool:
+        """Whether the head's runs scatter more than the base's, beyond chance: a finding of its own."""
+        return self.head_louder_p is not None and self.head_louder_p < NOISIER_P
+
+
+class LedgerName(Value):
+    """By what it was judged."""
+
+    sha256: str
+    """Of the ledger's text; empty where there was none."""
+    differences: int
+    rule: int
+    """Version of the rule."""
 
 
 class ClaimVerdict(Value):
@@ -116,10 +188,29 @@ class Comparison(Value):
     claims: list[ClaimVerdict] = []
     notes: list[str]
     """What a reader must know, such as arms whose clients are not the same."""
+    jobs: list[MeanVerdict] = []
+    """Jobs whose mean changed, beyond the points that have a word of their own."""
+    causes: list[CauseVerdict] = []
+    """Every change, each fact once."""
+    noise: list[NoiseVerdict] = []
+    sensitivity: str = ""
+    """What could have been seen and what is known to be unchanged, in one sentence; also where nothing was seen."""
+    ledger: LedgerName | None = None
+    again: list[str] | None = None
+    """Points to measure once more: whole jobs of what was flagged. None in verdicts of older versions."""
+
+    @property
+    def judged(self) -> bool:
+        """Whether any figure has a word; where none has, nobody may take silence for well."""
+        return any(
+            metric.word not in {None, "invalid"} for one in self.points for metric in one.metrics.values()
+        )
 
     @property
     def flagged(self) -> list[str]:
-        """Points that wait for their confirmation."""
+        """Points that wait for their confirmation, and those that are measured with them."""
+        if self.again is not None:
+            return self.again
         return [
             one.point
             for one in self.points

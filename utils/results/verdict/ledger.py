@@ -1,6 +1,6 @@
-"""The A/A ledger: how much runs of the very same thing differ, which is what every verdict is compared with.
+"""The A/A ledger: how much runs of the very same thing differ, which is where every verdict begins.
 
-One line of JSON a difference: two runs with equal observed keys in one allocation, in logs. A server start is the unit, so
+One line of JSON a difference: runs with equal observed keys in one allocation, in logs. A server start is the unit, so
 that the points of one pair of servers count as one degree of freedom of their class.
 """
 
@@ -9,17 +9,20 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import ValidationError
 
 from matrix.errors import Exit, HarnessError, Place, Problem
-from matrix.metrics import JUDGED, METRICS, WITH_NOISE
+from matrix.metrics import JUDGED, WITH_NOISE
 from utils.results.verdict import metrics
-from utils.results.verdict.ledger_lines import Difference, Line, Reset, line_of
-from utils.results.verdict.variances import Prior, prior
+from utils.results.verdict.alarms import alarms
+from utils.results.verdict.contrasts import contrasts
+from utils.results.verdict.ledger_lines import ENDS, FREE, LEGACY, Difference, Line, Reset, line_of
+from utils.results.verdict.pools import NEEDED, Pool, Pools, class_of
+from utils.results.verdict.spread import Calibration, Spread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,34 +30,25 @@ if TYPE_CHECKING:
 
     from utils.node.record import Record
 
-NEEDED = 8
-"""Differences without which nothing is judged."""
-ALARM_P = 0.001
-"""A batch that is as much louder than the ledger this rarely by chance raises an alarm."""
-CLASSES = ((8, "c1-8"), (64, "c9-64"), (math.inf, "c65+"))
-"""Concurrency up to -> the class that shares its noise."""
+__all__ = [
+    "NEEDED",
+    "Calibration",
+    "Ledger",
+    "Spread",
+    "class_of",
+    "device_of",
+    "differences",
+    "read",
+    "text",
+]
 
+LEVEL_DF = 8.0
+"""Degrees of freedom that a fresh ledger has at most for today's level: months differ by more than its own scatter says."""
+FRESH_DAYS, HALVED_DAYS = 30, 60
+LEAST_DF = 2.0
 
-Calibration = Literal["own", "borrowed", "none"]
 Issuer = Literal["sweep", "pushed", "nightly", "local"]
 """Who measured: a pull request's sweep, the default branch's own sweep or night, a person."""
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """How much one run's metric varies."""
-
-    sd: float
-    """Standard deviation of a run, in logs."""
-    df: int
-    """Pairs of servers behind it."""
-    calibration: Calibration
-    """`own` of the point, `borrowed` from its class, `none` where both have too few."""
-
-
-def class_of(concurrency: int) -> str:
-    """The class of points whose noise is pooled."""
-    return next(name for limit, name in CLASSES if concurrency <= limit)
 
 
 def device_of(record: Record) -> str:
@@ -62,41 +56,16 @@ def device_of(record: Record) -> str:
     return record.node.gpu_model or record.node.cpu_model
 
 
-@dataclass(slots=True)
-class _Pool:
-    """Squared differences by pair of servers."""
-
-    squares: dict[tuple[str, tuple[int, int]], tuple[float, int]] = field(default_factory=dict)
-    """Sum over points, and how many."""
-    sum: float = 0.0
-    """Of each pair's mean."""
-
-    def add(self, line: Difference, value: float) -> None:
-        where = (line.allocation, line.runs)
-        total, n = self.squares.get(where, (0.0, 0))
-        self.sum += (total + value * value) / (n + 1) - (total / n if n else 0.0)
-        self.squares[where] = (total + value * value, n + 1)
-
-    @property
-    def df(self) -> int:
-        return len(self.squares)
-
-    @property
-    def variance(self) -> float:
-        """Of one run: a difference has twice that."""
-        return max(self.sum, 0.0) / len(self.squares) / 2
+def day_of(record: Record) -> str:
+    """On which it was measured."""
+    return datetime.fromtimestamp(record.clock.wall_unix_s, UTC).strftime("%Y-%m-%d")
 
 
-Scope = tuple[str, str, str, str]
-"""Device, driver, point or class, metric."""
-
-
-def moderated(own: _Pool, shared: _Pool, common: Prior | None) -> Spread:
-    """A point's own variance, drawn toward its class's the more the points of the class are alike."""
-    variance, df = own.variance, float(own.df)
-    if common is not None:
-        variance, df = common.drawn(variance, own.df)
-    return Spread(math.sqrt(variance), int(min(df, max(shared.df, own.df))), "own")
+def trusted(df: float, last: str, day: str) -> float:
+    """Degrees of freedom of a ledger's level, by how long ago its newest line is."""
+    age = max(0, (date.fromisoformat(day) - date.fromisoformat(last)).days) if day and last else 0
+    most = LEVEL_DF * math.exp2(-max(0, age - FRESH_DAYS) / HALVED_DAYS)
+    return min(df, max(most, LEAST_DF))
 
 
 class Ledger:
@@ -104,30 +73,27 @@ class Ledger:
 
     def __init__(self, lines: Iterable[Line] = ()) -> None:
         self.lines = list(lines)
-        self.classes: dict[Scope, _Pool] = defaultdict(_Pool)
-        self.points: dict[Scope, _Pool] = defaultdict(_Pool)
-        self.class_by_point: dict[str, str] = {}
-        self.priors: dict[Scope, Prior | None] = {}
+        self.pools = Pools()
         for line in self.lines:
-            self._count(line) if isinstance(line, Difference) else self._forget(line)
+            if isinstance(line, Reset):
+                self.pools.forget(line)
+            elif not line.held:
+                self.pools.count(line)
 
-    def _count(self, line: Difference) -> None:
-        if line.held:
-            return
-        self.priors.clear()
-        self.class_by_point[line.point] = class_of(line.concurrency)
-        for metric in WITH_NOISE:
-            value = line.values.get(metric)
-            if value is not None:
-                here = (line.device, line.driver)
-                self.classes[*here, class_of(line.concurrency), metric].add(line, value)
-                self.points[*here, line.point, metric].add(line, value)
+    @property
+    def classes(self) -> dict[tuple[str, str, str, str], Pool]:
+        """Device, driver, class, metric -> what is known."""
+        return self.pools.classes
 
-    def _forget(self, reset: Reset) -> None:
-        self.priors.clear()
-        for pools in (self.classes, self.points):
-            for where in [one for one in pools if one[0] == reset.device and reset.driver in {None, one[1]}]:
-                del pools[where]
+    @property
+    def points(self) -> dict[tuple[str, str, str, str], Pool]:
+        """Device, driver, point, metric -> what is known."""
+        return self.pools.points
+
+    @property
+    def class_by_point(self) -> dict[str, str]:
+        """Of every point that counts."""
+        return self.pools.class_by_point
 
     @property
     def held(self) -> dict[str, str]:
@@ -139,46 +105,44 @@ class Ledger:
         """The lines that are no reset."""
         return [line for line in self.lines if isinstance(line, Difference)]
 
-    def spread(self, device: str, driver: str, point: str, concurrency: int, metric: str) -> Spread:
-        """What is known of a point's noise: its own where it has enough, else its class's."""
-        here: Scope = (device, driver, class_of(concurrency), metric)
-        own, shared = self.points.get((device, driver, point, metric)), self.classes.get(here)
-        if own and shared and own.df >= NEEDED:
-            return moderated(own, shared, self._prior(here))
-        if shared and shared.df >= NEEDED:
-            return Spread(math.sqrt(shared.variance), shared.df, "borrowed")
-        return Spread(math.nan, shared.df if shared else 0, "none")
-
-    def _prior(self, where: Scope) -> Prior | None:
-        """What the points of a class have in common, once for each class."""
-        if where not in self.priors:
-            device, driver, name, metric = where
-            pools = [
-                pool
-                for (d, v, point, m), pool in self.points.items()
-                if (d, v, m) == (device, driver, metric) and self.class_by_point[point] == name
-            ]
-            self.priors[where] = prior([(pool.variance, pool.df) for pool in pools if pool.df >= NEEDED])
-        return self.priors[where]
+    def spread(
+        self,
+        device: str,
+        driver: str,
+        point: str,
+        concurrency: int,
+        metric: str,
+        *,
+        recipe: str = "",
+        model: str = "",
+        day: str = "",
+    ) -> Spread:
+        """What is known of a point's noise: its own where it has enough, else what its recipe, model and class lend."""
+        recipe = recipe or point.split("/", maxsplit=1)[0]
+        found = self.pools.spread((device, driver), point, metric, (model, recipe, concurrency))
+        return replace(found, df=trusted(found.df, found.last_day, day))
 
     def with_records(
         self, records: Sequence[Record], issuer: Issuer = "local"
     ) -> tuple[Ledger, list[Difference], list[str]]:
-        """This ledger and what records add to it: the new ledger, the new lines, and alarms about them."""
-        known = {(one.allocation, one.point, one.runs) for one in self.differences}
-        new = [
-            one for one in differences(records, issuer) if (one.allocation, one.point, one.runs) not in known
-        ]
+        """This ledger and what records add to it: the new ledger, the new lines, and alarms about them.
+
+        Lines that are louder than chance count, up to a bound; lines that are quieter are set aside until a person accepts them.
+        """
+        known = {(one.allocation, one.point) for one in self.differences}
+        new = [one for one in differences(records, issuer) if (one.allocation, one.point) not in known]
         told: list[str] = []
+        made: list[Difference] = []
         for allocation in dict.fromkeys(one.allocation for one in new):
             batch = [one for one in new if one.allocation == allocation]
-            if loud := alarms(self, batch):
-                told += loud
-                new = [
-                    one.model_copy(update={"held": loud[0]}) if one.allocation == allocation else one
-                    for one in new
-                ]
-        return Ledger([*self.lines, *new]), new, told
+            found = alarms([*_since_reset(self.lines), *made], batch)
+            told += [one.text for one in found]
+            if found:
+                quiet = [one.text for one in found if one.kind == "quieter"]
+                marks = {"held": quiet[0]} if quiet else {"alarm": found[0].text}
+                batch = [one.model_copy(update=marks) for one in batch]
+            made += batch
+        return Ledger([*self.lines, *made]), made, told
 
     def without(self, allocations: set[str]) -> Ledger:
         """What other allocations tell: nothing is compared with itself."""
@@ -196,6 +160,18 @@ class Ledger:
             else line
             for line in self.lines
         )
+
+
+def _since_reset(lines: Sequence[Line]) -> list[Difference]:
+    found: list[Difference] = []
+    for line in lines:
+        if isinstance(line, Reset):
+            found = [
+                one for one in found if one.device != line.device or line.driver not in {None, one.driver}
+            ]
+        else:
+            found.append(line)
+    return found
 
 
 def read(path: Path) -> Ledger:
@@ -230,7 +206,9 @@ def text(ledger: Ledger) -> str:
 
 
 def differences(records: Sequence[Record], issuer: Issuer = "local") -> list[Difference]:
-    """Of measured runs with equal observed keys in one allocation: neighbours in pairs, each run once.
+    """Of measured runs of one point in one allocation: contrasts in which neither what differs in the key nor a steady drift has a part.
+
+    Where there are too few runs for one, as of the two of a base, their difference.
 
     Args:
         records: of any runs.
@@ -239,25 +217,53 @@ def differences(records: Sequence[Record], issuer: Issuer = "local") -> list[Dif
     """
     if issuer == "sweep":
         records = [record for record in records if record.arm == "base"]
-    groups: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
+    groups: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
         if record.status == "measured" and record.observed:
-            groups[record.allocation, record.point, record.observed.key].append(record)
+            groups[record.allocation, record.point].append(record)
     found = []
     for same in groups.values():
         same.sort(key=lambda record: record.run_index)
-        found += [_difference(one, other, issuer) for one, other in zip(same[::2], same[1::2], strict=False)]
+        found += _contrasts(same, issuer)
     return sorted(found, key=lambda one: (one.day, one.allocation, one.runs, one.point))
 
 
-def _difference(one: Record, other: Record, issuer: Issuer) -> Difference:
+def _contrasts(runs: list[Record], issuer: Issuer) -> list[Difference]:
+    keys = [run.observed.key for run in runs if run.observed]
+    names = list(dict.fromkeys(keys))
+    free, _ = contrasts(tuple(names.index(key) for key in keys), tuple(run.run_index for run in runs))
+    if free:
+        return [
+            _line(runs, [math.sqrt(2) * w for w in weights], runs[i : i + 2], FREE, issuer)
+            for i, weights in enumerate(free)
+        ]
+    pairs = [[run for run, key in zip(runs, keys, strict=True) if key == name] for name in names]
+    return [
+        _line(
+            two, [-1.0, 1.0], two, ENDS if two[1].run_index - two[0].run_index > 1 else "neighbours", issuer
+        )
+        for pair in pairs
+        for two in [pair[:2]]
+        if len(two) == 2  # noqa: PLR2004 - a pair
+    ]
+
+
+def _line(
+    runs: list[Record], weights: Sequence[float], about: list[Record], contrast: str, issuer: Issuer
+) -> Difference:
     values: dict[str, float | None] = {}
     for metric in WITH_NOISE:
-        before, after = metrics.judged(one, metric), metrics.judged(other, metric)
-        if metric in JUDGED or (before and after):
-            values[metric] = round(math.log(after / before), 6) if before and after else None
+        known = [metrics.judged(run, metric) for run in runs]
+        if metric not in JUDGED and not all(known):
+            continue
+        values[metric] = (
+            round(sum(w * math.log(value) for w, value in zip(weights, known, strict=True) if value), 6)
+            if all(known)
+            else None
+        )
+    one, last = about[0], runs[-1]
     return Difference(
-        day=datetime.fromtimestamp(other.clock.wall_unix_s, UTC).strftime("%Y-%m-%d"),
+        day=day_of(last),
         device=device_of(one),
         driver=one.node.driver or "",
         point=one.point,
@@ -266,34 +272,11 @@ def _difference(one: Record, other: Record, issuer: Issuer) -> Difference:
         concurrency=one.load.concurrency if one.load else 1,
         key=one.observed.key if one.observed else "",
         allocation=one.allocation,
-        runs=(one.run_index, other.run_index),
-        arm=one.arm if one.arm == other.arm else "legacy",
+        runs=(about[0].run_index, about[-1].run_index),
+        arm=one.arm if len({run.arm for run in runs}) == 1 else LEGACY,
         issuer=issuer,
-        contrast="neighbours",
+        contrast=contrast,
         image=one.image,
         node=one.node.name or one.node.hostname,
         values=values,
     )
-
-
-def alarms(before: Ledger, new: Sequence[Difference]) -> list[str]:
-    """Where new differences are louder than those before by more than chance: on a new image or node, or for no reason known.
-
-    An F test of the mean squares, a class and metric at a time.
-    """
-    from scipy import special  # noqa: PLC0415 - slow to import
-
-    batch = Ledger(new)
-    told = []
-    for (device, driver, name, metric), pool in batch.classes.items():
-        old = before.classes.get((device, driver, name, metric))
-        if metric not in JUDGED or old is None or old.df < NEEDED or not old.variance:
-            continue
-        if special.fdtrc(pool.df, old.df, pool.variance / old.variance) < ALARM_P:
-            about = [one for one in new if class_of(one.concurrency) == name and one.device == device]
-            nodes, images = ({getattr(one, what) for one in about} for what in ("node", "image"))
-            told.append(
-                f"{METRICS[metric].about} of {name} on {device} varies by {100 * math.sqrt(pool.variance):.2f} % a run, "
-                f"and by {100 * math.sqrt(old.variance):.2f} % before ({', '.join(sorted(nodes))}; {', '.join(sorted(images))})"
-            )
-    return told

@@ -13,7 +13,11 @@ from matrix.schema import Kept
 
 SCHEMA = 2
 LEGACY = "legacy"
-"""Arm, issuer and contrast of lines from version 1, which did not say them."""
+"""Arm, issuer and contrast of lines from version 1, which did not say them; arm of a line that is of both."""
+ENDS = "ends"
+"""Contrast of two runs that a steady drift parts."""
+FREE = "free of drift"
+"""Contrast of several runs in which a steady drift has no part, as long as a difference of two."""
 _METRICS_OF_1 = ("tput", "ttft", "tpot")
 
 LogRatio = Annotated[float | None, Field(ge=-5, le=5, allow_inf_nan=False)]
@@ -41,13 +45,15 @@ class Difference(Kept):
     issuer: str = LEGACY
     """Who measured: `sweep`, `nightly`, `local`."""
     contrast: str = LEGACY
-    """Which runs were set against which: `neighbours` in the order of measurement."""
+    """Which runs were set against which: `neighbours` in the order of measurement, `ends` of a block, or `free of drift`."""
     image: str
     node: str
     values: dict[str, LogRatio]
     """Metric -> the later run over the earlier one, in logs."""
     held: str = ""
     """The alarm that came with it: it does not count until a person accepts it (`ledger accept`)."""
+    alarm: str = ""
+    """The alarm that came with it: it counts, and no more than three standard deviations of those before."""
 
 
 class Reset(Kept):

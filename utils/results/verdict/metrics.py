@@ -6,7 +6,7 @@ import math
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from matrix.metrics import METRICS, value
+from matrix.metrics import JUDGED, METRICS, value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +27,16 @@ def whole(records: Sequence[Record]) -> dict[str, float]:
         values = [one for run in runs if (one := value(run, metric.whole)) is not None]
         if values and len(values) == len(runs):
             found[name] = metric.scale * geometric_mean(values)
+    return found
+
+
+def steady(records: Sequence[Record]) -> dict[str, float]:
+    """The same of each judged figure, over the steady windows."""
+    found = {}
+    for name in JUDGED:
+        values = [one for run in records if (one := judged(run, name)) is not None]
+        if values and len(values) == len(records):
+            found[name] = METRICS[name].scale * geometric_mean(values)
     return found
 
 

@@ -24,7 +24,7 @@ COLUMNS = [
     ("verdict", "left"),
 ]
 NOTABLE = 12
-WORST_FIRST = ("regression", "improvement", "invalid", None)
+WORST_FIRST = ("regression", "improvement", "invalid", "change below the floor", None)
 
 
 def verdict_text(one: MetricVerdict) -> str:
@@ -32,8 +32,10 @@ def verdict_text(one: MetricVerdict) -> str:
     if one.word is None:
         return one.why if one.flagged else "no word"
     if one.word == "no change seen":
-        why = f"; {one.why}" if one.why else ""
-        return f"no change seen (could have seen >= {one.could_see_percent:.1f} %{why})"
+        said = [f"could have seen >= {one.could_see_percent:.1f} %"] if one.could_see_percent else []
+        if one.unchanged_within_percent is not None:
+            said.append(f"unchanged within {one.unchanged_within_percent:.1f} %")
+        return f"no change seen ({'; '.join([*said, *filter(None, [one.why])])})"
     if one.word == "invalid":
         return f"invalid: {one.why}"
     return f"{one.word} ({one.why})" if one.why else one.word
@@ -52,8 +54,8 @@ def silences(found: Comparison) -> list[str]:
 def short(one: MetricVerdict) -> str:
     """The same for a line of the changelog: the word and its number."""
     if one.word == "no change seen":
-        return f"no change seen >= {one.could_see_percent:.1f}%"
-    if one.word in {"regression", "improvement"}:
+        return f"no change seen >= {one.could_see_percent:.1f}%" if one.could_see_percent else one.word
+    if one.word in {"regression", "improvement", "change below the floor"}:
         return f"{one.word} {one.percent:+.1f}%"
     return one.word or ""
 
@@ -133,7 +135,8 @@ def write_text(stream: TextIO, found: Comparison) -> None:
     lines += [
         f"claim: {one.point} {one.metric} {one.claim}: {one.outcome} ({one.why})" for one in found.claims
     ]
-    lines += [*(f"note: {note}" for note in found.notes), found.headline.text]
+    lines += [*(f"note: {note}" for note in found.notes), *filter(None, [found.sensitivity])]
+    lines.append(found.headline.text)
     stream.writelines(f"{clean(' '.join(line.split()))}\n" for line in lines)
 
 
@@ -141,6 +144,8 @@ def markdown(found: Comparison) -> str:
     """A headline, what may be a change, and everything else folded away: at most `NOTABLE` rows are visible, however many there are."""
     out = io.StringIO()
     out.write(f"**{escape(found.headline.text)}**\n\n")
+    if found.sensitivity:
+        out.write(f"{escape(found.sensitivity[:1].upper() + found.sensitivity[1:])}.\n\n")
     wanted = _notable(found)
     if wanted:
         out.write(table([name for name, _ in (*COLUMNS[:6], COLUMNS[7])], wanted[:NOTABLE]) + "\n")

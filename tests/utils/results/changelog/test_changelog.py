@@ -171,9 +171,9 @@ def test_add_writes_the_verdict_and_what_became_of_claims(pair: Records, noise: 
     line = entry.points["32x16-tp1-c1"]
     assert line.n == "2+2"
     assert line.verdict == {
-        "tput": "regression -9.1% (-11.0 to -7.2)",
-        "ttft": "regression +10.0% (+7.7 to +12.3)",
-        "tpot": "regression +10.0% (+7.7 to +12.3)",
+        "tput": "regression -9.1% (-10.5 to -7.7)",
+        "ttft": "regression +10.0% (+8.3 to +11.7)",
+        "tpot": "regression +10.0% (+8.3 to +11.7)",
     }
     assert entry.claims == {"32x16-tp1-c1": {"tpot": "fails"}}
     assert add(new.encode(), "c.yaml", head, base, Stub(42, "", ()), found=found) == new

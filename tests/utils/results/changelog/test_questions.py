@@ -34,7 +34,7 @@ def test_a_regression_answers_all_five(pair: Records, noise: Ledger) -> None:
     """What changed, did it help, where not, how sure, can I merge."""
     text = "\n".join(diff(pair, noise, slower=1.1))
     assert "+  changed: {flags.block-size: 16 → 32}" in text
-    assert "throughput -9.1 % (95 % interval -11.0 to -7.2); regression in 2 of 2 points" in text
+    assert "throughput -9.1 % (95 % interval -10.5 to -7.7); regression in 2 of 2 points" in text
     assert (
         "+    32x16-tp1-c1: {verdict: regression, tput: 2043 -9.1%, ttft: 22 +10.0%, tpot: 5.5 +10.0%,"
         in text

@@ -135,5 +135,5 @@ def test_without_a_ledger_power_is_shown_without_an_interval(pair: Records) -> N
     found = compared(pair, ledger.Ledger(), 1.06, watts=652)
     power = found.points[0].beside["power"]
     assert (power.low_percent, power.spread_percent) == (None, None)
-    assert "the ledger has 0 of the 8" in power.why
+    assert "the ledger knows nothing of its noise" in power.why
     assert "kernels ran all the time" in presentation.markdown(found)
