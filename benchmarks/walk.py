@@ -24,19 +24,21 @@ utils.cli.run: run
     utils.pipeline.execute: order_of
     utils.pipeline.execute: execute
       utils.launch.local: Local.run
-        utils.launch.local: Local._job
-          utils.launch.local: _measure
-            utils.launch.local: _start
-              utils.launch.local: _node
-                utils.node.__main__: main
-                  utils.node.run: outcome
-                    utils.node.run: run_job
-                      utils.node.run: _Run.execute
-                        utils.node.run: _Run._point
-                          utils.node.point: measure
+        utils.launch.local: Local._job_once
+          utils.launch.local: Local._job
+            utils.launch.local: _measure
+              utils.launch.local: _start
+                utils.launch.local: _node
+                  utils.node.__main__: main
+                    utils.node.run: outcome
+                      utils.node.run: run_job
+                        utils.node.run: _Run.execute
+                          utils.node.run: _Run._point
+                            utils.node.point: measure
       utils.pipeline.execute: _show
-        utils.results.collect: collect
-        utils.show.tables: results
+        utils.pipeline.execute: _table
+          utils.results.collect: collect
+          utils.show.tables: results
 """
 
 

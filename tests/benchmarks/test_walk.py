@@ -28,7 +28,7 @@ def test_the_way_is_there_and_short() -> None:
             "utils.cli.main: main",
             "utils.launch.local: _node does not call utils.cli.main: main",
         ),
-        ("Local._job", "Local.claim", "Local.run does not call utils.launch.local: Local.claim"),
+        ("Local._job_once", "Local.claim", "Local.run does not call utils.launch.local: Local.claim"),
     ],
 )
 def test_a_way_that_the_code_left_is_named(was: str, is_now: str, problem: str) -> None:

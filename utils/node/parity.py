@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 RATIO_MOST = 2.0
 """Mean drift from the base over the base's own: another order of sums may be somewhat louder, an error of 1 % is many times so."""
+FAR = 1e3
+"""Nats: what is not a number, or not there, is as wrong as can be."""
 FLOOR = 0.005
 """Mean drift, in nats, below which nobody can tell answers apart."""
 P_MOST = 1e-4
@@ -76,7 +78,7 @@ def _gap(one: Step, other: Step) -> float:
     """Of one's token; where the other has it not among its likeliest, at least the way down to the last of those."""
     lowest = min(other.top.values(), default=-math.inf)
     gap = abs(one.logprob - other.top.get(one.token, min(lowest, one.logprob)))
-    return gap if math.isfinite(gap) else 1e3  # what is not a number is as wrong as can be
+    return gap if math.isfinite(gap) else FAR  # what is not a number is as wrong as can be
 
 
 def compared(name: str, head: Sequence[Drift], own: Sequence[Drift]) -> Accuracy:
@@ -90,7 +92,9 @@ def compared(name: str, head: Sequence[Drift], own: Sequence[Drift]) -> Accuracy
     if len(head) != len(own) or len(head) < PROMPTS_LEAST:
         why = f"{len(head)} answers, and {len(own)} of the base from itself; {PROMPTS_LEAST} and as many are wanted"
         return Accuracy(kind="parity", name=name, verdict="not tested", why=why)
-    far, noise = np.array([one.nats for one in head]), np.array([one.nats for one in own])
+    far, noise = (
+        np.nan_to_num([one.nats for one in side], nan=FAR, posinf=FAR).clip(0, FAR) for side in (head, own)
+    )
     early, usual = (float(np.mean([one.agreed for one in side])) for side in (head, own))
     odd = int((far > max(ODD_FLOOR, ODD_TIMES * float(noise.max()))).sum())
     p_far = sign_test(far - noise)
@@ -104,7 +108,7 @@ def compared(name: str, head: Sequence[Drift], own: Sequence[Drift]) -> Accuracy
         "agreed_tokens": early,
         "own_agreed_tokens": usual,
         "odd_prompts": float(odd),
-        "widest_margin_nats": min(1e3, max(one.margin for one in head)),
+        "widest_margin_nats": min(FAR, max(one.margin for one in head)),
     }
     wrong: list[str] = []
     if mean > max(FLOOR, RATIO_MOST * base) and p_far < P_MOST:

@@ -23,7 +23,7 @@ from utils.results.changelog import entries as changelog
 from utils.results.changelog.stale import stale
 from utils.results.collect import collect
 from utils.results.verdict import ledger
-from utils.show.markdown import escape
+from utils.show.markdown import code, escape
 from utils.sweeps import approval, baseline, queue, report
 from utils.sweeps.entry import committed_changelog
 from utils.sweeps.inputs import asked_of
@@ -84,7 +84,7 @@ def _no_report(event: Event) -> Exit:
         failed, why = ["publish"], "what was judged could not be fetched"
     pulls.status(event.api, sha, CONTEXT, "error", description=f"no report: {why}", url=event.run_url)
     if number and failed:
-        text = f"The sweep of `{sha[:10]}` came to no report: {escape(why)} ([log]({event.run_url}))"
+        text = f"The sweep of `{sha[:10]}` came to no report: {code(why)} ([log]({event.run_url}))"
         event.api.call("POST", f"issues/{number}/comments", {"body": text})
     return Exit.OK
 
