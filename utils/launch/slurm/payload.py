@@ -23,6 +23,7 @@ TREE, BASE_TREE = "tree", "base-tree"
 """Folders of the payload with models and kernels of the head and of the base."""
 CODE = (
     "matrix/**/*.py",
+    "matrix/vllm/versions.json",
     "utils/__init__.py",
     "utils/node/*.py",
     "utils/node/host/*.py",

@@ -179,7 +179,8 @@ def test_what_is_sent_runs_alone(tmp_path: Path) -> None:
     attempt = next(one for one in some_attempts().values() if "tiny" in one.name)
     with tarfile.open(fileobj=io.BytesIO(batch.pack(attempt, ROOT, PROVENANCE).content)) as tar:
         tar.extractall(tmp_path, filter="data")
-    code = "import sys; sys.path.insert(0, sys.argv[1]); import utils.node.__main__, utils.node.host.ready, utils.node.host.image"
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import utils.node.__main__, utils.node.host.ready, utils.node.host.image, utils.node.host.meter; "
+    code += "from utils.node.vllm import server_metrics; assert server_metrics.names('0.32.0'); assert server_metrics.names('9.9.9')"
     line = [sys.executable, "-I", "-c", code, str(tmp_path)]
     done = subprocess.run(line, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
