@@ -21,6 +21,9 @@ collect_ignore = (
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell that starts tests in the background lets them ignore it, and the commands that they interrupt inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    # Behind nohup: the tests live on, and commands that they hang up do not inherit that.
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -117,6 +117,11 @@ def test_a_reader_that_does_not_read_delays_nothing(start: Start, out: Path) -> 
 
 def test_a_terminal_that_closes_ends_the_run_and_leaves_nothing(start: Start, out: Path) -> None:
     """A real one, with its hang-up: what was measured is kept, the rest says that it was cancelled."""
+
+    def alone() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may run behind nohup
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # it becomes the session's terminal
+
     ours, theirs = pty.openpty()
     running = start(
         "--runs",
@@ -126,7 +131,7 @@ def test_a_terminal_that_closes_ends_the_run_and_leaves_nothing(start: Start, ou
         stderr=theirs,
         env=environment({"TERM": "xterm"}),
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # it becomes the session's terminal
+        preexec_fn=alone,
     )
     os.close(theirs)
     wait_for_record(out)

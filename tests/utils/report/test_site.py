@@ -84,15 +84,23 @@ def test_false_alarms_count_what_was_compared_with_itself() -> None:
     assert trust.false_alarms([], Ledger()) == (0, 0)
 
 
+def halved(one: Record) -> Record:
+    """The same at half the throughput, in both windows."""
+    windows = {}
+    for name, window in (("whole", one.whole), ("steady", one.steady)):
+        assert window
+        half = {"total_tok_per_s_per_device": window.total_tok_per_s_per_device / 2}
+        windows[name] = window.model_copy(update=half)
+    return one.model_copy(update=windows)
+
+
 def test_a_page_and_a_digest(tmp_path: Path) -> None:
     """A step down in the newest week is the first line; others' figures are marked."""
     slow = write(
         generated(48 * 8, recipes=1, runs=1, arms=("head",), status="measured"), tmp_path / "records"
     )
-    late = [
-        (one if one.clock.wall_unix_s < slow[250][0].clock.wall_unix_s else one.model_copy(update={"whole": one.whole and one.whole.model_copy(update={"total_tok_per_s_per_device": one.whole.total_tok_per_s_per_device / 2})}), place)
-        for one, place in slow
-    ]  # fmt: skip
+    since = slow[250][0].clock.wall_unix_s
+    late = [(one if one.clock.wall_unix_s < since else halved(one), place) for one, place in slow]
     page = make(inputs(late), tmp_path / "out", lambda _: None).read_text()
     assert "new alerts, the worst generated-0/1k1k-tp1-c" in page
     assert "published by others" in page

@@ -11,8 +11,13 @@ import pytest
 from tests.conftest import ROOT
 from utils.setup import environments, locks
 
-PURE = {"certifi==2026.10.19.post1"}
-"""Packages that publish one file alone, which is for every Python; the tests below would fail where it were not."""
+PURE = {
+    "certifi==2026.10.19.post1",
+    "rouge-score==0.1.2",
+    "sqlitedict==2.1.0",
+    "word2number==1.1",
+}
+"""Packages that publish one file alone: a wheel or sources that are for every Python; the tests below would fail where they were not."""
 PYTHONS = ("3.11", "3.12", "3.13", "3.14", "3.15")
 
 

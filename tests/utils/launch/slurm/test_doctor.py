@@ -81,7 +81,7 @@ def test_a_partition_that_was_renamed_is_one_clear_refusal(site: Site) -> None:
     done = site.run("shared")
     assert done.returncode == Exit.SLURM_FAILED, done.stdout + done.stderr
     assert wanted in done.stderr
-    assert "missing: shared/32x16-tp1-c1: infra: sbatch: " in done.stdout
+    assert "failed: shared/32x16-tp1-c1 and 1 more: sbatch: " in done.stdout
     assert "cancelled" not in done.stdout.replace("cancelling", "")
     (left,) = site.out("shared").rglob("failure.json")
     assert wanted in json.loads(left.read_text())["cause"]
