@@ -48,7 +48,9 @@ def test_without_a_ledger_no_change_reads_as_a_win(pair: Records) -> None:
     """The pair of 147 and 384 tok/s: an interval as wide as its runs differ, no claim, and a note that says why."""
     text = "\n".join(diff(pair, Ledger(), slower=0.75, noise=(2.6, 1.2, 1.1, 1.0)))
     assert text.count("{verdict: no change seen,") == 2
-    assert "(95 % interval -47.3 to +564.8); no change seen in 2 of 2 points; what could have been see" in text
+    assert (
+        "(95 % interval -47.3 to +564.8); no change seen in 2 of 2 points; what could have been see" in text
+    )
     assert "improvement" not in text
     assert "an arm's own runs differ more than the change in 2 of 2 points; most: 32x16-tp1-c1, base" in text
 
