@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from utils.results.verdict.sample import Finding, Judgement, Sample
 
 MOST_PERCENT = 100.0
+WITHIN_MOST = 0.15
+"""In logs: "unchanged within" more than that says nothing that anybody wants to know."""
 """A change as large as that needs no statistics; nothing is said of larger ones."""
 
 
@@ -68,7 +70,9 @@ def judged(one: Sample, finding: Finding, judgement: Judgement, *, confirmation:
         word=finding.word,
         why=finding.why,
         cause=cause_of(one.metric),
-        unchanged_within_percent=metrics.percent(finding.within) if known else None,
+        unchanged_within_percent=metrics.percent(finding.within)
+        if known and finding.within <= WITHIN_MOST
+        else None,
         beside=finding.beside,
     )
 

@@ -92,7 +92,7 @@ def test_the_tiny_recipe_in_charliecloud(site: Site) -> None:
         assert points["/mnt"].startswith("ro")
         assert {one for one in points if one.startswith("/workspace")} == {
             "/workspace",
-            "/workspace/agreed",
+            "/workspace/meter",
             "/workspace/results",
         }
         roots = {line.split()[4]: line.split()[3] for line in mounts.splitlines()}
