@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from utils.results.verdict.sample import Finding, Judgement, Sample
 
 MOST_PERCENT = 100.0
+"""A change as large as that needs no statistics; nothing is said of larger ones."""
 WITHIN_MOST = 0.15
 """In logs: "unchanged within" more than that says nothing that anybody wants to know."""
-"""A change as large as that needs no statistics; nothing is said of larger ones."""
 
 
 def nothing(runs: tuple[int, int], word: Word | None, why: str) -> MetricVerdict:
