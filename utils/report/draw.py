@@ -17,7 +17,7 @@ def drawn(asked: dict[str, Any]) -> dict[str, str]:
     """A picture's Vega-Lite, and its SVG.
 
     Args:
-        asked: its `kind` of `KINDS`, its `rows`, the `titles` of its axes, its `title`, and whether it stands `alone`.
+        asked: its `kind` of `KINDS`, its `rows`, the `titles` of its axes, its `title`, and whether it is `alone`.
     """
     made = KINDS[asked["kind"]](asked["rows"], asked["titles"])
     if asked.get("title"):

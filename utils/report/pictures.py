@@ -36,7 +36,7 @@ class Picture:
     rows: list[dict[str, Any]]
     titles: dict[str, str]
     title: str = ""
-    """Inside of the picture, where it stands alone."""
+    """Inside of the picture, where it is on its own."""
     subtitle: list[str] = field(default_factory=list)
     alone: bool = False
 

@@ -23,7 +23,7 @@ VARIABLES = {
 
 
 def config(*, alone: bool) -> dict[str, Any]:
-    """Vega-Lite's config; a picture that stands alone has a background, so that it can be read on any page."""
+    """Vega-Lite's config; a picture on its own has a background, so that it can be read on any page."""
     return {
         "background": BACKGROUND if alone else None,
         "font": FONT,

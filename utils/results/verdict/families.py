@@ -49,7 +49,7 @@ def benjamini_hochberg(p: Sequence[float], rate: float = FALSE_DISCOVERIES) -> l
 
 
 def cut(p: Iterable[float], rate: float) -> float:
-    """The largest p-value that stands out; -1 where none does."""
+    """The largest p-value that is beyond chance; -1 where none is."""
     ordered = sorted(value for value in p if not math.isnan(value))
     found = -1.0
     for rank, value in enumerate(ordered, 1):
