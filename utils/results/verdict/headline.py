@@ -106,7 +106,7 @@ def sensitivity(points: Sequence[PointVerdict]) -> str:
     """What could have been seen of one point, and within what figures are unchanged: medians over points, the worst beside them."""
     seen, still, silent = [], [], []
     for name, metric in METRICS.items():
-        ones = [m for p in points if (m := p.metrics.get(name)) and m.unchanged_within_percent is not None]
+        ones = [m for p in points if (m := p.metrics.get(name)) and m.spread_percent is not None]
         known = sorted(m.could_see_percent for m in ones if m.could_see_percent is not None)
         quiet = sorted(
             m.unchanged_within_percent
