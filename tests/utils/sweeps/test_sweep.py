@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cmarkgfm
 import pytest
 
 from matrix import select
@@ -243,7 +244,9 @@ def test_a_sweep_without_a_report_says_so(
     assert status["description"].startswith(words)
     bodies = github.state.bodies(42)
     assert len(bodies) == answered
-    assert not any("<b>" in body for body in bodies)
+    shown = [cmarkgfm.github_flavored_markdown_to_html(body) for body in bodies]
+    assert not any("<b>" in html for html in shown), "others' text stays text"
+    assert all("<code>" in html for html in shown)
     github.state.statuses.clear()
     _no_report(dispatched(github, "0"))
     assert len(github.state.bodies(42)) == answered, "of no pull request there is nobody to answer"
