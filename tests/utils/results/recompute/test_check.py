@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import shutil
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.utils.results.recompute.conftest import Honest
+from utils.node import files
 from utils.node.record import Failure, Record, ServerWindow
 from utils.node.vllm.server_metrics import remarks
 from utils.results.recompute import check, left
@@ -130,6 +132,26 @@ def test_the_list_of_gates_is_whole(allocation: Allocation, number: int) -> None
     assert len(gates) == 23
     found = honest.differences(honest.one.model_copy(update={"gates": gates[:number] + gates[number + 1 :]}))
     assert any(f"gates.{gates[number].name}" in str(one) for one in found)
+
+
+@pytest.mark.parametrize("gate", ["stream", "server_log"])
+def test_what_lies_beside_the_requests_is_looked_at(
+    allocation: Allocation, tmp_path: Path, gate: str
+) -> None:
+    """An empty first answer, and a traceback in the warm-up: the record says that its gate held."""
+    honest = allocation["head/c64"]
+    run = shutil.copytree(honest.folder.parent, tmp_path / honest.folder.parent.name)
+    folder = run / honest.folder.name
+    if gate == "stream":
+        rows = json.loads(gzip.decompress((folder / left.REQUESTS).read_bytes()))
+        rows["node"]["streamed"]["tokens"][0] = 0
+        (folder / left.REQUESTS).write_bytes(files.packed(rows)[0])
+    else:
+        with (run / left.LOG).open("r+b") as log:
+            log.seek(55_000)  # after the warm-up's begin, before the load's
+            log.write(b"\nTraceback (most recent call last):\n")
+    found = check.differences(honest.one, folder, honest.asked, honest.others, {})
+    assert f"gates.{gate}.passed" in {one.field for one in found}
 
 
 def test_an_invalid_run_cannot_say_that_it_is_measured(allocation: Allocation) -> None:
