@@ -68,7 +68,7 @@ def definitions() -> Node:
 
 
 def reasons() -> list[Node]:
-    """What measures something else wants a reason in `because`; of a recipe that stands alone, for a variant may inherit it."""
+    """What measures something else wants a reason in `because`; of a recipe without `extends`, for a variant may inherit it."""
     found = []
     for row in refused.rows():
         if row.grade != "note" or row.when.part or row.when.above is not None:

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 
+LINES_DEPTH = 4
+"""Of the recipe's schema: a flag of vLLM is a line."""
+
+
 def _schema(model: type[BaseModel], title: str) -> str:
     """A JSON schema for editors."""
     describe_all()
@@ -147,7 +151,15 @@ def _recipe_schema() -> str:
     describe_all()
     model = recipe.Recipe.model_json_schema(by_alias=True)
     found = editor_schema.schema(model, editor_schema.Known.of(Tree.of(Folder(ROOT))))
-    return json.dumps({**found, "title": "servematrix recipe"}, indent=None, separators=(",", ": ")) + "\n"
+    return _lines({**found, "title": "servematrix recipe"}, LINES_DEPTH) + "\n"
+
+
+def _lines(value: object, depth: int) -> str:
+    """JSON with a line an entry down to a depth, so that a diff shows which flag changed."""
+    if depth == 0 or not isinstance(value, dict) or not value:
+        return json.dumps(value)
+    entries = (f"{json.dumps(name)}: {_lines(inner, depth - 1)}" for name, inner in value.items())
+    return "{\n" + ",\n".join(entries) + "\n}"
 
 
 OWNERS = "# Made by `./servematrix check --write` from the recipes' `owners:`; the last line that fits a file counts.\n"

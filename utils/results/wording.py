@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from utils.results.verdict.comparison import Comparison, MetricVerdict, PointVerdict
 
 NONE = "none"
-"""Said of a point for which no metric has a word; why stands in the notes."""
+"""Said of a point for which no metric has a word; the notes say why."""
 _RANKS = ("regression", "improvement", "invalid", "change below the floor", "no change seen")
 _LOUD = "regression", "improvement"
 

@@ -61,7 +61,7 @@ class PointLine(Strict):
     verdict: dict[str, Said] = {}
     """Metric -> what was judged of its steady window, with its number and 95 % interval. In the file it is `judged`."""
     vs: dict[str, PercentText] = {}
-    """Metric -> difference to the base. In the file it stands behind its figure."""
+    """Metric -> difference to the base. In the file it is behind its figure."""
     figures: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]]
     """Metric -> value in its shown unit (matrix.metrics). In the file they stand beside the other keys; those of metrics
     that this version does not know are kept."""

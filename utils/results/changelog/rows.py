@@ -1,4 +1,4 @@
-"""Points of an entry as aligned rows: what a reviewer wants stands in the first `WIDTH` columns of a diff."""
+"""Points of an entry as aligned rows: what a reviewer wants is in the first `WIDTH` columns of a diff."""
 
 from __future__ import annotations
 
