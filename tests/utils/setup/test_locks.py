@@ -17,7 +17,8 @@ PURE = {
     "sqlitedict==2.1.0",
     "word2number==1.1",
 }
-"""Packages that publish one file alone: a wheel or sources that are for every Python; the tests below would fail where they were not."""
+"""Packages that publish one file alone, a pure wheel or sources (`lock` takes the hashes of all files). Of the locks of harness and light the test
+below resolves them for every Python and processor; those of accuracy are sources, which no test here builds."""
 PYTHONS = ("3.11", "3.12", "3.13", "3.14", "3.15")
 
 
