@@ -9,16 +9,16 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 trap 'exit 129' HUP
 
-session() { # the living processes of the server's session, which are the server and all that it started
-  if [ -z "$server" ]; then return 0; fi
+session() { # the living processes of a session: its leader, and all that it started
+  if [ -z "$1" ]; then return 0; fi
   cat /proc/[0-9]*/stat 2>/dev/null |
-    awk -v session="$server" '{ pid = $1; sub(/^.*\) /, ""); if ($4 == session && $1 != "Z") print pid }'
+    awk -v session="$1" '{ pid = $1; sub(/^.*\) /, ""); if ($4 == session && $1 != "Z") print pid }'
 }
 own_port() { # whether one of them listens on the port
   local sockets pid socket
   sockets=$(awk -v port="$(printf ':%04X' "$port")" '$4 == "0A" && substr($2, length($2) - 4) == port { print $10 }' \
     /proc/net/tcp /proc/net/tcp6 2>/dev/null || true)
-  for pid in $(session); do
+  for pid in $(session "$server"); do
     for socket in $sockets; do
       if [ -n "$(find "/proc/$pid/fd" -lname "socket:\[$socket\]" -print -quit 2>/dev/null)" ]; then return 0; fi
     done
@@ -29,13 +29,13 @@ stop() { # client and server end, with all that they started, before anything el
   trap - EXIT
   if [ -n "$client" ]; then kill -- "-$client" "$client" 2>/dev/null || true; fi
   if [ -n "$server" ]; then kill "$server" 2>/dev/null || true; fi
-  local end=$((SECONDS + 20))
-  if [ -n "$server" ]; then
-    while kill -0 "$server" 2>/dev/null && [ "$SECONDS" -lt "$end" ]; do sleep 0.2; done
-    kill -KILL -- "-$server" 2>/dev/null || true # what it left, or all of it after 20 s
-    wait "$server" 2>/dev/null || true
-    while [ -n "$(session)" ]; do sleep 0.2; done
-  fi
+  local leader end=$((SECONDS + 20))
+  for leader in $client $server; do
+    while kill -0 "$leader" 2>/dev/null && [ "$SECONDS" -lt "$end" ]; do sleep 0.2; done
+    kill -KILL -- "-$leader" 2>/dev/null || true # what it left, or all of it after 20 s
+    wait "$leader" 2>/dev/null || true
+    while [ -n "$(session "$leader")" ]; do sleep 0.2; done
+  done
   cd "$from"
   rm -rf "$scratch"
 }

@@ -19,6 +19,7 @@ def main() -> int:
     process.cancel_on_signals()
     process.die_with_parent(signal.SIGTERM)
     process.adopt_orphans()
+    process.lock_stderr()
     code = Exit.BUG
     try:
         spec = NodeJob.model_validate(json.loads(Path(sys.argv[1]).read_bytes()))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import os
 import signal
 import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,6 +54,12 @@ def cancel_on_signals() -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
         signal.signal(number, handler)
+
+
+def lock_stderr() -> None:
+    """Hold a lock on what standard error is, in this process and its children; who waits for it knows when they ended."""
+    with contextlib.suppress(OSError):  # a file system without locks, or no file at all
+        fcntl.flock(sys.stderr.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
 
 
 def cancellation_seen() -> None:

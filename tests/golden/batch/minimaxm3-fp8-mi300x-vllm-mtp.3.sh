@@ -147,8 +147,13 @@ start() { # a run's name, and its arm
     wait "$run"
     code=$?
   done
+  gone "$out/$1/stderr.log"
   [ "$(tail -c 1 "$out/events.jsonl" | wc -l)" -eq 1 ] || echo >>"$out/events.jsonl" # what was being said is no part of the next line
   say '"kind":"srun","name":"%s","facts":{"exit":%d}' "$1" "$code"
+}
+
+gone() { # srun can end before its task, when Slurm ends the step: what still runs would write into folders that are cleared away next
+  if [ -f "$1" ] && [ ! -L "$1" ]; then timeout 20 flock "$1" true; fi # the task holds a lock on it, as do its children
 }
 
 canary() { # the smallest point on a server that nobody judges: it fails early, and fills its arm's compile caches

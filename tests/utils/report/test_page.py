@@ -24,7 +24,7 @@ def test_a_real_report_says_its_verdict_first(opened: Opened, h100: Path) -> Non
     page = opened(h100)
     assert (
         page.locator("p.verdict").inner_text()
-        == "throughput -1.3 % (no interval); no verdict in 2 of 2 points."
+        == "throughput -1.2 % (no interval); no verdict in 2 of 2 points."
     )
     assert "the order of runs (B H) is not balanced against drift" in page.locator("ul.notes").inner_text()
     assert page.locator("figure svg").count() >= 5

@@ -40,6 +40,8 @@ CACHES = "caches"
 REST_BYTES = 20_000
 """Room for the script around its payload."""
 HOLD_S = 45
+GONE_S = 20
+"""For a task that outlives its srun; less than Slurm's KillWait (30 s), after which the script itself is killed."""
 SBCAST_S = 300
 
 
@@ -365,6 +367,7 @@ def render(attempt: Attempt, packed: Payload) -> str:
             "died": int(Exit.SERVER_DIED),
         },
         "hold_s": HOLD_S,
+        "gone_s": GONE_S,
         "sbcast": attempt.sbcast,
         "sbcast_s": SBCAST_S,
         "payload_sha256": packed.sha256,
