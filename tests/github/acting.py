@@ -19,7 +19,8 @@ from typing import Any
 import yaml
 
 from tests.conftest import ROOT
-from tests.github.standin import REPOSITORY, StandIn
+from tests.github.standin import StandIn
+from tests.github.state import REPOSITORY
 
 LABELS = ("ubuntu-24.04", "servematrix")
 FAKES = Path(__file__).parent / "actions"

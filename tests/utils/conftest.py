@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.github.standin import REPOSITORY, StandIn, State
+from tests.github.standin import StandIn
+from tests.github.state import REPOSITORY, State
 from utils.github.api import Api
 from utils.github.event import Event
 

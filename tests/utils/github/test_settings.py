@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matrix.errors import Exit
 from tests.conftest import Cli
-from tests.github.standin import REPOSITORY, Fault
+from tests.github.state import REPOSITORY, Fault
 from tests.utils.conftest import GitHub
 from utils.github import settings
 

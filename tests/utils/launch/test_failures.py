@@ -309,3 +309,19 @@ def test_a_guest_excuses_no_node() -> None:
     """It can show a true cause on many nodes; as none of them is blamed, the cause is never remembered as one that nodes share."""
     found = classify(Facts("FAILED", ended=1, lines=(GUEST,), guest_lines=(GUEST,), **HOSTILE))
     assert (found.node, found.alone, found.cause) == (False, False, "a disk of the node is full")
+
+
+def test_a_payload_that_came_too_late_is_no_nodes_fault() -> None:
+    """But worth another try."""
+    line = "servematrix: the payload did not come within 300 s"
+    verdict = classify(Facts(state="", ended=int(Exit.INFRA_FAILED), lines=(line,)))
+    assert (verdict.kind, verdict.node, verdict.evidence) == (Kind.INFRA, False, (line,))
+
+
+def test_a_full_disk_that_nodes_share_is_no_nodes_fault() -> None:
+    """Found by the check before, or by the node program; on a disk of its own it is."""
+    for shared in (True, False):
+        facts = Facts(state="", ended=int(Exit.STORAGE_FULL), asked=True, started=True, shared=shared)
+        assert classify(facts).node is not shared
+        checked = Facts(state="", preflight=("0.01 GB free",), node_at_fault=not shared)
+        assert (classify(checked).kind, classify(checked).node) == (Kind.INFRA, not shared)

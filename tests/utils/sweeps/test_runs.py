@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.github.standin import REPOSITORY, Fault
+from tests.github.state import REPOSITORY, Fault
 from tests.utils.conftest import HEAD, GitHub
-from tests.utils.sweeps.test_react import swept
+from tests.utils.sweeps.made import swept
 from utils.github import pulls
 from utils.sweeps import queue, react, runs
 

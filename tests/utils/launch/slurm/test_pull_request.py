@@ -9,7 +9,8 @@ import pytest
 
 from tests.conftest import write
 from tests.github.acting import Acting
-from tests.github.standin import REPOSITORY, StandIn
+from tests.github.standin import StandIn
+from tests.github.state import REPOSITORY
 from tests.slurm.site import Site
 from utils.node.gates import GATES
 

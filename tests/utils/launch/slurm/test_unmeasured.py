@@ -5,12 +5,9 @@ from __future__ import annotations
 import pytest
 
 from matrix.errors import Exit
-from tests.utils.launch.slurm.test_tracking import a_block
 from utils.launch.failures import Kind, Verdict
 from utils.launch.slurm.attempts import Block
 from utils.results.collect import collect
-
-__all__ = ["a_block"]
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.conftest import write
-from tests.utils.node.host.fakes import AMD_STATIC, H100, NVIDIA, fake_tool
-from tests.utils.node.host.test_host import failed, host, kfd
+from tests.utils.node.host.fakes import AMD_METRIC, AMD_STATIC, H100, NVIDIA, fake_tool
+from tests.utils.node.host.made import failed, host, kfd
 from utils.node.host import gpu_checks, gpus
 
 
@@ -134,3 +135,116 @@ def test_nvidia_gpus_are_asked_for_all_that_a_record_says(
     notes = [one.cause for one in gpu_checks.checks(questions) if one.level == "note"]
     assert any("failed with 2: Field is not a valid field" in note for note in notes)
     assert any(note.startswith("nvidia-smi does not say how the GPUs are partitioned") for note in notes)
+
+
+@pytest.mark.usefixtures("fake_amd")
+def test_gpus_are_counted_by_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CPUs in the topology are none; a lost one, and one that Slurm did not give, are told."""
+    assert gpus.count("rocm", kfd(tmp_path / "a", 8)) == 8
+    assert gpus.count("cpu") is None
+    monkeypatch.setattr(gpus.count, "__defaults__", (kfd(tmp_path / "b", 7),))
+    assert failed(host(tmp_path, kind="rocm")) == [
+        "7 GPUs where 8 are wanted (devices.count); one is lost, or its driver"
+    ]
+    monkeypatch.setattr(gpus.count, "__defaults__", (kfd(tmp_path / "cpx", 64),))
+    assert failed(host(tmp_path, kind="rocm")) == [
+        "64 GPUs where 8 are wanted (devices.count); they are partitioned, or the cluster file is wrong"
+    ]
+    monkeypatch.setattr(gpus.count, "__defaults__", (kfd(tmp_path / "c", 8),))
+    monkeypatch.setenv("ROCR_VISIBLE_DEVICES", "0,1,2,3")
+    assert failed(host(tmp_path, kind="rocm")) == ["Slurm gave 4 GPUs where 8 are wanted; see slurm.gres"]
+
+
+@pytest.mark.usefixtures("fake_amd")
+def test_stray_processes_are_those_that_hold_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A monitor that only has the device open is none."""
+    root = kfd(tmp_path / "kfd", 8)
+    write(root / "proc/1/vram_5", "1000000\n")
+    assert gpus.strays("rocm", root) == []
+    write(root / f"proc/{os.getpid()}/vram_5", "200000000\n")
+    write(root / f"proc/{os.getpid()}/vram_6", "200000000\n")
+    (found,) = gpus.strays("rocm", root) or []
+    assert found.startswith(f"{os.getpid()} ")
+    monkeypatch.setattr(gpus.count, "__defaults__", (root,))
+    monkeypatch.setattr(gpus.strays, "__defaults__", (root,))
+    (cause,) = failed(host(tmp_path, kind="rocm"))
+    assert cause.startswith(f"GPU memory is held by {os.getpid()} ")
+
+
+@pytest.mark.parametrize("wrap", [lambda gpu: [gpu], lambda gpu: {"gpu_data": [gpu]}])
+def test_facts_of_amd_smi(wrap: Any) -> None:
+    """Both shapes that its versions print; the cap that is set counts, not the highest possible one."""
+    assert gpus.amd(json.dumps(wrap(AMD_STATIC)), json.dumps(wrap(AMD_METRIC))) == {
+        "gpu_model": "AMD Instinct MI300X",
+        "driver": "6.10.5",
+        "gpu_serials": ["0x6F1F"],
+        "power_cap_w": 700,
+        "clock_mhz": 2100,
+    }
+    silent = {"gpu": 0, "asic": "N/A", "limit": {"socket_power": "N/A"}, "driver": {"version": "N/A"}}
+    assert gpus.amd(json.dumps(wrap(silent)), "") == {"power_cap_w": None}
+    assert gpus.amd("not json", '"text"') == {}
+    two = [AMD_STATIC, {**AMD_STATIC, "limit": "N/A"}]
+    assert gpus.amd(json.dumps(two), "")["power_cap_w"] is None, (
+        "the cap of one is unknown, so that of all is"
+    )
+
+
+def test_facts_of_nvidia_smi() -> None:
+    """`--query-gpu` as CSV; N/A is left out."""
+    text = "NVIDIA H100 80GB HBM3, 1650, 570.1, 700.00, 1980\nNVIDIA H100 80GB HBM3, 1651, 570.1, 650.00, [N/A]\n"
+    assert gpus.nvidia(text) == {
+        "gpu_model": "NVIDIA H100 80GB HBM3",
+        "driver": "570.1",
+        "gpu_serials": ["1650", "1651"],
+        "power_cap_w": 650.0,
+        "clock_mhz": 1980,
+    }
+    assert gpus.nvidia("") == {}
+
+
+def test_a_power_cap_or_clock_that_differs_is_no_node_for_us(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And where it is asked for and no tool says it, that is a failed check, never a silent pass."""
+    monkeypatch.setattr(gpus, "facts", lambda _: {"power_cap_w": 550, "clock_mhz": 2100})
+    asked = host(tmp_path, power_cap_w=750, clock_mhz=2100)
+    assert failed(asked) == ["power_cap_w is 550 W, 750 W are wanted (devices.power_cap_w)"]
+    monkeypatch.setattr(gpus, "facts", lambda _: {"power_cap_w": None})
+    assert failed(asked) == [
+        "power_cap_w is not reported by the vendor's tool, 750 W are wanted (devices.power_cap_w)",
+        "clock_mhz is not reported by the vendor's tool, 2100 MHz are wanted (devices.clock_mhz)",
+    ]
+
+
+def test_a_power_cap_under_its_newer_name() -> None:
+    """amd-smi of 2026 has it below ppt0."""
+    limit = {
+        "ppt0": {
+            "max_power_limit": {"value": 750, "unit": "W"},
+            "socket_power_limit": {"value": 500, "unit": "W"},
+        }
+    }
+    assert gpus.amd(json.dumps([{"gpu": 0, "limit": limit}]), "[]") == {"power_cap_w": 500}
+
+
+@pytest.mark.parametrize(
+    ("modes", "found"),
+    [([("SPX", "NPS1", 0)] * 2, "SPX/NPS1"), ([("CPX", "NPS4", 0), ("CPX", "NPS4", 1)], "CPX/NPS4"),
+     ([("SPX", "NPS1", 0), ("CPX", "NPS4", 0)], "mixed")],
+)  # fmt: skip
+def test_partitioned_gpus_are_no_node_for_us(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, modes: list[tuple[str, str, int]], found: str
+) -> None:
+    """Tp 8 would run on eight slices of one GPU; the modes are facts of a record."""
+    static = [
+        {"gpu": i, "partition": {"compute_partition": c, "memory_partition": m, "partition_id": p}}
+        for i, (c, m, p) in enumerate(modes)
+    ]
+    facts = gpus.amd(json.dumps(static), "[]")
+    assert facts["partition"] == found
+    monkeypatch.setattr(gpus, "facts", lambda _: facts)
+    causes = failed(host(tmp_path))
+    assert [cause.split(",")[0] for cause in causes] == (
+        [] if found == "SPX/NPS1" else [f"GPUs are partitioned as {found}"]
+    )

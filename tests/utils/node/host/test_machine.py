@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import write
-from tests.utils.node.host.test_host import host
+from tests.utils.node.host.made import host
 from utils.node import preflight
 from utils.node.host import machine
 

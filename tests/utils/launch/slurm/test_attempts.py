@@ -1,0 +1,138 @@
+"""A job's attempts: which node is blamed, where the next try runs, and when a job is over."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from matrix.errors import Exit
+from utils.launch.failures import Facts, classify
+from utils.launch.journal import Memory
+from utils.launch.slurm import attempts, client
+from utils.launch.slurm.client import Node
+from utils.launch.slurm.states import JobState
+
+
+def fail(a_block: attempts.Block, node: str, facts: Facts) -> None:
+    """An attempt that ended on a node."""
+    a_block.memory = a_block.memory.model_copy(update={"node": node})
+    a_block._infra(classify(facts))
+
+
+def excluded(a_block: attempts.Block) -> list[str]:
+    return list(a_block.attempt.exclude)
+
+
+def kept_out(a_block: attempts.Block) -> list[str]:
+    return [entry.node for entry in a_block.quarantine.entries()]
+
+
+def test_two_nodes_that_fail_for_one_cause_are_both_cleared(a_block: attempts.Block) -> None:
+    """It is then what the cluster file says; a lost node stays lost, whatever others do."""
+    a_block.begin()
+    check = Facts(state="", preflight=("/dev/kfd is missing",))
+    fail(a_block, "mi0", check)
+    assert kept_out(a_block) == ["mi0"]
+    assert excluded(a_block) == ["mi0"]
+    fail(a_block, "mi1", check)
+    assert kept_out(a_block) == []
+    assert excluded(a_block) == ["mi0", "mi1"]
+    fail(a_block, "mi2", check)
+    assert a_block.memory.done
+    assert a_block.memory.exit == Exit.INFRA_FAILED
+
+
+def test_lost_nodes_are_each_in_quarantine(a_block: attempts.Block) -> None:
+    """NODE_FAIL is evidence by itself."""
+    a_block.begin()
+    for node in ("mi0", "mi1"):
+        fail(a_block, node, Facts(state="NODE_FAIL"))
+    assert kept_out(a_block) == ["mi0", "mi1"]
+
+
+def test_two_bad_nodes_of_many_are_two_bad_nodes(
+    a_block: attempts.Block, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nodes without user namespaces come and go; but a job that finds one cause on each of its three tries has found no node's."""
+    monkeypatch.setattr(client, "nodes", lambda _: [Node(f"mi{number}", "idle", "") for number in range(20)])
+    a_block.begin()
+    check = Facts(state="", preflight=("a user namespace cannot be made",))
+    fail(a_block, "mi0", check)
+    fail(a_block, "mi1", check)
+    assert kept_out(a_block) == ["mi0", "mi1"]
+    fail(a_block, "mi2", check)
+    assert kept_out(a_block) == []
+
+
+def test_nodes_clear_each_other_across_jobs_and_launchers(a_block: attempts.Block) -> None:
+    """Five jobs with one wrong line in the cluster file must not close a cluster for a day; other causes stay."""
+    a_block.quarantine.blame("mi3", "Slurm lost the node", [], "job")
+    for node in ("mi0", "mi1", "mi2", "mi3"):
+        a_block._blame(classify(Facts(state="", preflight=("/models is missing",))), node)
+    assert kept_out(a_block) == ["mi3"]
+    assert a_block.quarantine.clear(["mi3"]) == ["mi3"]
+
+
+def test_the_next_try_is_elsewhere_also_without_a_quarantine(a_block: attempts.Block) -> None:
+    """Except after a preemption, and where no other node is left; names that Slurm does not know are left out."""
+    a_block.quarantine.blame("gone", "cause", [], "job")
+    a_block.begin()
+    assert excluded(a_block) == []
+    fail(a_block, "mi0", Facts(state="PREEMPTED"))
+    assert excluded(a_block) == []
+    fail(a_block, "mi1", Facts(state="", ended=int(Exit.INFRA_FAILED)))
+    assert kept_out(a_block) == ["gone"]
+    assert excluded(a_block) == ["mi1"]
+    assert a_block._excluded(Memory(tried=["mi0", "mi1", "mi2", "mi3"])) == ()
+
+
+def test_a_job_that_slurm_took_late_is_cancelled_all_the_same(
+    a_block: attempts.Block, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An sbatch without an answer, then a signal: the end is not believed before Slurm can no longer take the job."""
+    ended: list[int] = []
+    monkeypatch.setattr(client, "cancel", lambda **what: ended.extend(what.get("jobs", [])))
+
+    def lost(_: str) -> int:
+        raise client.SlurmError("sbatch", "no answer", unanswered=True)
+
+    monkeypatch.setattr(client, "submit", lost)
+    a_block.begin()
+    a_block.cancel()
+    track = a_block.track
+    assert track
+
+    def poll(*states: JobState) -> None:
+        a_block.poll.jobs, a_block.poll.answered_s = list(states), time.monotonic()
+        track.news_s -= 60
+        a_block.step()
+
+    poll()
+    assert not a_block.done
+    running = JobState(
+        id=9, name=a_block.name, state="RUNNING", reason="", exit_code="", node="mi0", restarts=0
+    )
+    poll(running)
+    poll(running)
+    assert ended == [9, 9]
+    a_block.submitted_s -= 2 * attempts.UNANSWERED_S
+    track.slurm = None
+    poll()
+    assert a_block.memory.kind == "cancelled"
+
+
+def test_a_good_end_without_all_records_is_no_good_end(a_block: attempts.Block) -> None:
+    """What the batch script says is held against what is here."""
+    a_block.begin()
+    track = a_block.track
+    assert track
+    track.ended = 0
+    (a_block.attempt.results / "run-0-head" / "p").mkdir(parents=True)
+    (a_block.attempt.results / "run-0-head" / "p" / "record.json").touch()
+    a_block._end(track)
+    wanted = len(a_block.attempt.job.points) * 2
+    assert a_block.memory.exit == Exit.JOB_FAILED
+    failure = json.loads((a_block.attempt.results / "failure.json").read_bytes())
+    assert failure["cause"] == f"the job ended well, and {wanted - 1} of {wanted} records are not here"
