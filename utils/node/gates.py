@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.node import machine, marker, stationarity, tokens
+from utils.node import devices, machine, marker, stationarity, tokens
 from utils.node.log_words import JIT, TROUBLE
 from utils.node.record import Gate
 from utils.node.vllm import streaming
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from matrix.plan import KernelChoice
-    from utils.node.record import Counters, Load, Marker, Telemetry
+    from utils.node.record import Counters, Load, Marker, Power, Telemetry
     from utils.node.requests_raw import RawLoad
 
 CLIENT_SHARE_MOST = 0.6
@@ -78,6 +78,8 @@ class Evidence:
     """Share of the pinned cores that others may use."""
     steady_s: tuple[float, float] | None = None
     """Begin and end of the steady window, after the first request's start; None where there is none."""
+    power: Power | None = None
+    """What the devices did over the load, where a meter ran."""
 
 
 def requests_complete(e: Evidence) -> Gate:
@@ -295,6 +297,14 @@ def machine_busy(e: Evidence) -> Gate:
     return _gate("machine_busy", good, text)
 
 
+def devices_own(e: Evidence) -> Gate:
+    """No other process was on the devices, and heat, a brake or a fault lowered clocks in at most a tenth of the samples; a note comes earlier."""
+    why = devices.problems(e.telemetry.machine, e.power)
+    if not why and e.power is None:
+        return _gate("devices_own", passed=True, found="no meter of devices ran")
+    return _gate("devices_own", not why, "; ".join(why) or "nobody else's, and at their clocks")
+
+
 def server_alive(e: Evidence) -> Gate:
     """The server's main process runs after the load."""
     return _gate("server_alive", e.server_alive, "it runs" if e.server_alive else "it ended")
@@ -346,6 +356,7 @@ GATES: tuple[Callable[[Evidence], Gate], ...] = (
     preemptions,
     client_limited,
     machine_busy,
+    devices_own,
     server_alive,
     one_engine,
     server_log,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from matrix.errors import Exit
 from matrix.protocol import lengths, seed
-from utils.node import files, gates, machine, marker, process, record, stats
+from utils.node import devices, files, gates, machine, marker, process, record, stats
 from utils.node.failure import RunFailed, decisive_lines
 from utils.node.profiling import gate as gate_of_profile
 from utils.node.telemetry import Sampler
@@ -177,6 +177,9 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
             server_metrics.Load(point.concurrency, raw.duration_s, _on_the_clock(raw, steady)),
         )
         drew = bench.power.over(mark, window, point, counts) if bench.power else None
+        if bench.power:
+            seen = bench.power.others(mark, window)
+            beside = beside.model_copy(update={"foreign_gpu_processes": seen})
         log_of_load, log_of_point = server.text(log_from), server.text(warm_from)
         beside_raw = {
             "call_s": [ended.started_s, ended.ended_s],
@@ -205,6 +208,7 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
             workers=marker.workers(point),
             marker=tuple(marked),
             steady_s=(steady.start_s, steady.start_s + steady.duration_s) if steady else None,
+            power=drew,
         )
         answers = [*gates.judge(evidence), *([gate_of_profile()] if profiling else [])]
     fields = {
@@ -219,6 +223,7 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
             *server_metrics.remarks(said, point.concurrency, counters.preemptions),
             *gates.notes(evidence),
             *machine.remarks(beside),
+            *devices.remarks(drew),
         ],
         "counters": counters,
         "telemetry": evidence.telemetry,

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from utils.node.devices import slowing
 from utils.node.host.meters import HOST
 from utils.node.record import Power
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from utils.node.samples import Sample
 
@@ -26,6 +27,8 @@ WATTS_LEAST, WATTS_MOST = 5.0, 3000.0
 """Of a device: a tool that says less than it draws when idle, or more than any has, is not believed."""
 CAP_MOST = 1.5
 """Of the power cap, where one is known."""
+BEFORE_S = 10.0
+"""Before a window, in which a card may already be hot: its warm-up."""
 IDLE, BUSY = 0.05, 0.2
 """Mean utilisation of a device that did not work, and of one that did."""
 PARTITIONS = {"DPX": 2, "TPX": 3, "QPX": 4, "CPX": 8}
@@ -91,6 +94,8 @@ def over(samples: Sequence[Sample], use: Use, meter: str, remarks: Sequence[str]
         max_temperature_c=max((t for one in inside if (t := one.temperature_c) is not None), default=None),
         max_memory_bytes=max((m for one in inside if (m := one.memory_bytes) is not None), default=None),
         throttled=sorted({word for one in inside for word in one.throttle}),
+        slowed_share=_mean(float(bool(slowing(one.throttle))) for one in inside),
+        throttled_before=sorted({word for one in _before(known, use) for word in one.throttle}),
         host_mean_w=host_w,
         samples=len(inside),
         invalid=invalid[:8],
@@ -140,6 +145,11 @@ def _chosen(by_device: dict[str, list[Sample]], use: Use, remarks: Sequence[str]
 
 def _inside(found: Sequence[Sample], use: Use) -> list[Sample]:
     return [one for one in found if use.start_s <= one.at_s <= use.end_s]
+
+
+def _before(known: Mapping[str, Sequence[Sample]], use: Use) -> list[Sample]:
+    begin = use.start_s - BEFORE_S
+    return [one for found in known.values() for one in found if begin <= one.at_s < use.start_s]
 
 
 def _around(found: Sequence[Sample], use: Use) -> list[Sample]:

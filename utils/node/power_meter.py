@@ -44,6 +44,10 @@ class PowerMeter:
             node.get("partition") or "",
         )
 
+    def others(self, mark: int, window: tuple[float, float]) -> list[str]:
+        """Processes of others on the devices between two moments, as `PID name`."""
+        return self.samples.others(mark, *window)
+
     def over(self, mark: int, window: tuple[float, float], point: Point, counts: Counts) -> Power | None:
         """Power between two moments of the monotonic clock; waits a moment for the sample after the second."""
         meter, remarks = self.samples.about()

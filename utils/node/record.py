@@ -72,6 +72,10 @@ class Power(Kept):
     max_memory_bytes: float | None = None
     throttled: list[str] = []
     """Reasons that the devices gave for lower clocks."""
+    slowed_share: float | None = None
+    """Of the samples: heat, a brake or a fault lowered a clock; a power cap is none of them."""
+    throttled_before: list[str] = []
+    """Reasons in the ten seconds before the window."""
     host_mean_w: float | None = None
     """Of the processors' packages, where they have a counter."""
     samples: int = 0

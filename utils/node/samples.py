@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ BEFORE_BYTES = 65_536
 WAIT_S = 8.0
 """For a sample past the load's end; tools keep back what they say for a moment."""
 HEAD_BYTES = 4096
+OTHERS = re.compile(r"# others (\d+\.\d+) (\S.*)")
+"""What utils/node/host/others.py writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +73,23 @@ class Samples:
                 return found
             time.sleep(0.2)
 
+    def others(self, mark: int, start_s: float, end_s: float) -> list[str]:
+        """Processes of others that the meter saw on the devices between two moments, each once, as `PID name`."""
+        matches = (OTHERS.fullmatch(line) for line in self._lines(mark))
+        return list(dict.fromkeys(m[2] for m in matches if m and start_s <= float(m[1]) <= end_s))
+
     def _read(self, mark: int) -> list[Sample]:
+        return [one for line in self._lines(mark) if (one := parse(line))]
+
+    def _lines(self, mark: int) -> list[str]:
         try:
             with self.path.open("rb") as file:
                 file.seek(mark)
                 text = file.read().decode(errors="replace")
         except OSError:
             return []
-        lines = text.split("\n")[
-            1 if mark else 0 : -1
-        ]  # the first may be cut by the mark, the last is being written
-        return [one for line in lines if (one := parse(line))]
+        # the first may be cut by the mark, the last is being written
+        return text.split("\n")[1 if mark else 0 : -1]
 
 
 def parse(line: str) -> Sample | None:

@@ -13,7 +13,7 @@ from matrix.plan import KernelChoice
 from utils.node import gates
 from utils.node.gates import Evidence
 from utils.node.log_words import JIT
-from utils.node.record import Counters, Load, MachineLoad, Telemetry
+from utils.node.record import Counters, Load, MachineLoad, Power, Telemetry
 from utils.node.requests_raw import RawLoad
 from utils.node.vllm.load_result import drawn_lengths
 from utils.node.vllm.streaming import Streamed
@@ -151,6 +151,8 @@ BREAKS: dict[str, tuple[Callable[[Evidence], Evidence], set[str]]] = {
     "the client was busy": (lambda e: replace(e, telemetry=e.telemetry.model_copy(update={"client_cpu_share": 0.61})), {"client_limited"}),
     "others used the cores": (lambda e: replace(e, foreign_most=0.2, telemetry=e.telemetry.model_copy(update={"machine": MachineLoad(foreign_share=0.3)})), {"machine_busy"}),
     "the hypervisor took them": (lambda e: replace(e, foreign_most=0.2, telemetry=e.telemetry.model_copy(update={"machine": MachineLoad(foreign_share=0.0, steal_share=0.2)})), {"machine_busy"}),
+    "others used the devices": (lambda e: replace(e, telemetry=e.telemetry.model_copy(update={"machine": MachineLoad(foreign_gpu_processes=["4711 python3"])})), {"devices_own"}),
+    "heat lowered their clocks": (lambda e: replace(e, power=Power(meter="nvidia-smi", throttled=["hardware thermal", "power cap"], slowed_share=0.2)), {"devices_own"}),
     "the server died": (lambda e: replace(e, server_alive=False), {"server_alive"}),
     "the server logged a traceback": (lambda e: replace(e, log_of_load="x\nTraceback (most recent call last):\n"), {"server_log"}),
     "the server logged one in the warm-up": (lambda e: replace(e, log_of_point="x\nTraceback (most recent call last):\n"), {"server_log"}),

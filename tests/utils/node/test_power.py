@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
-from utils.node import power
+from utils.node import devices, power
 from utils.node.power import Use
 from utils.node.samples import Sample
 
@@ -164,3 +164,20 @@ def test_the_integral_is_the_energy_counters_on_two_real_h100s() -> None:
         assert abs(off) < 0.002, "the last window was all of it"
         assert max(after - before for before, after in pairwise(times)) < power.GAP_MOST_S
     assert worst < 0.025
+
+
+def test_heat_and_a_power_cap_are_told_apart() -> None:
+    """A cap is what a loaded card does; heat, a brake or a fault is the machine's. What was so before the window is kept too."""
+    hot = [
+        Sample(one.at_s, one.device, one.watts, throttle=("hardware thermal",) if one.at_s < 103 else ("power cap",))
+        for one in samples()
+    ]  # fmt: skip
+    found = power.over(hot, use(), "nvidia-smi")
+    assert found is not None
+    assert found.throttled == ["hardware thermal", "power cap"]
+    assert found.throttled_before == ["hardware thermal"]
+    assert found.slowed_share == pytest.approx(0.2)
+    assert devices.problems(None, found)
+    assert devices.remarks(found) == ["hardware thermal lowered clocks in 20 % of the samples"]
+    capped = found.model_copy(update={"throttled": ["power cap"], "slowed_share": 0.0})
+    assert devices.problems(None, capped) == devices.remarks(capped) == []

@@ -17,6 +17,8 @@ import sys
 import time
 
 from utils.node.host.meters import COLUMNS, TOOLS, HostMeter, Parser, Row, packages
+from utils.node.host.others import EVERY_S as LOOK_S
+from utils.node.host.others import Others, Ours
 
 EVERY_S = 1.0
 AGAIN_S = 5.0
@@ -118,6 +120,9 @@ def run(kind: str, paths: list[str]) -> int:
         return 0
     sink.line(",".join(COLUMNS))
     asked = Asked(kind, sink) if there else None
+    others = Others(kind, Ours(os.getppid(), os.environ.get("SLURM_JOB_ID", "")))
+    if there:
+        others.start()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     next_s = time.monotonic()
     try:
@@ -129,11 +134,17 @@ def run(kind: str, paths: list[str]) -> int:
                 next_s += EVERY_S
                 if row := host.row(now_s):
                     sink.row(now_s, row)
-            running = asked.process.stdout if asked and asked.process else None
             wait_s = max(0.0, next_s - now_s) if host.counters else AGAIN_S
-            if select.select([running] if running else [], [], [], min(wait_s, AGAIN_S))[0] and asked:
+            tools = [one.process for one in (asked, others) if one and one.process]
+            speakers = [process.stdout for process in tools if process.stdout]
+            ready = select.select(speakers, [], [], min(wait_s, AGAIN_S, LOOK_S))[0]
+            if asked and asked.process and asked.process.stdout in ready:
                 asked.read()
+            said = others.read() if others.process and others.process.stdout in ready else others.look()
+            for line in said:
+                sink.line(line)
     finally:
+        others.stop()
         if asked:
             asked.stop()
 

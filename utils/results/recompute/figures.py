@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from utils.node import gates, machine, stats
+from utils.node import devices, gates, machine, stats
 from utils.node.vllm import load_result, server_metrics
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def evidence(asked: Asked, one: Record, left: Left) -> gates.Evidence:
         marker=tuple(one.marker),
         foreign_most=asked.foreign_most,
         steady_s=(steady.start_s, steady.start_s + steady.duration_s) if steady else None,
+        power=one.power,
     )
 
 
@@ -74,6 +75,7 @@ def fields(asked: Asked, one: Record, left: Left) -> dict[str, Any]:
             ),
             *gates.notes(known),
             *(machine.remarks(beside) if beside else []),
+            *devices.remarks(one.power),
         ],
         "gates": [gate.model_dump(mode="json") for gate in answers],
         "files": left.files.model_dump(mode="json"),

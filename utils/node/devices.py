@@ -1,0 +1,43 @@
+"""What else happened on the devices over a load: processes of others, and clocks that heat or the supply lowered. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from utils.node.record import MachineLoad, Power
+
+EXPECTED = frozenset({"power cap", "sync boost", "throttled"})
+"""Reasons for lower clocks that a loaded card gives in good health; amd-smi says `throttled` alone, whatever the reason."""
+SLOWED_MOST = 0.1
+"""Share of a window's samples in which heat or the supply lowered a clock; beyond it the card is what was measured."""
+
+
+def slowing(reasons: Sequence[str]) -> list[str]:
+    """Those of a sample's reasons that say that something is wrong with the machine."""
+    return [reason for reason in reasons if reason not in EXPECTED]
+
+
+def problems(load: MachineLoad | None, power: Power | None) -> list[str]:
+    """Why the devices were not the load's own, or not themselves; empty where nothing was seen."""
+    found = []
+    if load and load.foreign_gpu_processes:
+        found.append(f"others used the devices: {', '.join(load.foreign_gpu_processes[:4])}")
+    if power and (power.slowed_share or 0.0) > SLOWED_MOST:
+        found.append(
+            f"{_slowed(power)} lowered clocks in {100 * (power.slowed_share or 0.0):.0f} % of the samples, at most {100 * SLOWED_MOST:.0f} %"
+        )
+    return found
+
+
+def remarks(power: Power | None) -> list[str]:
+    """What a reader of the figures should know of the devices."""
+    if power is None or not power.slowed_share:
+        return []
+    return [f"{_slowed(power)} lowered clocks in {100 * power.slowed_share:.0f} % of the samples"]
+
+
+def _slowed(power: Power) -> str:
+    return " and ".join(slowing(power.throttled)) or "something"
