@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from matrix import strict_yaml
+from matrix import cluster_facts, slurm_options, strict_yaml, words
 from matrix.errors import Exit, HarnessError, Problem
 from matrix.schema import Strict, validate
 
@@ -15,6 +14,9 @@ if TYPE_CHECKING:
     from matrix.source import Source
 
 FOLDER = "recipes/clusters"
+Path = Annotated[str, AfterValidator(words.path)]
+Text = Annotated[str, AfterValidator(words.letters)]
+Variable = Annotated[str, AfterValidator(words.variable)]
 
 
 class Devices(Strict):
@@ -33,15 +35,21 @@ class Devices(Strict):
     clock_mhz: int | None = None
     """What it must report as the highest engine clock."""
 
+    @model_validator(mode="after")
+    def _agrees(self) -> Devices:
+        if wrong := cluster_facts.of_devices(self.kind, self.model, self.arch):
+            raise ValueError(wrong)
+        return self
+
 
 class Container(Strict):
     """What a server runs in."""
 
     runtime: Literal["none", "pyxis", "charliecloud"]
     """`none` is the host's Python with the locked versions that the recipe's image names."""
-    mounts: dict[str, str] = {}
+    mounts: dict[Path, Annotated[str, AfterValidator(cluster_facts.mounted)]] = {}
     """Folder on the node -> folder in the container, with `:ro` for read-only ones."""
-    devices: list[str] = []
+    devices: list[Annotated[str, AfterValidator(cluster_facts.device)]] = []
     """Device nodes that the container needs."""
     remap_root: bool = False
     """Be root inside, without being it. With pyxis that undoes read-only mounts, so that it goes with none."""
@@ -49,26 +57,33 @@ class Container(Strict):
     """Allow writes to the image's own folders, which are gone afterwards."""
     entrypoint: bool = False
     """Run the image's entry point first."""
-    workdir: str = "/workspace"
+    workdir: Annotated[str, AfterValidator(cluster_facts.inside)] = "/workspace"
     """Where the job's folder is mounted."""
+
+    @field_validator("runtime", mode="before")
+    @classmethod
+    def _is_known(cls, value: Any) -> Any:  # noqa: ANN401 - any YAML value
+        if value == "enroot":
+            raise ValueError("write pyxis: enroot's images are run by its plugin for Slurm")
+        return value
 
 
 class Slurm(Strict):
     """What a job asks Slurm for. Empty values are left to Slurm's own defaults."""
 
-    partition: str = ""
+    partition: Annotated[str, AfterValidator(words.partition)] = ""
     """Of the cluster."""
-    gres: str = ""
+    gres: Annotated[str, AfterValidator(words.gres)] = ""
     """Generic resources of a node, such as gpu:8."""
     cpus_per_task: int = Field(0, ge=0)
     """Cores of a node."""
-    options: dict[str, str] = {}
+    options: dict[Annotated[str, AfterValidator(slurm_options.check)], Text] = {}
     """More options of sbatch by their long names, such as {account: perf, qos: bench}."""
     poll_s: float = Field(5.0, ge=0.05)
     """Least time between two queries of the controller, by all launchers of one user together."""
     script_bytes: int = Field(3_500_000, ge=1000)
     """The longest batch script (max_script_size of slurm.conf, 4 MiB by default); above it the payload goes by sbcast."""
-    python: str = "python3"
+    python: Annotated[str, AfterValidator(cluster_facts.program)] = "python3"
     """The nodes' Python (3.9 or newer) for what runs outside the container."""
 
 
@@ -88,12 +103,8 @@ class Paths(Strict):
 
     @field_validator("*")
     @classmethod
-    def _is_expanded(cls, value: str) -> str:
-        if strange := re.findall(r"\$\{?\w*\}?|~", value.replace("$UID", "")):
-            raise ValueError(
-                f"{strange[0]} in {value!r} is not expanded; only $UID is, to the user's number. Write the whole path"
-            )
-        return value
+    def _is_whole(cls, value: str) -> str:
+        return words.path(value) if value else value
 
 
 class Limits(Strict):
@@ -136,9 +147,11 @@ class Cluster(Strict):
     """What jobs ask Slurm for."""
     paths: Paths = Paths()
     """Folders on the nodes."""
-    env: dict[str, str] = {}
+    env: dict[
+        Annotated[Variable, AfterValidator(cluster_facts.owned)], Annotated[Text, AfterValidator(words.value)]
+    ] = {}
     """Environment of the server on this cluster; part of every key."""
-    env_from: dict[str, str] = {}
+    env_from: dict[Annotated[Variable, AfterValidator(cluster_facts.owned)], Variable] = {}
     """NAME: OTHER sets NAME to what OTHER holds on the node."""
     client_cores: int = Field(1, ge=0)
     """Cores kept for the load client, the last ones; the server has the others. 0 shares them all."""
@@ -148,7 +161,7 @@ class Cluster(Strict):
     """How long things may take."""
     runner: str = Field("servematrix", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     """Label of the GitHub runners on this cluster's launcher host."""
-    registries: list[str] = ["docker.io"]
+    registries: list[Annotated[str, AfterValidator(words.registry)]] = ["docker.io"]
     """Registries that images of a pull request may come from; one that the default branch does not run also carries its digest."""
     sweeps: bool | None = None
     """Whether sweeps of pull requests may run here; unless it says so, only where servers run in containers, because their kernels are code."""
@@ -196,6 +209,11 @@ def load(source: Source, name: str) -> Cluster:
     document = strict_yaml.read(source.read(path), path)
     problems: list[Problem] = []
     cluster = validate(Cluster, document, problems)
+    found = [
+        *cluster_facts.of_environment(document.value),
+        *(cluster_facts.of_slurm(cluster) if cluster else ()),
+    ]
+    problems += [Problem(document.place(at), text) for at, text in found]
     if cluster is None or problems:
         raise HarnessError(Exit.RECIPE_INVALID, "", problems)
     return cluster

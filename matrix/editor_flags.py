@@ -6,11 +6,12 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from matrix.recipe import OWNED_ENV, OWNED_FLAGS, REFUSED_FLAGS
-from matrix.secrets import SECRET
+from matrix.recipe import OWNED_FLAGS, REFUSED_FLAGS
+from matrix.secrets import HARMLESS, NAMED, SECRET
 from matrix.vllm import refused
 from matrix.vllm.env_mistakes import OFF
 from matrix.vllm.vocabulary import Vocabulary, versions
+from matrix.words import OWNED_ENV
 
 if TYPE_CHECKING:
     from matrix.vllm.vocabulary import Flag, Kind, Variable
@@ -22,11 +23,6 @@ _SCALAR = {"type": ["string", "number", "boolean", "null"]}
 _PATTERN = {"int": r"^[-+]?\d+$", "float": r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$"}
 _HUMAN = r"^\d+([KMGT]|(\.\d+)?[kmgt])$"
 _NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
-_NAMED_SO = "".join(
-    f"[{letter}{letter.lower()}]" if letter.isupper() else letter
-    for letter in r"(^|_)(TOKEN$|SECRET(_|$)|PASSW(OR)?D(_|$)|PASSPHRASE(_|$)|CREDENTIALS?(_|$)|APIKEY(_|$)|(API|ACCESS|PRIVATE|AUTH)_KEY(_|$))"
-)
-"""As `matrix.secrets.names_a_secret`."""
 
 
 def definitions() -> Node:
@@ -58,13 +54,31 @@ def definitions() -> Node:
             "properties": env,
             "propertyNames": {
                 "pattern": _NAME,
-                "not": {"anyOf": [{"enum": sorted(OWNED_ENV)}, {"pattern": _NAMED_SO}]},
+                "not": {"anyOf": [{"enum": sorted(OWNED_ENV)}, _names_a_secret()]},
             },
             "additionalProperties": {"type": ["string", "null"], "not": {"pattern": SECRET.pattern}},
         },
         "VLLM_": {"enum": sorted({*env, *(name for one in known for name in one.file.elsewhere)})},
         "vLLM": {"enum": sorted({*flags, *forbidden})},
     }
+
+
+def _names_a_secret() -> Node:
+    """As `matrix.secrets.names_a_secret`, in letters of either size, for which a schema's patterns have no word."""
+    return {"pattern": _either_size(NAMED), "not": {"pattern": _either_size(HARMLESS)}}
+
+
+def _either_size(pattern: str) -> str:
+    """A pattern of capital letters outside of its brackets, for small ones too."""
+    parts = re.split(r"(\[[^]]*\])", pattern)
+    return "".join(
+        part.replace("A-Z", "A-Za-z") if part.startswith("[") else re.sub("([A-Z])", _letter, part)
+        for part in parts
+    )
+
+
+def _letter(found: re.Match[str]) -> str:
+    return f"[{found[1]}{found[1].lower()}]"
 
 
 def reasons() -> list[Node]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from matrix import strict_yaml
+from matrix import strict_yaml, words
 from matrix.errors import Exit, HarnessError, Place, Problem, did_you_mean
 from matrix.evaluation import Evaluation
 from matrix.protocol import Protocol
@@ -38,7 +38,6 @@ OWNED_FLAGS = {
 }
 """What a point or the harness sets, and where a recipe says it instead."""
 REFUSED_FLAGS = {"config", "uds", "served-model-name", "api-key", "tokenizer", "root-path", "tp", "pp", "dp"}
-OWNED_ENV = {"PATH", "HOME", "PYTHONPATH", "LD_PRELOAD", "LD_LIBRARY_PATH"}
 
 
 DEEPEST = 16
@@ -68,11 +67,9 @@ def _flag_name(name: str) -> str:
 
 
 def _env_name(name: str) -> str:
-    if name in OWNED_ENV or name.upper().startswith("SERVEMATRIX_"):
+    if name in words.OWNED_ENV or name.upper().startswith("SERVEMATRIX_"):
         raise ValueError(f"{name} is set by the harness and cannot be a recipe's")
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-        raise ValueError(f"{name!r} is not the name of an environment variable")
-    return name
+    return words.variable(name)
 
 
 def _condition(text: int | str) -> int | str:
@@ -92,12 +89,19 @@ def _text(value: Flag) -> Flag:
     return value
 
 
+def _value(text: str | None) -> str | None:
+    return words.value(text) if text else text
+
+
 def _encodes(text: str) -> bool:
     return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 Flags = dict[Annotated[str, AfterValidator(_flag_name)], Annotated[Flag, AfterValidator(_text)]]
-Env = dict[Annotated[str, AfterValidator(_env_name)], Annotated[str | None, AfterValidator(_text)]]
+Env = dict[
+    Annotated[str, AfterValidator(_env_name)],
+    Annotated[str | None, AfterValidator(_text), AfterValidator(_value)],
+]
 Condition = Annotated[int | str, AfterValidator(_condition)]
 
 

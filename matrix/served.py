@@ -72,6 +72,7 @@ def check(recipe: Recipe, document: Document, cluster: Cluster | None) -> Served
     for said in _all(recipe):
         _secret(served, said) or _refused(served, said) or _unknown(served, said)
         _contradicts_cluster(served, said)
+    _secrets_elsewhere(served)
     _image(served)
     _precision(served)
     return served
@@ -93,6 +94,14 @@ def _secret(served: Served, said: _Said) -> bool:
     if secret:
         served.problem(said.path, f"{said.name} looks like a secret: {secrets.ADVICE}")
     return secret
+
+
+def _secrets_elsewhere(served: Served) -> None:
+    """A description and a reason are shown to everybody as well."""
+    others = served.recipe.model_dump(by_alias=True, exclude={"serve"})
+    for name, value in others.items():
+        if secrets.has_a_secret(value):
+            served.problem((name,), f"{name} looks like a secret: {secrets.ADVICE}")
 
 
 def _refused(served: Served, said: _Said) -> bool:

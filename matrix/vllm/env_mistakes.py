@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from matrix.errors import nearest
 from matrix.vllm import mistakes
-from matrix.vllm.vocabulary import known_in
+from matrix.vllm.vocabulary import Vocabulary, known_in, versions
 
 if TYPE_CHECKING:
-    from matrix.vllm.vocabulary import Variable, Vocabulary
+    from matrix.vllm.vocabulary import Variable
 
 PREFIX = "VLLM_"
 OFF = {"", "0", "false", "no", "off", "n", "f"}
@@ -31,6 +31,14 @@ def of_variable(vocabulary: Vocabulary, name: str, value: str) -> str | None:
         return None
     variable = vocabulary.env(name)
     return _of_value(variable, name, value) if variable else _unknown(vocabulary, name)
+
+
+def of_no_version(name: str) -> str | None:
+    """What is wrong with a variable that no known version reads, for a file that serves several of them; None where one does."""
+    newest = Vocabulary.of(versions()[-1])
+    if not name.startswith(PREFIX) or name in newest.file.elsewhere or known_in("env", name):
+        return None
+    return _unknown(newest, name)
 
 
 def _unknown(vocabulary: Vocabulary, name: str) -> str:

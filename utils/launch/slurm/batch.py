@@ -26,10 +26,6 @@ if TYPE_CHECKING:
     from utils.launch.slurm.payload import Payload
     from utils.node.spec import Provenance
 
-SCHEDULED = frozenset(
-    {"job-name", "output", "error", "export", "nodes", "ntasks", "requeue", "no-requeue", "dependency"}
-)
-"""Options of sbatch that the harness itself needs."""
 BOX = "box"
 """Each run's own folders: its scratch, and its copy of the payload, for root in a container can undo a read-only mount."""
 METER = "meter"
@@ -276,11 +272,8 @@ def options(attempt: Attempt) -> list[str]:
         "exclude": ",".join(attempt.exclude),
     }
     found |= {"chdir": "/", "export": "ALL", "output": attempt.log, "open-mode": "append"}
-    if clash := sorted(SCHEDULED & slurm.options.keys()):
-        raise HarnessError(
-            Exit.RECIPE_INVALID, f"slurm.options must not set {', '.join(clash)}: the harness itself does"
-        )
-    found |= slurm.options
+    both = [attempt.exclude, slurm.options.get("exclude", "").split(",")]
+    found |= slurm.options | {"exclude": ",".join(dict.fromkeys(one for some in both for one in some if one))}
     lines = [
         f"--{name}={value}" if value else f"--{name}"
         for name, value in found.items()

@@ -18,7 +18,6 @@ import pytest
 from matrix import cluster as clusters
 from matrix import estimate, select
 from matrix.cluster import Cluster, Slurm
-from matrix.errors import HarnessError
 from matrix.pair import Base
 from matrix.plan import Pairing
 from matrix.source import Folder
@@ -116,17 +115,15 @@ def test_a_template_cannot_use_a_name_that_nobody_gives() -> None:
         script.environment().from_string("rm -rf {{ wrok }}/x").render(work="w")
 
 
-def test_options_that_the_harness_needs_cannot_be_overruled() -> None:
-    """A cluster file may add options, not take these."""
-    attempt = next(iter(some_attempts().values()))
+def test_a_site_may_add_options() -> None:
+    """Beside the harness' own; nodes that the site leaves out are left out beside those in quarantine."""
+    attempt = replace(next(iter(some_attempts().values())), exclude=("n1", "n2"))
     slurm = (attempt.cluster.slurm or Slurm()).model_copy(
-        update={"options": {"requeue": "", "account": "perf"}}
+        update={"options": {"account": "perf", "exclusive": "", "exclude": "n2,n3"}}
     )
-    with pytest.raises(HarnessError, match=r"slurm.options must not set requeue"):
-        batch.options(replace(attempt, cluster=attempt.cluster.model_copy(update={"slurm": slurm})))
-    slurm = slurm.model_copy(update={"options": {"account": "perf", "exclusive": ""}})
     lines = batch.options(replace(attempt, cluster=attempt.cluster.model_copy(update={"slurm": slurm})))
-    assert {"--account=perf", "--exclusive", "--no-requeue", "--dependency=singleton"} <= set(lines)
+    wanted = {"--account=perf", "--exclusive", "--no-requeue", "--dependency=singleton", "--exclude=n1,n2,n3"}
+    assert wanted <= set(lines)
 
 
 def test_what_a_container_sees() -> None:

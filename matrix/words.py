@@ -1,0 +1,126 @@
+"""Words that end up in a shell, an environment or a batch script: what only a node would trip over is refused at its line."""
+
+from __future__ import annotations
+
+import re
+
+OWNED_ENV = {"PATH", "HOME", "PYTHONPATH", "LD_PRELOAD", "LD_LIBRARY_PATH"}
+"""Variables that the harness sets for a server, and a recipe cannot."""
+OWNED_BY_RUNS = {"PATH", "HOME", "PYTHONPATH"}
+"""The same for a cluster file, which may say where a node's libraries are."""
+_UNEXPANDED = re.compile(r"\$\{?\w*\}?|~|`|%\w?|\{\w*\}")
+_ODD = re.compile(r"[^\w/.+@=-]")
+
+
+def _expand_uid(path: str) -> str:
+    return re.sub(r"\$UID\b", "0", path)
+
+
+def path(value: str) -> str:
+    """A folder or file of a node: whole, with nothing to expand but $UID, in letters that lists of mounts and `#SBATCH` lines can bear.
+
+    Raises:
+        ValueError: with what to write.
+    """
+    plain = _expand_uid(value)
+    if strange := _UNEXPANDED.search(plain):
+        raise ValueError(
+            f"{strange[0]} in {value!r} is not expanded; only $UID is, to the user's number. Write the whole path"
+        )
+    if odd := _ODD.search(plain):
+        raise ValueError(
+            f"{value!r} has {odd[0]!r} in it, which a batch script cannot be given in a path; use letters, digits and ._@+=- only"
+        )
+    if not plain.startswith("/"):
+        raise ValueError(f"{value!r} is no whole path: from which folder would it be? Write it from / on")
+    if ".." in plain.split("/"):
+        raise ValueError(f"{value!r} has .. in it; write the path without it")
+    if not plain.strip("/"):
+        raise ValueError(f"{value!r} is the node's whole disk; name a folder")
+    return value
+
+
+def variable(name: str) -> str:
+    """The name of an environment variable.
+
+    Raises:
+        ValueError: for another text.
+    """
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise ValueError(f"{name!r} is not the name of an environment variable")
+    return name
+
+
+def value(text: str) -> str:
+    """A variable's value: as it is, since no shell ever reads it.
+
+    Raises:
+        ValueError: where something in it waits for a shell.
+    """
+    if strange := re.search(r"(?:^|(?<=[=/:,]))(\$\{?[A-Za-z_]\w*\}?|~(?=/))", text):
+        raise ValueError(
+            f"{strange[0]} in {text!r} is not expanded; write the value itself, "
+            "or let the cluster file take it from the node: env_from: {NAME: OTHER}"
+        )
+    return text
+
+
+def letters(text: str) -> str:
+    """A text that a command line can hold.
+
+    Raises:
+        ValueError: for a NUL, a line break or another letter that it cannot.
+    """
+    if not text.isprintable():
+        raise ValueError("has a line break, or another letter that cannot be shown; take it out")
+    return text
+
+
+def partition(name: str) -> str:
+    """One partition of Slurm, or several with commas between them.
+
+    Raises:
+        ValueError: for another text.
+    """
+    if not re.fullmatch(r"[\w.+@-]+(,[\w.+@-]+)*", name or "x"):
+        raise ValueError(f"{name!r} is no partition; sinfo -o %P lists them")
+    return name
+
+
+def gres(text: str) -> str:
+    """Generic resources, as sbatch's --gres wants them.
+
+    Raises:
+        ValueError: for another text.
+    """
+    if text.startswith("gres"):
+        raise ValueError(f"write {re.sub('^gres[:/]', '', text)!r}: sbatch's --gres has no `gres` in front")
+    if not re.fullmatch(r"\w+(:[\w.+-]+){0,2}(,\w+(:[\w.+-]+){0,2})*", text or "x"):
+        raise ValueError(
+            f"{text!r} is no generic resource; write NAME:TYPE:COUNT or NAME:COUNT, such as gpu:8"
+        )
+    return text
+
+
+def gpus(text: str) -> int | None:
+    """How many GPUs a --gres asks for; None where it asks for none, or the count is no plain number."""
+    for one in text.split(","):
+        name, *more = one.split(":")
+        if name == "gpu":
+            count = more[-1] if more and more[-1].isdigit() else "1" if len(more) < 2 else ""  # noqa: PLR2004 - NAME:TYPE:COUNT
+            return int(count) if count else None
+    return None
+
+
+def registry(name: str) -> str:
+    """A registry's host.
+
+    Raises:
+        ValueError: for an address, or another text.
+    """
+    host = re.sub(r"^[a-z]+://", "", name).rstrip("/")
+    if host != name:
+        raise ValueError(f"write {host}, without what is around it in an address")
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5})?", name):
+        raise ValueError(f"{name!r} is no registry's host, such as ghcr.io")
+    return name
