@@ -196,6 +196,10 @@ class Cluster(Strict):
         return self
 
 
+SECTIONS: tuple[type[Strict], ...] = (Cluster, Devices, Container, Slurm, Paths, Limits)
+"""The file and its sections, as docs list them."""
+
+
 def names(source: Source) -> list[str]:
     """The clusters that a tree has."""
     prefix, suffix = f"{FOLDER}/", ".yaml"

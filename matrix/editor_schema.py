@@ -1,7 +1,7 @@
 """The JSON schema of a recipe for editors: pydantic's own, and what `check` refuses beside it, as far as a schema can say it.
 
 Three things pydantic cannot tell an editor: that a variant (`extends`) may leave keys out or take them away with null, what
-this tree has (clusters, kernels, recipes), and vLLM's flags and variables, which `matrix.editor_flags` adds.
+this tree has (clusters, kernels, recipes), and vLLM's flags and variables, which `matrix.vllm.editor_flags` adds.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from matrix import cluster, editor_flags, image, recipe, tree
-from matrix.official import facts
+from matrix import cluster, image, recipe, tree
 from matrix.ranges import LARGEST
+from matrix.vllm import editor_flags
+from matrix.vllm.official import facts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

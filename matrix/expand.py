@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from matrix import cluster as clusters
-from matrix import key, recipe, served, tree
+from matrix import key, recipe, tree
 from matrix.errors import Exit, HarnessError, Place, Problem, did_you_mean
-from matrix.official import facts as official
 from matrix.protocol import PROTOCOL_VERSION, Protocol
 from matrix.ranges import concurrencies, condition
+from matrix.vllm import served
 from matrix.vllm.canonical import canonical, is_default
+from matrix.vllm.official import facts as official
 
 if TYPE_CHECKING:
     from matrix.recipe import Recipe, Search, Where, Workload

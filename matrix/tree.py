@@ -17,6 +17,8 @@ from matrix.errors import Exit, HarnessError
 from matrix.source import unreadable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matrix.source import Source
 
 MODELS = "recipes/models"
@@ -45,6 +47,11 @@ class Tree:
 def is_carried(model: str) -> bool:
     """Whether the tree carries the model's files itself."""
     return model.startswith(f"{MODELS}/")
+
+
+def model_path(model: str, tree: Path | str) -> str:
+    """Where a model is: below the tree if the tree carries it, else as the recipe says."""
+    return f"{tree}/{model}" if is_carried(model) else model
 
 
 @lru_cache(maxsize=256)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import shutil
@@ -99,9 +100,12 @@ def environment(extra: dict[str, str] | None = None) -> dict[str, str]:
 @pytest.fixture
 def fake_environment(tmp_path: Path) -> Path:
     """A folder that looks like an environment, whose vLLM is the fake one."""
-    folder = tmp_path / "fake"
+    return with_fake_programs(tmp_path / "fake", ROOT / "tests" / "fake_vllm")
+
+
+def with_fake_programs(folder: Path, fake: Path) -> Path:
+    """A folder with `python` and a `vllm` that is the FAKE one, which lies in another folder."""
     (folder / "bin").mkdir(parents=True)
-    fake = ROOT / "tests" / "fake_vllm"
     for name, target in (
         ("python", f'"{sys.executable}"'),
         ("vllm", f'"{sys.executable}" -m vllm.entrypoints.cli.main'),
@@ -110,6 +114,15 @@ def fake_environment(tmp_path: Path) -> Path:
         script.write_text(f'#!/bin/sh\nexport PYTHONPATH="{fake}:$PYTHONPATH"\nexec {target} "$@"\n')
         script.chmod(0o755)
     return folder
+
+
+def shown_at(terminal: int) -> bytes:
+    """All that is written to a pseudo-terminal until its other end is closed."""
+    shown = b""
+    with contextlib.suppress(OSError):  # the other end is closed
+        while chunk := os.read(terminal, 65536):
+            shown += chunk
+    return shown
 
 
 @pytest.fixture

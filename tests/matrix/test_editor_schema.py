@@ -15,7 +15,8 @@ from matrix import cluster, editor_schema, recipe
 from matrix.source import Folder
 from matrix.tree import Tree
 from tests.conftest import RECIPE, ROOT
-from tests.matrix import test_recipe, test_served
+from tests.matrix import test_recipe
+from tests.matrix.vllm import test_served
 from utils.cli.generated import GENERATED
 
 SCHEMA = json.loads((ROOT / "matrix/recipe.schema.json").read_bytes())

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from tests.conftest import with_fake_programs
 from tests.slurm.cluster import Cluster
 
 if TYPE_CHECKING:
@@ -229,15 +230,7 @@ class Site:
 def fake(folder: Path) -> Path:
     """An environment whose vLLM is the FAKE one, readable from the nodes."""
     shutil.copytree(ROOT / "tests/fake_vllm", folder / "site", ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "bin").mkdir()
-    for name, target in (
-        ("python", f'"{sys.executable}"'),
-        ("vllm", f'"{sys.executable}" -m vllm.entrypoints.cli.main'),
-    ):
-        script = folder / "bin" / name
-        script.write_text(f'#!/bin/sh\nexport PYTHONPATH="{folder}/site:$PYTHONPATH"\nexec {target} "$@"\n')
-        script.chmod(0o755)
-    return folder
+    return with_fake_programs(folder, folder / "site")
 
 
 def base_folder() -> Path:

@@ -142,7 +142,7 @@ DOCUMENTED: tuple[type[BaseModel], ...] = (
         Protocol,
         Rules,
     ),
-    *(cluster.Cluster, cluster.Devices, cluster.Container, cluster.Slurm, cluster.Paths, cluster.Limits),
+    *cluster.SECTIONS,
 )
 
 

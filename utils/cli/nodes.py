@@ -7,10 +7,8 @@ import time
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
-from utils.launch.slurm import client
-from utils.launch.slurm.client import SlurmError
-from utils.launch.slurm.poll import state_folder
-from utils.launch.slurm.quarantine import Quarantine
+from utils.launch.launchers import node_states, state_folder
+from utils.launch.quarantine import Quarantine
 from utils.show import tables
 
 if TYPE_CHECKING:
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 EXAMPLE = "nodes --clear mi3"
 NODE_COLUMNS = [
     ("node", "left"),
-    ("Slurm", "left"),
+    ("state", "left"),
     ("for another", "right"),
     ("cause", "left"),
     ("evidence", "left"),
@@ -52,10 +50,7 @@ def run(arguments: Namespace) -> Exit:
     if not entries:
         sys.stdout.write("no node is in quarantine\n")
         return Exit.OK
-    try:
-        states = {node.name: node.state for node in client.nodes()}
-    except SlurmError:
-        states = {}
+    states = node_states()
     rows = []
     for entry in entries:
         left = tables.duration(entry.until_unix_s - time.time())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
-from utils.launch.slurm.quarantine import Quarantine
+from utils.launch.quarantine import Quarantine
 from utils.report import alerts, prices
 from utils.report.site import Inputs, make
 from utils.results.changelog import entries as changelog

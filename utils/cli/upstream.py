@@ -11,9 +11,9 @@ from matrix import cluster as clusters
 from matrix import recipe as recipes
 from matrix.errors import Exit, HarnessError, did_you_mean
 from matrix.expand import expand
-from matrix.official import compare, document, facts, layers
 from matrix.source import Folder
 from matrix.tree import Tree
+from matrix.vllm.official import compare, document, facts, layers
 from utils.node.files import write_whole
 from utils.setup.environments import ROOT
 

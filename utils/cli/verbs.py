@@ -5,7 +5,7 @@ from __future__ import annotations
 VERBS = {
     "plan": "show what would run, and why",
     "run": "run points and show their figures; with --pair also a verdict",
-    "upstream": "compare recipes with vLLM's official ones",
+    "upstream": "compare recipes with the official ones",
     "pin": "write the digests of images into recipes",
     "collect": "show the records below folders",
     "compare": "judge a head against a base: regression, improvement, no change seen, invalid",
@@ -17,7 +17,7 @@ VERBS = {
     "changelog": "read and fill perf-changelog.yaml",
     "migrate": "write records, ledgers and changelogs of older versions in today's format",
     "nodes": "nodes in quarantine, and why",
-    "cancel": "end what a run left on Slurm",
+    "cancel": "end jobs that a run left on a cluster",
     "doctor": "what a cluster, this machine, or the repository on GitHub lacks",
     "check": "check recipes, clusters, changelog and generated files",
     "test": "linters and tests",

@@ -161,21 +161,29 @@ def _labels(runner: dict[str, Any]) -> set[str]:
     return {label["name"].lower() for label in runner["labels"]}
 
 
-def _branch(about: Repository) -> Iterator[Setting]:
-    branch = about.branch
-    rules: list[dict[str, Any]] = list(about.api.call("GET", f"rules/branches/{branch}"))
+def _each_rule(
+    branch: str, rules: Iterable[dict[str, Any]], own: tuple[str, str], advice: str
+) -> Iterator[Setting]:
+    """Whether a branch has a rule of its own kind, and those that keep its history."""
     kinds = {rule["type"] for rule in rules}
     for kind, what in (
-        ("pull_request", "changes come by pull request"),
+        own,
         ("non_fast_forward", "nobody can force-push"),
         ("deletion", "nobody can delete it"),
     ):
-        yield Setting(
-            f"{branch}: {what}",
-            kind in kinds,
-            "yes" if kind in kinds else "no",
-            "Settings, Rules, Rulesets: add the rule for the default branch",
-        )
+        there = kind in kinds
+        yield Setting(f"{branch}: {what}", there, "yes" if there else "no", advice)
+
+
+def _branch(about: Repository) -> Iterator[Setting]:
+    branch = about.branch
+    rules: list[dict[str, Any]] = list(about.api.call("GET", f"rules/branches/{branch}"))
+    yield from _each_rule(
+        branch,
+        rules,
+        ("pull_request", "changes come by pull request"),
+        "Settings, Rules, Rulesets: add the rule for the default branch",
+    )
     checks = {
         check["context"]
         for rule in rules
@@ -193,18 +201,12 @@ def _branch(about: Repository) -> Iterator[Setting]:
 
 def _data(about: Repository) -> Iterator[Setting]:
     """The branch with records and ledger: what a verdict reads is only as safe as whoever may push to it."""
-    kinds = {rule["type"] for rule in about.api.call("GET", f"rules/branches/{DATA}")}
-    for kind, what in (
+    yield from _each_rule(
+        DATA,
+        about.api.call("GET", f"rules/branches/{DATA}"),
         ("update", "only the workflows push"),
-        ("non_fast_forward", "nobody can force-push"),
-        ("deletion", "nobody can delete it"),
-    ):
-        yield Setting(
-            f"{DATA}: {what}",
-            kind in kinds,
-            "yes" if kind in kinds else "no",
-            f"Settings, Rules, Rulesets: add the rule for the branch {DATA}; let GitHub Actions alone bypass it",
-        )
+        f"Settings, Rules, Rulesets: add the rule for the branch {DATA}; let GitHub Actions alone bypass it",
+    )
 
 
 CHECKS: dict[str, Callable[[Repository], Iterator[Setting]]] = {

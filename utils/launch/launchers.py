@@ -28,6 +28,16 @@ def state_folder() -> Path:
     return of_controller()
 
 
+def node_states() -> dict[str, str]:
+    """What the cluster's scheduler says of each of its nodes; nothing where it does not answer."""
+    from utils.launch.slurm import client  # noqa: PLC0415 - the local launcher needs none of it
+
+    try:
+        return {node.name: node.state for node in client.nodes()}
+    except client.SlurmError:
+        return {}
+
+
 def for_cluster(name: str, cluster: Cluster, asked: str | None = None) -> Launcher:
     """The launcher that a cluster file names, or the one that was asked for in its place.
 

@@ -70,7 +70,7 @@ class Local:
         """The commands of a job."""
         environment = self._environment(order, job, lambda _: None, make=False)
         return script.render(
-            order, job, vllm=str(environment.program("vllm")), python=str(environment.python), arm=arm
+            order, job, program=str(environment.server), python=str(environment.python), arm=arm
         )
 
     def run(self, order: Order, emit: Callable[[Event], None]) -> Exit:
@@ -138,8 +138,8 @@ class Local:
             tree=str(order.tree),
             base_tree=str(order.base_tree or ""),
             base_commit=order.plan.pair.commit if order.plan.pair else "",
-            vllm=[str(environment.program("vllm"))],
-            base_vllm=[str(self._environment(order, job.of("base"), tell).program("vllm"))],
+            program=[str(environment.server)],
+            base_program=[str(self._environment(order, job.of("base"), tell).server)],
             python=str(environment.python),
             environment="given" if order.environment else "locked",
             evaluator=_evaluator(job, tell),

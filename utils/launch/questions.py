@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from matrix import image as images
 from matrix.image import ARCHIVE, HUB
-from utils.node.vllm.invocation import CARRIED
+from matrix.tree import is_carried
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -74,7 +74,7 @@ def hub_models(points: Iterable[Served]) -> list[tuple[str, str]]:
     found = {
         (point.model, point.revision or "")
         for point in points
-        if not point.model.startswith((CARRIED, "/")) and "/" in point.model
+        if not is_carried(point.model) and not point.model.startswith("/") and "/" in point.model
     }
     return sorted(found)
 

@@ -11,11 +11,8 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 
 from matrix import tree as trees
-from matrix.cluster import Slurm
 from matrix.protocol import requests
-from utils.launch.slurm import container
 from utils.node import caches, marker
-from utils.node.host.image import OUTPUT
 from utils.node.vllm import client_host, invocation, load, plugin
 from utils.node.vllm.server import FIRST_PROMPT
 
@@ -24,8 +21,6 @@ if TYPE_CHECKING:
     from utils.launch.interface import Order
 
 _PORT = 8000
-WORKSPACE = "/tmp/servematrix-by-hand"  # noqa: S108 - shown to a person, never used by this code
-"""A folder of the node that a person makes for a job run by hand."""
 
 
 class Shell(str):
@@ -50,7 +45,7 @@ def environment() -> jinja2.Environment:
 
 
 def render(
-    order: Order, job: Job, *, vllm: str, python: str, arm: str = "", enter: str = "", tree: str = ""
+    order: Order, job: Job, *, program: str, python: str, arm: str = "", enter: str = "", tree: str = ""
 ) -> str:
     """The commands of a job: server, and for each point warm-up and load, exactly as the node runs them.
 
@@ -59,8 +54,8 @@ def render(
     Args:
         order: its clusters and its tree.
         job: of one arm.
-        vllm: the command that it means.
-        python: that has vLLM.
+        program: the command that serves, and that loads.
+        python: that has it.
         arm: which one, where there are two.
         enter: how to get to where the script runs, for a person to read.
         tree: where models and kernels of the tree are then; the order's, unless said.
@@ -68,7 +63,7 @@ def render(
     cluster = order.clusters[job.cluster]
     tree = tree or str(order.tree)
     first = job.points[0]
-    model = invocation.model_path(first.model, tree)
+    model = trees.model_path(first.model, tree)
     revision = "" if model.startswith("/") else first.revision or ""
     of_models = {name: text for name, text in job.serve.env.items() if name.startswith(invocation.OF_MODELS)}
     recipe = first.id.split("/")[0]
@@ -86,7 +81,7 @@ def render(
             env_from=cluster.env_from,
             client_cores=cluster.client_cores,
             container=cluster.container.runtime != "none",
-            path=f"{Path(vllm).parent}:" if "/" in vllm else "",
+            path=f"{Path(program).parent}:" if "/" in program else "",
             caches=caches.variables(Path()),
             enter=enter,
             tree=tree,
@@ -94,7 +89,7 @@ def render(
             kernel=first.kernel,
             variant=plugin.VARIANT,
             marker=marker.FOLDER,
-            serve=[vllm, *_with_port(invocation.serve(job.serve, model, _PORT))],
+            serve=[program, *_with_port(invocation.serve(job.serve, model, _PORT))],
             ready_s=int(cluster.limits.ready_s),
             completion=json.dumps(
                 {
@@ -107,7 +102,7 @@ def render(
             ),
             revision=revision,
             tokenizer=_tokenizer(python, model, revision),
-            points=[_commands(point, model, vllm, pinned=bool(revision)) for point in job.points],
+            points=[_commands(point, model, program, pinned=bool(revision)) for point in job.points],
         )
     )
 
@@ -116,41 +111,6 @@ def whole(*jobs: str) -> str:
     """A script of the commands of jobs, one after another."""
     functions = (Path(__file__).parent / "templates/by-hand-functions.sh").read_text()
     return "\n".join((functions, *jobs))
-
-
-def for_slurm(order: Order, job: Job, *, vllm: str, python: str, arm: str = "") -> str:
-    """The same for a cluster behind Slurm, with the allocation and the container line."""
-    cluster = order.clusters[job.cluster]
-    slurm = cluster.slurm or Slurm()
-    asked = {
-        "partition": slurm.partition,
-        "gres": slurm.gres,
-        "nodes": "1",
-        "cpus-per-task": slurm.cpus_per_task,
-    }
-    allocate = ["salloc", *(f"--{name}={value}" for name, value in asked.items() if value)]
-    lines = [shlex.join([*allocate, f"--time={-(-job.walltime_s // 60)}"])]
-    if cluster.paths.runtime:
-        lines.append(f'export XDG_RUNTIME_DIR="{cluster.paths.runtime}"; mkdir -p -m 0700 "$XDG_RUNTIME_DIR"')
-    image = job.points[0].image
-    runtime = container.for_cluster(cluster)
-    mounts = [container.Mount(WORKSPACE, cluster.container.workdir), *container.cluster_mounts(cluster)]
-    lines.append(f"mkdir -p {WORKSPACE}/{container.PAYLOAD}")
-    in_container = cluster.container.runtime != "none"
-    carried = [trees.package(one.name) for one in plugin.packages(job)]
-    carried += [one for one in (job.points[0].model,) if one.startswith(invocation.CARRIED)]
-    if carried and in_container:  # nodes may not see the checkout
-        unpack = shlex.join(["srun", "--ntasks=1", "--overlap", "tar", "-C", WORKSPACE, "-x"])
-        lines.append(f"tar -C CHECKOUT -c {shlex.join(carried)} | {unpack}")
-    if in_container:
-        entry = runtime.entry(image)
-        words = [entry["path"] if word == OUTPUT else word for word in entry["import"]]
-        lines.append(
-            f"[ -e {shlex.quote(entry['path'])} ] || {shlex.join(words or ['cp', entry['archive'], entry['path']])}"
-        )
-    lines.append(shlex.join([*runtime.enter(image, mounts, WORKSPACE, {}), "--pty", "bash"]))
-    tree = cluster.container.workdir if in_container else ""
-    return render(order, job, vllm=vllm, python=python, arm=arm, enter="\n".join(lines), tree=tree)
 
 
 def _package(one: plugin.Package, root: Path, arch: str) -> dict[str, Any]:
@@ -177,13 +137,13 @@ def _tokenizer(python: str, model: str, revision: str) -> list[str]:
     return [python, "-c", program, model, revision, *client_host.TOKENIZER_FILES]
 
 
-def _commands(point: Point, model: str, vllm: str, *, pinned: bool) -> dict[str, Any]:
+def _commands(point: Point, model: str, program: str, *, pinned: bool) -> dict[str, Any]:
     short = point.id.split("/")[1]
     folder = Shell(f'"$out"/{shlex.quote(short)}')
     more = ["--tokenizer", Shell('"$tokenizer"')] if pinned else []
 
     def words(call: load.Call) -> list[str]:
-        return [vllm, *_with_port([folder if word == short else word for word in load.argv(call)]), *more]
+        return [program, *_with_port([folder if word == short else word for word in load.argv(call)]), *more]
 
     return {
         "id": point.id,

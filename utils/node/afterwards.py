@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from utils.node import evaluation, parity_probe
+from utils.node import evaluation
+from utils.node.vllm import parity_probe
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from matrix import key
+from matrix.tree import is_carried
 from utils.node.record import Observed
-from utils.node.vllm import invocation
 
 if TYPE_CHECKING:
     from matrix.plan import Point
@@ -47,9 +47,7 @@ def observed(point: Point, found: Found, node: Node) -> Observed | None:
         why_not.append("the environment was given by hand")
     if "==" not in point.image and "@sha256:" not in point.image:
         why_not.append("the image is not pinned by digest")
-    if not point.model.startswith(invocation.CARRIED) and not re.fullmatch(
-        "[0-9a-f]{40}", point.revision or ""
-    ):
+    if not is_carried(point.model) and not re.fullmatch("[0-9a-f]{40}", point.revision or ""):
         why_not.append("the model is not pinned by a commit")
     if point.model.startswith("/"):
         why_not.append("the model is a folder of the node")

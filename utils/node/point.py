@@ -12,10 +12,10 @@ from matrix.errors import Exit
 from matrix.protocol import lengths, seed
 from utils.node import devices, files, gates, machine, marker, process, record, stats
 from utils.node.failure import RunFailed, decisive_lines
-from utils.node.profiling import gate as gate_of_profile
 from utils.node.telemetry import Sampler
 from utils.node.vllm import engine, invocation, load, load_result, server_metrics
 from utils.node.vllm.engine import Engine
+from utils.node.vllm.profiling import gate as gate_of_profile
 from utils.node.vllm.server import difference, read_counters
 from utils.node.vllm.streaming import Streamed
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from matrix.plan import Point
     from utils.node.events import Emit
     from utils.node.power_meter import PowerMeter
-    from utils.node.profiling import Profiling
     from utils.node.requests_raw import RawLoad
     from utils.node.vllm.client import Client, Ended
+    from utils.node.vllm.profiling import Profiling
     from utils.node.vllm.server import Server
 
 PROGRESS_EVERY_S = 0.5

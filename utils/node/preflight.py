@@ -96,7 +96,7 @@ def program(command: str) -> Check:
     """The server's command can be executed."""
     there = shutil.which(command) is not None
     found = command if there else f"{command} cannot be executed"
-    return check("vllm", there, found, "the environment or image lacks vLLM")
+    return check("program", there, found, f"the environment or the image lacks {Path(command).name}")
 
 
 def cores(wanted_for_client: int) -> Check:

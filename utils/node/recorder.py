@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from matrix import tree as trees
 from utils.node import observed, preflight
 from utils.node.record import Cache, Clock, Environment, Node, Phase, Record
 from utils.node.vllm import invocation
@@ -38,7 +39,7 @@ class Recorder:
         position = self.names.index(point.id)
         now = time.monotonic()
         environment = _environment(spec)
-        argv = invocation.serve(spec.job.serve, invocation.model_path(point.model, spec.tree), self.port)
+        argv = invocation.serve(spec.job.serve, trees.model_path(point.model, spec.tree), self.port)
         common: dict[str, Any] = {
             "point": point.id,
             "key": point.key,
@@ -68,7 +69,7 @@ class Recorder:
             "model": point.model,
             "provenance": spec.provenance,
             "vllm_version": self.version,
-            "serve_argv": [*spec.vllm, *argv, *self.more_argv],
+            "serve_argv": [*spec.program, *argv, *self.more_argv],
             "serve_env": spec.job.serve.env,
             "node": self.node,
             "clock": Clock(monotonic_s=now, wall_unix_s=time.time()),

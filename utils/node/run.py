@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from matrix import tree as trees
 from matrix.errors import Exit, HarnessError
 from matrix.metrics import figures
 from matrix.protocol import fits
@@ -20,7 +21,6 @@ from utils.node import (
     memory,
     preflight,
     process,
-    profiling,
     record,
     record_file,
     scratch,
@@ -29,7 +29,7 @@ from utils.node.failure import Cancelled, RunFailed
 from utils.node.point import Bench, Phases, measure
 from utils.node.power_meter import PowerMeter
 from utils.node.recorder import Recorder
-from utils.node.vllm import invocation, plugin
+from utils.node.vllm import invocation, plugin, profiling
 from utils.node.vllm.client import Client, client_environment
 from utils.node.vllm.engine import Engine
 from utils.node.vllm.server import Server, free_port
@@ -152,7 +152,7 @@ class _Run:
     def _start(self) -> Bench:
         spec, cluster = self.spec, self.spec.cluster
         first = spec.job.points[0]
-        model = invocation.model_path(first.model, spec.tree)
+        model = trees.model_path(first.model, spec.tree)
         with self.phases.phase("preflight"):
             self._preflight(model)
         server_cores, client_cores = preflight.split_cores(cluster.client_cores)
@@ -205,7 +205,7 @@ class _Run:
                 *self.recorder.more_argv,
             ]
             log = self.folder / "server.log"
-            server = Server.start([*self.spec.vllm, *argv], env, cores, port=port, log=log, model=model)
+            server = Server.start([*self.spec.program, *argv], env, cores, port=port, log=log, model=model)
             self.server = server
             try:
                 server.wait_healthy(
@@ -236,7 +236,7 @@ class _Run:
             preflight.scratch(self.scratch),
             preflight.model(model),
             preflight.port(cluster.port),
-            preflight.program(self.spec.vllm[0]),
+            preflight.program(self.spec.program[0]),
             preflight.cores(cluster.client_cores),
         ]
         codes = {
@@ -257,7 +257,7 @@ class _Run:
             self.recorder.caches = caches.fill(
                 self.home, Path(self.spec.caches) / self.run.arm, f"the canary of {self.run.arm}"
             )
-        paths = [str(Path(path).parent) for path in self.spec.vllm[:1] if "/" in path]
+        paths = [str(Path(path).parent) for path in self.spec.program[:1] if "/" in path]
         base = {
             "PATH": ":".join([*paths, os.environ.get("PATH", "/usr/bin:/bin")]),
             "HOME": str(self.home),

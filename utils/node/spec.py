@@ -74,14 +74,14 @@ class NodeJob(Value):
     """The same of the base arm, where runs of both arms are in this file."""
     base_commit: str = ""
     """Of that tree; empty where both arms are of one."""
-    vllm: list[str]
-    """The command that `vllm` means."""
-    base_vllm: list[str] = []
+    program: list[str]
+    """The command that serves, and that loads."""
+    base_program: list[str] = []
     """The same of the base arm."""
     python: str
-    """The Python that has vLLM."""
+    """The Python that has it."""
     environment: Literal["locked", "given", "image"]
-    """Where that vLLM came from; a given one is never reused."""
+    """Where that program came from; results of a given one are never reused."""
     provenance: Provenance
     runs_in_all: int = 0
     """Of the allocation, where each run is a container start of its own; 0 means: as many as `runs`."""
@@ -99,10 +99,10 @@ class NodeJob(Value):
     """The Python that has lm-eval, where a recipe asks for a task; empty: none is here."""
 
     def of(self, arm: Arm) -> NodeJob:
-        """What a run of one arm needs to know: its own points, server, tree and vLLM."""
+        """What a run of one arm needs to know: its own points, tree and program."""
         update: dict[str, Any] = {"job": self.job.of(arm)}
         if self.job.base is not None and arm == "base":
-            update |= {"tree": self.base_tree or self.tree, "vllm": self.base_vllm or self.vllm}
+            update |= {"tree": self.base_tree or self.tree, "program": self.base_program or self.program}
             if self.base_commit:
                 known = {"tree_commit": self.base_commit, "tree_clean": True}
                 update["provenance"] = self.provenance.model_copy(update=known)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from matrix import cluster as clusters
 from matrix import estimate, key, select
 from matrix.errors import Exit, HarnessError
-from matrix.official import compare
 from matrix.source import Folder, Revision, merge_base
 from matrix.tree import Tree
+from matrix.vllm.official import compare
 from utils.launch import launchers
 from utils.pipeline import diff
 from utils.pipeline.ask import RESULTS

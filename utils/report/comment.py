@@ -98,18 +98,9 @@ def _row(one: PointVerdict, points: Sequence[PointVerdict]) -> list[str]:
 def _claims(found: Comparison) -> list[str]:
     if not found.claims:
         return []
-    rows = [
-        [
-            one.point,
-            METRICS[one.metric].about if one.metric in METRICS else one.metric,
-            one.claim,
-            one.outcome,
-            one.why,
-        ]
-        for one in found.claims
-    ]
+    rows = presentation.claim_rows(found)
     more = f"and {len(rows) - ROWS} more claims\n\n" if len(rows) > ROWS else ""
-    return [table(["point", "metric", "claim", "outcome", "why"], rows[:ROWS]) + "\n" + more]
+    return [table(presentation.CLAIM_COLUMNS, rows[:ROWS]) + "\n" + more]
 
 
 def _folded(found: Comparison, ordered: Sequence[PointVerdict], *, whole: bool) -> list[str]:

@@ -23,6 +23,8 @@ FOLDER = ROOT / ".environments"
 _STAMP = "made-from.lock"
 CACHE = ROOT / ".cache" / "uv"
 """Of uv, where the usual place cannot be written."""
+SERVER = "vllm"
+"""The command of an environment or an image that serves, and that loads."""
 UV = (sys.executable, "-I", "-m", "uv")
 
 
@@ -40,6 +42,11 @@ class Environment:
     def program(self, name: str) -> Path:
         """A command that one of its packages brought."""
         return self.folder / "bin" / name
+
+    @property
+    def server(self) -> Path:
+        """The command that serves, and that loads."""
+        return self.program(SERVER)
 
 
 def for_image(image: str, tell: Callable[[str], None]) -> Environment:
@@ -84,7 +91,7 @@ def given_or_made(folder: Path | None, image: str, tell: Callable[[str], None]) 
     if folder is None:
         return for_image(image, tell)
     given = Environment(folder.absolute())
-    if not (given.python.exists() and given.program("vllm").exists()):
+    if not (given.python.exists() and given.server.exists()):
         raise HarnessError(
             Exit.USAGE,
             f"{given.folder} has no bin/python and bin/vllm; --environment wants a folder with both",

@@ -13,8 +13,7 @@ from matrix import image as images
 from matrix import select
 from matrix.errors import Exit, HarnessError
 from matrix.source import Folder
-from matrix.tree import Tree
-from utils.node.vllm import invocation
+from matrix.tree import Tree, is_carried
 from utils.setup.environments import ROOT
 
 if TYPE_CHECKING:
@@ -97,7 +96,7 @@ def _is_new_image(point: Point, known: Known) -> bool:
 
 def _is_new_model(point: Point, known: Known) -> bool:
     """What the tree carries is approved with the tree."""
-    return _model(point) not in known.models and not point.model.startswith(invocation.CARRIED)
+    return _model(point) not in known.models and not is_carried(point.model)
 
 
 def _host(text: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from matrix.errors import Exit
-from tests.conftest import ROOT, Cli, command, environment
+from tests.conftest import ROOT, Cli, command, environment, shown_at
 from tests.utils.launch.slurm.test_poll import row
 from utils.launch.journal import Memory, Notebook
 from utils.launch.slurm import names
@@ -76,12 +76,7 @@ def test_a_person_is_asked_about_the_others(queue: Queue, said: str, ended: list
     )
     os.close(theirs)
     os.write(ours, said.encode())
-    shown = b""
-    try:
-        while chunk := os.read(ours, 65536):
-            shown += chunk
-    except OSError:  # the other end is closed
-        pass
+    shown = shown_at(ours)
     os.close(ours)
     assert asked.wait(30) == 0
     assert b"end these too? Type yes:" in shown

@@ -15,7 +15,7 @@ import pytest
 
 from matrix.errors import Exit
 from matrix.version import VERSION
-from tests.conftest import ROOT, Cli, command, environment
+from tests.conftest import ROOT, Cli, command, environment, shown_at
 from utils.cli.main import module, parsed, parser
 from utils.cli.verbs import VERBS
 from utils.node import record_file
@@ -123,12 +123,7 @@ def test_a_run_on_a_terminal_shows_a_bar(tree: Path, fake_environment: Path, tmp
         command(*arguments), env=environment({"TERM": "xterm"}), stdout=theirs, stderr=theirs
     )
     os.close(theirs)
-    shown = b""
-    try:
-        while chunk := os.read(ours, 65536):
-            shown += chunk
-    except OSError:  # the other end is closed
-        pass
+    shown = shown_at(ours)
     assert process.wait(30) == 0
     os.close(ours)
     assert b"\x1b[" in shown

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matrix.errors import Exit
 from tests.conftest import CLUSTER, RECIPE, Cli, commit, run_git, write
-from tests.matrix.official.test_layers import FILE
+from tests.matrix.vllm.official.test_layers import FILE
 
 OURS = RECIPE.replace("model: recipes/models/m", "model: org/Model").replace("bf16", "fp8")
 

@@ -36,7 +36,7 @@ def node_command(tree: Path, fake_environment: Path, tmp_path: Path) -> Callable
             allocation="test",
             out=str(out),
             tree=str(tree),
-            vllm=[str(fake_environment / "bin/vllm")],
+            program=[str(fake_environment / "bin/vllm")],
             python=str(fake_environment / "bin/python"),
             environment="given",
             provenance=Provenance(

@@ -12,13 +12,12 @@ import pytest
 
 from matrix.errors import Exit
 from tests.conftest import ROOT, Cli, command, environment
+from tests.utils.node.made import TINY, ran, records
 from tests.utils.node.test_faults import nothing_is_left
-from utils.node import record, record_file
 from utils.node.gates import GATES
 from utils.results.verdict.pairs import match
 
 pytestmark = pytest.mark.real
-TINY = "qwen3moe-tiny-cpu-vllm"
 
 
 @pytest.fixture(scope="module")
@@ -26,21 +25,8 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two runs of three points at two lengths."""
     out = tmp_path_factory.mktemp("real") / "out"
     selectors = [f"{TINY}/128x64-tp1-c1", f"{TINY}/128x64-tp1-c4", f"{TINY}/256x64-tp1-c2"]
-    done = subprocess.run(
-        command("run", *selectors, "--runs", "2", "--out", str(out)),
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert f"records: {out}" in done.stdout
+    assert f"records: {out}" in ran(out, *selectors, "--runs", "2")
     return out
-
-
-def records(out: Path) -> list[record.Record]:
-    return [record_file.read(path) for path in sorted(out.rglob("record.json"))]
 
 
 def test_every_gate_holds_on_real_vllm(measured: Path) -> None:

@@ -9,30 +9,15 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, command, environment
-from utils.node import record_file
-from utils.node.record import Record
+from tests.utils.node.made import TINY, ran, records
 
 pytestmark = [pytest.mark.real, pytest.mark.nightly]
-TINY = "qwen3moe-tiny-cpu-vllm"
-
-
-def ran(out: Path, *words: str) -> list[Record]:
-    """Records of a run."""
-    done = subprocess.run(
-        command("run", *words, "--out", str(out)),
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return [record_file.read(path) for path in sorted(out.rglob("record.json"))]
 
 
 def test_a_profile_of_steady_decode(tmp_path: Path) -> None:
     """Ten steps of four requests, read by `profile`; its record counts for nothing."""
-    found = ran(tmp_path / "out", f"{TINY}/128x64-tp1-c4", "--profile", "decode")
+    ran(tmp_path / "out", f"{TINY}/128x64-tp1-c4", "--profile", "decode")
+    found = records(tmp_path / "out")
     assert [one.status for one in found] == ["invalid"]
     assert "not_profiled" in [gate.name for gate in found[0].gates if not gate.passed]
     assert "--profiler-config" in found[0].serve_argv
@@ -62,9 +47,8 @@ def test_parity_and_a_task_on_the_servers_of_a_pair(tmp_path: Path) -> None:
         ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "t"],
     ):
         subprocess.run(["git", *words], cwd=tree, check=True)
-    found = ran(
-        tmp_path / "out", f"{TINY}/128x64-tp1-c4", "--pair", "HEAD", "--no-confirm", "--tree", str(tree)
-    )
+    ran(tmp_path / "out", f"{TINY}/128x64-tp1-c4", "--pair", "HEAD", "--no-confirm", "--tree", str(tree))
+    found = records(tmp_path / "out")
     assert [one.arm for one in found] == ["base", "head", "head", "base"]
     for one in found:
         assert one.accuracy[-1].name == "first_word"

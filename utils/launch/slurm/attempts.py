@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from utils.launch.quarantine import Quarantine
     from utils.launch.slurm.names import Identity
     from utils.launch.slurm.poll import Poll
-    from utils.launch.slurm.quarantine import Quarantine
     from utils.node.events import Event
     from utils.node.spec import Provenance
 

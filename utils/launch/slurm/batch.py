@@ -53,16 +53,16 @@ class Attempt:
     folder: str
     """Below the spool."""
     number: int
+    program: str
+    """The command that serves where the job runs."""
     token: str = ""
     """What the batch script says carries it; a container, which never sees it, cannot speak in the script's name."""
     exclude: tuple[str, ...] = ()
     """Nodes in quarantine."""
-    vllm: str = "vllm"
-    """The command that `vllm` means where the job runs."""
-    base_vllm: str = ""
+    base_program: str = ""
     """The same for the base arm, if that is another one."""
     python: str = "python3"
-    """The Python that has vLLM, there."""
+    """The Python that has it, there."""
 
     @property
     def runs(self) -> list[Run]:
@@ -168,8 +168,8 @@ def whole_job(attempt: Attempt, provenance: Provenance) -> NodeJob:
             "tree": f"{attempt.inside(PAYLOAD)}/{payload.TREE}",
             "base_tree": f"{attempt.inside(PAYLOAD)}/{payload.BASE_TREE}",
             "base_commit": attempt.order.plan.pair.commit if attempt.order.plan.pair else "",
-            "vllm": [attempt.vllm],
-            "base_vllm": [attempt.base_vllm or attempt.vllm],
+            "program": [attempt.program],
+            "base_program": [attempt.base_program or attempt.program],
             "python": attempt.python,
             "environment": environment,
             "provenance": provenance,

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from matrix.cluster import Slurm as Asked
 from matrix.errors import Exit, HarnessError
-from utils.launch import lease, script
-from utils.launch.slurm import batch, client, names
+from utils.launch import lease
+from utils.launch.quarantine import Quarantine
+from utils.launch.slurm import batch, by_hand, client, names
 from utils.launch.slurm.attempts import Block
 from utils.launch.slurm.client import SlurmError
 from utils.launch.slurm.poll import Poll, squeue, state_folder
-from utils.launch.slurm.quarantine import Quarantine
 from utils.launch.slurm.sight import Partition
 from utils.launch.slurm.states import from_squeue
 from utils.node import process
@@ -60,8 +60,8 @@ class Slurm:
 
     def script(self, order: Order, job: Job, arm: str = "") -> str:
         """The commands of a job, for a person."""
-        vllm, python = _programs(order, order.clusters[job.cluster], job, print_nothing, make=False)
-        return script.for_slurm(order, job, vllm=vllm, python=python, arm=arm)
+        program, python = _programs(order, order.clusters[job.cluster], job, print_nothing, make=False)
+        return by_hand.script(order, job, program=program, python=python, arm=arm)
 
     def batch(self, order: Order, job: Job) -> str:
         """The batch script of a job's first attempt, with its payload."""
@@ -124,8 +124,8 @@ class _Session:
     def _block(self, job: Job, poll: Poll) -> Block:
         order, cluster = self.order, with_slurm(self.order.clusters[job.cluster])
         known = provenance.find(order.tree)
-        vllm, python = _programs(order, cluster, job, self.emit)
-        base_vllm, _ = _programs(order, cluster, job.of("base"), self.emit)
+        program, python = _programs(order, cluster, job, self.emit)
+        base_program, _ = _programs(order, cluster, job.of("base"), self.emit)
         attempt = batch.Attempt(
             job=job,
             cluster=cluster,
@@ -133,8 +133,8 @@ class _Session:
             name="",
             folder="",
             number=0,
-            vllm=vllm,
-            base_vllm=base_vllm,
+            program=program,
+            base_program=base_program,
             python=python,
         )
         return Block(
@@ -218,9 +218,9 @@ def with_slurm(cluster: Cluster) -> Cluster:
 def _programs(
     order: Order, cluster: Cluster, job: Job, emit: Callable[[Event], None], *, make: bool = True
 ) -> tuple[str, str]:
-    """The commands `vllm` and `python` where the job runs: the image's, else an environment that nodes see under the same path."""
+    """The commands of server and Python where the job runs: the image's, else an environment that nodes see under the same path."""
     if cluster.container.runtime != "none":
-        return "vllm", "python3"
+        return environments.SERVER, "python3"
     image = job.points[0].image
     if make or order.environment:
         found = environments.given_or_made(
@@ -228,7 +228,7 @@ def _programs(
         )
     else:
         found = environments.of_image(image)
-    return str(found.program("vllm")), str(found.python)
+    return str(found.server), str(found.python)
 
 
 def _be_told_of_the_end() -> None:

@@ -10,8 +10,8 @@ import tarfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from matrix.tree import is_carried
 from utils.node.vllm import plugin
-from utils.node.vllm.invocation import CARRIED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,7 +67,7 @@ def make(root: Path, trees: Mapping[str, tuple[Path, Job]], arch: str, files: Ma
         if not (name := str(path.relative_to(root))).startswith(NOT_SENT)
     }
     for folder, (tree, job) in trees.items():
-        models = sorted({point.model for point in job.points if point.model.startswith(CARRIED)})
+        models = sorted({point.model for point in job.points if is_carried(point.model)})
         found = [
             path
             for model in models

@@ -115,15 +115,7 @@ class Parser:
 
 
 def _nvidia(cells: list[str]) -> Row | None:
-    names = (
-        "device",
-        "watts",
-        "utilisation",
-        "clock_mhz",
-        "memory_clock_mhz",
-        "memory_bytes",
-        "temperature_c",
-    )
+    names = COLUMNS[1:-1]
     if len(cells) not in {len(names), len(names) + 1} or not cells[0].isdigit():
         return None
     row = {name: _figure(cell) for name, cell in zip(names, cells)}  # noqa: B905 - the last cell is read below

@@ -8,18 +8,10 @@ from matrix.protocol import requests, seed
 from utils.node.vllm import load
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matrix.plan import Point, Serve
 
-CARRIED = "recipes/models/"
 OF_MODELS = ("HF_", "HUGGINGFACE_", "TRANSFORMERS_", "VLLM_USE_MODELSCOPE", "MODELSCOPE_")
 """Variables of a server that the load client has too: where models are."""
-
-
-def model_path(model: str, tree: Path | str) -> str:
-    """Where a model is: below the tree if the tree carries it, else as the recipe says."""
-    return f"{tree}/{model}" if model.startswith(CARRIED) else model
 
 
 def serve(serve: Serve, model: str, port: int) -> list[str]:

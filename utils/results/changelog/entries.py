@@ -13,7 +13,7 @@ from matrix.errors import Exit, HarnessError, Place, Problem
 from matrix.metrics import HEADLINE, METRICS, WITH_NOISE
 from matrix.schema import Strict, validate
 from utils.results import wording
-from utils.results.changelog import rows
+from utils.results.changelog import cells
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -88,7 +88,7 @@ class PointLine(Strict):
         figures, vs = {}, fields.get("vs", {})
         for name, value in content.items():
             if name not in fields:
-                cell = rows.figure(value)
+                cell = cells.figure(value)
                 figures[name] = cell[0] if cell else value
                 if cell and cell[1] and isinstance(vs, dict):
                     vs = {**vs, name: cell[1]}

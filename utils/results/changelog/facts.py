@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from matrix.key import is_local
 from matrix.metrics import HEADLINE, METRICS, known
 from utils.results import wording
+from utils.results.changelog import cells, rows
 from utils.results.changelog import entries as changelog
-from utils.results.changelog import rows
 from utils.results.changelog.changed import changed
 from utils.results.changelog.doubts import doubts
 from utils.results.changelog.lines import mapping, scalar
@@ -149,7 +149,7 @@ def _point(records: Sequence[Record], compared: PointVerdict | None) -> changelo
         verdict=words,
         accuracy=presentation.scores(compared) if compared else {},
         vs=vs,
-        figures={name: rows.rounded(figures[name]) for name in published},
+        figures={name: cells.rounded(figures[name]) for name in published},
         n=runs,
         key=records[0].key,
     )

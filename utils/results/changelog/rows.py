@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from matrix.metrics import JUDGED, METRICS, known
+from utils.results.changelog.cells import number
 from utils.results.changelog.lines import mapping, scalar
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ WIDTH = 120
 """Columns of a diff that a reader of GitHub sees without scrolling."""
 LEAD = JUDGED[:3]
 """Metrics that stand within it."""
-_CELL = re.compile(r"([0-9.]+(?:e[-+]?[0-9]+)?)(?: +([-+][0-9]+(?:\.[0-9]+)?%))?")
 
 
 def heading(points: Mapping[str, PointLine]) -> str:
@@ -27,19 +27,6 @@ def heading(points: Mapping[str, PointLine]) -> str:
     units = ", ".join(f"{name} {METRICS[name].unit}" for name in names if name in METRICS)
     change = ", each with its change to the base" if any(line.vs for line in points.values()) else ""
     return f"  points:  # means of whole runs ({units}){change}\n"
-
-
-def figure(text: object) -> tuple[float, str] | None:
-    """A cell such as `1264.5` or `2043 -9.1%`: its value, and the change to the base or an empty text."""
-    if isinstance(text, int | float) and not isinstance(text, bool):
-        return float(text), ""
-    match = _CELL.fullmatch(text) if isinstance(text, str) else None
-    return (float(match[1]), match[2] or "") if match else None
-
-
-def rounded(value: float) -> float:
-    """A figure as it is kept: four significant figures at least, and what is before the point whole."""
-    return round(value) if value >= 1000 else float(f"{value:.4g}")  # noqa: PLR2004 - four digits
 
 
 def written(points: Mapping[str, PointLine]) -> list[str]:
@@ -102,7 +89,7 @@ def _short(word: str) -> str:
 
 
 def _parts(line: PointLine) -> _Parts:
-    cells = {name: (_number(value), line.vs.get(name, "")) for name, value in line.figures.items()}
+    cells = {name: (number(value), line.vs.get(name, "")) for name, value in line.figures.items()}
     rest = [f"n: {line.n}"]
     if line.reused:
         rest.append("reused: true")
@@ -114,12 +101,6 @@ def _parts(line: PointLine) -> _Parts:
     if left := {name: change for name, change in line.vs.items() if name not in cells}:
         rest.append(f"vs: {mapping(left)}")
     return _Parts(line.word, cells, rest)
-
-
-def _number(value: float) -> str:
-    """Without an exponent, as short as it can be read back."""
-    text = repr(float(value))
-    return text.removesuffix(".0") if "e" not in text else f"{value:.12f}".rstrip("0")
 
 
 def _cell(name: str, cell: tuple[str, str] | None, widths: Sequence[int]) -> str:

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from matrix.protocol import lengths, requests, seed
+from matrix.tree import is_carried
 from utils.node import marker
 from utils.node.vllm import invocation, load
 
@@ -130,7 +131,7 @@ def _value(argv: list[str], flag: str) -> int:
 
 def _model(point: Point, served: list[str]) -> str:
     """Where the model was: as the recipe says, or below the tree, whose place the node chose."""
-    if not point.model.startswith(invocation.CARRIED):
+    if not is_carried(point.model):
         return point.model
     said = served[1] if len(served) > 1 else ""
     return said if said.endswith(f"/{point.model}") else f"/{point.model}"

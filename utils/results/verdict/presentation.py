@@ -23,6 +23,7 @@ COLUMNS = [
     ("noise of a run", "left"),
     ("verdict", "left"),
 ]
+CLAIM_COLUMNS = ["point", "metric", "claim", "outcome", "why"]
 NOTABLE = 12
 WORST_FIRST = ("regression", "improvement", "invalid", "change below the floor", None)
 
@@ -75,6 +76,20 @@ def _cells(metric: Metric, one: MetricVerdict) -> list[str]:
         interval,
         f"{one.runs[0]}+{one.runs[1]}",
         noise,
+    ]
+
+
+def claim_rows(found: Comparison) -> list[list[str]]:
+    """What came of each claim, under `CLAIM_COLUMNS`."""
+    return [
+        [
+            one.point,
+            METRICS[one.metric].about if one.metric in METRICS else one.metric,
+            one.claim,
+            one.outcome,
+            one.why,
+        ]
+        for one in found.claims
     ]
 
 
@@ -152,17 +167,7 @@ def markdown(found: Comparison) -> str:
     if len(wanted) > NOTABLE:
         out.write(f"and {len(wanted) - NOTABLE} more rows in the folded table\n\n")
     if found.claims:
-        claims = [
-            [
-                one.point,
-                METRICS[one.metric].about if one.metric in METRICS else one.metric,
-                one.claim,
-                one.outcome,
-                one.why,
-            ]
-            for one in found.claims
-        ]
-        out.write(table(["point", "metric", "claim", "outcome", "why"], claims[:NOTABLE]) + "\n")
+        out.write(table(CLAIM_COLUMNS, claim_rows(found)[:NOTABLE]) + "\n")
     listed = [f"{len(found.new)} points are new: {', '.join(found.new[:3])}"] if found.new else []
     listed += [f"{len(found.gone)} points are gone: {', '.join(found.gone[:3])}"] if found.gone else []
     listed += [*silences(found)[:5], *(f"note: {note}" for note in found.notes[:5])]

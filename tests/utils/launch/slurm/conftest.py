@@ -13,10 +13,10 @@ from tests.slurm.cluster import Cluster, missing
 from tests.slurm.site import Site, base_folder, hidden
 from tests.utils.launch.slurm.made import an_attempt
 from tests.utils.launch.slurm.test_batch import PROVENANCE
+from utils.launch.quarantine import Quarantine
 from utils.launch.slurm import attempts, client, names
 from utils.launch.slurm.client import Node
 from utils.launch.slurm.poll import Poll
-from utils.launch.slurm.quarantine import Quarantine
 
 
 @pytest.fixture(scope="session")

@@ -58,6 +58,7 @@ def some_attempts() -> dict[str, batch.Attempt]:
             name=name,
             folder=names.folder(name),
             number=0,
+            program="vllm",
             token="00112233445566ff",  # noqa: S106 - no password: it marks lines
         )
     return found

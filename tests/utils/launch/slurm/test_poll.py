@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from utils.launch.quarantine import Quarantine
 from utils.launch.slurm import names, states
 from utils.launch.slurm import poll as poll_module
 from utils.launch.slurm.client import SlurmError
 from utils.launch.slurm.poll import Poll
-from utils.launch.slurm.quarantine import Quarantine
 
 
 def row(number: int, state: str = "RUNNING", name: str = "servematrix/r/0/h/run/job/0", **more: str) -> str:

@@ -10,9 +10,9 @@ import pytest
 
 from matrix.errors import Exit, HarnessError
 from tests.conftest import ROOT
-from utils.node import profiling
 from utils.node.failure import RunFailed
-from utils.node.profiling import Profiling, flags
+from utils.node.vllm import profiling
+from utils.node.vllm.profiling import Profiling, flags
 from utils.node.vllm.server import Server
 from utils.pipeline.ask import Ask
 

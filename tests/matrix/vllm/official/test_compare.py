@@ -8,11 +8,12 @@ import pytest
 
 from matrix.errors import HarnessError
 from matrix.expand import expand
-from matrix.official import compare, facts
-from matrix.official.facts import Facts, Feature, Layer, Origin
 from matrix.source import Folder
 from matrix.tree import Tree
+from matrix.vllm.official import compare, facts
+from matrix.vllm.official.facts import Facts, Feature, Layer, Origin
 from tests.conftest import ROOT, write
+from tests.matrix.vllm import made
 
 FACTS = Facts(
     source=Origin(path="m.yaml", date="2026-02-03"),
@@ -40,14 +41,7 @@ official: {facts: f}
 workloads:
 - {isl: 32, osl: 16, search: [{tp: 8, concurrency: 1..2}, {tp: 8, ep: 8, concurrency: 4}]}
 """
-CLUSTER = """\
-launcher: slurm
-devices: {kind: rocm, model: MI300X, arch: gfx942, count: 8}
-container: {runtime: pyxis}
-slurm: {partition: p}
-paths: {squash: /images}
-env: {HF_HUB_CACHE: /cache}
-"""
+CLUSTER = made.CLUSTER + "env: {HF_HUB_CACHE: /cache}\n"
 
 
 def lines(root: Path, old: str = "", new: str = "") -> list[str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from matrix.errors import HarnessError
-from matrix.official import document, facts, layers
-from matrix.official.facts import Facts, Origin
 from matrix.source import Folder
+from matrix.vllm.official import document, facts, layers
+from matrix.vllm.official.facts import Facts, Origin
 from tests.conftest import ROOT
 
 FILE = """\

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from matrix import recipe as recipes
 from matrix.expand import expand, flag_text, shape
-from matrix.official import facts as official
 from matrix.recipe import OWNED_FLAGS
 from matrix.vllm.canonical import canonical, is_default
+from matrix.vllm.official import facts as official
 from matrix.vllm.vocabulary import Vocabulary, version_in
 
 if TYPE_CHECKING:
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from matrix.errors import Place
     from matrix.expand import Cell
-    from matrix.official.facts import Facts
     from matrix.recipe import Recipe
     from matrix.strict_yaml import Document, Path
     from matrix.tree import Tree
+    from matrix.vllm.official.facts import Facts
 
 Where = Literal["ours only", "theirs only", "different"]
 LISTS: tuple[Where, ...] = ("ours only", "theirs only", "different")

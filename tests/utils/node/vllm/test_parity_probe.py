@@ -12,9 +12,8 @@ from matrix import select
 from matrix.plan import KernelChoice, Point
 from matrix.source import Folder
 from matrix.tree import Tree
-from utils.node import parity_probe
 from utils.node.record import Accuracy, Layers, Marker
-from utils.node.vllm import probe
+from utils.node.vllm import parity_probe, probe
 from utils.node.vllm.server import Server
 
 

@@ -11,6 +11,7 @@ from matrix.expand import Cell, expand
 from matrix.source import Folder
 from matrix.tree import Tree
 from tests.conftest import write
+from tests.matrix.vllm import made
 
 RECIPE = """\
 model: org/model
@@ -22,14 +23,7 @@ serve:
 workloads:
 - {isl: 32, osl: 16, search: [{concurrency: 1}]}
 """
-CLUSTER = """\
-launcher: slurm
-devices: {kind: rocm, model: MI300X, arch: gfx942, count: 8}
-container: {runtime: pyxis}
-slurm: {partition: p}
-paths: {squash: /images}
-env_from: {HIP_VISIBLE_DEVICES: ROCR_VISIBLE_DEVICES}
-"""
+CLUSTER = made.CLUSTER + "env_from: {HIP_VISIBLE_DEVICES: ROCR_VISIBLE_DEVICES}\n"
 FLAGS, ENV, IMAGE = "flags: {block-size: 16}", "env: {%s}", "vllm/vllm-openai-rocm:v0.32.0"
 BAD = {
     "a letter is missing": (FLAGS, "flags: {max-num-batched-token: 8}", "recipes/r.yaml:6:11: 'max-num-batched-token' is short for 'max-num-batched-tokens'"),

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from matrix.errors import Exit, HarnessError, did_you_mean
-from matrix.official.document import Strategy, Variant
-from matrix.official.facts import Facts, Feature, Layer, Origin, Value
+from matrix.vllm.official.document import Strategy, Variant
+from matrix.vllm.official.facts import Facts, Feature, Layer, Origin, Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from matrix.official import document
-    from matrix.official.document import Official, Text, Word
+    from matrix.vllm.official import document
+    from matrix.vllm.official.document import Official, Text, Word
 
 Any_ = TypeVar("Any_")
 DEFAULT_IMAGES = {"nvidia": "vllm/vllm-openai", "amd": "vllm/vllm-openai-rocm"}
