@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
-OWN = {"slurm": ("utils/launch/slurm/",), "vllm": ("utils/node/vllm/", "matrix/vllm/")}
+OWN = {"slurm": ("utils/launch/slurm/", "matrix/slurm/"), "vllm": ("utils/node/vllm/", "matrix/vllm/")}
 """The packages whose business it is, which may name it as often as they like."""
 
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from matrix import cluster_facts, slurm_options, strict_yaml, words
+from matrix import cluster_facts, strict_yaml, words
 from matrix.errors import Exit, HarnessError, Problem
 from matrix.schema import Strict, validate
+from matrix.slurm import sbatch
 
 if TYPE_CHECKING:
     from matrix.source import Source
@@ -77,7 +78,7 @@ class Slurm(Strict):
     """Generic resources of a node, such as gpu:8."""
     cpus_per_task: int = Field(0, ge=0)
     """Cores of a node."""
-    options: dict[Annotated[str, AfterValidator(slurm_options.check)], Text] = {}
+    options: dict[Annotated[str, AfterValidator(sbatch.check)], Text] = {}
     """More options of sbatch by their long names, such as {account: perf, qos: bench}."""
     poll_s: float = Field(5.0, ge=0.05)
     """Least time between two queries of the controller, by all launchers of one user together."""

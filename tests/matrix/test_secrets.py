@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from matrix.editor_flags import definitions
 from matrix.secrets import has_a_secret, names_a_secret, redacted
+from matrix.vllm.editor_flags import definitions
 from matrix.vllm.vocabulary import Vocabulary, versions
 
 NAMES = [

@@ -26,6 +26,7 @@ from utils.node import (
     scratch,
 )
 from utils.node.failure import Cancelled, RunFailed
+from utils.node.host import allocation
 from utils.node.point import Bench, Phases, measure
 from utils.node.power_meter import PowerMeter
 from utils.node.recorder import Recorder
@@ -265,8 +266,12 @@ class _Run:
             "LANG": "C.UTF-8",
         }
         if self.spec.environment == "image":  # what the image sets, such as LD_LIBRARY_PATH, is part of it
-            ours = ("SLURM", "ENROOT_", "PYXIS_", "PMI", "SERVEMATRIX_")
-            base = {name: value for name, value in os.environ.items() if not name.startswith(ours)} | base
+            of_image = {
+                name: value
+                for name, value in os.environ.items()
+                if not name.startswith(allocation.NOT_FOR_SERVERS)
+            }
+            base = of_image | base
         base |= caches.variables(self.home)
         base |= {"USER": "servematrix", "LOGNAME": "servematrix", "PYTHONUNBUFFERED": "1"}
         taken = {

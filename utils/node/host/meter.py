@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 
+from utils.node.host import allocation
 from utils.node.host.meters import COLUMNS, TOOLS, HostMeter, Parser, Row, packages
 from utils.node.host.others import EVERY_S as LOOK_S
 from utils.node.host.others import Others, Ours
@@ -120,7 +121,7 @@ def run(kind: str, paths: list[str]) -> int:
         return 0
     sink.line(",".join(COLUMNS))
     asked = Asked(kind, sink) if there else None
-    others = Others(kind, Ours(os.getppid(), os.environ.get("SLURM_JOB_ID", "")))
+    others = Others(kind, Ours(os.getppid(), allocation.job()))
     if there:
         others.start()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from utils.node.host import allocation
 from utils.node.host.gpus import KFD, strays
 
 EVERY_S = 5.0
@@ -30,12 +31,12 @@ _JOB = re.compile(r"/job_(\d+)(?:/|$)", re.MULTILINE)
 
 @dataclass
 class Ours:
-    """Which processes belong to the job that a meter runs beside: by descent, by Slurm's control group, by Slurm's variable."""
+    """Which processes belong to the job that a meter runs beside: by descent, by the scheduler's control group, by its variable."""
 
     parent: int
     """The process that started the meter; all that a local job starts descends from it."""
     job: str = ""
-    """Slurm's number of it."""
+    """Its number in the queue, where it has one."""
     proc: Path = PROC
     _known: dict[tuple[int, str], bool] = field(default_factory=dict)
 
@@ -65,7 +66,7 @@ class Ours:
         said = _text(self.proc / str(pid) / "environ").split(
             "\0"
         )  # of another user: not to be read, and not ours
-        return f"SLURM_JOB_ID={self.job}" in said
+        return f"{allocation.JOB}={self.job}" in said
 
     def _stat(self, pid: int) -> tuple[int, str]:
         """Parent and start time of proc_pid_stat(5); 0 and nothing for a process that is not there."""

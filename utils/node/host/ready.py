@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from utils.node import preflight
-from utils.node.host import gpu_checks, gpus, machine
+from utils.node.host import allocation, gpu_checks, gpus, machine
 from utils.node.host.tools import ask, tool
 from utils.node.preflight import Check, check
 
@@ -144,13 +144,12 @@ def _read(path: str) -> str:
 
 def found(host: Host) -> dict[str, Any]:
     """What a record wants to know and what only the outside of the container can tell."""
-    job, restarts = os.environ.get("SLURM_JOB_ID", "0"), os.environ.get("SLURM_RESTART_COUNT", "0")
     facts = gpus.facts(host["kind"])
     return {
-        "allocation": f"slurm-{os.environ.get('SLURM_CLUSTER_NAME', '')}-{job}-{restarts}",
+        "allocation": allocation.name(),
         "node": {
             **facts,
-            "name": os.environ.get("SLURMD_NODENAME", ""),
+            "name": allocation.node(),
             "runtime": runtime_version(host["runtime"]),
         },
     }

@@ -1,0 +1,1 @@
+"""What Slurm asks of a cluster file: words that it knows."""
