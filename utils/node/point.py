@@ -108,9 +108,9 @@ class Bench:
     engines: list[Engine] = field(default_factory=list)
     """The engine as it was first, and at the last look."""
 
-    def look(self) -> list[str]:
-        """Look at the engine; why it is not the one that it was."""
-        now = Engine.read(self.server.handle.pid, self.server.metrics())
+    def look(self, page: str) -> list[str]:
+        """Look at the engine as it is and as its /metrics say; why it is not the one that it was."""
+        now = Engine.read(self.server.handle.pid, page)
         found = engine.changes(self.engines[0], self.engines[-1], now)
         self.engines[1:] = [now]
         return found
@@ -130,7 +130,7 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
         RunFailed: when there is nothing to judge.
     """
     server = bench.server
-    warm_from, changed = server.log_size(), bench.look()
+    warm_from = server.log_size()
     if not bench.client.is_ready:  # it was started anew after a call that went wrong
         with phases.phase("client"):
             bench.client.wait_ready()
@@ -145,6 +145,7 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
     counted_before = _marked(bench, point, "before")
     others, ours = machine.read(), process.tree_cpu_seconds(os.getpid())
     page_before, log_from = server.metrics(), server.log_size()
+    changed = bench.look(page_before)
     before, looks = read_counters(page_before), server_metrics.Looks()
     profiling = bench.profile(point) if bench.profile else None
     with phases.phase("load", f"{call.requests} requests at {point.concurrency}"):
@@ -203,7 +204,7 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
             log_of_load=log_of_load,
             log_of_point=log_of_point,
             streamed=bench.streamed,
-            engine_changes=tuple(dict.fromkeys([*changed, *bench.look()])),
+            engine_changes=tuple(dict.fromkeys([*changed, *bench.look(page_after)])),
             kernel=point.kernel,
             workers=marker.workers(point),
             marker=tuple(marked),

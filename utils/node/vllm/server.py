@@ -36,6 +36,9 @@ _METRICS = {
     "prefix_cache_hits": "vllm:prefix_cache_hits_total",
     "requests_succeeded": "vllm:request_success_total",
 }
+_SAMPLES = re.compile(
+    rf"^({'|'.join(map(re.escape, _METRICS.values()))})(?:{{[^\n]*}})? ([-+.0-9eE]+)$", re.MULTILINE
+)
 
 
 def free_port() -> int:
@@ -239,9 +242,12 @@ def read_counters(text: str) -> Counters:
     Raises:
         RunFailed: SERVER_UNHEALTHY when a counter is missing.
     """
-    totals = {}
+    totals: dict[str, int] = {}
+    found: dict[str, list[float]] = {name: [] for name in _METRICS.values()}
+    for name, value in _SAMPLES.findall(text):
+        found[name].append(float(value))
     for field_name, metric in _METRICS.items():
-        samples = re.findall(rf"^{metric}(?:{{[^\n]*}})? ([-+.0-9eE]+)$", text, re.MULTILINE)
+        samples = found[metric]
         if not samples and not re.search(r"^vllm:", text, re.MULTILINE):
             raise RunFailed(
                 Exit.SERVER_UNHEALTHY,
@@ -252,7 +258,7 @@ def read_counters(text: str) -> Counters:
             raise RunFailed(
                 Exit.SERVER_UNHEALTHY, f"the server's /metrics has no {metric}; this vLLM names it otherwise"
             )
-        totals[field_name] = int(sum(map(float, samples)))
+        totals[field_name] = int(sum(samples))
     return Counters(**totals)
 
 

@@ -15,7 +15,9 @@ from utils.results.verdict import families, student
 from utils.results.verdict.evidence import LEANS
 from utils.results.verdict.look import NEAR
 
-POWER = 0.8
+POWER = 0.75
+"""Of the draws. What is solved so is found in 79 to 87 % of planted changes (`benchmarks/verdict_worlds.py`): other looks at the same point
+help, and 0.80 of the draws came out at 84 to 89 %."""
 DRAWS = 400
 BASES = (2, 3, 5, 7, 11, 13)
 LARGEST = 60.0
