@@ -13,6 +13,7 @@ import json
 from dataclasses import asdict, replace
 from multiprocessing import Pool
 from pathlib import Path
+from typing import Any
 
 from tests.simulation.rates import Case, bounds, come_true, count
 from tests.simulation.worlds import Change, World
@@ -83,13 +84,16 @@ def row(title: str, found: dict[str, object]) -> str:
     return f"| {title} | {100 * k / n:.2f} % ({k} of {n}; {100 * low:.1f} to {100 * high:.1f}) |"
 
 
-def write_page(kept: dict[str, dict[str, object]]) -> None:
+def write_page(kept: dict[str, dict[str, Any]]) -> None:
     """The table of docs/verdict.md, between its marks."""
     begin, end = "<!-- worlds -->\n", "<!-- /worlds -->"
     before, _, rest = PAGE.read_text().partition(begin)
     _, _, after = rest.partition(end)
     rows = [row(title, kept[title]) for title in (*CASES, *SEEN) if title in kept]
-    table = "\n".join(["| world | said so |", "| --- | --- |", *rows])
+    sure = [(one["covered"], one["intervals"]) for title in CASES if (one := kept[title].get("all"))]
+    shares = sorted(100 * covered / intervals for covered, intervals in sure)
+    cover = f"| intervals cover: lowest, middle, highest of the worlds above | {shares[0]:.1f}, {shares[len(shares) // 2]:.1f}, {shares[-1]:.1f} % |"
+    table = "\n".join(["| world | said so |", "| --- | --- |", *rows, cover])
     PAGE.write_text(f"{before}{begin}\n{table}\n\n{end}{after}")
 
 

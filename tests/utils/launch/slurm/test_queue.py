@@ -1,0 +1,86 @@
+"""Jobs of others in the queue, a job that is held, and a checkout that cannot be written."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+
+import pytest
+
+from tests.slurm.site import Site
+
+pytestmark = pytest.mark.slurm
+STRANGER = "strangers-secret-job"
+
+
+def strangers(site: Site) -> list[str]:
+    """A job of somebody else on each node, which has all of it."""
+    words = ["--parsable", "--exclusive", "--nodes=1", f"--job-name={STRANGER}", "--output=/dev/null", "--wrap=sleep 300"]  # fmt: skip
+    return [site.slurm.call("sbatch", *words).strip() for _ in site.slurm.names]
+
+
+def ours(site: Site, others: list[str]) -> str:
+    """The job that is not theirs, once it is there."""
+    found: list[str] = []
+
+    def there() -> bool:
+        found[:] = [job for job in site.jobs() if job not in others]
+        return bool(found)
+
+    site.wait(there)
+    return found[0]
+
+
+def test_waiting_behind_others_and_being_held_are_said(site: Site) -> None:
+    """With Slurm's reason; the job runs once it may, and nothing of the others is kept."""
+    others = strangers(site)
+    launcher = site.start("shared")
+    job = ours(site, others)
+    time.sleep(2)
+    site.slurm.call("scontrol", "hold", job)
+    time.sleep(2)
+    site.slurm.call("scancel", *others)
+    site.slurm.call("scontrol", "release", job)
+    text, _ = launcher.communicate(timeout=90)
+    assert launcher.returncode == 0, text
+    assert any(reason in text for reason in ("waits: PENDING Resources", "waits: PENDING Priority")), text
+    assert "waits: PENDING JobHeld" in text
+    assert site.statuses("shared") == ["measured"] * 2
+    kept = [path for path in site.out("shared").rglob("*") if path.is_file()]
+    assert kept
+    assert [path for path in kept if STRANGER.encode() in path.read_bytes()] == []
+
+
+def test_a_held_job_can_be_cancelled(site: Site) -> None:
+    """A Ctrl-C while it waits leaves no job."""
+    others = strangers(site)
+    launcher = site.start("staged")
+    job = ours(site, others)
+    site.slurm.call("scontrol", "hold", job)
+    time.sleep(1)
+    launcher.terminate()
+    text, _ = launcher.communicate(timeout=60)
+    assert launcher.returncode != 0, text
+    site.wait(lambda: job not in site.jobs())
+    assert all(one in site.jobs() for one in others), "jobs of others go on"
+    site.slurm.call("scancel", *others)
+
+
+def test_a_checkout_that_cannot_be_written(site: Site) -> None:
+    """Mounted read-only, as a shared installation is: it measures all the same."""
+    point, out = "shared/32x16-tp1-c1", site.out("shared")
+    inside = " ".join(
+        site.command("run", point, "--environment", str(site.environment), "--out", str(out))
+    )
+    script = f"mount --bind -o ro {site.checkout} {site.checkout} && mount -o remount,bind,ro {site.checkout} && exec {inside}"
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-ec", script],
+        env=site.env,
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert site.statuses("shared") == ["measured"]
