@@ -9,10 +9,12 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from matrix import cluster_facts, strict_yaml, words
 from matrix.errors import Exit, HarnessError, Problem
 from matrix.schema import Strict, validate
-from matrix.slurm import sbatch
+from matrix.slurm import section
+from matrix.slurm.section import Slurm
 
 if TYPE_CHECKING:
     from matrix.source import Source
+    from matrix.strict_yaml import Document
 
 FOLDER = "recipes/clusters"
 Path = Annotated[str, AfterValidator(words.path)]
@@ -58,7 +60,7 @@ class Container(Strict):
     """Allow writes to the image's own folders, which are gone afterwards."""
     entrypoint: bool = False
     """Run the image's entry point first."""
-    workdir: Annotated[str, AfterValidator(cluster_facts.inside)] = "/workspace"
+    workdir: Annotated[str, AfterValidator(words.inside)] = "/workspace"
     """Where the job's folder is mounted."""
 
     @field_validator("runtime", mode="before")
@@ -67,25 +69,6 @@ class Container(Strict):
         if value == "enroot":
             raise ValueError("write pyxis: enroot's images are run by its plugin for Slurm")
         return value
-
-
-class Slurm(Strict):
-    """What a job asks Slurm for. Empty values are left to Slurm's own defaults."""
-
-    partition: Annotated[str, AfterValidator(words.partition)] = ""
-    """Of the cluster."""
-    gres: Annotated[str, AfterValidator(words.gres)] = ""
-    """Generic resources of a node, such as gpu:8."""
-    cpus_per_task: int = Field(0, ge=0)
-    """Cores of a node."""
-    options: dict[Annotated[str, AfterValidator(sbatch.check)], Text] = {}
-    """More options of sbatch by their long names, such as {account: perf, qos: bench}."""
-    poll_s: float = Field(5.0, ge=0.05)
-    """Least time between two queries of the controller, by all launchers of one user together."""
-    script_bytes: int = Field(3_500_000, ge=1000)
-    """The longest batch script (max_script_size of slurm.conf, 4 MiB by default); above it the payload goes by sbcast."""
-    python: Annotated[str, AfterValidator(cluster_facts.program)] = "python3"
-    """The nodes' Python (3.9 or newer) for what runs outside the container."""
 
 
 class Paths(Strict):
@@ -208,16 +191,19 @@ def names(source: Source) -> list[str]:
     return [f.removeprefix(prefix).removesuffix(suffix) for f in files if f.endswith(suffix)]
 
 
+def read(source: Source, name: str) -> Document:
+    """The text of one cluster file, with its places."""
+    path = f"{FOLDER}/{name}.yaml"
+    return strict_yaml.read(source.read(path), path)
+
+
 def load(source: Source, name: str) -> Cluster:
     """Read and check one cluster file."""
-    path = f"{FOLDER}/{name}.yaml"
-    document = strict_yaml.read(source.read(path), path)
+    document = read(source, name)
     problems: list[Problem] = []
     cluster = validate(Cluster, document, problems)
-    found = [
-        *cluster_facts.of_environment(document.value),
-        *(cluster_facts.of_slurm(cluster) if cluster else ()),
-    ]
+    found = [*cluster_facts.of_secrets(document.value)]
+    found += section.disagreements(cluster) if cluster else ()
     problems += [Problem(document.place(at), text) for at, text in found]
     if cluster is None or problems:
         raise HarnessError(Exit.RECIPE_INVALID, "", problems)

@@ -1,4 +1,4 @@
-"""What parts of a cluster file say about one another, and about vLLM's variables and secrets."""
+"""What parts of a cluster file say about one another, and words of it: devices, mounts, variables, secrets."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from matrix import secrets, words
-from matrix.vllm import env_mistakes, refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from matrix.cluster import Cluster
     from matrix.strict_yaml import Path
 
 _MAKERS = (("rocm", r"MI\d", r"gfx[0-9a-f]+"), ("cuda", r"G?[ABHLV]\d{2,3}\b|RTX", r"sm\d+[af]?"))
@@ -36,31 +34,8 @@ def of_devices(kind: str, model: str, arch: str) -> str | None:
     return None
 
 
-def of_slurm(cluster: Cluster) -> Iterator[tuple[Path, str]]:
-    """Where what Slurm is asked for and the rest of the file disagree: place and sentence."""
-    asked = cluster.slurm
-    if asked is None:
-        return
-    gpus, count, cores, client = (
-        words.gpus(asked.gres),
-        cluster.devices.count,
-        asked.cpus_per_task,
-        cluster.client_cores,
-    )
-    if cluster.devices.kind != "cpu" and gpus not in {None, count}:
-        yield (
-            ("slurm", "gres"),
-            f"{asked.gres} is {gpus} of a node's GPUs, and devices.count says {count}; make them alike",
-        )
-    if cores and client >= cores:
-        yield (
-            ("slurm", "cpus_per_task"),
-            f"client_cores {client} leaves none of {cores} cores to the server; make it less",
-        )
-
-
-def of_environment(document: Any) -> Iterator[tuple[Path, str]]:  # noqa: ANN401 - any YAML value
-    """Secrets anywhere in the file, and variables of vLLM that no known version reads or that blind a gate: place and sentence."""
+def of_secrets(document: Any) -> Iterator[tuple[Path, str]]:  # noqa: ANN401 - any YAML value
+    """Anywhere in the file: place and sentence."""
     yield from _secrets(document, ())
     env = document.get("env") if isinstance(document, dict) else None
     for name, value in (env if isinstance(env, dict) else {}).items():
@@ -68,10 +43,6 @@ def of_environment(document: Any) -> Iterator[tuple[Path, str]]:  # noqa: ANN401
             continue
         if secrets.names_a_secret(name):
             yield ("env", name), f"{name} looks like a secret: {secrets.ADVICE}"
-        elif (row := refused.of_variable(name, value)) and row.grade == "error":
-            yield ("env", name), str(row)
-        elif wrong := env_mistakes.of_no_version(name):
-            yield ("env", name), wrong
 
 
 def _secrets(value: Any, path: Path) -> Iterator[tuple[Path, str]]:  # noqa: ANN401 - any YAML value
@@ -114,28 +85,4 @@ def device(name: str) -> str:
     """
     if not words.path(name).startswith("/dev/"):
         raise ValueError(f"{name!r} is no device node, such as /dev/kfd")
-    return name
-
-
-def inside(folder: str) -> str:
-    """A folder of the container, which knows no $UID of the node.
-
-    Raises:
-        ValueError: for what is no whole path.
-    """
-    if "$" in folder:
-        raise ValueError(f"{folder!r}: nothing is expanded here; write the whole path")
-    return words.path(folder)
-
-
-def program(name: str) -> str:
-    """A program of the node, by its name or its whole path.
-
-    Raises:
-        ValueError: for anything that waits for a shell.
-    """
-    if "/" in name:
-        return inside(name)
-    if not re.fullmatch(r"[\w.+-]+", name):
-        raise ValueError(f"{name!r} is no program's name, such as python3, or its whole path")
     return name

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from matrix import cluster, image, recipe, tree
 from matrix.ranges import LARGEST
-from matrix.vllm import editor_flags
+from matrix.vllm import editor_flags, image_mistakes
 from matrix.vllm.official import facts
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ CONCURRENCY = {
 }
 """What `matrix.ranges.concurrencies` takes."""
 WORD = r"^[A-Za-z0-9/][A-Za-z0-9._/:@=+#-]*$"
-IMAGES = (image.PATTERN, rf"^{image.ARCHIVE}\S+$", r"^[a-z0-9][a-z0-9-]*==[0-9][A-Za-z0-9.+!-]*$")
+IMAGES = (image.PATTERN, rf"^{image.ARCHIVE}\w[\w.+-]*$", r"^[a-z0-9][a-z0-9-]*==[0-9][A-Za-z0-9.+!-]*$")
 """A reference, an archive of the cluster's, a package for runtime none."""
 _MAPPINGS = ("Serve", "Client", "Kernel", "Protocol", "Rules", "Official")
 """Definitions that a variant changes key by key, so that null takes one of their keys away."""
@@ -128,8 +128,9 @@ def _names(made: Node, known: Known) -> None:
     _set(top, "cluster", {"enum": list(known.clusters)})
     _set(top, "vehicle", {"enum": list(known.vehicles)})
     _set(definitions["Official"]["properties"], "facts", {"enum": list(known.facts)})
-    _set(top, "model", {"type": "string", "pattern": WORD})
-    _set(top, "image", {"anyOf": [{"type": "string", "pattern": one} for one in IMAGES]})
+    _set(top, "model", {"type": "string", "pattern": WORD, "not": {"pattern": image_mistakes.ODD_MODELS}})
+    reference, *others = ({"type": "string", "pattern": one} for one in IMAGES)
+    _set(top, "image", {"anyOf": [reference | {"not": {"pattern": image_mistakes.ODD_IMAGES}}, *others]})
     kernel = definitions["Kernel"]
     _set(kernel["properties"], "name", {"enum": list(known.kernels)})
     kernel["allOf"] = [

@@ -153,6 +153,7 @@ class _Expansion:
             )
             return None
         try:
+            self.problems += served.of_cluster(clusters.read(self.tree.clusters, self.recipe.cluster))
             return clusters.load(self.tree.clusters, self.recipe.cluster)
         except HarnessError as error:
             self.problems += error.problems

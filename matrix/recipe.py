@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from matrix import strict_yaml, words
 from matrix.errors import Exit, HarnessError, Place, Problem, did_you_mean
@@ -14,6 +14,7 @@ from matrix.protocol import Protocol
 from matrix.ranges import Concurrency, concurrencies, condition
 from matrix.rules import Rules
 from matrix.schema import Strict, validate
+from matrix.vllm import flag_names, image_mistakes
 
 if TYPE_CHECKING:
     from matrix.source import Source
@@ -23,47 +24,12 @@ FOLDER = "recipes"
 Flag = bool | int | float | str | list[int | float | str] | dict[str, Any] | None
 """A flag's value: true is the bare flag, false its `--no-` form, null takes an inherited one away."""
 
-OWNED_FLAGS = {
-    "tensor-parallel-size": "tp in search",
-    "pipeline-parallel-size": "pp in search",
-    "data-parallel-size": "dp in search",
-    "enable-expert-parallel": "ep in search",
-    "decode-context-parallel-size": "dcp in search",
-    "prefill-context-parallel-size": "pcp in search",
-    "max-model-len": "max-model-len of the recipe or the workload",
-    "model": "model of the recipe",
-    "revision": "revision of the recipe",
-    "host": "the harness",
-    "port": "port of the cluster",
-}
-"""What a point or the harness sets, and where a recipe says it instead."""
-REFUSED_FLAGS = {"config", "uds", "served-model-name", "api-key", "tokenizer", "root-path", "tp", "pp", "dp"}
+LONGEST = 16_384
+"""Letters of a value; more is a file's content, which a command line is no place for."""
 
 
 DEEPEST = 16
 """Recipes above one another."""
-
-
-def _flag_name(name: str) -> str:
-    if owner := OWNED_FLAGS.get(name.replace("_", "-")):
-        raise ValueError(f"the flag {name!r} is set by {owner}; take it out here")
-    if name.startswith("no-"):
-        raise ValueError(f"write {name.removeprefix('no-')}: false instead of {name!r}")
-    hidden = len(name) > 1 and any(
-        flag.startswith(name) for flag in (*REFUSED_FLAGS, "ssl-")
-    )  # vLLM takes `served-m` for `served-model-name`
-    if hidden or name.startswith("ssl-"):
-        raise ValueError(
-            f"the flag {name!r} would hide from the key, or from the client, what is served; take it out"
-        )
-    if owner := next((owner for flag, owner in OWNED_FLAGS.items() if flag.startswith(name)), None):
-        raise ValueError(f"the flag {name!r} reads as one that is set by {owner}; take it out here")
-    if not re.fullmatch(r"[a-z][a-z0-9-]*(\.[a-z0-9_-]+)*", name):
-        meant = re.sub(r"[_\s]+", "-", name.strip().strip("-").lower())
-        as_vllm = "write it as vLLM does, without the dashes in front"
-        hint = f"write {meant}" if re.fullmatch(r"[a-z][a-z0-9-]+", meant) else as_vllm
-        raise ValueError(f"{name!r} is not a flag's name; {hint}")
-    return name
 
 
 def _env_name(name: str) -> str:
@@ -86,6 +52,10 @@ def _text(value: Flag) -> Flag:
     """A value that a command line can hold."""
     if any(letter in str(value) for letter in ("\0", "\\x00")) or not _encodes(str(value)):
         raise ValueError("a value has a NUL, or a letter that no command line can hold; take it out")
+    if len(str(value)) > LONGEST:
+        raise ValueError(
+            f"a value has {len(str(value)):,} letters, and at most {LONGEST:,} are taken; name a file instead"
+        )
     return value
 
 
@@ -97,7 +67,7 @@ def _encodes(text: str) -> bool:
     return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
-Flags = dict[Annotated[str, AfterValidator(_flag_name)], Annotated[Flag, AfterValidator(_text)]]
+Flags = dict[Annotated[str, AfterValidator(flag_names.check)], Annotated[Flag, AfterValidator(_text)]]
 Env = dict[
     Annotated[str, AfterValidator(_env_name)],
     Annotated[str | None, AfterValidator(_text), AfterValidator(_value)],
@@ -295,7 +265,10 @@ class Recipe(Strict):
 
     @field_validator("model", "image")
     @classmethod
-    def _is_one_word(cls, value: str) -> str:
+    def _is_one_word(cls, value: str, info: ValidationInfo) -> str:
+        of_text = image_mistakes.of_model if info.field_name == "model" else image_mistakes.of_image
+        if wrong := of_text(value):
+            raise ValueError(wrong)
         if not re.fullmatch(r"[A-Za-z0-9/][A-Za-z0-9._/:@=+#-]*", value) or ".." in value.split("/"):
             raise ValueError(f"cannot be {value!r}: letters, digits and ._/:@=+#- only, no `..`")
         return value
@@ -373,7 +346,14 @@ def _merge(base: Document, change: Document, path: strict_yaml.Path) -> None:
         for old in [place for place in base.places if place[: len(here)] == here]:
             del base.places[old]
         base.places.update({new: at for new, at in change.places.items() if new[: len(here)] == here})
-        if value is None:
+        if value is None and (key in below or path != ("serve", "env")):  # a variable may be the cluster's
+            if key not in below and path and isinstance(below, dict):
+                base.problems.append(
+                    Problem(
+                        change.place(here),
+                        f"null takes {key} away, and nothing that this extends has it; leave it out",
+                    )
+                )
             below.pop(key, None)
         else:
             below[key] = value

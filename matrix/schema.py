@@ -57,7 +57,28 @@ _MESSAGES = {
     "list_type": "wants a list, not {value}",
     "too_short": "must not be empty",
 }
+OTHERS = {
+    "flags": "serve: {flags: {…}}",
+    "env": "serve: {env: {…}}",
+    "conc-start": "concurrency: 4..256, which doubles and always has its end",
+    "conc-end": "concurrency: 4..256, which doubles and always has its end",
+    "conc-list": "concurrency: [4, 32, 256]",
+    "max-concurrency": "concurrency",
+    "tensor-parallel-size": "tp",
+    "pipeline-parallel-size": "pp",
+    "data-parallel-size": "dp",
+    "expert-parallel-size": "ep",
+    "enable-expert-parallel": "ep: 8, or as many as tp x dp",
+    "input-len": "isl",
+    "random-input-len": "isl",
+    "output-len": "osl",
+    "random-output-len": "osl",
+    "runner": "cluster",
+    "framework": "engine",
+}
+"""Keys of other tools, or in the wrong place -> what to write."""
 _PATTERNS = {
+    r"^@[A-Za-z0-9-]{1,39}(/[A-Za-z0-9._-]{1,100})?$": "write @NAME of a person, or @ORG/TEAM",
     "^[a-z0-9]+$": "small letters and digits only, such as fp8",
     "^[A-Za-z0-9][A-Za-z0-9._/-]*$": "letters, digits and ._/- only, such as the 40 digits of a commit",
 }
@@ -106,8 +127,10 @@ def _real_path(value: Any, loc: tuple[str | int, ...]) -> Path:  # noqa: ANN401 
 def _words(model: type[BaseModel], found: Any, path: Path) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
     kind, key = found["type"], str(found["loc"][-1]) if found["loc"] else ""
     if kind == "extra_forbidden":
-        hint = did_you_mean(key, _keys_beside(model, path))
-        return f"unknown key {key!r}; {hint}"
+        known = _keys_beside(model, path)
+        other = OTHERS.get(key.lower().replace("_", "-"), "")
+        small = other or (key.lower() if key.lower() in known else "")
+        return f"unknown key {key!r}; {f'write {small}' if small else did_you_mean(key, known)}"
     where = f"{path[-1]!r} " if path and isinstance(path[-1], str) and kind != "missing" else ""
     if kind == "value_error":
         return str(found["msg"]).removeprefix("Value error, ")

@@ -9,6 +9,8 @@ OWNED_ENV = {"PATH", "HOME", "PYTHONPATH", "LD_PRELOAD", "LD_LIBRARY_PATH"}
 OWNED_BY_RUNS = {"PATH", "HOME", "PYTHONPATH"}
 """The same for a cluster file, which may say where a node's libraries are."""
 _UNEXPANDED = re.compile(r"\$\{?\w*\}?|~|`|%\w?|\{\w*\}")
+WAITS = r"(?:^|[=/:,])(\$\{?[A-Za-z_]\w*\}?|~(?=/))"
+"""What a shell would expand in a value, also for an editor."""
 _ODD = re.compile(r"[^\w/.+@=-]")
 
 
@@ -57,9 +59,9 @@ def value(text: str) -> str:
     Raises:
         ValueError: where something in it waits for a shell.
     """
-    if strange := re.search(r"(?:^|(?<=[=/:,]))(\$\{?[A-Za-z_]\w*\}?|~(?=/))", text):
+    if strange := re.search(WAITS, text):
         raise ValueError(
-            f"{strange[0]} in {text!r} is not expanded; write the value itself, "
+            f"{strange[1]} in {text!r} is not expanded; write the value itself, "
             "or let the cluster file take it from the node: env_from: {NAME: OTHER}"
         )
     return text
@@ -76,42 +78,6 @@ def letters(text: str) -> str:
     return text
 
 
-def partition(name: str) -> str:
-    """One partition of Slurm, or several with commas between them.
-
-    Raises:
-        ValueError: for another text.
-    """
-    if not re.fullmatch(r"[\w.+@-]+(,[\w.+@-]+)*", name or "x"):
-        raise ValueError(f"{name!r} is no partition; sinfo -o %P lists them")
-    return name
-
-
-def gres(text: str) -> str:
-    """Generic resources, as sbatch's --gres wants them.
-
-    Raises:
-        ValueError: for another text.
-    """
-    if text.startswith("gres"):
-        raise ValueError(f"write {re.sub('^gres[:/]', '', text)!r}: sbatch's --gres has no `gres` in front")
-    if not re.fullmatch(r"\w+(:[\w.+-]+){0,2}(,\w+(:[\w.+-]+){0,2})*", text or "x"):
-        raise ValueError(
-            f"{text!r} is no generic resource; write NAME:TYPE:COUNT or NAME:COUNT, such as gpu:8"
-        )
-    return text
-
-
-def gpus(text: str) -> int | None:
-    """How many GPUs a --gres asks for; None where it asks for none, or the count is no plain number."""
-    for one in text.split(","):
-        name, *more = one.split(":")
-        if name == "gpu":
-            count = more[-1] if more and more[-1].isdigit() else "1" if len(more) < 2 else ""  # noqa: PLR2004 - NAME:TYPE:COUNT
-            return int(count) if count else None
-    return None
-
-
 def registry(name: str) -> str:
     """A registry's host.
 
@@ -124,3 +90,14 @@ def registry(name: str) -> str:
     if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5})?", name):
         raise ValueError(f"{name!r} is no registry's host, such as ghcr.io")
     return name
+
+
+def inside(folder: str) -> str:
+    """A folder of the container, which knows no $UID of the node.
+
+    Raises:
+        ValueError: for what is no whole path.
+    """
+    if "$" in folder:
+        raise ValueError(f"{folder!r}: nothing is expanded here; write the whole path")
+    return path(folder)

@@ -6,12 +6,12 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from matrix.recipe import OWNED_FLAGS, REFUSED_FLAGS
 from matrix.secrets import HARMLESS, NAMED, SECRET
 from matrix.vllm import refused
 from matrix.vllm.env_mistakes import OFF
+from matrix.vllm.flag_names import IN_SEARCH, OWNED_FLAGS, REFUSED_FLAGS
 from matrix.vllm.vocabulary import Vocabulary, versions
-from matrix.words import OWNED_ENV
+from matrix.words import OWNED_ENV, WAITS
 
 if TYPE_CHECKING:
     from matrix.vllm.vocabulary import Flag, Kind, Variable
@@ -28,7 +28,7 @@ _NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
 def definitions() -> Node:
     """`Flags` and `Env`, with all that some known version takes."""
     known = [Vocabulary.of(version) for version in versions()]
-    forbidden = sorted({*OWNED_FLAGS, *REFUSED_FLAGS})
+    forbidden = sorted({*OWNED_FLAGS, *REFUSED_FLAGS, *IN_SEARCH})
     flags: Node = {}
     for name in sorted({name for one in known for name in one.file.flags} - set(forbidden)):
         shapes = [_flag(flag) for one in known if (flag := one.file.flags.get(name))]
@@ -56,7 +56,10 @@ def definitions() -> Node:
                 "pattern": _NAME,
                 "not": {"anyOf": [{"enum": sorted(OWNED_ENV)}, _names_a_secret()]},
             },
-            "additionalProperties": {"type": ["string", "null"], "not": {"pattern": SECRET.pattern}},
+            "additionalProperties": {
+                "type": ["string", "null"],
+                "not": {"type": "string", "pattern": f"{SECRET.pattern}|{WAITS}"},
+            },
         },
         "VLLM_": {"enum": sorted({*env, *(name for one in known for name in one.file.elsewhere)})},
         "vLLM": {"enum": sorted({*flags, *forbidden})},

@@ -25,9 +25,26 @@ OTHERS = {
     "disable-radix-cache": "enable-prefix-caching: false",
     "cuda-graph-sizes": "cudagraph-capture-sizes",
     "task": "runner, or convert",
-    "disable-log-requests": "nothing: requests are not logged unless enable-log-requests asks for it",
+    "swap-space": "take it out: sequences are computed again and not swapped out; cpu-offload-gb is for weights",
+    "num-scheduler-steps": "async-scheduling: true, or leave it out",
+    "rope-scaling": "hf-overrides: {rope_parameters: …}",
+    "rope-theta": "hf-overrides: {rope_parameters: …}",
+    "guided-decoding-backend": "structured-outputs-config: {backend: …}",
+    "speculative-model": "speculative-config: {model: …, num_speculative_tokens: …}",
+    "num-speculative-tokens": "speculative-config: {model: …, num_speculative_tokens: …}",
+    "max-seq-len-to-capture": "compilation-config: {max_cudagraph_capture_size: …}",
+    "worker-use-ray": "distributed-executor-backend: ray",
+    "use-v2-block-manager": "take it out: there is no other",
+    "disable-async-output-proc": "async-scheduling: false",
+    "tensor-parallel": "tp in search",
+    "quantize": "quantization",
+    "temperature": "take it out: the client sends what is sampled; override-generation-config sets the server's defaults",
+    "disable-log-requests": "take it out: requests are not logged unless enable-log-requests asks for it",
 }
 """What SGLang or an old vLLM calls it -> what to write."""
+_WORDS = {"fp16": "float16", "bf16": "bfloat16", "fp32": "float32", "float8": "fp8"}
+"""How others spell a type."""
+_BLOCK = 16
 _HUMAN = re.compile(r"\d+[KMGT]|\d+(\.\d+)?[kmgt]")
 _NUMBERS = {
     "int": (re.compile(r"[-+]?\d+"), "a whole number"),
@@ -45,13 +62,30 @@ def of_flag(vocabulary: Vocabulary, name: str, value: object) -> str | None:
     return None if value is None else _of_value(flag, name, value)
 
 
+def doubt_of_flag(vocabulary: Vocabulary, name: str, value: object) -> str | None:
+    """What is odd about a flag that vLLM may take all the same: a word that only a plugin can bring, a block of no kernel's size."""
+    flag = vocabulary.flag(name)
+    if flag is None or isinstance(value, bool | list | dict):
+        return None
+    text = str(value)
+    if name == "block-size" and re.fullmatch(r"\d+", text) and int(text) > 1 and int(text) % _BLOCK:
+        return f"{name} {text}: attention kernels take blocks of a multiple of {_BLOCK}"
+    if flag.known and text not in {*flag.known, "", "None"} and not any(mark in text for mark in "./:"):
+        return f"{name}: vLLM {vocabulary.version} has no {text!r} of its own, only {', '.join(flag.known[:SHOWN])}{' …' if len(flag.known) > SHOWN else ''}; a plugin must bring it"
+    return None
+
+
 def _unknown(vocabulary: Vocabulary, name: str) -> str:
     """No flag has this name."""
     who = f"vLLM {vocabulary.version} has no flag {name!r}"
     if found := _other_spelling(vocabulary, name):
         return found
     if name in OTHERS:
-        return f"{who}; write {OTHERS[name]}"
+        return (
+            f"{who}; {OTHERS[name]}"
+            if OTHERS[name].startswith("take it out")
+            else f"{who}; write {OTHERS[name]}"
+        )
     if others := known_in("flags", name):
         return f"{who}; {' and '.join(dict.fromkeys((others[0], others[-1])))} had it"
     meant = vocabulary.suggest(name)
@@ -135,8 +169,7 @@ def _of_number(flag: Flag, name: str, value: object) -> str | None:
     if text in {*flag.words, "", "None"} or (flag.human and _HUMAN.fullmatch(text)):
         return None  # an empty text and None are vLLM's own words for nothing
     if not pattern.fullmatch(text):
-        short = re.fullmatch(r"(\d+)([kKmM])", text)
-        hint = f"; write {int(short[1]) * 1000 ** ('km'.index(short[2].lower()) + 1)}" if short else ""
+        hint = f"; write {plain}" if (plain := _plain(flag, text)) else ""
         return f"{name!r} takes {wanted(flag)}, not {_text(value)}{hint}"
     number = float(text)
     fits = (
@@ -145,7 +178,19 @@ def _of_number(flag: Flag, name: str, value: object) -> str | None:
         and (flag.above is None or number > flag.above)
         and (flag.below is None or number < flag.below)
     )
-    return None if fits else f"{name!r} takes {wanted(flag)}, not {_text(value)}"
+    percent = f"; write {number / 100:g}" if flag.max == 1 and 1 < number <= 100 else ""  # noqa: PLR2004 - per cent
+    return None if fits else f"{name!r} takes {wanted(flag)}, not {_text(value)}{percent}"
+
+
+def _plain(flag: Flag, text: str) -> str:
+    """A number that people write with a unit, a per cent sign or a comma, without it; empty for another text."""
+    if short := re.fullmatch(r"(\d+)([kKmM])(?:i?[bB])?", text):
+        return str(int(short[1]) * 1000 ** ("km".index(short[2].lower()) + 1))
+    if (part := re.fullmatch(r"(\d{1,3}(?:\.\d+)?) ?%", text)) and flag.type == "float":
+        return f"{float(part[1]) / 100:g}"
+    if re.fullmatch(r"\d{1,3}([,_' ]\d{3})+", text):
+        return re.sub(r"\D", "", text)
+    return text.replace(",", ".") if re.fullmatch(r"\d+,\d+", text) and flag.type == "float" else ""
 
 
 def _of_word(flag: Flag, name: str, value: str) -> str | None:
@@ -168,7 +213,12 @@ def taken(choices: Sequence[Scalar], value: object, *, any_case: bool) -> bool:
 def listed(choices: Sequence[Scalar], value: str) -> str:
     """The choices, or of many the one that was probably meant."""
     texts = [str(one) for one in choices]
-    near = nearest(value, texts) or nearest(value.upper(), texts)
+    word = _WORDS.get(value.lower(), value)
+    near = (
+        f"did you mean {word!r}?"
+        if word in texts
+        else next(filter(None, (nearest(one, texts) for one in (value, value.upper(), value.lower()))), "")
+    )
     if len(texts) <= SHOWN:
         return f"{near + ' ' if near else ''}it is one of {', '.join(texts)}"
     return near or f"it is one of {', '.join(texts[:SHOWN])} and {len(texts) - SHOWN} more"

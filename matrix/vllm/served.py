@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from matrix import image as images
 from matrix import secrets
-from matrix.errors import Problem
+from matrix.errors import Problem, nearest
 from matrix.vllm import env_mistakes, mistakes, refused
 from matrix.vllm.vocabulary import Vocabulary, version_in
 
@@ -19,8 +19,17 @@ if TYPE_CHECKING:
     from matrix.recipe import Env, Flag, Flags, Recipe
     from matrix.strict_yaml import Document, Path
 
-_QUANTIZED = re.compile(r"(?i)(mxfp8|mxfp4|nvfp4|fp8|fp4|int8|int4|w8a8|w4a16|awq|gptq)")
-_WIDE = {"bf16", "fp16", "fp32", "float16", "bfloat16"}
+_WIDE_BITS = 16
+_BITS = {
+    **dict.fromkeys(("int2", "int3"), 3),
+    **dict.fromkeys(("mxfp4", "nvfp4", "fp4", "nf4", "int4", "w4a16", "w4a8", "awq", "gptq"), 4),
+    **dict.fromkeys(("mxfp6", "fp6", "int6"), 6),
+    **dict.fromkeys(("mxfp8", "fp8", "float8", "int8", "w8a8", "w8a16"), 8),
+    **dict.fromkeys(("bf16", "fp16", "float16", "bfloat16", "half"), _WIDE_BITS),
+    **dict.fromkeys(("fp32", "float32"), 32),
+}
+"""Words for a precision -> bits of a weight."""
+_NAMED = re.compile(rf"(?i)(?<![a-z0-9])({'|'.join(sorted(_BITS, key=len, reverse=True))})(?![0-9])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +81,23 @@ def check(recipe: Recipe, document: Document, cluster: Cluster | None) -> Served
     for said in _all(recipe):
         _secret(served, said) or _refused(served, said) or _unknown(served, said)
         _contradicts_cluster(served, said)
+        _takes_nothing_away(served, said)
     _secrets_elsewhere(served)
     _image(served)
     _precision(served)
     return served
+
+
+def of_cluster(document: Document) -> list[Problem]:
+    """Variables of a cluster file that no known version of vLLM reads, or that blind a gate, whichever recipe runs there."""
+    env = document.value.get("env") if isinstance(document.value, dict) else None
+    found = []
+    for name, value in (env if isinstance(env, dict) else {}).items():
+        row = refused.of_variable(str(name), value) if isinstance(value, str) else None
+        wrong = str(row) if row and row.grade == "error" else env_mistakes.of_no_version(str(name))
+        if wrong and not secrets.names_a_secret(str(name)):
+            found.append(Problem(document.place(("env", name)), wrong))
+    return found
 
 
 def _all(recipe: Recipe) -> Iterator[_Said]:
@@ -115,7 +137,7 @@ def _refused(served: Served, said: _Said) -> bool:
         return False
     if row.grade == "error":
         served.problem(said.path, str(row))
-    elif said.name not in served.recipe.because:
+    elif not served.recipe.because.get(said.name, "").strip():
         served.problem(said.path, f"{row}. If it is meant, say why: because: {{{said.name}: …}}")
     return True
 
@@ -130,6 +152,8 @@ def _unknown(served: Served, said: _Said) -> bool:
         if said.kind == "flag"
         else env_mistakes.of_variable(known, said.name, str(said.value))
     )
+    if not wrong and said.kind == "flag" and (doubt := mistakes.doubt_of_flag(known, said.name, said.value)):
+        served.note(said.path, doubt)
     if wrong and known.exact:
         served.problem(said.path, wrong)
     elif wrong:
@@ -143,9 +167,30 @@ def _contradicts_cluster(served: Served, said: _Said) -> None:
         served.problem(said.path, f"{said.name} is set by env_from of {name}, which would win; take it out")
 
 
+def _takes_nothing_away(served: Served, said: _Said) -> None:
+    """Null is for what another recipe, the cluster or the recipe itself has set before."""
+    if said.value is not None:
+        return
+    serve, cluster = served.recipe.serve, served.cluster
+    before: set[str] = set(cluster.env) if cluster and said.kind == "env" else set()
+    part = "flags" if said.kind == "flag" else "env"
+    if said.path[1] == "when":
+        earlier = [rule for number, rule in enumerate(serve.when) if number < int(said.path[2])]
+        for one in (serve, *earlier):
+            before |= getattr(one, part).keys()
+    if said.name not in before:
+        served.problem(said.path, f"null takes {said.name} away, and nothing has set it; leave it out")
+
+
 def _image(served: Served) -> None:
     image, cluster = served.recipe.image, served.cluster
-    if cluster is None or cluster.container.runtime == "none" or image.startswith(images.ARCHIVE):
+    if cluster is None or cluster.container.runtime == "none":
+        return
+    if image.startswith(images.ARCHIVE):
+        if not cluster.paths.archives:
+            served.problem(
+                ("image",), f"{served.recipe.cluster} has no paths.archives, where {image} would be"
+            )
         return
     if "==" in image:
         return  # a package: said where the parts of the key are made
@@ -158,11 +203,27 @@ def _image(served: Served) -> None:
 def _precision(served: Served) -> None:
     """The recipe's precision is for people, who compare by it: it must not say the opposite of the model or its flags."""
     recipe = served.recipe
-    named = _QUANTIZED.search(recipe.model.rsplit("/", 1)[-1])
-    flag = recipe.serve.flags.get("quantization")
-    what = named[1] if named else flag if isinstance(flag, str) and _QUANTIZED.search(flag) else None
-    if what and recipe.precision in _WIDE:
+    flags = recipe.serve.flags
+    said, of_flag = _bits(recipe.precision), _bits(flags.get("quantization"))
+    named = _bits(recipe.model.rsplit("/", 1)[-1])
+    what = (
+        of_flag if of_flag and not (named and named[1] < _WIDE_BITS) else named
+    )  # a wide model may be narrowed at load
+    if named and of_flag and named[1] != of_flag[1] and named[1] < _WIDE_BITS:
+        served.problem(
+            ("serve", "flags", "quantization"),
+            f"quantization {of_flag[0]} cannot be: the weights are {named[0]} by the model's name; take it out, or take the model for it",
+        )
+    elif what and said and what[1] != said[1]:
         served.problem(
             ("precision",),
-            f"precision {recipe.precision} cannot be: the weights are {what}; write what they are, such as fp8",
+            f"precision {recipe.precision} cannot be: the weights are {what[0]}; write {what[0].lower()}",
         )
+    if said is None and (hint := nearest(recipe.precision, _BITS)):
+        served.problem(("precision",), f"precision {recipe.precision} is none that is known; {hint}")
+
+
+def _bits(text: object) -> tuple[str, int] | None:
+    """A word for a precision in a text, and the bits of a weight; None where it has none, or only a plugin knows."""
+    found = _NAMED.search(text) if isinstance(text, str) else None
+    return (found[1], _BITS[found[1].lower()]) if found else None

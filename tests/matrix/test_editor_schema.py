@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
@@ -16,7 +17,7 @@ from matrix.source import Folder
 from matrix.tree import Tree
 from tests.conftest import RECIPE, ROOT
 from tests.matrix import test_recipe
-from tests.matrix.vllm import test_served
+from tests.matrix.vllm import test_served, test_spelling
 from utils.cli.generated import GENERATED
 
 SCHEMA = json.loads((ROOT / "matrix/recipe.schema.json").read_bytes())
@@ -96,15 +97,19 @@ def test_what_check_refuses_is_underlined(tree: Path, case: str) -> None:
     assert bool(found) == (case not in NOT_ITS_BUSINESS), found
 
 
-@pytest.mark.parametrize("case", test_served.BAD)
-def test_what_check_refuses_of_vllms_words_is_underlined(tmp_path: Path, case: str) -> None:
-    """Flags and variables, by the version that the image names."""
-    old, new, _ = test_served.BAD[case]
+@pytest.mark.parametrize(
+    ("module", "case"), [(one, case) for one in (test_served, test_spelling) for case in one.BAD]
+)
+def test_what_check_refuses_of_vllms_words_is_underlined(
+    tmp_path: Path, module: ModuleType, case: str
+) -> None:
+    """Flags and variables, by the version that the image names, and what other tools write."""
+    old, new, _ = module.BAD[case]
     test_served.cells(tmp_path)
     text = (tmp_path / "recipes/r.yaml").read_text()
     assert errors(of(tmp_path), text) == []
     assert old in text
-    assert bool(errors(of(tmp_path), text.replace(old, new, 1))) == (case not in test_served.BEYOND_A_SCHEMA)
+    assert bool(errors(of(tmp_path), text.replace(old, new, 1))) == (case not in module.BEYOND_A_SCHEMA)
 
 
 @pytest.mark.parametrize(
@@ -113,6 +118,7 @@ def test_what_check_refuses_of_vllms_words_is_underlined(tmp_path: Path, case: s
         ("extends: r\nmodel: null\n", True),
         ("extends: r\nserve: {flags: {block-size: null}, env: null}\n", True),
         ("extends: r\nkernel: {variant: null}\n", True),
+        ("extends: r\nserve: {when: [{isl: 32, env: {A: null}, flags: {seed: null}}]}\n", True),
         ("extends: r\nprecision: 16\n", False),
         ("extends: s\n", False),
         ("precision: bf16\n", False),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matrix import cluster as clusters
-from matrix.cluster import Slurm
+from matrix.slurm.section import Slurm
 from matrix.tree import lock_path
 from utils.launch import questions
 from utils.launch.slurm import checks, probe

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from matrix import recipe as recipes
 from matrix.expand import expand, flag_text, shape
-from matrix.recipe import OWNED_FLAGS
 from matrix.vllm.canonical import canonical, is_default
+from matrix.vllm.flag_names import OWNED_FLAGS
 from matrix.vllm.official import facts as official
 from matrix.vllm.vocabulary import Vocabulary, version_in
 

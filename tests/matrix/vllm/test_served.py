@@ -42,7 +42,7 @@ BAD = {
     "bf16, quantized": (FLAGS, "flags: {quantization: fp8}", "precision bf16 cannot be: the weights are fp8"),
     "a protocol in front": (IMAGE, f"docker://{IMAGE}", f"3:1: write '{IMAGE}', without docker://"),
     "an address": (IMAGE, "https://wheels.vllm.ai/nightly", "is an address; an image is REGISTRY/NAME:TAG"),
-    "a file": (IMAGE, "/lustre/img.sqsh", "write archive:NAME"),
+    "a file": (IMAGE, "/lustre/img.sqsh", "write archive:img.sqsh"),
     "enroot's spelling": (IMAGE, '"nvcr.io#nvidia/vllm:1"', "write 'nvcr.io/nvidia/vllm:1'"),
     "a short digest": (IMAGE, "vllm/vllm@sha256:abc", "@sha256:abc is no digest"),
     "capital letters": (IMAGE, "VLLM/vllm:1", "small letters only: 'vllm/vllm:1'"),
@@ -162,3 +162,18 @@ def test_a_variant_does_not_answer_for_its_parents_rules(tmp_path: Path) -> None
     )
     assert cells(tmp_path, FLAGS, rule)
     assert expand(Tree.of(Folder(tmp_path)), "v")
+
+
+@pytest.mark.parametrize(
+    ("variable", "wanted"),
+    [
+        ('VLLM_NO_USAGE_STAT: "1"', "recipes/clusters/c.yaml:7:7: vLLM 0.33.0 does not read VLLM_NO_USAGE_STAT; did you mean"),
+        ('VLLM_CONFIGURE_LOGGING: "0"', "recipes/clusters/c.yaml:7:7: VLLM_CONFIGURE_LOGGING: the log would not say"),
+    ],
+)  # fmt: skip
+def test_a_clusters_variables_are_looked_at(tmp_path: Path, variable: str, wanted: str) -> None:
+    """At their place in its file; what some known version reads is taken, for a cluster serves recipes of several."""
+    with pytest.raises(HarnessError) as caught:
+        cells(tmp_path, cluster=f"{CLUSTER}env: {{{variable}}}\n")
+    assert wanted in str(caught.value)
+    assert cells(tmp_path, cluster=f'{CLUSTER}env: {{VLLM_ROCM_USE_AITER: "1"}}\n')

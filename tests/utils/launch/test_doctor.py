@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from matrix import cluster as clusters
-from matrix.cluster import Cluster, Slurm
+from matrix.cluster import Cluster
 from matrix.errors import Exit
+from matrix.slurm.section import Slurm
 from matrix.source import Folder
 from tests.conftest import ROOT, Cli
 from tests.utils.node.host.fakes import fake_tool
@@ -127,11 +128,10 @@ def test_a_gpu_cluster_by_its_fields(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_the_probe_asks_for_what_jobs_ask_for() -> None:
     """One minute, the gres, the partition and the site's own options."""
     line = probe.command(
-        Slurm(partition="compute", gres="gpu:8", options={"account": "perf", "exclusive": "", "time": "99"})
+        Slurm(partition="compute", gres="gpu:8", options={"account": "perf", "exclusive": ""})
     )
     for word in ("--time=1", "--gres=gpu:8", "--partition=compute", "--account=perf", "--exclusive"):
         assert word in line
-    assert "--time=99" not in line
 
 
 def test_what_a_probe_says_is_read_line_by_line() -> None:

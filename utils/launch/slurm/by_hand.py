@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from matrix import tree as trees
-from matrix.cluster import Slurm
+from matrix.slurm.section import Slurm
 from utils.launch.script import render
 from utils.launch.slurm import container
 from utils.node.host.image import OUTPUT

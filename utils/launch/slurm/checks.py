@@ -13,7 +13,8 @@ from utils.node.preflight import Check, check
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from matrix.cluster import Cluster, Slurm
+    from matrix.cluster import Cluster
+    from matrix.slurm.section import Slurm
     from utils.launch.slurm.sight import NodeSeen, PartitionSeen
 
 COMMANDS = ("sbatch", "squeue", "srun", "scancel", "sinfo", "scontrol", "sbcast")

@@ -8,8 +8,8 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from matrix.cluster import Slurm as Asked
 from matrix.errors import Exit, HarnessError
+from matrix.slurm.section import Slurm as Asked
 from utils.launch import lease
 from utils.launch.quarantine import Quarantine
 from utils.launch.slurm import batch, by_hand, client, names

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from matrix.cluster import Slurm
+    from matrix.slurm.section import Slurm
 
 WAIT_S = 60
 """How long the job may wait for a node."""
@@ -56,11 +56,7 @@ def command(asked: Slurm) -> list[str]:
         "cpus-per-task": str(asked.cpus_per_task or ""),
     }
     line += [f"--{name}={value}" for name, value in wanted.items() if value]
-    line += [
-        f"--{name}={value}" if value else f"--{name}"
-        for name, value in asked.options.items()
-        if name != "time"
-    ]
+    line += [f"--{name}={value}" if value else f"--{name}" for name, value in asked.options.items()]
     return [*line, asked.python, "-s", "-c", BOOT]
 
 

@@ -57,7 +57,6 @@ def test_equal_meanings_are_no_difference(tmp_path: Path) -> None:
     """A mapping and a dotted part, 128 and "128", what the cluster gives, a layout's own variable, a digest."""
     assert lines(tmp_path) == []
     assert lines(tmp_path, "v0.32.0", f"v0.32.0@sha256:{'a' * 64}") == []
-    assert lines(tmp_path, "{block-size", "{max-num-seqs: null, block-size") == []
 
 
 CASES = {

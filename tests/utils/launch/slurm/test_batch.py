@@ -17,9 +17,10 @@ import pytest
 
 from matrix import cluster as clusters
 from matrix import estimate, select
-from matrix.cluster import Cluster, Slurm
+from matrix.cluster import Cluster
 from matrix.pair import Base
 from matrix.plan import Pairing
+from matrix.slurm.section import Slurm
 from matrix.source import Folder
 from matrix.tree import Tree
 from tests.conftest import ROOT
