@@ -120,8 +120,10 @@ def hint(selector: str, points: Iterable[str], recipes: Iterable[str] = ()) -> s
     recipe, _, short = selector.partition("/")
     if not any(fnmatchcase(name, recipe) for name in known):
         more = [name for name in known if name.startswith(recipe)] if recipe else []
-        if len(more) > 1:
-            return f"did you mean '{recipe}*'?"
+        inside = [name for name in known if recipe in name] if len(recipe) > 2 else []  # noqa: PLR2004 - a word
+        if more or inside:
+            whole = (more or inside) if len(more or inside) == 1 else [f"{'' if more else '*'}{recipe}*"]
+            return f"did you mean {whole[0]!r}?"
         near = nearest(recipe, known)
         return near or f"known: {', '.join(known[:_SHOWN])}{', …' if len(known) > _SHOWN else ''}"
     inside = [point for point in points if fnmatchcase(point.split("/")[0], recipe)]

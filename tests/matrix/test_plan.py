@@ -200,7 +200,7 @@ def test_the_formats(cli: Cli, tree: Path) -> None:
     assert documented | {"max_model_len", "kernel", "why", "vary", "estimate_s"} <= set(job["points"][0])
     github = cli("plan", "--tree", str(tree), "--format", "github").stdout
     assert github == f'count=1\nmatrix={{"job":["{job["id"]}"]}}\n'
-    assert "2 points in 1 server starts" in cli("plan", "--tree", str(tree)).stdout
+    assert "2 points in 1 server start," in cli("plan", "--tree", str(tree)).stdout
 
 
 def test_clusters_of_another_tree_are_not_taken(cli: Cli, tree: Path) -> None:

@@ -3,28 +3,72 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
+
+from matrix.errors import Exit, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from matrix.errors import Exit
     from utils.pipeline.ask import Ask
 
     Actions = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse has no public name for it
 
+WIDTH, NARROW = 100, 40
+"""Columns of a help page, at the most and at the least."""
+OTHERS = {
+    "--dry-run": "plan shows what would run, and run --print-script the commands.",
+    "-n": "plan shows what would run, and run --print-script the commands.",
+    "--json": "did you mean '--format json'?",
+    "--output": "did you mean '--out'?",
+    "-o": "did you mean '--out'?",
+    "--output-dir": "did you mean '--out'?",
+    "--resume": "run with the same --out goes on with a run that was cut off.",
+    "--version": "did you mean './servematrix --version'?",
+    "--base": "did you mean '--pair'?",
+}
+"""What other tools call it, or where it is."""
 SELECTORS = "a recipe's name, or a shell pattern on point identifiers such as 'minimaxm3-*/8k1k-*-c256'; none means all"
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=30, width=100)
+        columns = shutil.get_terminal_size((WIDTH, 0)).columns
+        super().__init__(prog, max_help_position=30, width=min(WIDTH, max(columns, NARROW)))
 
 
-def new_parser(prog: str, text: str, example: str = "") -> argparse.ArgumentParser:
+class Parser(argparse.ArgumentParser):
+    """One that says of an unknown option which one was probably meant."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with a sentence; the usage goes before it only where it says more than the sentence."""
+        prefix, unknown = "unrecognized arguments: ", ""
+        if message.startswith(prefix):
+            words = message.removeprefix(prefix).split()
+            unknown = next((word.partition("=")[0] for word in words if word.startswith("-")), "")
+        if not unknown:
+            super().error(message)
+        verb = self.prog.removeprefix("servematrix ")
+        hint = OTHERS.get(unknown) or nearest(unknown, self.options())
+        self.exit(
+            Exit.USAGE,
+            f"servematrix: {verb} has no option {unknown}; {f'{hint} ' if hint else ''}All of them: ./servematrix {verb} --help\n",
+        )
+
+    def options(self) -> set[str]:
+        """Of this verb and of its actions, as they are written."""
+        found = {text for one in self._actions for text in one.option_strings}
+        for one in self._actions:
+            for below in one.choices.values() if isinstance(one.choices, dict) else ():
+                found |= below.options() if isinstance(below, Parser) else set()
+        return found
+
+
+def new_parser(prog: str, text: str, example: str = "") -> Parser:
     """A verb's parser. Options are written whole: an abbreviation would change its meaning with the next option."""
-    return argparse.ArgumentParser(
+    return Parser(
         prog=prog,
         description=text,
         epilog=f"example:  ./servematrix {example}" if example else None,
@@ -134,7 +178,7 @@ def ledger_path(arguments: argparse.Namespace, *, may_be_new: bool = False) -> P
     Raises:
         HarnessError: USAGE for one that was named and is not there, unless it may be new, in a folder that is there.
     """
-    from matrix.errors import Exit, HarnessError  # noqa: PLC0415 - `--help` needs none of it
+    from matrix.errors import HarnessError  # noqa: PLC0415 - `--help` needs none of it
     from utils.pipeline.ask import Ask  # noqa: PLC0415
 
     if not arguments.ledger:

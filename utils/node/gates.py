@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from utils.node import devices, machine, marker, stationarity, tokens
-from utils.node.log_words import JIT, TROUBLE
+from utils.node.gates_words import JIT, TROUBLE
 from utils.node.record import Gate
 from utils.node.vllm import streaming
 from utils.node.vllm.streaming import Streamed

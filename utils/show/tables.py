@@ -173,11 +173,17 @@ def plan_table(plan: Plan) -> tuple[list[tuple[str, str]], list[list[str]]]:
     return [PLAN_COLUMNS[n] for n in kept], [[row[n] for n in kept] for row in rows]
 
 
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def plan_summary(plan: Plan) -> str:
     """A plan in one line, and what comparing costs in another."""
-    gone = f", {len(plan.gone)} points gone" if plan.gone else ""
+    gone = f", {_counted(len(plan.gone), 'point')} gone" if plan.gone else ""
     hours = f"about {estimate.node_hours(plan):.2f} node-hours{_source(plan)}"
-    line = f"{plan.points} points in {plan.server_starts} server starts, {hours}{gone}"
+    line = (
+        f"{_counted(plan.points, 'point')} in {_counted(plan.server_starts, 'server start')}, {hours}{gone}"
+    )
     line += "".join(f"\n{text}" for text in plan.idle)
     pairs = [job for job in plan.jobs if job.base]
     if not pairs:

@@ -56,7 +56,7 @@ def _headline(plan: Plan) -> str:
     jobs = "one job" if len(plan.jobs) == 1 else f"{len(plan.jobs)} jobs"
     canaries = sum(job.base is not None for job in plan.jobs)
     starts = plan.server_starts + canaries
-    return f"{plan.points} points in {jobs} would run: {starts} server starts, at most {estimate.node_hours(plan):.2f} node-hours"
+    return f"{plan.points} points in {jobs} would run: {starts} server starts, about {estimate.node_hours(plan):.2f} node-hours"
 
 
 def _job_row(plan: Plan, number: int) -> list[str]:

@@ -12,7 +12,7 @@ import pytest
 from matrix.plan import KernelChoice
 from utils.node import gates
 from utils.node.gates import Evidence
-from utils.node.log_words import JIT
+from utils.node.gates_words import JIT
 from utils.node.record import Counters, Load, MachineLoad, Power, Telemetry
 from utils.node.requests_raw import RawLoad
 from utils.node.vllm.load_result import drawn_lengths

@@ -85,6 +85,8 @@ def call(command: Sequence[str], limit_s: float = LIMIT_S, env: dict[str, str] |
                 "; Slurm's messages are not taken for genuine: is munged running here, and are the clocks of this machine "
                 "and of the controller in step? Try `munge -n | unmunge` here, and the same over ssh to the controller"
             )
+        if re.search(r"configuration source|DNS SRV", message):
+            message = "this machine knows no controller of Slurm; run this on a login node of the cluster, or name its slurm.conf with SLURM_CONF"
         raise SlurmError(command[0], message, unanswered=bool(lost))
     return done.stdout
 
