@@ -5,9 +5,11 @@ https://docs.github.com/en/rest; on limits: https://docs.github.com/en/rest/usin
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
 
 import requests
 
@@ -22,9 +24,12 @@ PATIENCE_S = 90.0
 """The longest that one call waits in all for a limit to pass."""
 LIMITS = frozenset({403, 429})
 TOO_MANY = 429
+OK = 200
 SECONDARY_S = 60.0
 """What GitHub asks to wait at the least where it names no time."""
 PAGE = 100
+MOVED = frozenset({301, 302, 307, 308})
+REDIRECTS = 5
 SAFE = frozenset({"GET", "PUT", "PATCH", "DELETE"})
 """Methods that may be sent twice: what they ask for is then so, once."""
 ADVICE = {
@@ -56,6 +61,10 @@ class Api:
     sleep: Any = time.sleep
     session: requests.Session = field(default_factory=requests.Session)
 
+    def __post_init__(self) -> None:
+        """Our own token, also where a .netrc of the machine has another one for GitHub."""
+        self.session.auth = _as_it_is
+
     def call(self, method: str, path: str, body: Any = None, **query: Any) -> Any:  # noqa: ANN401 - JSON
         """One call below `/repos/OWNER/NAME`, or below the root for a path that begins with a slash.
 
@@ -67,18 +76,10 @@ class Api:
         address = (
             f"{self.url}{path}" if path.startswith("/") else f"{self.url}/repos/{self.repository}/{path}"
         )
-        waited, answer = 0.0, None
+        waited, answer, strange = 0.0, None, ""
         for attempt in range(TRIES):
             try:
-                answer = self.session.request(
-                    method,
-                    address,
-                    json=body,
-                    params=query or None,
-                    headers=self._headers(),
-                    timeout=TIMEOUT_S,
-                    allow_redirects=method == "GET",
-                )
+                answer = self._followed(method, address, path, body, query)
             except requests.RequestException as error:
                 if method not in SAFE or attempt == TRIES - 1:
                     raise GitHubError(
@@ -86,21 +87,69 @@ class Api:
                     ) from error
                 pause = 2.0**attempt
             else:
-                if answer.ok:
+                strange = _strange(answer, method) if answer.ok else ""
+                if answer.ok and not strange:
                     return answer.json() if answer.content else None
-                pause = _pause(answer, method, attempt)
+                pause = 2.0**attempt if strange and method in SAFE else _pause(answer, method, attempt)
             waited += pause
             if pause <= 0 or waited > PATIENCE_S or attempt == TRIES - 1:
                 break
             self.sleep(pause)
+        if strange:
+            done = "" if method in SAFE else "; whether it was done is not known: look before it is run again"
+            raise GitHubError(
+                0,
+                f"{strange} to {method} {path}: something between here and GitHub answers in its place, such as a proxy that wants a "
+                f"login, or GitHub is in trouble (githubstatus.com){done}",
+            )
         raise _failure(answer, method, path)
+
+    def _followed(
+        self,
+        method: str,
+        address: str,
+        path: str,
+        body: Any,
+        query: dict[str, Any],
+    ) -> requests.Response:
+        """One answer. GitHub sends on what was renamed or moved by 301, 302, 307 and 308, and wants the same method and body there.
+
+        Raises:
+            GitHubError: for a way that leads to another host, which must not see the token, or round in a circle.
+        """
+        params: dict[str, Any] | None = query or None
+        for _ in range(REDIRECTS):
+            answer = self.session.request(
+                method,
+                address,
+                json=body,
+                params=params,
+                headers=self._headers(),
+                timeout=TIMEOUT_S,
+                allow_redirects=False,
+            )
+            if answer.status_code not in MOVED or "location" not in answer.headers:
+                return answer
+            params, last = None, address
+            address = urljoin(address, answer.headers["location"])
+            if urlsplit(address)[:2] != urlsplit(last)[:2]:
+                raise GitHubError(
+                    answer.status_code,
+                    f"GitHub sends {method} {path} on to {urlsplit(address).netloc}, which is not asked: it would see the token",
+                )
+        raise GitHubError(0, f"GitHub sends {method} {path} on and on; look at the repository's name")
 
     def pages(self, path: str, key: str = "", **query: Any) -> Iterator[Any]:  # noqa: ANN401 - JSON
         """Every item of a list, page by page; `key` names the list inside an answer."""
         page = 1
         while True:
             answer = self.call("GET", path, per_page=PAGE, page=page, **query)
-            items = answer[key] if key else answer
+            items = answer.get(key) if key and isinstance(answer, dict) else answer
+            if not isinstance(items, list):
+                raise GitHubError(
+                    0,
+                    f"GitHub's answer to GET {path} holds no list{f' of {key}' if key else ''}; run the job again",
+                )
             yield from items
             if len(items) < PAGE:
                 return
@@ -135,6 +184,10 @@ class Api:
         }
 
 
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
 def _pause(answer: requests.Response, method: str, attempt: int) -> float:
     """Seconds until another try; 0 where there is no use in one."""
     if answer.status_code in LIMITS:
@@ -150,6 +203,18 @@ def _pause(answer: requests.Response, method: str, attempt: int) -> float:
     return 0.0
 
 
+def _strange(answer: requests.Response, method: str) -> str:
+    """What is wrong with an answer that says it is well: a page for people, half of a text, nothing where something was asked for."""
+    if not answer.content:
+        return "an empty answer" if method == "GET" and answer.status_code == OK else ""
+    try:
+        answer.json()
+    except ValueError:
+        kind = answer.headers.get("content-type", "no type").partition(";")[0]
+        return f"an answer {answer.status_code} of {kind} that is not JSON"
+    return ""
+
+
 def _said(answer: requests.Response) -> str:
     """GitHub's own words in an answer, if it has any."""
     try:
@@ -163,7 +228,10 @@ def _is_limit(answer: requests.Response) -> bool:
     if answer.status_code not in LIMITS:
         return False
     spent = answer.headers.get("x-ratelimit-remaining") == "0" or "retry-after" in answer.headers
-    return answer.status_code == TOO_MANY or spent or "rate limit" in _said(answer).lower()
+    words = re.search(
+        r"rate limit|abuse detection", _said(answer), re.IGNORECASE
+    )  # the latter: older servers of a company
+    return answer.status_code == TOO_MANY or spent or words is not None
 
 
 def _failure(answer: requests.Response | None, method: str, path: str) -> GitHubError:

@@ -1,0 +1,157 @@
+"""Answers that are no refusal and no result: sent on, a page for people in the place of JSON, half of a text."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from utils.github.api import Api, GitHubError
+
+Answer = tuple[int, dict[str, str], bytes]
+GOOD: Answer = (200, {"content-type": "application/json"}, b'{"ok": true}')
+PAGE: Answer = (200, {"content-type": "text/html; charset=utf-8"}, b"<html>Sign in to the proxy</html>")
+
+
+class Odd:
+    """A server that gives its answers in turn, the last one for ever, and notes what came."""
+
+    def __init__(self) -> None:
+        self.answers: list[Answer] = []
+        self.seen: list[tuple[str, str, bytes, str]] = []
+        self.slept: list[float] = []
+        odd = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def _any(self) -> None:
+                body = self.rfile.read(int(self.headers.get("content-length") or 0))
+                odd.seen.append((self.command, self.path, body, self.headers.get("authorization", "")))
+                status, headers, content = odd.answers.pop(0) if len(odd.answers) > 1 else odd.answers[0]
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("content-length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _any  # noqa: N815 - the names of the base class
+
+            def log_message(self, *_: object) -> None:
+                """Quiet."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    @property
+    def api(self) -> Api:
+        """A client whose waiting is noted, and takes no time."""
+        return Api(self.url, "acme/bench", "secret-token", sleep=self.slept.append)
+
+
+@pytest.fixture
+def odd() -> Iterator[Odd]:
+    """One server a test."""
+    made = Odd()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+@pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "PUT", "DELETE"])
+def test_what_was_moved_is_asked_again_there(odd: Odd, status: int, method: str) -> None:
+    """The same method and body, as GitHub wants it: a repository that was renamed still gets its comments."""
+    odd.answers = [(status, {"location": "/repositories/7/x?page=2"}, b'{"message": "Moved"}'), GOOD]
+    body = None if method == "GET" else {"body": "hi"}
+    assert odd.api.call(method, "x", body) == {"ok": True}
+    assert [(one[0], one[1]) for one in odd.seen] == [
+        (method, "/repos/acme/bench/x"),
+        (method, "/repositories/7/x?page=2"),
+    ]
+    assert odd.seen[0][2] == odd.seen[1][2] == (b"" if body is None else json.dumps(body).encode())
+    assert odd.seen[1][3] == "Bearer secret-token"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_the_token_goes_to_no_other_host(odd: Odd, method: str) -> None:
+    """The error names the host, and nothing was sent there."""
+    odd.answers = [(307, {"location": "http://evil.example/x"}, b"")]
+    with pytest.raises(GitHubError, match=r"on to evil\.example, which is not asked"):
+        odd.api.call(method, "x", {})
+
+
+def test_a_circle_ends(odd: Odd) -> None:
+    """After some steps, in a sentence."""
+    odd.answers = [(301, {"location": "/repos/acme/bench/x"}, b"")]
+    with pytest.raises(GitHubError, match="on and on"):
+        odd.api.call("GET", "x")
+    assert len(odd.seen) == 5
+
+
+@pytest.mark.parametrize(
+    "answer", [PAGE, (200, {}, b'{"half":'), (200, {}, b"")], ids=["page", "half", "nothing"]
+)
+def test_a_page_in_the_place_of_json_is_asked_again(odd: Odd, answer: Answer) -> None:
+    """Where that does no harm."""
+    odd.answers = [answer, GOOD]
+    assert odd.api.call("GET", "x") == {"ok": True}
+    assert odd.slept == [1.0]
+
+
+def test_a_page_for_ever_is_told(odd: Odd) -> None:
+    """What came, and who may have sent it; no traceback, and no token."""
+    odd.answers = [PAGE]
+    with pytest.raises(GitHubError, match=r"200 of text/html that is not JSON to GET x: .*proxy") as caught:
+        odd.api.call("GET", "x")
+    assert "secret-token" not in caught.value.message
+    assert sum(odd.slept) <= 90
+
+
+def test_what_a_page_answers_to_a_post_is_not_sent_twice(odd: Odd) -> None:
+    """It may have been done."""
+    odd.answers = [PAGE]
+    with pytest.raises(GitHubError, match="whether it was done is not known"):
+        odd.api.call("POST", "x", {})
+    assert len(odd.seen) == 1
+
+
+def test_an_empty_answer_is_one_where_nothing_was_asked_for(odd: Odd) -> None:
+    """204 of a deletion, or of a dispatch."""
+    odd.answers = [(204, {}, b"")]
+    assert odd.api.call("DELETE", "x") is None
+    assert odd.api.call("POST", "dispatches", {}) is None
+
+
+def test_a_list_that_is_none_is_told(odd: Odd) -> None:
+    """An object with other keys, as an older server of a company may send."""
+    odd.answers = [GOOD]
+    with pytest.raises(GitHubError, match="holds no list of artifacts"):
+        list(odd.api.pages("x", "artifacts"))
+
+
+def test_an_older_servers_word_for_a_limit(odd: Odd) -> None:
+    """It is waited for, and is no question of rights."""
+    said = b'{"message": "You have triggered an abuse detection mechanism. Please retry later."}'
+    odd.answers = [(403, {}, said), GOOD]
+    assert odd.api.call("POST", "x", {}) == {"ok": True}
+    assert odd.slept == [60.0]
+
+
+def test_a_netrc_does_not_take_the_tokens_place(
+    odd: Odd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A runner's machine may have one for GitHub, of another person."""
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password other\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    odd.answers = [GOOD]
+    odd.api.call("GET", "x")
+    assert odd.seen[0][3] == "Bearer secret-token"
