@@ -109,7 +109,7 @@ class Api:
         method: str,
         address: str,
         path: str,
-        body: Any,
+        body: Any,  # noqa: ANN401 - JSON
         query: dict[str, Any],
     ) -> requests.Response:
         """One answer. GitHub sends on what was renamed or moved by 301, 302, 307 and 308, and wants the same method and body there.
