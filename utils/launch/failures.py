@@ -55,7 +55,9 @@ LINES = (
     Row(r"Node failure on \S", Kind.INFRA, "the node failed", node=True, alone=True),
     Row(r"Unable to create step for job .*already completing", Kind.TIMEOUT, "the job's time was up before its next run"),
     Row(r"Communication connection failure|Zero Bytes were transmitted", Kind.INFRA, "the node did not answer", node=True),
-    Row(r"could not open stdout file|IO setup failed", Kind.INFRA, "the node could not write the job's output", node=True),
+    Row(r"Socket timed out on send/recv|Unable to contact slurm controller", Kind.INFRA, "Slurm's controller did not answer"),
+    Row(r"[Tt]ask ?[Pp]rolog failed|Unable to create TMPDIR", Kind.INFRA, "the node could not prepare the job's step", node=True),
+    Row(r"[Cc]ould not open stdout file|IO setup failed", Kind.INFRA, "the node could not write the job's output", node=True),
     Row(r"^servematrix: the payload did not come", Kind.INFRA, "the job's files did not reach the node in time"),
     # user namespaces
     Row(r"(failed to create user namespace|unshare failed|can.t init user\+mount namespaces): No space left", Kind.INFRA, "user namespaces are used up", node=True),
@@ -65,13 +67,19 @@ LINES = (
     # images and registries
     Row(r"^servematrix: (No such file or directory|Permission denied): ", Kind.BENCHMARK, "the image's archive is not there"),
     Row(r"fuse: failed to open /dev/fuse|squashfuse: Permission denied|too many FUSE errors", Kind.INFRA, "the node cannot mount squashfs files (fuse)", node=True),
-    Row(r"returned error code: (401|403)\b", Kind.BENCHMARK, "the registry wants credentials for the image"),
+    Row(r"returned error(?: code)?: (401|403)\b", Kind.BENCHMARK, "the registry wants credentials for the image"),
     Row(r"returned error(?: code)?: 404\b|manifest unknown", Kind.BENCHMARK, "the registry has no such image"),
-    Row(r"returned error(?: code)?: (429|5\d\d)\b", Kind.INFRA, "the registry was busy or broken"),
-    Row(r"curl: \((6|7|28|35|60)\)", Kind.INFRA, "the registry could not be reached"),
-    Row(r"curl: \(18\)|pigz: skipping: .* corrupted", Kind.INFRA, "the image did not arrive whole"),
+    Row(r"returned error(?: code)?: (408|425|429|5\d\d)\b|toomanyrequests", Kind.INFRA, "the registry was busy or broken"),
+    Row(r"returned error(?: code)?: 4\d\d\b", Kind.BENCHMARK, "the registry refuses what it is asked for"),
+    # curl(1), EXIT CODES: what it could not read, could not write, could not transfer; all others are the network's or the registry's
+    Row(r"curl: \([1-4]\)|curl: \(4[138]\)", Kind.BENCHMARK, "the image's address is none that curl can ask"),
+    Row(r"curl: \((18|33|36)\)|pigz: skipping: .* corrupted", Kind.INFRA, "the image did not arrive whole"),
+    Row(r"curl: \(23\)", Kind.INFRA, "a disk of the node takes nothing more, or forbids it", node=True),
+    Row(r"curl: \((27|58|59|77|82)\)", Kind.INFRA, "curl lacks memory or certificates on the node", node=True),
+    Row(r"curl: \(\d+\)", Kind.INFRA, "the registry could not be reached"),
+    Row(r"FATAL ERROR: ?(Failed to create thread|Out of memory)|mksquashfs: .*(thread|memory)", Kind.INFRA, "memory or threads of the node ran out while the image was packed", node=True),
     Row(r"zstd: error \d+ : Write error|tar: .*: Wrote only", Kind.INFRA, "a disk of the node is full", node=True),
-    Row(r"zstd: error|Read error \(39\)|premature end", Kind.INFRA, "a cached layer of the image is damaged", node=True),
+    Row(r"zstd: error|zstd: .*unsupported format|Read error \(39\)|premature end|[Uu]nexpected (end of file|EOF)|checksum did NOT match|not in gzip format|invalid compressed data", Kind.INFRA, "a cached layer of the image is damaged", node=True),
     Row(r"Write (on output file )?failed because No space left", Kind.INFRA, "a disk of the node is full", node=True),
     Row(r"Invalid image format|Read on filesystem failed|File system corruption|read_block: failed|Failed to mount: .*sqsh|can.t open SquashFS", Kind.INFRA, "the imported image is damaged, or the node cannot read it", node=True),
     Row(r"No such file or directory: .*\.sqsh|can.t (stat|read): .*\.sqsh: No such file", Kind.INFRA, "the imported image is gone", node=True),
@@ -86,9 +94,12 @@ LINES = (
     Row(r"source path does not exist|enroot-mount: failed to mount|can.t bind: source not found|mount point does not exist", Kind.INFRA, "a folder to mount is missing on the node", node=True),
     Row(r"mkdir: cannot create directory .*Permission denied", Kind.INFRA, "a folder of the cluster file cannot be made on the node", node=True),
     Row(r"Command not found: nvidia-container-cli", Kind.INFRA, "NVIDIA_VISIBLE_DEVICES is set on a node without NVIDIA's tools", node=True),
+    Row(r"\[ERROR\] Command not found: ", Kind.INFRA, "a program that enroot needs is missing on the node", node=True),
     Row(r"This account is currently not available", Kind.INFRA, "the user has no login shell on the node", node=True),
     # general, last
-    Row(r"spank_pyxis\.so: task_init\(\) failed|Failed to invoke spank plugin stack", Kind.INFRA, "pyxis could not start the container", node=True),
+    Row(r"enroot-[\w-]+: .*(Operation not (permitted|supported)|Permission denied)|pyxis: .*(Operation not permitted|Permission denied)", Kind.INFRA, "the node forbids what enroot needs", node=True),
+    Row(r"Task launch for \S+ failed on node|Application launch failed|Invalid job credential", Kind.INFRA, "srun could not start the program on the node", node=True),
+    Row(r"spank_pyxis\.so: task_init\(\) failed|Failed to invoke spank plugin stack|pyxis: (container start failed|child \d+ failed|couldn't start|failed to)", Kind.INFRA, "pyxis could not start the container", node=True),
 )  # fmt: skip
 """The first row that matches decides, so what is more specific comes first."""
 
@@ -187,6 +198,8 @@ class Verdict:
     same_node: bool = False
     final: bool = False
     """Another try would only wait as long again."""
+    once_more: bool = False
+    """Nothing explains it: one more try on another node shows whether it was this one."""
 
 
 def as_json(verdict: Verdict, job: str, slurm: int | None, node: str) -> bytes:
@@ -208,6 +221,8 @@ _SERVER = {
     Exit.OUT_OF_MEMORY,
 }
 NEVER_STARTED = "the container never started"
+LAST = 8
+"""Lines that are kept of an import that nothing explains."""
 _INFRA = {Exit.PREFLIGHT_FAILED, Exit.PORT_TAKEN, Exit.STORAGE_FULL, Exit.INFRA_FAILED}
 _CODES = {int(code): code for code in Exit}
 
@@ -250,9 +265,15 @@ def _classify(facts: Facts) -> Verdict:
     if ended is not None and facts.started and facts.runs_ended:
         return _by_code(ended, facts)
     if ended is Exit.IMAGE_FAILED:
-        found = _by_line(facts.lines) or Verdict(Kind.BENCHMARK, ended.meaning, ended)
+        found = _by_line(facts.lines) or _unexplained(ended, facts)
         return found if found.kind is Kind.INFRA else replace(found, exit_code=ended)
     return _by_signs(facts) or _without_signs(facts, ended)
+
+
+def _unexplained(code: Exit, facts: Facts) -> Verdict:
+    """An import that failed and does not say why, with its last lines: nobody's fault until it fails on another node, too."""
+    last = [line.strip()[:300] for line in facts.lines if line.strip()][-LAST:]
+    return Verdict(Kind.BENCHMARK, code.meaning, code, tuple(last), once_more=True)
 
 
 def _by_us(facts: Facts) -> Verdict | None:

@@ -253,7 +253,11 @@ def test_every_row_has_a_line_that_was_captured() -> None:
             r"^servematrix: the payload did not come",  # our own words: test_faults.py
             r"Unable to create step for job .*already completing",  # test_faults.py, at a time limit
             r"Communication connection failure|Zero Bytes were transmitted",  # slurm_strerror(3): a node's network
-            r"could not open stdout file|IO setup failed",  # slurmstepd's own texts; here the job was refused before
+            r"[Cc]ould not open stdout file|IO setup failed",  # slurmstepd's own texts; here the job was refused before
+            r"[Tt]ask ?[Pp]rolog failed|Unable to create TMPDIR",  # slurmstepd's own texts
+            r"curl: \([1-4]\)|curl: \(4[138]\)",  # curl(1), EXIT CODES, as is the one below
+            r"curl: \((27|58|59|77|82)\)",
+            r"FATAL ERROR: ?(Failed to create thread|Out of memory)|mksquashfs: .*(thread|memory)",  # mksquashfs' sources
             r"enroot-\w+: failed to set capabilities",  # NVIDIA/enroot issue 44, InferenceX pull request 1467
             r"Disk quota exceeded",  # errno(3), as are the three below
             r"Input/output error|Structure needs cleaning",
@@ -325,3 +329,45 @@ def test_a_full_disk_that_nodes_share_is_no_nodes_fault() -> None:
         assert classify(facts).node is not shared
         checked = Facts(state="", preflight=("0.01 GB free",), node_at_fault=not shared)
         assert (classify(checked).kind, classify(checked).node) == (Kind.INFRA, not shared)
+
+
+SIBLINGS = {
+    PASSING: [
+        *("curl: (52) Empty reply from server", "curl: (56) Recv failure: Connection reset by peer", "curl: (5) Could not resolve proxy: p"),
+        *("curl: (92) HTTP/2 stream 1 was not closed cleanly", "curl: (16) Error in the HTTP2 framing layer", "curl: (55) Send failure"),
+        *("curl: (47) Maximum (50) redirects followed", "curl: (33) HTTP server doesn't seem to support byte ranges", "curl: (97) proxy closed"),
+        *("curl: (22) The requested URL returned error: 503", "[ERROR] URL https://r/v2/x returned error code: 408 Request Timeout"),
+        *("toomanyrequests: You have reached your pull rate limit", "srun: error: Socket timed out on send/recv operation"),
+    ],
+    NODE: [
+        *("curl: (23) Failure writing output to destination", "curl: (77) error setting certificate verify locations"),
+        *("[ERROR] Command not found: mksquashfs", "mksquashfs: FATAL ERROR: Failed to create thread", "FATAL ERROR: Out of memory in write_file"),
+        *("gzip: stdin: unexpected end of file", "tar: Unexpected EOF in archive", "sha256sum: WARNING: 1 computed checksum did NOT match"),
+        *("pyxis: couldn't start container", "slurmstepd: error: pyxis: child 123 failed with error code: 1"),
+        *("slurmstepd: error: pyxis: [ERROR] Permission denied: /run/enroot", "enroot-aufs2ovlfs: failed to create whiteout: Operation not supported"),
+        *("slurmstepd: error: TaskProlog failed", "srun: error: Application launch failed: Invalid job credential"),
+        *("slurmstepd: error: Could not open stdout file /x: No such file or directory",),
+    ],
+    (Kind.BENCHMARK, False): [
+        *("curl: (22) The requested URL returned error: 404", "curl: (22) The requested URL returned error: 401", "curl: (3) URL rejected"),
+        *("[ERROR] URL https://r/v2/x returned error code: 416 Range Not Satisfiable",),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("wanted", "line"), [(wanted, line) for wanted, lines in SIBLINGS.items() for line in lines]
+)
+def test_a_line_of_the_same_class_has_the_same_meaning(wanted: tuple[Kind, bool], line: str) -> None:
+    """Texts that were not captured, of programs' own manuals and sources: curl's exit codes, enroot 3 and 4, pyxis, srun."""
+    found = classify(Facts("FAILED", "24:0", "NonZeroExitCode", "n1", begun=True, ended=24, lines=(line,)))
+    assert (found.kind, found.node, found.once_more) == (*wanted, False), found
+    assert found.evidence == (line,)
+
+
+def test_an_import_that_nothing_explains_keeps_its_last_lines_and_is_tried_once_more() -> None:
+    """It is nobody's fault as yet."""
+    lines = (*(f"line {number}" for number in range(20)), "", "the last word")
+    found = classify(Facts("FAILED", "24:0", "NonZeroExitCode", "n1", begun=True, ended=24, lines=lines))
+    assert (found.kind, found.node, found.once_more) == (Kind.BENCHMARK, False, True)
+    assert found.evidence == (*(f"line {number}" for number in range(13, 20)), "the last word")

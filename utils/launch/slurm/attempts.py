@@ -271,8 +271,14 @@ class Block:
                 Kind.BENCHMARK, cause, Exit.JOB_FAILED, (track.problem,) if track.problem else ()
             )
         files.write_whole(self.notes.beside(self.memory.attempt, "verdict.json"), self._as_json(verdict))
+        self.judge(verdict)
+
+    def judge(self, verdict: Verdict) -> None:
+        """Try again, or end with it."""
         if verdict.kind is Kind.INFRA and not self.cancelled:
             self._infra(verdict)
+        elif verdict.once_more and not self.cancelled and self.memory.node and self.memory.tries == 0:
+            self._once_more(verdict)
         elif verdict.kind is Kind.CANCELLED and self.called_off and not self.cancelled:
             self.called_off = False
             self.tell("`cancel` ended it before this run began; it is measured anew")
@@ -293,6 +299,17 @@ class Block:
         try:
             self._again(old, old.next_try(tried, verdict.cause), f"infra: {verdict.cause}")
         except HarnessError as error:  # no node is left; what the machine did stays the reason
+            self._done(replace(verdict, evidence=(*verdict.evidence, str(error))))
+
+    def _once_more(self, verdict: Verdict) -> None:
+        """On another node: what nothing explains may have been this one's, which is not blamed for it."""
+        old = self.memory
+        self.tell(f"{verdict.cause}, and nothing says why; one more try, on another node")
+        try:
+            self._again(
+                old, old.next_try([*old.tried, str(old.node)], verdict.cause), f"unexplained: {verdict.cause}"
+            )
+        except HarnessError as error:  # there is no other node
             self._done(replace(verdict, evidence=(*verdict.evidence, str(error))))
 
     def _blame(self, verdict: Verdict, node: str) -> None:
