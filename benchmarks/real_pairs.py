@@ -16,7 +16,7 @@ from pathlib import Path
 
 from matrix.metrics import METRICS
 from utils.results.collect import collect
-from utils.results.verdict import pairs
+from utils.results.verdict import matching
 from utils.results.verdict.compare import compare
 from utils.results.verdict.ledger import Ledger
 
@@ -60,8 +60,10 @@ def judge(folders: list[Path]) -> None:
             if other != number:
                 ledger, _, _ = ledger.with_records(more)
         again = [one.model_copy(update={"block": 2}) for one in measured[(number + 1) % len(measured)]]
-        first = compare(*pairs.arms(records), ledger)
-        both = compare(*pairs.arms([*records, *(one for one in again if one.point in first.flagged)]), ledger)
+        first = compare(*matching.arms(records), ledger)
+        both = compare(
+            *matching.arms([*records, *(one for one in again if one.point in first.flagged)]), ledger
+        )
         flags = [m for point in first.points for m in point.metrics.values() if m.flagged]
         words = [
             m

@@ -11,7 +11,7 @@ from matrix import key, recipe, tree
 from matrix.errors import Exit, HarnessError, Place, Problem, did_you_mean
 from matrix.protocol import PROTOCOL_VERSION, Protocol
 from matrix.ranges import concurrencies, condition
-from matrix.vllm import served
+from matrix.vllm import recipe_check
 from matrix.vllm.canonical import canonical, is_default
 from matrix.vllm.official import facts as official
 
@@ -106,7 +106,7 @@ class _Expansion:
         self.tree, self.name, self.recipe, self.document = from_tree, name, read, document
         self.problems: list[Problem] = []
         self.cluster = self._cluster()
-        self.served = served.check(read, document, self.cluster)
+        self.served = recipe_check.check(read, document, self.cluster)
         self.problems += self.served.problems
         self.vocabulary = self.served.vocabulary
         self.common = self._common_parts()
@@ -153,7 +153,7 @@ class _Expansion:
             )
             return None
         try:
-            self.problems += served.of_cluster(clusters.read(self.tree.clusters, self.recipe.cluster))
+            self.problems += recipe_check.of_cluster(clusters.read(self.tree.clusters, self.recipe.cluster))
             return clusters.load(self.tree.clusters, self.recipe.cluster)
         except HarnessError as error:
             self.problems += error.problems

@@ -1,6 +1,6 @@
 """The one table of metrics: records, events, ledger, verdict, changelog, history, tables and docs loop over it.
 
-A new metric is a line here, its source (a field of the record, usually of `utils.node.stats`), and its test.
+A new metric is a line here, its source (a field of the record, usually of `utils.node.window_stats`), and its test.
 """
 
 from __future__ import annotations

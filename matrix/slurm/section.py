@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 
 from matrix import words
 from matrix.schema import Strict
-from matrix.slurm.sbatch import check
+from matrix.slurm.submit_options import check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

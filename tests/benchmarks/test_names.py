@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import pytest
@@ -39,3 +40,20 @@ def test_each_module_that_knows_is_in_the_page(word: str) -> None:
 def test_sentences_do_not_count(text: str, is_known: bool) -> None:  # noqa: FBT001 - from the table
     """A name, an import, a key does."""
     assert any(knows(text, word) for word in OWN) is is_known
+
+
+NEAR = [("version", "versions")]
+
+
+def test_no_two_modules_are_one_letter_apart() -> None:
+    """Whoever looks for one of them would open the other; the two that are left are vLLM's versions and our own."""
+    stems = sorted({path.stem for part in ("matrix", "utils") for path in (ROOT / part).rglob("*.py")})
+    near = [(one, other) for one, other in itertools.combinations(stems, 2) if _one_letter(one, other)]
+    assert near == NEAR
+
+
+def _one_letter(one: str, other: str) -> bool:
+    short, long = sorted((one, other), key=len)
+    if len(short) == len(long):
+        return sum(a != b for a, b in zip(short, long, strict=True)) == 1
+    return len(long) == len(short) + 1 and any(long[:n] + long[n + 1 :] == short for n in range(len(long)))

@@ -12,13 +12,13 @@ from matrix.metrics import JUDGED, figures
 from matrix.rules import Rules
 from tests.utils.results.conftest import Records, sides
 from utils.cli import history as shown
-from utils.cli.generated import GENERATED
+from utils.cli.made_from_code import GENERATED
 from utils.node.events import from_line
 from utils.node.record import Record
 from utils.results import history
 from utils.results.changelog import entries
 from utils.results.changelog.edit import Stub, add
-from utils.results.verdict import ledger, presentation
+from utils.results.verdict import ledger, present
 from utils.results.verdict.compare import compare
 from utils.show import tables
 
@@ -85,7 +85,7 @@ def test_compare_comment_changelog_history(measured: list[Record], noise: ledger
     base, head = sides(measured)
     comparison = compare(base, head, noise, confirmation=False)
     assert comparison.points[0].metrics["itl_p99"].word == "regression"
-    comment = presentation.markdown(comparison)
+    comment = present.markdown(comparison)
     assert JUDGED_HEADING in comment
     assert HEADING in comment
     text = add(b"", "perf-changelog.yaml", head, base, Stub(1, "t", ("w",)), found=comparison)

@@ -17,8 +17,8 @@ from matrix.source import Folder
 from matrix.tree import Tree
 from tests.conftest import RECIPE, ROOT
 from tests.matrix import test_recipe
-from tests.matrix.vllm import test_served, test_spelling
-from utils.cli.generated import GENERATED
+from tests.matrix.vllm import test_recipe_check, test_spelling
+from utils.cli.made_from_code import GENERATED
 
 SCHEMA = json.loads((ROOT / "matrix/recipe.schema.json").read_bytes())
 NOT_ITS_BUSINESS = {
@@ -98,14 +98,14 @@ def test_what_check_refuses_is_underlined(tree: Path, case: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "case"), [(one, case) for one in (test_served, test_spelling) for case in one.BAD]
+    ("module", "case"), [(one, case) for one in (test_recipe_check, test_spelling) for case in one.BAD]
 )
 def test_what_check_refuses_of_vllms_words_is_underlined(
     tmp_path: Path, module: ModuleType, case: str
 ) -> None:
     """Flags and variables, by the version that the image names, and what other tools write."""
     old, new, _ = module.BAD[case]
-    test_served.cells(tmp_path)
+    test_recipe_check.cells(tmp_path)
     text = (tmp_path / "recipes/r.yaml").read_text()
     assert errors(of(tmp_path), text) == []
     assert old in text

@@ -14,7 +14,7 @@ from matrix.errors import Exit, HarnessError
 from matrix.source import Folder
 from matrix.tree import Tree
 from tests.conftest import RECIPE, ROOT, Cli, commit, run_git, write
-from utils.pipeline import base as basis
+from utils.pipeline import other_arm as basis
 
 M3 = "minimaxm3-fp8-mi300x-vllm"
 

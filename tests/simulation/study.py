@@ -12,8 +12,8 @@ from matrix.plan import BLOCK
 from tests.simulation.server import Figures, Load, Noise, run
 from utils.node.record import Record, Summary, Window
 from utils.results.verdict.compare import compare
-from utils.results.verdict.comparison import Comparison, Word
 from utils.results.verdict.ledger import Ledger
+from utils.results.verdict.outcome import Comparison, Word
 
 CONCURRENCIES = (1, 2, 4, 8, 16, 32)
 """Of the points of each job."""

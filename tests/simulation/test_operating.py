@@ -15,7 +15,7 @@ from tests.simulation.rates import Case, count
 from tests.simulation.server import Load, clock_of, run
 from tests.simulation.study import Site, name
 from tests.simulation.worlds import Change, World
-from utils.node import stats
+from utils.node import window_stats
 from utils.node.requests_raw import RawLoad
 from utils.results.verdict.ledger import Ledger
 
@@ -103,7 +103,7 @@ def test_the_simulation_counts_as_the_node_does() -> None:
         failed=0,
         reported={},
     )
-    steady = stats.steady(raw, 8, 1)
+    steady = window_stats.steady(raw, 8, 1)
     assert steady
     assert steady.ttft_s.p50 == pytest.approx(figures.ttft[0], rel=1e-3)
     assert steady.tpot_s.p50 == pytest.approx(figures.tpot[0], rel=1e-3)

@@ -10,7 +10,7 @@ import pytest
 from tests.github.standin import StandIn
 from tests.github.state import REPOSITORY, State
 from utils.github.api import Api
-from utils.github.event import Event
+from utils.github.trigger import Event
 
 HEAD = "1a2b3c4d5e" * 4
 TREE = {"recipes": "a" * 40, "kernels": "b" * 40, "perf-changelog.yaml": "c" * 40}

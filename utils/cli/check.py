@@ -9,7 +9,7 @@ from matrix import cluster, select
 from matrix.errors import Exit, HarnessError, Place, Problem
 from matrix.source import Folder
 from matrix.tree import Tree
-from utils.cli.generated import GENERATED
+from utils.cli.made_from_code import GENERATED
 from utils.results.changelog import entries as changelog
 from utils.setup.environments import ROOT
 

@@ -12,14 +12,14 @@ from utils.cli.options import ledger_path, takes_ledger
 from utils.pipeline.judge import judged
 from utils.results.collect import collect
 from utils.results.lean import Leaner
-from utils.results.verdict import kept, pairs, presentation, side_by_side
+from utils.results.verdict import kept, matching, present, side_by_side
 from utils.setup.environments import ROOT
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from utils.node.record import Record
-    from utils.results.verdict.comparison import Comparison
+    from utils.results.verdict.outcome import Comparison
 
 EXAMPLE = "compare results/20261125-*"
 
@@ -97,7 +97,7 @@ def _several(arguments: Namespace) -> dict[str, Comparison]:
     if len(sides) < len(folders):
         raise HarnessError(Exit.USAGE, "a folder is named twice; name each once")
     if all({one.arm for one in records} == {"base", "head"} for records in sides.values()):
-        pairs_of = {folder: pairs.arms(records) for folder, records in sides.items()}
+        pairs_of = {folder: matching.arms(records) for folder, records in sides.items()}
     else:
         pairs_of = {folder: (sides[arguments.base], sides[folder]) for folder in arguments.head}
     return {
@@ -115,12 +115,12 @@ def run(arguments: Namespace) -> Exit:
     if arguments.head:
         base, head = collect([Path(arguments.base)], keep=keep), collect([Path(arguments.head[0])], keep=keep)
     else:
-        base, head = pairs.arms(collect([Path(arguments.base)], keep=keep))
+        base, head = matching.arms(collect([Path(arguments.base)], keep=keep))
     comparison = _judged(arguments, list(base), list(head), arguments.base if not arguments.head else "")
     if arguments.format == "json":
         sys.stdout.write(comparison.to_json())
     elif arguments.format == "markdown":
-        sys.stdout.write(presentation.markdown(comparison))
+        sys.stdout.write(present.markdown(comparison))
     else:
-        presentation.write_text(sys.stdout, comparison)
+        present.write_text(sys.stdout, comparison)
     return Exit.OK

@@ -112,7 +112,7 @@ def _plan(arguments: Namespace) -> Exit:
 
 
 def _comment_plan(arguments: Namespace) -> Exit:
-    from utils.github.event import from_environment
+    from utils.github.trigger import from_environment
     from utils.sweeps import react
 
     del arguments
@@ -121,7 +121,7 @@ def _comment_plan(arguments: Namespace) -> Exit:
 
 def _command(arguments: Namespace) -> Exit:
     from matrix.errors import Exit
-    from utils.github.event import from_environment
+    from utils.github.trigger import from_environment
     from utils.sweeps import react
 
     del arguments

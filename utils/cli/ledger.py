@@ -13,7 +13,7 @@ from utils.cli.options import action, actions, ledger_path, takes_ledger
 from utils.node.files import write_whole
 from utils.results.collect import collect
 from utils.results.verdict import ledger, ledger_file
-from utils.results.verdict.foresee import smallest_seen
+from utils.results.verdict.detectable import smallest_seen
 from utils.results.verdict.ledger_lines import Reset
 from utils.results.verdict.spread import Spread
 from utils.show import tables
@@ -21,7 +21,7 @@ from utils.show import tables
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from utils.results.verdict.pools import Pool
+    from utils.results.verdict.pooling import Pool
 
 LEDGER_COLUMNS = [
     ("device", "left"),

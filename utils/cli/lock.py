@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit
-from utils.setup import locks
+from utils.setup import lock_files
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -21,5 +21,5 @@ def configure(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> Exit:
     """Make the locks again."""
     del arguments
-    locks.write()
+    lock_files.write()
     return Exit.OK

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
-from utils.launch.launchers import node_states, state_folder
+from utils.launch.choice import node_states, state_folder
 from utils.launch.quarantine import Quarantine
 from utils.show import tables
 

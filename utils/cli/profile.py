@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from matrix.errors import Exit, HarnessError
 from utils.cli.options import natural, positive
-from utils.profile import marker, picture, present, present_compare, timeline
+from utils.profile import marker, present, present_compare, svg, timeline
 from utils.profile.analyse import analysis
 from utils.profile.compare import phases
 from utils.profile.source import MOST_GB
@@ -110,7 +110,7 @@ def _one_step(one: Analysis, arguments: Namespace) -> list[Block]:
     number = arguments.step or 1
     shown = [timeline.step(one, number)] if arguments.step else []
     if arguments.svg:
-        Path(arguments.svg).write_text(picture.step(one, number), encoding="utf-8")
+        Path(arguments.svg).write_text(svg.step(one, number), encoding="utf-8")
         sys.stderr.write(f"wrote {arguments.svg}\n")
     return shown
 

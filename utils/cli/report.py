@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from utils.node.record import Record
-    from utils.results.verdict.comparison import Comparison
+    from utils.results.verdict.outcome import Comparison
 
 EXAMPLE = "report results/20261126-* --out report"
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
 from utils.cli.options import asked, ledger_path, takes_ledger, takes_points
-from utils.launch import launchers, script
+from utils.launch import choice, script
 from utils.node.record import FILE
-from utils.pipeline import confirm, scripts
+from utils.pipeline import confirm, print_script
 from utils.pipeline.plan import plan
 from utils.pipeline.run import run as run_points
 from utils.results.collect import missing, placed
@@ -54,7 +54,7 @@ def configure(parser: ArgumentParser) -> None:
     takes_ledger(parser)
     parser.add_argument(
         "--launcher",
-        choices=launchers.NAMES,
+        choices=choice.NAMES,
         help="another launcher than the cluster file's; a batch system goes on with what a killed launcher left",
     )
     parser.add_argument(
@@ -132,11 +132,11 @@ def _as_json(ask: Ask) -> Exit:
 def _print(ask: Ask, *, batch: bool) -> Exit:
     made = plan(ask)
     if batch:
-        sys.stdout.writelines(scripts.batch_scripts(ask, made))
+        sys.stdout.writelines(print_script.batch_scripts(ask, made))
         return Exit.OK
-    found = scripts.by_hand(ask, made)
+    found = print_script.by_hand(ask, made)
     if ask.out is None:
         sys.stdout.write(script.whole(*found.values()))
     else:
-        sys.stdout.writelines(f"{path}\n" for path in scripts.write(found, ask.out))
+        sys.stdout.writelines(f"{path}\n" for path in print_script.write(found, ask.out))
     return Exit.OK

@@ -9,7 +9,7 @@ from matrix import cluster as clusters
 from matrix.slurm.section import Slurm
 from matrix.tree import lock_path
 from utils.launch import questions
-from utils.launch.slurm import checks, probe
+from utils.launch.slurm import diagnosis, probe
 from utils.node.host import machine, ready
 from utils.node.preflight import Check, check, note
 from utils.setup import environments
@@ -48,7 +48,7 @@ def of_cluster(
         return
     asked = cluster.slurm or Slurm()
     fine = True
-    for one in checks.checks(cluster, asked, file_of(name)):
+    for one in diagnosis.checks(cluster, asked, file_of(name)):
         fine = fine and (
             one.passed or one.name not in {"Slurm's commands", "controller", "partition", "nodes"}
         )
@@ -102,7 +102,9 @@ def can_run(name: str, cluster: Cluster) -> Check:
     """Whether a cluster can run from here, in one line."""
     if cluster.launcher == "slurm":
         wrong = [
-            one for one in checks.checks(cluster, cluster.slurm or Slurm(), file_of(name)) if not one.passed
+            one
+            for one in diagnosis.checks(cluster, cluster.slurm or Slurm(), file_of(name))
+            if not one.passed
         ]
     else:
         wanted = questions.of_cluster(cluster) | {"folders": {"tmp": questions.TMP}}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from matrix.errors import Exit
 from utils.node import events, process
-from utils.node.failure import Cancelled
+from utils.node.exceptions import Cancelled
 from utils.node.run import outcome
 from utils.node.spec import NodeJob
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from matrix.errors import Exit
-from utils.node.failure import RunFailed
+from utils.node.exceptions import RunFailed
 
 if TYPE_CHECKING:
     from matrix.errors import HarnessError

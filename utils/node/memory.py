@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from matrix.errors import Exit
-from utils.node.failure import RunFailed
+from utils.node.exceptions import RunFailed
 
 ENDS = frozenset({Exit.SERVER_EXITED, Exit.SERVER_UNHEALTHY, Exit.SERVER_DIED, Exit.CLIENT_FAILED})
 """Failures in which a process is gone, that this explains."""

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from matrix.errors import Exit
 from matrix.protocol import lengths, seed
-from utils.node import devices, files, gates, machine, marker, process, record, stats
-from utils.node.failure import RunFailed, decisive_lines
+from utils.node import devices, files, gates, machine, marker, process, record, window_stats
+from utils.node.exceptions import RunFailed, decisive_lines
 from utils.node.telemetry import Sampler
 from utils.node.vllm import engine, invocation, load, load_result, server_metrics
 from utils.node.vllm.engine import Engine
@@ -168,8 +168,8 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
         drawn = load_result.drawn_lengths(
             point.isl, point.osl, call.requests, call.seed, bench.special_tokens
         )
-        steady = stats.steady(raw, point.concurrency, point.devices)
-        counts = stats.counts(raw, call.requests)
+        steady = window_stats.steady(raw, point.concurrency, point.devices)
+        counts = window_stats.counts(raw, call.requests)
         said = server_metrics.window(
             bench.version,
             server_metrics.Page.of(page_before),
@@ -216,7 +216,7 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
         "status": "measured" if all(gate.passed for gate in answers) else "invalid",
         "load": asked,
         "counts": counts,
-        "whole": stats.whole(raw, point.devices),
+        "whole": window_stats.whole(raw, point.devices),
         "steady": steady,
         "notes": [
             *(profiling.notes if profiling else []),

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from utils.node.devices import slowing
-from utils.node.host.meters import HOST
+from utils.node.host.meter_tools import HOST
 from utils.node.record import Power
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from utils.node.samples import Sample
+    from utils.node.power_samples import Sample
 
 GAP_MOST_S = 3.0
 """Between two samples of a device; they come once a second."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from utils.node import power
-from utils.node.samples import Samples
+from utils.node.power_samples import Samples
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from utils.node.failure import Cancelled
+from utils.node.exceptions import Cancelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

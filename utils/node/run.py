@@ -25,7 +25,7 @@ from utils.node import (
     record_file,
     scratch,
 )
-from utils.node.failure import Cancelled, RunFailed
+from utils.node.exceptions import Cancelled, RunFailed
 from utils.node.host import allocation
 from utils.node.point import Bench, Phases, measure
 from utils.node.power_meter import PowerMeter

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from matrix import cluster as clusters
 from matrix.errors import Exit, HarnessError
-from utils.launch import launchers
+from utils.launch import choice
 from utils.launch.interface import Order
 from utils.node.files import write_whole
 from utils.pipeline.ask import RESULTS
-from utils.pipeline.base import on_disk
+from utils.pipeline.other_arm import on_disk
 from utils.pipeline.plan import images_of
 from utils.results.collect import collect, missing
 from utils.setup import provenance
@@ -38,7 +38,7 @@ def order_of(ask: Ask, plan: Plan) -> tuple[Order, dict[str, Launcher]]:
     """What is to be run, and which launcher runs each cluster's jobs."""
     names = dict.fromkeys(job.cluster for job in plan.jobs)
     known = {name: clusters.load(ask.tree.clusters, name) for name in names}
-    by_cluster = {name: launchers.for_cluster(name, cluster, ask.launcher) for name, cluster in known.items()}
+    by_cluster = {name: choice.for_cluster(name, cluster, ask.launcher) for name, cluster in known.items()}
     order = Order(
         plan=plan,
         clusters=known,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from matrix import estimate
 from matrix.metrics import HEADLINE
-from utils.results.verdict import foresee
+from utils.results.verdict import detectable
 from utils.results.verdict.ledger import LEVEL_DF
 from utils.results.verdict.spread import UNKNOWN, Spread
 
@@ -39,8 +39,10 @@ def lines(plan: Plan, ledger: Ledger) -> list[str]:
     for change in CHANGES:
         enough = [
             runs
-            for runs in foresee.RUNS
-            if (least := foresee.smallest_seen(spread, points[0].rules.floors[HEADLINE] / 100, runs, sizes))
+            for runs in detectable.RUNS
+            if (
+                least := detectable.smallest_seen(spread, points[0].rules.floors[HEADLINE] / 100, runs, sizes)
+            )
             and least <= change
         ]
         if enough:
@@ -48,7 +50,7 @@ def lines(plan: Plan, ledger: Ledger) -> list[str]:
                 f"{100 * change:.0f} % with --runs {enough[0]} (about {hours * enough[0] / runs_now:.1f} node-hours)"
             )
         else:
-            need.append(f"{100 * change:.0f} % with more than {foresee.RUNS[-1]} runs an arm")
+            need.append(f"{100 * change:.0f} % with more than {detectable.RUNS[-1]} runs an arm")
     found.append(
         f"a change of one point in throughput is found four times in five: {', '.join(need)}; {source}"
     )

@@ -9,14 +9,14 @@ from utils.node.files import write_whole
 from utils.results.changelog import entries as changelog
 from utils.results.changelog import expect
 from utils.results.collect import collect
-from utils.results.verdict import compare, kept, pairs, presentation
+from utils.results.verdict import compare, kept, matching, present
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from utils.node.record import Record
-    from utils.results.verdict.comparison import Comparison
+    from utils.results.verdict.outcome import Comparison
 
 
 def judged(
@@ -54,8 +54,8 @@ def with_claims(found: Comparison, head: Sequence[Record], tree: Path) -> Compar
 
 def judge_folder(out: Path, ledger_file: Path, tree: Path) -> Comparison:
     """Judge what is in a results folder, by the ledger as it was the first time; show it, and keep both beside the records."""
-    base, head = pairs.arms(collect([out]))
+    base, head = matching.arms(collect([out]))
     found = judged(base, head, kept.keep(out, ledger_file), tree)
     write_whole(out / "verdict.json", found.to_json().encode())
-    presentation.write_text(sys.stdout, found)
+    present.write_text(sys.stdout, found)
     return found

@@ -11,11 +11,11 @@ from matrix.errors import Exit, HarnessError
 from matrix.source import Folder, Revision, merge_base
 from matrix.tree import Tree
 from matrix.vllm.official import compare
-from utils.launch import launchers
+from utils.launch import choice
 from utils.pipeline import diff
 from utils.pipeline.ask import RESULTS
-from utils.pipeline.base import base_of
 from utils.pipeline.durations import history
+from utils.pipeline.other_arm import base_of
 from utils.results.changelog import entries as changelog
 from utils.setup.environments import ROOT
 
@@ -50,7 +50,7 @@ def timed(ask: Ask, made: Plan) -> Plan:
         return made
     known = history(ask.timings if ask.timings is not None else _usual_timings())
     found = {name: clusters.load(ask.tree.clusters, name) for name in {job.cluster for job in made.jobs}}
-    canary = all(launchers.begins_with_canary(cluster, ask.launcher) for cluster in found.values())
+    canary = all(choice.begins_with_canary(cluster, ask.launcher) for cluster in found.values())
     result = estimate.timed(made, found, known, canary=canary)
     estimate.hold_budget(result, ask.budget_h)
     return result

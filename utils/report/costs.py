@@ -12,7 +12,7 @@ from utils.report.prices import per_million, tokens_per_dollar
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from utils.report.points import Point
+    from utils.report.grouped import Point
     from utils.report.prices import Price, Prices
 
 HEADING = "Cost"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from utils.report.points import Figure
+    from utils.report.grouped import Figure
 
 
 def best(points: Sequence[Mapping[str, Figure]], across: str, along: str) -> list[bool]:

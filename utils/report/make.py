@@ -12,9 +12,9 @@ from utils.report import pictures, timeline
 from utils.report.costs import costs
 from utils.report.drawing import drawn
 from utils.report.grid import Column, coded
+from utils.report.grouped import SPEED, points
 from utils.report.page import Page, Section, picture, written
 from utils.report.panel import panel
-from utils.report.points import SPEED, points
 from utils.report.verdict import verdict
 from utils.show import flat
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from utils.node.record import Record
+    from utils.report.grouped import Point
     from utils.report.page import Drawn
-    from utils.report.points import Point
     from utils.report.prices import Prices
-    from utils.results.verdict.comparison import Comparison
+    from utils.results.verdict.outcome import Comparison
 
 TIMELINES = 24
 """Points whose first run is drawn over its time."""

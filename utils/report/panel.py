@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from matrix.metrics import METRICS
 from matrix.secrets import names_a_secret, redacted
 from utils.report import left
+from utils.report.grouped import SPEED
 from utils.report.numbers import three
-from utils.report.points import SPEED
 from utils.show.log import clean
 
 if TYPE_CHECKING:
     from utils.node.record import Record
-    from utils.report.points import Point
+    from utils.report.grouped import Point
 
 
 def panel(point: Point, *, drawn: bool) -> dict[str, Any]:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from matrix.metrics import HEADLINE, METRICS
 from utils.report import frontier
+from utils.report.grouped import SPEED
 from utils.report.numbers import three
-from utils.report.points import SPEED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from utils.report.points import Figure, Point
+    from utils.report.grouped import Figure, Point
 
 MOST_GROUPS = 6
 MOST_NAMES = 16

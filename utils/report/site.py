@@ -14,9 +14,9 @@ from utils.report.costs import costs
 from utils.report.digest import digest
 from utils.report.drawing import drawn
 from utils.report.grid import Column, coded
+from utils.report.grouped import points
 from utils.report.numbers import three
 from utils.report.page import Page, Section, picture, written
-from utils.report.points import points
 from utils.report.trust import trust
 from utils.results.history import series, steps
 from utils.show import flat

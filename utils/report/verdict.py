@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 from matrix.metrics import METRICS
 from utils.report import pictures
 from utils.report.numbers import three
-from utils.results import wording
+from utils.results import summary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from utils.report.grouped import Point
     from utils.report.pictures import Picture
-    from utils.report.points import Point
-    from utils.results.verdict.comparison import Comparison
+    from utils.results.verdict.outcome import Comparison
 
 
 MOST = 6
@@ -42,9 +42,9 @@ def verdict(found: Comparison | None, known: Sequence[Point]) -> Said:
         why = "one arm alone was measured" if len(arms) < 2 else "the arms have no point in common"  # noqa: PLR2004 - base and head
         return Said(
             f"{good} of {len(known)} points have figures. No verdict: {why}.",
-            notes=cut(wording.notes(found)) if found else [],
+            notes=cut(summary.notes(found)) if found else [],
         )
-    counts = wording.counts(found)
+    counts = summary.counts(found)
     rows = by_effect(found)
     table = {
         "heads": ["point", "metric", "base", "head", "change", "95 % interval", "verdict", "could have seen"],
@@ -53,9 +53,9 @@ def verdict(found: Comparison | None, known: Sequence[Point]) -> Said:
     }
     drawn = [row for row in rows if row["percent"] is not None]
     return Said(
-        wording.result(found) + ".",
+        summary.result(found) + ".",
         next((word for word in ("regression", "improvement") if counts.get(word)), ""),
-        cut([*wording.causes(found), *wording.notes(found)]),
+        cut([*summary.causes(found), *summary.notes(found)]),
         "Rows by effect; figures of the steady window.",
         table,
         [pictures.effects(drawn, "", alone=False)] if drawn else [],
@@ -77,7 +77,7 @@ def by_effect(found: Comparison) -> list[dict[str, Any]]:
             "why": one.why, "text": f"{point.point.split('/')[-1]} {METRICS[name].about}: {one.text}",
         }
         for point in found.points
-        for name, one in wording.by_metric(point).items()
+        for name, one in summary.by_metric(point).items()
         if not point.invalid
     ] + [
         dict.fromkeys(("base", "head", "percent", "low", "high", "could_see"))

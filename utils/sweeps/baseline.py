@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 from matrix.errors import Exit
 from matrix.source import commit_of
 from utils.github.api import GitHubError
-from utils.github.event import from_environment, summary
+from utils.github.trigger import from_environment, summary
 from utils.pipeline.ask import Ask
 from utils.pipeline.plan import reused, selected, timed
 from utils.results.changelog import entries as changelog
 from utils.results.changelog.edit import Stub
 from utils.setup.environments import ROOT
-from utils.sweeps import runs
+from utils.sweeps import workflow_runs
 from utils.sweeps.command import Command
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from matrix.plan import Plan
-    from utils.github.event import Event
+    from utils.github.trigger import Event
 
 RUNS = 2
 FORBIDDEN = 403
@@ -61,10 +61,10 @@ def start_where_new() -> Exit:
         sys.stdout.write("every key has its figures; nothing to measure\n")
         return Exit.OK
     waiting = [one for one in event.api.pages("pulls", state="open") if one["head"]["ref"].startswith(BRANCH)]
-    if waiting or any(one.pull == 0 for one in runs.alive(event.api)):
+    if waiting or any(one.pull == 0 for one in workflow_runs.alive(event.api)):
         sys.stdout.write("a sweep of the default branch is running, or its pull request waits to be merged\n")
         return Exit.OK
-    runs.start(event.api, 0, str(event.payload["after"]), Command("run"))
+    workflow_runs.start(event.api, 0, str(event.payload["after"]), Command("run"))
     sys.stdout.write(f"a sweep of {found.points} points is on its way\n")
     return Exit.OK
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from utils.node.record import Record
-    from utils.results.verdict.comparison import Comparison
+    from utils.results.verdict.outcome import Comparison
     from utils.sweeps.report import Report
 
 

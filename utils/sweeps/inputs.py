@@ -10,7 +10,7 @@ from matrix import cluster as clusters
 from matrix.errors import Exit, HarnessError
 from matrix.plan import GITHUB_JOB_LIMIT, Plan
 from matrix.source import Folder
-from utils.github.event import output
+from utils.github.trigger import output
 from utils.node.files import write_whole
 from utils.setup.environments import ROOT
 from utils.sweeps import plan_artifact
@@ -18,7 +18,7 @@ from utils.sweeps import plan_artifact
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from utils.github.event import Event
+    from utils.github.trigger import Event
 
 
 def asked_of(event: Event) -> tuple[int, str]:

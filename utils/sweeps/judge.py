@@ -7,28 +7,28 @@ from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
 from matrix.metrics import figures
-from utils.github.event import from_environment, summary
+from utils.github.trigger import from_environment, summary
 from utils.node.files import write_whole
 from utils.pipeline.ask import Ask
 from utils.pipeline.confirm import again
 from utils.pipeline.judge import with_claims
 from utils.pipeline.plan import timed
-from utils.report import comment, pictures, verdict
+from utils.report import pictures, verdict, verdict_comment
 from utils.report.drawing import drawn
-from utils.results.verdict import compare, kept, pairs
+from utils.results.verdict import compare, kept, matching
 from utils.show import tables
 from utils.sweeps.entry import with_entry
 from utils.sweeps.inputs import hand_on, read_plan
 from utils.sweeps.recheck import rechecked
-from utils.sweeps.records import keep, missing, taken
 from utils.sweeps.report import PICTURE, REPORT, Report
+from utils.sweeps.returned import keep, missing, taken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from utils.node.record import Record
-    from utils.results.verdict.comparison import Comparison
+    from utils.results.verdict.outcome import Comparison
 
 
 def judge(tree: Path, plan: Path, results: Path, out: Path, ledger_file: Path | None, *, final: bool) -> Exit:
@@ -69,7 +69,7 @@ def judge(tree: Path, plan: Path, results: Path, out: Path, ledger_file: Path | 
         keep(one, place, out / "records")
     if comparison:
         write_whole(out / PICTURE, _drawn(comparison))
-        summary("".join(comment.parts(comparison)))
+        summary("".join(verdict_comment.parts(comparison)))
     return Exit.OK
 
 
@@ -102,7 +102,7 @@ def _compared(
 ) -> Comparison | None:
     if {one.arm for one in records} != {"base", "head"}:
         return None
-    base, head = pairs.arms(records)
+    base, head = matching.arms(records)
     known, name = kept.read(ledger_file)
     try:
         return with_claims(compare.compare(base, head, known, named=name), head, tree)

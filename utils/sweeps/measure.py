@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
-from utils.github.event import from_environment, summary
-from utils.launch.launchers import state_folder
+from utils.github.trigger import from_environment, summary
+from utils.launch.choice import state_folder
 from utils.pipeline.ask import Ask
 from utils.pipeline.execute import execute, only_launcher, order_of
 from utils.sweeps import cluster_lock, queue

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from matrix.errors import Exit
 from matrix.source import commit_of
-from utils.github.event import from_environment, summary
+from utils.github.trigger import from_environment, summary
 from utils.pipeline.ask import Ask
 from utils.pipeline.plan import selected, timed
 from utils.setup.environments import ROOT
 from utils.show.markdown import escape
-from utils.sweeps import plan_comment, records
+from utils.sweeps import plan_comment, returned
 from utils.sweeps.inputs import hand_on, read_plan, where_sweeps_may_run
 from utils.sweeps.recheck import rechecked
 
@@ -54,7 +54,7 @@ def keep_night(plan: Path, results: Path, out: Path) -> Exit:
     event, notes = from_environment(), list[str]()
     made = read_plan(plan)
     commit = made.pair.commit if made.pair else ""
-    for place, one in rechecked(records.taken(results, made, notes, event.run, commit), made).items():
-        records.keep(one, place, out / "records")
+    for place, one in rechecked(returned.taken(results, made, notes, event.run, commit), made).items():
+        returned.keep(one, place, out / "records")
     summary("".join(f"{escape(note)}\n" for note in notes))
     return Exit.OK

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from matrix.errors import Exit, HarnessError
 from matrix.source import merge_base
 from utils.github import pulls
-from utils.github.event import Event, from_environment, output, summary
+from utils.github.trigger import Event, from_environment, output, summary
 from utils.show.log import clean
 from utils.sweeps import approval, baseline, new_images, plan_comment
 from utils.sweeps.entry import refuse_bad_changelog

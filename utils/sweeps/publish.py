@@ -16,8 +16,8 @@ from pydantic import ValidationError
 from matrix.errors import Exit, HarnessError
 from utils.github import comments, pulls, settings
 from utils.github.api import GitHubError
-from utils.github.event import Event, from_environment, summary
 from utils.github.push import Git, onto
+from utils.github.trigger import Event, from_environment, summary
 from utils.node.files import write_whole
 from utils.results.changelog import entries as changelog
 from utils.results.changelog.stale import stale

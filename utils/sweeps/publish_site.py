@@ -6,8 +6,8 @@ import shutil
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
-from utils.github.event import from_environment, summary
 from utils.github.push import Git, onto
+from utils.github.trigger import from_environment, summary
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from matrix.errors import Exit, HarnessError
 from matrix.source import merge_base
 from utils.github import comments
-from utils.github.event import from_environment, summary
+from utils.github.trigger import from_environment, summary
 from utils.node.files import write_whole
 from utils.pipeline.ask import Ask
 from utils.pipeline.plan import plan

@@ -11,7 +11,7 @@ from matrix import estimate
 from matrix.errors import Exit, HarnessError
 from utils.github import pulls
 from utils.github.api import GitHubError
-from utils.sweeps import plan_artifact, runs
+from utils.sweeps import plan_artifact, workflow_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +75,7 @@ class Queue:
             over: a run that counts as over, although it is still writing its report.
         """
         hours, unplanned = list[float](), 0
-        for one in runs.alive(self.api):
+        for one in workflow_runs.alive(self.api):
             if one.run < run and one.run != over:
                 theirs = self.hours(one.run)
                 if theirs is None:
@@ -132,7 +132,7 @@ def _waits_for(queue: Queue, run: int, clusters: set[str]) -> str:
 def tell_waiting(api: Api, over: int) -> None:
     """Write on the commits of sweeps that were dispatched after one what is ahead of them, now that it is over."""
     queue = Queue(api)
-    for one in runs.alive(api):
+    for one in workflow_runs.alive(api):
         with suppress(GitHubError):  # of one sweep, which is told when the next one is over
             said = pulls.newest(api, one.sha, CONTEXT) if one.run > over else None
             if said and said["state"] == "pending":  # else it has told its end already

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from matrix.errors import Exit, HarnessError
 from utils.github import comments, pulls
 from utils.github.api import GitHubError
-from utils.github.event import output, summary
+from utils.github.trigger import output, summary
 from utils.show.markdown import escape
-from utils.sweeps import approval, new_images, plan_artifact, plan_comment, queue, runs
+from utils.sweeps import approval, new_images, plan_artifact, plan_comment, queue, workflow_runs
 from utils.sweeps.command import Command, Mistake, help_text, parse
 
 if TYPE_CHECKING:
-    from utils.github.event import Event
     from utils.github.pulls import Pull
+    from utils.github.trigger import Event
 
 ARTIFACT = "plan"
 TITLE = re.compile(r"plan #(\d{1,9})")
@@ -73,9 +73,9 @@ def _do(event: Event, number: int, user: str, command: Command) -> str:
     if command.verb == "plan":  # the next step checks that commit out, as data, and plans it
         output(sha=pull.head, base=pull.base)
         return ""
-    known = runs.of_pull(event.api, number)
+    known = workflow_runs.of_pull(event.api, number)
     if command.verb == "cancel":
-        ended = runs.cancel(event.api, known)
+        ended = workflow_runs.cancel(event.api, known)
         return "" if ended else "no sweep of this pull request is running"
     return _rerun(event, pull, known)
 
@@ -88,7 +88,7 @@ def _run(event: Event, pull: Pull, user: str, command: Command) -> str:
             f"look at it, then comment `/sweep run {pull.head}`"
         )
     approval.approve(event.api, pull.head, user, event.run_url)
-    started = runs.start(event.api, pull.number, pull.head, command)
+    started = workflow_runs.start(event.api, pull.number, pull.head, command)
     with suppress(GitHubError):  # it is on its way all the same, and its last job tells how it ended
         said, url = "on its way", event.run_url
         if started:
@@ -97,11 +97,11 @@ def _run(event: Event, pull: Pull, user: str, command: Command) -> str:
     return ""
 
 
-def _rerun(event: Event, pull: Pull, known: list[runs.Sweep]) -> str:
+def _rerun(event: Event, pull: Pull, known: list[workflow_runs.Sweep]) -> str:
     last = known[0] if known else None
     if last is None:
         raise Refused(f"there was no sweep yet; start one: `/sweep run {pull.head}`")
-    if last.status in runs.ALIVE:
+    if last.status in workflow_runs.ALIVE:
         raise Refused("the last sweep is still running; `/sweep cancel` ends it")
     if last.sha != pull.head and approval.tree_digest(event.api, last.sha) != approval.tree_digest(
         event.api, pull.head
@@ -111,7 +111,7 @@ def _rerun(event: Event, pull: Pull, known: list[runs.Sweep]) -> str:
         )
     if last.conclusion == "success":
         raise Refused("nothing in the last sweep is broken")
-    runs.rerun(event.api, last)
+    workflow_runs.rerun(event.api, last)
     with suppress(GitHubError):
         said = "what broke is measured again"
         pulls.status(event.api, last.sha, queue.CONTEXT, "pending", description=said, url=last.url)
@@ -141,7 +141,9 @@ def to_plan(event: Event) -> Exit:
 
 def _drop(event: Event, pull: Pull) -> None:
     """End sweeps of other trees; the bot's own commit, which changes the changelog alone, ends none."""
-    alive = [one for one in runs.of_pull(event.api, pull.number) if one.status in runs.ALIVE]
+    alive = [
+        one for one in workflow_runs.of_pull(event.api, pull.number) if one.status in workflow_runs.ALIVE
+    ]
     if not alive:
         return
     if pull.is_open:
@@ -154,7 +156,7 @@ def _drop(event: Event, pull: Pull) -> None:
             for one in alive
             if one.sha != pull.head and not (ours and approval.tree_digest(event.api, one.sha) == now)
         ]
-    runs.cancel(event.api, alive)
+    workflow_runs.cancel(event.api, alive)
 
 
 def _plan_parts(event: Event, run: int, conclusion: str, head: str, url: str) -> list[str]:

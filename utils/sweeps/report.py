@@ -9,9 +9,9 @@ from xml.etree import ElementTree as ET
 from pydantic import StringConstraints
 
 from matrix.schema import Value
-from utils.report import comment
+from utils.report import verdict_comment
 from utils.results.collect import Missing
-from utils.results.verdict.comparison import Comparison
+from utils.results.verdict.outcome import Comparison
 from utils.show.markdown import code, escape, folded, table
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def parts(report: Report, run_url: str, pair: str, picture: str = "") -> list[st
         picture: address of the picture; the words stand without it.
     """
     found = report.comparison
-    said = comment.parts(found, picture) if found else [NOTHING]
+    said = verdict_comment.parts(found, picture) if found else [NOTHING]
     visible = [said[0]]
     rows = [[one.point, one.why[:200], "yes" if one.retry else "no"] for one in report.missing]
     if rows:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from matrix.errors import HarnessError
-from tests.matrix.vllm.test_served import CLUSTER, ENV, FLAGS, IMAGE, cells
+from tests.matrix.vllm.test_recipe_check import CLUSTER, ENV, FLAGS, IMAGE, cells
 
 HEX = "a1" * 32
 MODEL, ROW, PRECISION = "model: org/model", "concurrency: 1", "precision: bf16"

@@ -205,7 +205,7 @@ def test_check_finds_a_generated_file_that_is_not_current(cli: Cli) -> None:
     """The schema for editors, and the tables in docs."""
     assert cli("check").returncode == 0
     path = ROOT / "matrix/recipe.schema.json"
-    from utils.cli.generated import GENERATED
+    from utils.cli.made_from_code import GENERATED
 
     assert GENERATED["matrix/recipe.schema.json"]("old") == path.read_text() != "old"
 

@@ -9,7 +9,7 @@ import pytest
 from matrix.errors import HarnessError
 from matrix.recipe import load
 from matrix.source import Folder
-from utils.cli import generated
+from utils.cli import made_from_code
 
 TEXT = """\
 model: m/m
@@ -28,15 +28,15 @@ def test_a_recipe_with_owners_asks_them(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "recipes/a.yaml").write_text(TEXT % '"@acme/kernels", "@someone"')
     (tmp_path / "recipes/b.yaml").write_text("extends: a\nprecision: fp8\n")
     (tmp_path / "recipes/c.yaml").write_text(TEXT % "")
-    monkeypatch.setattr(generated, "ROOT", tmp_path)
-    made = generated._owners("* @acme/maintainers\n")
+    monkeypatch.setattr(made_from_code, "ROOT", tmp_path)
+    made = made_from_code._owners("* @acme/maintainers\n")
     assert made.splitlines() == [
         "* @acme/maintainers",
-        generated.OWNERS.strip(),
+        made_from_code.OWNERS.strip(),
         "/recipes/a.yaml @acme/kernels @someone",
         "/recipes/b.yaml @acme/kernels @someone",
     ]
-    assert generated._owners(made) == made
+    assert made_from_code._owners(made) == made
 
 
 @pytest.mark.parametrize("name", ["acme", "@", "@a b", "@a\\n* @evil", "@a/b/c", "@a #"])

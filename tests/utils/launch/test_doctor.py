@@ -17,7 +17,7 @@ from matrix.source import Folder
 from tests.conftest import ROOT, Cli
 from tests.utils.node.host.fakes import fake_tool
 from utils.launch import doctor, questions
-from utils.launch.slurm import checks, probe
+from utils.launch.slurm import diagnosis, probe
 
 
 def lines(text: str) -> dict[str, str]:
@@ -71,7 +71,7 @@ def test_a_controller_is_there_only_by_a_known_word(
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     (tmp_path / "said").write_text(said)
     fake_tool(tmp_path, "scontrol", f"cat {tmp_path}/said")
-    assert checks.controller().level == level
+    assert diagnosis.controller().level == level
 
 
 MI300X: dict[str, Any] = {
@@ -87,7 +87,7 @@ def asked(tmp_path: Path, nodes: str, partitions: str, **changes: object) -> dic
     """Level and text by name, with FAKE Slurm commands that answer as given."""
     (tmp_path / "nodes").write_text(nodes)
     (tmp_path / "partitions").write_text(partitions)
-    for name in checks.COMMANDS:
+    for name in diagnosis.COMMANDS:
         fake_tool(tmp_path, name, "exit 1")
     fake_tool(tmp_path, "scontrol", "echo 'Slurmctld(primary) at ctl0 is UP'")
     fake_tool(
@@ -98,7 +98,7 @@ def asked(tmp_path: Path, nodes: str, partitions: str, **changes: object) -> dic
     fake_tool(tmp_path, "srun", "echo '      --container-image=[USER@][REGISTRY#]IMAGE[:TAG]|PATH  [pyxis]'")
     fake_tool(tmp_path, "enroot", "echo 3.5.0")
     cluster = Cluster.model_validate({**MI300X, **changes})
-    found = checks.checks(cluster, cluster.slurm or Slurm(), "c.yaml")
+    found = diagnosis.checks(cluster, cluster.slurm or Slurm(), "c.yaml")
     return {one.name: (one.level, one.cause) for one in found}
 
 

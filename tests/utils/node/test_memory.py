@@ -8,7 +8,7 @@ import pytest
 
 from matrix.errors import Exit
 from utils.node import memory
-from utils.node.failure import RunFailed
+from utils.node.exceptions import RunFailed
 
 
 def test_the_kernels_count(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import ROOT
 from utils.node import devices, power
 from utils.node.power import Use
-from utils.node.samples import Sample
+from utils.node.power_samples import Sample
 
 REAL = ROOT / "tests/data/h100-energy.csv.gz"
 """Seventeen minutes of two H100s under loads of many kinds: NVML's power and, beside it, its energy counter, which the integral never reads."""

@@ -15,7 +15,7 @@ from matrix.errors import Exit
 from tests.conftest import environment
 from utils.node import process, record_file
 from utils.node.events import Event
-from utils.node.failure import Cancelled
+from utils.node.exceptions import Cancelled
 from utils.node.run import outcome
 from utils.node.spec import NodeJob
 
@@ -63,7 +63,7 @@ def test_the_first_moment_of_a_signal_can_be_lost_and_the_next_is_not() -> None:
     program = (
         "import os, signal, time\n"
         "from utils.node import process\n"
-        "from utils.node.failure import Cancelled\n"
+        "from utils.node.exceptions import Cancelled\n"
         "process.cancel_on_signals()\n"
         "class Swallows:\n"
         "    def __del__(self):\n"

@@ -15,7 +15,7 @@ from tests.conftest import ROOT, Cli, command, environment
 from tests.utils.node.made import TINY, ran, records
 from tests.utils.node.test_faults import nothing_is_left
 from utils.node.gates import GATES
-from utils.results.verdict.pairs import match
+from utils.results.verdict.matching import match
 
 pytestmark = pytest.mark.real
 

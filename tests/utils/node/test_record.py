@@ -15,7 +15,7 @@ from matrix.errors import Exit, HarnessError
 from tests.conftest import ROOT
 from tests.utils.node.conftest import RunNode
 from tests.utils.node.test_gates import good
-from utils.node import files, record, record_file, stats
+from utils.node import files, record, record_file, window_stats
 from utils.node.vllm.load_result import parse
 
 
@@ -79,7 +79,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path)
 @given(st.integers(0, 4000))
 def test_percentiles_stand_only_where_n_supports_them(n: int) -> None:
     """A p99 of ten requests is nobody's p99."""
-    found = stats.summary(np.full(n, 1_000_000))
+    found = window_stats.summary(np.full(n, 1_000_000))
     assert (found.p50 is not None) == (n >= 5)
     assert (found.p90 is not None) == (n >= 29)
     assert (found.p99 is not None) == (n >= 299)
@@ -96,7 +96,7 @@ def test_needed_values_are_the_smallest_that_a_bound_of_95_percent_has() -> None
 def test_the_steady_window_leaves_out_the_burst_and_the_drain() -> None:
     """From the end of the first wave to the last start; a constant loop has the same rate there as its tokens say."""
     raw = good().raw
-    window = stats.steady(raw, 4, 1)
+    window = window_stats.steady(raw, 4, 1)
     assert window is not None
     assert window.start_s == raw.end_us[:4].max() / 1e6
     assert window.start_s + window.duration_s == pytest.approx(raw.start_us.max() / 1e6)
@@ -109,15 +109,15 @@ def test_the_steady_window_leaves_out_the_burst_and_the_drain() -> None:
 def test_there_is_no_steady_window_of_a_short_load() -> None:
     """One wave has no middle, and a few requests tell nothing."""
     raw = good().raw
-    assert stats.steady(raw, 40, 1) is None
-    assert stats.steady(raw, 37, 1) is None
+    assert window_stats.steady(raw, 40, 1) is None
+    assert window_stats.steady(raw, 37, 1) is None
 
 
 def test_whole_run_means_are_the_clients_own() -> None:
     """Held against what vLLM 0.32.0's client says of a real load."""
     content = (ROOT / "tests/golden/vllm-bench-0.32.0.json").read_bytes()
     told = json.loads(content)
-    window = stats.whole(parse(content, "load.json"), 1)
+    window = window_stats.whole(parse(content, "load.json"), 1)
     assert window.ttft_s.mean * 1000 == pytest.approx(told["mean_ttft_ms"], rel=1e-4)
     assert window.tpot_s.mean * 1000 == pytest.approx(told["mean_tpot_ms"], rel=1e-4)
     assert window.e2el_s.mean * 1000 == pytest.approx(told["mean_e2el_ms"], rel=1e-4)

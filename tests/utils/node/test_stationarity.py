@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.simulation import server
-from utils.node import stationarity, stats
+from utils.node import stationarity, window_stats
 from utils.node.requests_raw import RawLoad
 
 H100 = ROOT / "kernels/minimax_m3_ep/results/2026-11-26-h100-server"
@@ -49,7 +49,7 @@ def judged(raw: RawLoad, concurrency: int) -> tuple[stationarity.Silence, statio
     """Both, as gates see them."""
     quiet = stationarity.silence(raw)
     assert quiet is not None
-    steady = stats.steady(raw, concurrency, 1)
+    steady = window_stats.steady(raw, concurrency, 1)
     window = (steady.start_s, steady.start_s + steady.duration_s) if steady else None
     return quiet, stationarity.course(raw, window) if window else None
 

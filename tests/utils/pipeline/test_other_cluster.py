@@ -13,7 +13,7 @@ from matrix.plan import Plan
 from matrix.source import Folder
 from matrix.tree import Tree
 from tests.conftest import Cli, commit, write
-from utils.pipeline.base import base_of
+from utils.pipeline.other_arm import base_of
 
 
 @pytest.fixture

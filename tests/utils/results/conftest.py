@@ -11,7 +11,7 @@ import pytest
 from matrix import key
 from matrix.plan import BLOCK
 from tests.utils.node.test_gates import good
-from utils.node import record, record_file, stats
+from utils.node import record, record_file, window_stats
 from utils.node.record import Record
 from utils.results.verdict.ledger import Ledger
 
@@ -100,7 +100,7 @@ def sides(records: list[Record]) -> tuple[list[Record], list[Record]]:
 
 
 def _record(position: int, run: int, *, slower: float, clean: bool, parts: dict[str, Any]) -> Record:
-    whole = stats.whole(good().raw, 1)
+    whole = window_stats.whole(good().raw, 1)
     stretched = {
         name: getattr(whole, name).model_copy(update={"mean": getattr(whole, name).mean * slower})
         for name in ("ttft_s", "tpot_s", "e2el_s")

@@ -10,7 +10,7 @@ from tests.conftest import ROOT
 from utils.node import record_file
 from utils.results.collect import collect
 from utils.results.lean import Leaner
-from utils.results.verdict import compare, ledger, pairs, presentation
+from utils.results.verdict import compare, ledger, matching, present
 
 H100 = ROOT / "kernels/minimax_m3_ep/results/2026-11-26-h100-server"
 
@@ -19,9 +19,9 @@ def test_a_verdict_does_not_know_the_difference() -> None:
     """To the letter, on real records of both arms."""
     found = []
     for keep in (lambda one: one, Leaner()):
-        base, head = pairs.arms(collect([H100], keep=keep))
+        base, head = matching.arms(collect([H100], keep=keep))
         known = compare.compare(base, head, ledger.read(Path("/nowhere")))
-        found.append((known.to_json(), presentation.markdown(known)))
+        found.append((known.to_json(), present.markdown(known)))
     assert found[0] == found[1]
 
 

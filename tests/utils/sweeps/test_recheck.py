@@ -13,10 +13,10 @@ from matrix.plan import Plan
 from tests.utils.results.recompute.conftest import MEASURED, Honest, allocation
 from utils.node import record_file
 from utils.node.record import Record
-from utils.results.verdict import compare, ledger, pairs
+from utils.results.verdict import compare, ledger, matching
 from utils.sweeps import report
 from utils.sweeps.recheck import FOUND, rechecked
-from utils.sweeps.records import keep, missing, taken
+from utils.sweeps.returned import keep, missing, taken
 
 pytestmark = pytest.mark.hostile
 
@@ -81,7 +81,7 @@ def test_a_faster_word_is_a_missing_point_with_its_field(results: Path, plan: Pl
         "RECORD_FORGED: forged: status says measured, and is invalid; whole.total_tok_per_s_per_device"
     )
     assert not lost[0].retry
-    comparison = compare.compare(*pairs.arms(list(found.values())), ledger.Ledger())
+    comparison = compare.compare(*matching.arms(list(found.values())), ledger.Ledger())
     told = report.Report(
         sha=SHA, pull=1, comparison=comparison, alone=[], missing=lost, changelog="", notes=[]
     )

@@ -16,11 +16,11 @@ from tests.conftest import ROOT
 from tests.utils.results.conftest import _record
 from utils.github import comments
 from utils.node.record import Failure, Record
-from utils.pipeline import base as basis
+from utils.pipeline import other_arm as basis
 from utils.results.collect import Missing
 from utils.results.verdict.compare import compare
-from utils.results.verdict.comparison import ClaimVerdict
 from utils.results.verdict.ledger import Ledger
+from utils.results.verdict.outcome import ClaimVerdict
 from utils.sweeps import plan_comment
 from utils.sweeps.report import Report, parts, patch
 

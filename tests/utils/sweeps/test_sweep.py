@@ -18,14 +18,14 @@ from matrix.tree import Tree
 from tests.utils.conftest import HEAD, TREE, GitHub
 from tests.utils.results.conftest import _record
 from utils.github import pulls
-from utils.github.event import Event
+from utils.github.trigger import Event
 from utils.node import record, record_file
-from utils.pipeline import base as basis
+from utils.pipeline import other_arm as basis
 from utils.sweeps import approval, publish
 from utils.sweeps.entry import committed_changelog, refuse_bad_changelog
 from utils.sweeps.publish import _checked, _checks, _entry, _is_current, _no_report, _only_filled
-from utils.sweeps.records import taken
 from utils.sweeps.report import Report
+from utils.sweeps.returned import taken
 
 COMMIT = "d" * 40
 

@@ -11,7 +11,7 @@ from matrix.errors import Exit, HarnessError
 from matrix.source import Folder
 from utils.launch import lease
 from utils.launch.journal import Notebook
-from utils.launch.slurm import batch, fetch, names
+from utils.launch.slurm import batch, names, retrieval_job
 from utils.launch.slurm.client import SlurmError
 from utils.launch.slurm.launcher import with_slurm
 from utils.launch.slurm.poll import accounted, squeue
@@ -60,7 +60,7 @@ def fetch_job(job: int, folder: Path, node: str | None, cluster: str | None) -> 
     known_token = (memory := notes.read()) and memory.name == state.name and memory.token
     left = replace(batch.left(chosen, names.folder(state.name)), token=known_token or "")
     to, newer = notes.place(int(attempt))
-    events, problem = fetch.spool(chosen, node or state.node, left, to)
+    events, problem = retrieval_job.spool(chosen, node or state.node, left, to)
     if newer and to.exists():
         notes.mark(to, f"of attempt {attempt}; attempt {newer} came after it")
         sys.stdout.write(f"job {job} was attempt {attempt}, after which there was another: {to}\n")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from matrix.errors import Exit
 from utils.launch import failures
-from utils.launch.slurm import batch, client, fetch
+from utils.launch.slurm import batch, client, retrieval_job
 from utils.launch.slurm.client import SlurmError
 from utils.launch.slurm.patience import Patience
 from utils.launch.slurm.poll import accounted
@@ -216,7 +216,9 @@ class Tracking:
         ):
             self.follow_wait_s = min(60.0, 2 * self.follow_wait_s)
             self.follow_s = time.monotonic() + self.follow_wait_s
-            self._follow(fetch.in_job(state.id), hold_s=-1)  # the first, or one came too early or was cut off
+            self._follow(
+                retrieval_job.in_job(state.id), hold_s=-1
+            )  # the first, or one came too early or was cut off
 
     def _follow(self, where: list[str], *, hold_s: float) -> None:
         seen = self.source.seen if isinstance(self.source, Staged) else 0
@@ -285,7 +287,7 @@ class Tracking:
             text = f"{self.node} is {self.closed.state}: what the job left there stays there ({self.attempt.work})"
             self.emit({"kind": "note", "text": text})
             return False
-        self._follow(fetch.on_node(self.attempt.cluster, self.node), hold_s=0)
+        self._follow(retrieval_job.on_node(self.attempt.cluster, self.node), hold_s=0)
         self.fetching = True
         return True
 
@@ -304,7 +306,11 @@ class Tracking:
     @property
     def problem(self) -> str:
         """Why not everything came from the node."""
-        return fetch.problem(self.source, self.left, self.node) if isinstance(self.source, Staged) else ""
+        return (
+            retrieval_job.problem(self.source, self.left, self.node)
+            if isinstance(self.source, Staged)
+            else ""
+        )
 
     def facts(self, *, cancelled_by_us: bool) -> failures.Facts:
         """Everything that a verdict on the attempt needs."""

@@ -17,7 +17,7 @@ import sys
 import time
 
 from utils.node.host import allocation
-from utils.node.host.meters import COLUMNS, TOOLS, HostMeter, Parser, Row, packages
+from utils.node.host.meter_tools import COLUMNS, TOOLS, HostMeter, Parser, Row, packages
 from utils.node.host.others import EVERY_S as LOOK_S
 from utils.node.host.others import Others, Ours
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from matrix.errors import Exit
 from utils.node import process
-from utils.node.failure import RunFailed, decisive_lines
+from utils.node.exceptions import RunFailed, decisive_lines
 from utils.node.vllm import client_host, invocation
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 
 from matrix.errors import Exit
 from matrix.protocol import lengths
-from utils.node.failure import RunFailed
+from utils.node.exceptions import RunFailed
 from utils.node.requests_raw import RawLoad
 
 REPORTED = ("total_input_tokens", "total_output_tokens", "mean_ttft_ms", "mean_tpot_ms", "mean_e2el_ms")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from matrix.protocol import seed
 from utils.node import files, marker, parity
-from utils.node.failure import RunFailed
+from utils.node.exceptions import RunFailed
 from utils.node.parity import Step
 from utils.node.record import Accuracy
 from utils.node.vllm import probe

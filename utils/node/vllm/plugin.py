@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from matrix import key, tree
 from matrix.errors import Exit
 from utils.node import marker
-from utils.node.failure import RunFailed
+from utils.node.exceptions import RunFailed
 
 if TYPE_CHECKING:
     from matrix.plan import Job

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from matrix.vllm import versions
-from utils.node.failure import RunFailed
+from utils.node.exceptions import RunFailed
 from utils.node.record import Gate
 from utils.node.vllm.server_metrics import Page, names
 

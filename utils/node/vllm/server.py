@@ -12,7 +12,7 @@ import requests
 
 from matrix.errors import Exit
 from utils.node import process
-from utils.node.failure import RunFailed, decisive_lines
+from utils.node.exceptions import RunFailed, decisive_lines
 from utils.node.record import Counters
 from utils.node.vllm import streaming
 from utils.node.vllm.starting import stage

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from matrix.metrics import METRICS, value
-from utils.results import wording
+from utils.results import summary
 from utils.results.changelog.changed import changed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from utils.node.record import Record
-    from utils.results.verdict.comparison import Comparison
+    from utils.results.verdict.outcome import Comparison
 
 MOST = 6
 
@@ -40,7 +40,7 @@ def doubts(head: Sequence[Record], base: Sequence[Record], found: Comparison | N
     if found is None:
         return []
     same = [] if changed(head, base) else ["no part of the points' keys differs between base and head"]
-    return [*wording.causes(found), *_scattered(head, base, found), *same, *wording.notes(found)][:MOST]
+    return [*summary.causes(found), *_scattered(head, base, found), *same, *summary.notes(found)][:MOST]
 
 
 def _scattered(head: Sequence[Record], base: Sequence[Record], found: Comparison) -> list[str]:

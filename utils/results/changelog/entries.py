@@ -12,7 +12,7 @@ from matrix import strict_yaml
 from matrix.errors import Exit, HarnessError, Place, Problem
 from matrix.metrics import HEADLINE, METRICS, WITH_NOISE
 from matrix.schema import Strict, validate
-from utils.results import wording
+from utils.results import summary
 from utils.results.changelog import cells
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class PointLine(Strict):
         said, judged = content.pop("verdict", ""), content.pop("judged", {})
         if isinstance(said, dict):
             said, judged = (
-                wording.of_point(said) if all(isinstance(one, str) for one in said.values()) else "",
+                summary.of_point(said) if all(isinstance(one, str) for one in said.values()) else "",
                 said,
             )
         fields = {name: value for name, value in content.items() if name in cls.model_fields}
@@ -93,7 +93,7 @@ class PointLine(Strict):
                 if cell and cell[1] and isinstance(vs, dict):
                     vs = {**vs, name: cell[1]}
         return fields | {
-            "word": said or (wording.NONE if vs else ""),
+            "word": said or (summary.NONE if vs else ""),
             "verdict": judged,
             "vs": vs,
             "figures": figures,
@@ -282,7 +282,7 @@ def _without_reason(entry: Entry) -> str | None:
     """The first point with a change, no verdict, and nothing that says why; older formats had no place for it."""
     if entry.format != FORMAT or entry.notes:
         return None
-    return next((name for name, line in entry.points.items() if line.vs and line.word == wording.NONE), None)
+    return next((name for name, line in entry.points.items() if line.vs and line.word == summary.NONE), None)
 
 
 def _lines(text: str, file: str) -> Iterable[Problem]:

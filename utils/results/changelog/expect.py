@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from matrix.errors import HarnessError
 from matrix.source import git
 from utils.results.changelog import entries as changelog
-from utils.results.verdict.comparison import ClaimVerdict
+from utils.results.verdict.outcome import ClaimVerdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from utils.results.verdict.comparison import Comparison, MetricVerdict
+    from utils.results.verdict.outcome import Comparison, MetricVerdict
 
 Claims = dict[str, dict[str, str]]
 """Point without its recipe -> metric -> claim such as `<= -2%`."""

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 
 from matrix.key import is_local
 from matrix.metrics import HEADLINE, METRICS, known
-from utils.results import wording
+from utils.results import summary
 from utils.results.changelog import cells, rows
 from utils.results.changelog import entries as changelog
 from utils.results.changelog.changed import changed
 from utils.results.changelog.doubts import doubts
 from utils.results.changelog.lines import mapping, scalar
-from utils.results.verdict import metrics, presentation
+from utils.results.verdict import metrics, present
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from utils.node.record import Record
-    from utils.results.verdict.comparison import Comparison, PointVerdict
+    from utils.results.verdict.outcome import Comparison, PointVerdict
 
 
 def facts(
@@ -52,7 +52,7 @@ def facts(
             f"  changed: {mapping({scalar(name): scalar(text) for name, text in different.items()})}\n"
         )
     if mine:
-        lines.append(f"  result: {scalar(wording.result(mine))}\n")
+        lines.append(f"  result: {scalar(summary.result(mine))}\n")
     if mine and mine.claims:
         lines.append(f"  claims: {_claims(mine)}\n")
     if said := doubts(head, base, mine):
@@ -139,15 +139,15 @@ def _point(records: Sequence[Record], compared: PointVerdict | None) -> changelo
     published = [name for name in known(figures) if METRICS[name].in_changelog]
     words, vs, runs, word = {}, {}, f"0+{len(records)}", ""
     if compared is not None:
-        words, runs = wording.judged(compared), f"{compared.runs[0]}+{compared.runs[1]}"
-        word = wording.of_point(
-            {name: one.word for name, one in wording.by_metric(compared).items() if name in words}
+        words, runs = summary.judged(compared), f"{compared.runs[0]}+{compared.runs[1]}"
+        word = summary.of_point(
+            {name: one.word for name, one in summary.by_metric(compared).items() if name in words}
         )
         vs = {name: f"{compared.whole[name].percent:+.1f}%" for name in published if name in compared.whole}
     return changelog.PointLine(
         word=word,
         verdict=words,
-        accuracy=presentation.scores(compared) if compared else {},
+        accuracy=present.scores(compared) if compared else {},
         vs=vs,
         figures={name: cells.rounded(figures[name]) for name in published},
         n=runs,

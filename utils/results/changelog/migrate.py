@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from utils.results import wording
+from utils.results import summary
 from utils.results.changelog import entries as changelog
 from utils.results.changelog.lines import entry_lines, section_lines
 from utils.results.changelog.rows import heading, written
@@ -49,7 +49,7 @@ def _todays(block: list[str], entry: changelog.Entry) -> list[str]:
 
 
 def _notes(entry: changelog.Entry) -> list[str]:
-    silent = sum(line.word == wording.NONE for line in entry.points.values())
+    silent = sum(line.word == summary.NONE for line in entry.points.values())
     if not silent:
         return []
     return [

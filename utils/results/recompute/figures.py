@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from utils.node import devices, gates, machine, stats
+from utils.node import devices, gates, machine, window_stats
 from utils.node.vllm import load_result, server_metrics
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def evidence(asked: Asked, one: Record, left: Left) -> gates.Evidence:
     drawn = load_result.drawn_lengths(
         point.isl, point.osl, len(raw.start_us), one.load.seed, left.special_tokens
     )
-    steady = stats.steady(raw, point.concurrency, point.devices)
+    steady = window_stats.steady(raw, point.concurrency, point.devices)
     said = {gate.name: gate.passed for gate in one.gates}
     return gates.Evidence(
         raw=raw,
@@ -55,15 +55,15 @@ def fields(asked: Asked, one: Record, left: Left) -> dict[str, Any]:
     """Every field that raw requests and plan decide, as plain values."""
     known = evidence(asked, one, left)
     answers = [_answer(gate, one, left) for gate in gates.judge(known)]
-    steady = stats.steady(left.raw, asked.point.concurrency, asked.point.devices)
+    steady = window_stats.steady(left.raw, asked.point.concurrency, asked.point.devices)
     beside = known.telemetry.machine
     telemetry = known.telemetry.model_dump(mode="json")
     telemetry["client_cpu_share"] = known.telemetry.client_cpu_s / left.raw.duration_s
     return {
         "status": "measured" if all(gate.passed for gate in answers) else "invalid",
         "failure": None,
-        "counts": stats.counts(left.raw, known.load.requests).model_dump(mode="json"),
-        "whole": stats.whole(left.raw, asked.point.devices).model_dump(mode="json"),
+        "counts": window_stats.counts(left.raw, known.load.requests).model_dump(mode="json"),
+        "whole": window_stats.whole(left.raw, asked.point.devices).model_dump(mode="json"),
         "steady": steady.model_dump(mode="json") if steady else None,
         "telemetry": telemetry,
         "derived": list(left.raw.derived),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from matrix.metrics import JUDGED, METRICS
-from utils.results.verdict.pools import NEEDED, Pool, Scope, class_of
+from utils.results.verdict.pooling import NEEDED, Pool, Scope, class_of
 from utils.results.verdict.student import beyond
 
 if TYPE_CHECKING:

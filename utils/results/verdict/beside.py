@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from matrix.metrics import JUDGED, METRICS, WITH_NOISE
 from utils.results.verdict import judge as verdict
-from utils.results.verdict import metrics, pairs, student
-from utils.results.verdict.comparison import MetricVerdict
+from utils.results.verdict import matching, metrics, student
 from utils.results.verdict.ledger import Ledger, device_of
 from utils.results.verdict.metrics import geometric_mean
+from utils.results.verdict.outcome import MetricVerdict
 
 if TYPE_CHECKING:
-    from utils.results.verdict.pairs import Pair
+    from utils.results.verdict.matching import Pair
 
 NOT_JUDGED = "shown, not judged"
 
@@ -20,7 +20,7 @@ NOT_JUDGED = "shown, not judged"
 def beside(pair: Pair, ledger: Ledger) -> dict[str, MetricVerdict]:
     """Every figure that has noise and no word, of a point's first block; empty where a run lacks it."""
     some = pair.first.head[0]
-    odd = pairs.unfit(pair.first)
+    odd = matching.unfit(pair.first)
     found: dict[str, MetricVerdict] = {}
     for name in WITH_NOISE:
         sides = [

@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from matrix.metrics import JUDGED, METRICS
-from utils.results.verdict import figures, metrics, noise_said, pairs, parity, power_reading
+from utils.results.verdict import figures, matching, metrics, noise_notes, parity, power_reading
 from utils.results.verdict import judge as verdict
 from utils.results.verdict.beside import beside
-from utils.results.verdict.comparison import Comparison, LedgerName, PointVerdict, Whole
 from utils.results.verdict.contrasts import Block
 from utils.results.verdict.headline import causes, headline, jobs, sensitivity
 from utils.results.verdict.ledger import Ledger, day_of, device_of
+from utils.results.verdict.outcome import Comparison, LedgerName, PointVerdict, Whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from utils.node.record import Record
-    from utils.results.verdict.pairs import Pair, Runs
+    from utils.results.verdict.matching import Pair, Runs
 
 
 def compare(
@@ -42,10 +42,10 @@ def compare(
     Raises:
         HarnessError: NOT_COMPARABLE.
     """
-    matched = pairs.match(base, head, vary)
+    matched = matching.match(base, head, vary)
     ledger = ledger.without({record.allocation for record in (*base, *head)})
     other_answers = parity.failed(matched.both)
-    invalid = {pair.point: pairs.invalid(pair.first) or other_answers for pair in matched.both}
+    invalid = {pair.point: matching.invalid(pair.first) or other_answers for pair in matched.both}
     samples: dict[tuple[str, str], verdict.Sample] = {}
     why_not: dict[tuple[str, str], str] = {}
     for pair in matched.both:
@@ -79,7 +79,7 @@ def compare(
             )
         )
     some = [*head, *base]
-    noise = noise_said.said(judgement)
+    noise = noise_notes.said(judgement)
     of_jobs = jobs(judgement)
     return Comparison(
         base_commit=base[0].provenance.tree_commit if base else "",
@@ -93,7 +93,7 @@ def compare(
             *parity.notes(matched.both),
             *power_reading.readings(points, _throttled(matched.both)),
             *_notes(matched.both),
-            *noise_said.notes(noise),
+            *noise_notes.notes(noise),
             *_held(ledger),
         ],
         jobs=of_jobs,
@@ -106,7 +106,7 @@ def compare(
 
 
 def _whole(pair: Pair, bad: str) -> dict[str, Whole]:
-    means = {} if bad else pairs.whole_means(pair.first)
+    means = {} if bad else matching.whole_means(pair.first)
     return {
         name: Whole(base=one, head=other, percent=percent) for name, (one, other, percent) in means.items()
     }
@@ -123,7 +123,9 @@ def _sample(
     rules = some.rules
     again, useless = pair.again, ""
     if again and (
-        useless := pairs.invalid(again) or pairs.unfit(again) or pairs.other_machine(pair.first, again)
+        useless := matching.invalid(again)
+        or matching.unfit(again)
+        or matching.other_machine(pair.first, again)
     ):
         again = None
     concurrency = some.load.concurrency if some.load else 1
@@ -153,7 +155,7 @@ def _sample(
             metric=metric,
             job=some.job,
             group=f"{pair.point.split('/')[0]} c{concurrency}",
-            unfit=pairs.unfit(pair.first),
+            unfit=matching.unfit(pair.first),
         )
 
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from utils.results.verdict import luck, noise, student
+from utils.results.verdict import noise, shared_luck, student
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -107,7 +107,7 @@ def effect_of(blocks: Sequence[Block]) -> float:
     return sum(w * one.effect for w, one in zip(weights, blocks, strict=True)) / sum(weights)
 
 
-def _variance_of_mean(sds: Sequence[float], common: luck.Share) -> float:
+def _variance_of_mean(sds: Sequence[float], common: shared_luck.Share) -> float:
     """Of the mean over points of one server start."""
     share = (common.cells * common.value + MEAN_DOUBT * MEAN_SHARE) / (common.cells + MEAN_DOUBT)
     k = len(sds)
@@ -127,7 +127,7 @@ def of(figures: Sequence[Figure]) -> Evidence:
             mine.df,
             last.effect / (mine.sd * last.scale) if mine.sd else math.copysign(math.inf, last.effect),
         )
-    jobs = luck.by_job({one.point: one.job for one in known})
+    jobs = shared_luck.by_job({one.point: one.job for one in known})
     found.jobs = len(jobs)
     _level_of_means(found, jobs)
     _beside(found, jobs)
@@ -152,17 +152,17 @@ def _beside(found: Evidence, jobs: Mapping[str, Sequence[str]]) -> None:
     common = found.noise.common
     plain: dict[str, tuple[float, float, float]] = {}
     for names in jobs.values():
-        if len(names) >= luck.LEAST:
+        if len(names) >= shared_luck.LEAST:
             plain |= _models(names, found.noise, common.value)
     squares = []
     counts = []
     for cell in found.noise.cells.values():
         inside = {name: value for name, value in cell.items() if name in plain}
-        if len(inside) >= luck.LEAST:
-            others = luck.medians_without(inside)
+        if len(inside) >= shared_luck.LEAST:
+            others = shared_luck.medians_without(inside)
             squares += [(v - plain[n][0] * others[n]) ** 2 / plain[n][1] for n, v in inside.items()]
             counts.append(len(inside))
-    df = luck.effective(counts, 0.0)
+    df = shared_luck.effective(counts, 0.0)
     level = (RELATIVE_DF + fmean(squares) * df) / (RELATIVE_DF + df) if squares else 1.0
     for names in jobs.values():
         if names[0] in plain:
@@ -177,7 +177,7 @@ def _models(names: Sequence[str], known: Field, share: float) -> dict[str, tuple
     made = {}
     for name, sd in zip(names, sds, strict=True):
         rest = max((mean * len(sds) - sd * sd) / (len(sds) - 1) - shared, 0.05 * mean)
-        median = shared + luck.of_median(len(names) - 1) * rest
+        median = shared + shared_luck.of_median(len(names) - 1) * rest
         mine = min(shared, 0.9 * sd * sd)
         weight = mine / median if median else 0.0
         made[name] = (weight, max(sd * sd - weight * mine, 0.05 * sd * sd), median)
@@ -194,7 +194,7 @@ def _relative(
     """Each point of a job beside the others, where these are quiet and the point itself leans the same way in every block."""
     blocks = min(len(found.figures[name].blocks) for name in names)
     medians = [
-        luck.medians_without({name: found.figures[name].blocks[b].effect for name in names})
+        shared_luck.medians_without({name: found.figures[name].blocks[b].effect for name in names})
         for b in range(blocks)
     ]
     for name in names:

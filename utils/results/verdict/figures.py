@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from matrix.metrics import METRICS
 from utils.results.verdict import families, metrics, seen
-from utils.results.verdict.comparison import MetricVerdict
 from utils.results.verdict.families import cause_of
 from utils.results.verdict.metrics import geometric_mean
+from utils.results.verdict.outcome import MetricVerdict
 
 if TYPE_CHECKING:
-    from utils.results.verdict.comparison import Word
+    from utils.results.verdict.outcome import Word
     from utils.results.verdict.sample import Finding, Judgement, Sample
 
 MOST_PERCENT = 100.0

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from matrix.metrics import HEADLINE, METRICS
 from utils.results.verdict import metrics
-from utils.results.verdict.comparison import CauseVerdict, Headline, MeanVerdict
 from utils.results.verdict.families import cause_of
-from utils.results.verdict.look import jobs_of
+from utils.results.verdict.first_look import jobs_of
+from utils.results.verdict.outcome import CauseVerdict, Headline, MeanVerdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from utils.results.verdict.comparison import NoiseVerdict, PointVerdict, Word
+    from utils.results.verdict.outcome import NoiseVerdict, PointVerdict, Word
     from utils.results.verdict.sample import Judgement
 
 CHANGES: tuple[Word, ...] = ("regression", "improvement")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from utils.results.verdict import evidence, families, noise
 from utils.results.verdict.contrasts import Block
 from utils.results.verdict.families import benjamini_hochberg
-from utils.results.verdict.look import first_look
+from utils.results.verdict.first_look import first_look
 from utils.results.verdict.sample import Finding, Judgement, Mean, Sample
 from utils.results.verdict.words import Words, silent
 

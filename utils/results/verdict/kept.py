@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from utils.node.files import write_whole
 from utils.results.verdict import ledger
-from utils.results.verdict.comparison import LedgerName
+from utils.results.verdict.outcome import LedgerName
 
 if TYPE_CHECKING:
     from pathlib import Path

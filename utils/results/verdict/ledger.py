@@ -21,7 +21,7 @@ from utils.results.verdict import metrics
 from utils.results.verdict.alarms import alarms
 from utils.results.verdict.contrasts import contrasts
 from utils.results.verdict.ledger_lines import ENDS, FREE, LEGACY, Difference, Line, Reset, line_of
-from utils.results.verdict.pools import NEEDED, Pool, Pools, class_of
+from utils.results.verdict.pooling import NEEDED, Pool, Pools, class_of
 from utils.results.verdict.spread import Calibration, Spread
 
 if TYPE_CHECKING:

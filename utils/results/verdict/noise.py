@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from utils.results.verdict import luck, student
+from utils.results.verdict import shared_luck, student
 from utils.results.verdict.variances import drawn, scatter_of
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Field:
     """The noise of all points in one metric."""
 
     points: dict[str, Noise] = field(default_factory=dict)
-    common: luck.Share = field(default_factory=lambda: luck.Share(0.0, 0.0))
+    common: shared_luck.Share = field(default_factory=lambda: shared_luck.Share(0.0, 0.0))
     cells: dict[Cell, dict[str, float]] = field(default_factory=dict)
     """Contrasts that count, by point, in logs."""
     level: float = math.nan
@@ -136,11 +136,11 @@ def _pooled(
         where: {p: v / math.sqrt(prior[p]) for p, v in cell.items() if p in prior}
         for where, cell in cells.items()
     }
-    products = luck.Products()
+    products = shared_luck.Products()
     for (_, _, number), cell in ratios.items():
         if number >= 0:
             products.add(cell.values())
-    common = luck.share(products, ledger_share, ledger_cells)
+    common = shared_luck.share(products, ledger_share, ledger_cells)
     free = {where: cell for where, cell in ratios.items() if where[2] >= 0}
     drift = {where: cell for where, cell in ratios.items() if where[2] < 0}
     level, df = _level(free, common)
@@ -158,11 +158,11 @@ def _pooled(
     return found
 
 
-def _level(cells: Mapping[Cell, Mapping[str, float]], common: luck.Share) -> tuple[float, float]:
+def _level(cells: Mapping[Cell, Mapping[str, float]], common: shared_luck.Share) -> tuple[float, float]:
     """Mean square, and the degrees of freedom that it has although points share luck."""
     values = [v * v for cell in cells.values() for v in cell.values()]
     counts = [len(cell) for cell in cells.values() if cell]
-    return (fmean(values) if values else math.nan), luck.effective(counts, common.high)
+    return (fmean(values) if values else math.nan), shared_luck.effective(counts, common.high)
 
 
 def _judge_ledger(found: Field, figures: Sequence[Figure]) -> None:
@@ -176,7 +176,7 @@ def _judge_ledger(found: Field, figures: Sequence[Figure]) -> None:
 
 
 def _loud_jobs(
-    cells: Mapping[Cell, Mapping[str, float]], common: luck.Share, level: float, df: float
+    cells: Mapping[Cell, Mapping[str, float]], common: shared_luck.Share, level: float, df: float
 ) -> dict[str, tuple[float, float]]:
     """Jobs that are louder than the others, with their own mean square."""
     jobs: dict[str, dict[Cell, Mapping[str, float]]] = defaultdict(dict)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from utils.results.verdict.comparison import TaskVerdict
+from utils.results.verdict.outcome import TaskVerdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from utils.node.record import Accuracy, Record
-    from utils.results.verdict.pairs import Pair
+    from utils.results.verdict.matching import Pair
 
 LONGEST = 240
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from utils.results.verdict.comparison import MetricVerdict, PointVerdict
+    from utils.results.verdict.outcome import MetricVerdict, PointVerdict
 
 MOVED = 2.0
 """Percent from which a figure moved, where nobody knows its noise."""

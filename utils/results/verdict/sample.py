@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from utils.results.verdict.comparison import Word
     from utils.results.verdict.contrasts import Block
     from utils.results.verdict.evidence import Evidence
+    from utils.results.verdict.outcome import Word
     from utils.results.verdict.spread import Spread
 
 

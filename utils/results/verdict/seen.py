@@ -13,7 +13,7 @@ from statistics import NormalDist
 
 from utils.results.verdict import families, student
 from utils.results.verdict.evidence import LEANS
-from utils.results.verdict.look import NEAR
+from utils.results.verdict.first_look import NEAR
 
 POWER = 0.75
 """Of the draws. What is solved so is found in 79 to 87 % of planted changes (`benchmarks/verdict_worlds.py`): other looks at the same point

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, TextIO
 
 from matrix.metrics import METRICS
-from utils.results.verdict.presentation import verdict_text
+from utils.results.verdict.present import verdict_text
 from utils.show import tables
 from utils.show.log import clean
 from utils.show.markdown import escape, table
@@ -14,7 +14,7 @@ from utils.show.markdown import escape, table
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from utils.results.verdict.comparison import Comparison, MetricVerdict
+    from utils.results.verdict.outcome import Comparison, MetricVerdict
 
 
 def columns(found: Mapping[str, Comparison]) -> list[tuple[str, str]]:

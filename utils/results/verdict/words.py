@@ -10,16 +10,16 @@ from matrix.metrics import HEADLINE
 from utils.results.verdict import families, student
 from utils.results.verdict.evidence import effect_of
 from utils.results.verdict.families import cause_of
-from utils.results.verdict.look import ALL_FLOOR, LEAST_POINTS, floor_of, jobs_of, of_all, size
+from utils.results.verdict.first_look import ALL_FLOOR, LEAST_POINTS, floor_of, jobs_of, of_all, size
 from utils.results.verdict.sample import Finding, Mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from utils.results.verdict.comparison import Word
     from utils.results.verdict.evidence import Effect, Evidence
     from utils.results.verdict.families import Where
-    from utils.results.verdict.look import Look
+    from utils.results.verdict.first_look import Look
+    from utils.results.verdict.outcome import Word
     from utils.results.verdict.sample import Sample
 
 SAME_FACT_P = 0.01

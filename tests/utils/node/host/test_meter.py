@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.conftest import ROOT
 from tests.utils.node.host.fakes import fake_tool
 from utils.node import process
-from utils.node.samples import Samples
+from utils.node.power_samples import Samples
 
 NVIDIA = """\
 # a FAKE nvidia-smi: eight cards that draw 600 W

@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.utils.node.host.fakes import fake_tool
 from utils.node.host.others import Others, Ours
-from utils.node.samples import Samples
+from utils.node.power_samples import Samples
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from matrix.protocol import PROTOCOL_VERSION, Protocol, lengths, requests, seed
 from matrix.source import Folder
 from matrix.tree import Tree
 from tests.conftest import ROOT
-from utils.node.failure import RunFailed, decisive_lines
+from utils.node.exceptions import RunFailed, decisive_lines
 from utils.node.vllm import invocation, load
 from utils.node.vllm.load_result import drawn_lengths, parse
 

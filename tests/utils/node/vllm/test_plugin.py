@@ -19,7 +19,7 @@ from matrix.tree import Tree
 from tests.conftest import RECIPE, environment, write
 from utils.launch.slurm import payload
 from utils.node import process
-from utils.node.failure import RunFailed
+from utils.node.exceptions import RunFailed
 from utils.node.vllm import plugin
 
 

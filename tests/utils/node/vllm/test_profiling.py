@@ -10,7 +10,7 @@ import pytest
 
 from matrix.errors import Exit, HarnessError
 from tests.conftest import ROOT
-from utils.node.failure import RunFailed
+from utils.node.exceptions import RunFailed
 from utils.node.vllm import profiling
 from utils.node.vllm.profiling import Profiling, flags
 from utils.node.vllm.server import Server

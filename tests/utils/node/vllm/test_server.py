@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from utils.node.failure import RunFailed
+from utils.node.exceptions import RunFailed
 from utils.node.vllm.server import read_counters
 
 METRICS = """\

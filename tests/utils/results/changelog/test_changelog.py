@@ -15,8 +15,8 @@ from tests.utils.results.conftest import Records, sides
 from utils.results.changelog import entries as changelog
 from utils.results.changelog.edit import Stub, add
 from utils.results.verdict.compare import compare
-from utils.results.verdict.comparison import ClaimVerdict
 from utils.results.verdict.ledger import Ledger
+from utils.results.verdict.outcome import ClaimVerdict
 
 KEY = "k1:" + "3f" * 8
 GOOD = f"""\

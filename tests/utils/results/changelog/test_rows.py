@@ -34,13 +34,13 @@ CHANGE = st.floats(min_value=-99, max_value=99.9).map(lambda value: f"{value:+.1
 @st.composite
 def lines(draw: st.DrawFn) -> PointLine:
     """A point's line as `changelog add` could make it."""
-    from utils.results import wording
+    from utils.results import summary
 
     names = ["tput", *draw(st.lists(st.sampled_from(["ttft", "tpot", "power", "glow"]), unique=True))]
     verdict = draw(st.dictionaries(st.sampled_from(["tput", "ttft", "tpot"]), WORDS))
     vs = {name: draw(CHANGE) for name in names if draw(st.booleans())}
     return PointLine(
-        word=wording.of_point(verdict) if verdict or vs else "",
+        word=summary.of_point(verdict) if verdict or vs else "",
         verdict=verdict,
         vs=vs,
         figures={name: draw(FIGURE) for name in names},

@@ -13,10 +13,10 @@ from tests.conftest import ROOT, Cli
 from tests.utils.results.conftest import Records, sides
 from utils.node import record_file
 from utils.node.record import Failure, Record
-from utils.results.verdict import pairs, presentation
+from utils.results.verdict import matching, present
 from utils.results.verdict.compare import compare
-from utils.results.verdict.comparison import Comparison
 from utils.results.verdict.ledger import Ledger
+from utils.results.verdict.outcome import Comparison
 
 C1, C2 = "r/32x16-tp1-c1", "r/32x16-tp1-c2"
 
@@ -71,7 +71,7 @@ def test_no_change_says_what_could_have_been_seen(pair: Records, noise: Ledger) 
     assert one.could_see_percent == pytest.approx(4.6, abs=1)
     assert one.unchanged_within_percent
     assert one.unchanged_within_percent < one.could_see_percent
-    assert presentation.verdict_text(one) == (
+    assert present.verdict_text(one) == (
         f"no change seen (could have seen >= {one.could_see_percent:.1f} %; "
         f"unchanged within {one.unchanged_within_percent:.1f} %)"
     )
@@ -96,7 +96,7 @@ def test_where_nothing_tells_what_noise_is_no_word_appears(pair: Records) -> Non
     assert {word for point in (C1, C2) for word in words(found, point).values()} == {None}
     assert "no verdict" in found.headline.text
     assert not found.judged
-    said = presentation.markdown(found).lower()
+    said = present.markdown(found).lower()
     assert not {"regression", "improvement", "no change seen", "invalid"} & set(said.split())
 
 
@@ -226,7 +226,7 @@ def test_text_of_nodes_is_no_markdown(pair: Records) -> None:
     """A reason with markup, a mention and a row's end stays text."""
     evil = Failure(reason="SERVER_DIED", message="<img src=x> | @everyone `x` [l](http://e)\n| a | b |")
     measured = [one.model_copy(update={"status": "failed", "failure": evil, "whole": None}) for one in pair()]
-    text = presentation.markdown(compare(*sides(measured), Ledger()))
+    text = present.markdown(compare(*sides(measured), Ledger()))
     assert "<img" not in text
     assert "@everyone" not in text
     assert "[l](" not in text.replace("\\", "")[0:0] + text
@@ -271,7 +271,7 @@ def test_a_cut_record_stops_the_command(cli: Cli, records: Records, tmp_path: Pa
 
 def test_arms_are_told_apart(pair: Records) -> None:
     """By what each record says of itself."""
-    base, head = pairs.arms(pair())
+    base, head = matching.arms(pair())
     assert ({one.arm for one in base}, {one.arm for one in head}) == ({"base"}, {"head"})
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.utils.results.conftest import Records, sides
 from utils.node.record import Accuracy, Record
-from utils.results.verdict import presentation
+from utils.results.verdict import present
 from utils.results.verdict.compare import compare
 from utils.results.verdict.ledger import Ledger
 
@@ -29,7 +29,7 @@ def _said(
         for one in pair(slower=0.9)
     ]
     found = compare(*sides(records), noise, confirmation=False)
-    return {m.word for point in found.points for m in point.metrics.values()}, presentation.markdown(found)
+    return {m.word for point in found.points for m in point.metrics.values()}, present.markdown(found)
 
 
 def test_a_failed_parity_makes_all_of_the_change_invalid(pair: Records, noise: Ledger) -> None:

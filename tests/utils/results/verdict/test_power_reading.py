@@ -10,9 +10,9 @@ from tests.utils.results.conftest import Records, sides
 from utils.node.record import Power, Record
 from utils.results.changelog import expect
 from utils.results.changelog.edit import Stub, add
-from utils.results.verdict import ledger, presentation
+from utils.results.verdict import ledger, present
 from utils.results.verdict.compare import compare
-from utils.results.verdict.comparison import Comparison
+from utils.results.verdict.outcome import Comparison
 
 
 def _with_power(
@@ -66,7 +66,7 @@ def compared(pair: Records, noise: ledger.Ledger, slower: float, **head: Any) ->
 def test_slower_with_less_power_at_the_same_utilisation(pair: Records, noise: ledger.Ledger) -> None:
     """712 W became 652 W while utilisation stayed at 99 %: the comment says that kernels waited, and shows every figure with its noise."""
     found = compared(pair, noise, 1.06, watts=652)
-    comment = presentation.markdown(found)
+    comment = present.markdown(found)
     assert (
         "power -8.4 %, utilisation the same (99 %), energy a token -2.9 %: kernels ran all the time and did less in it"
         in comment
@@ -97,7 +97,7 @@ def test_other_ways_in_which_both_move(
     pair: Records, noise: ledger.Ledger, slower: float, head: dict[str, Any], words: str
 ) -> None:
     """Each has another sentence."""
-    assert words in presentation.markdown(compared(pair, noise, slower, **head))
+    assert words in present.markdown(compared(pair, noise, slower, **head))
 
 
 def test_what_did_not_move_is_not_explained(pair: Records, noise: ledger.Ledger) -> None:
@@ -136,4 +136,4 @@ def test_without_a_ledger_power_is_shown_without_an_interval(pair: Records) -> N
     power = found.points[0].beside["power"]
     assert (power.low_percent, power.spread_percent) == (None, None)
     assert "the ledger knows nothing of its noise" in power.why
-    assert "kernels ran all the time" in presentation.markdown(found)
+    assert "kernels ran all the time" in present.markdown(found)

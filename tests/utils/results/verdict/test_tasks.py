@@ -9,7 +9,7 @@ from utils.node.evaluation import compared
 from utils.node.record import Accuracy, Record
 from utils.results.changelog import entries
 from utils.results.changelog.edit import Stub, add
-from utils.results.verdict import presentation
+from utils.results.verdict import present
 from utils.results.verdict.compare import compare
 from utils.results.verdict.ledger import Ledger
 
@@ -37,7 +37,7 @@ def test_scores_and_verdict_are_everywhere(
     base, head = sides([_with(one, right) for one in pair(slower=0.9)])
     found = compare(base, head, noise, confirmation=False)
     assert {m.word for point in found.points for m in point.metrics.values()} == words
-    comment = presentation.markdown(found)
+    comment = present.markdown(found)
     assert f"97.0 % → {right}.0 % of 100 questions, {97 - right} lost and 0 won" in comment
     text = add(b"", "perf-changelog.yaml", head, base, Stub(1, "t", ("w",)), found=found)
     line = entries.read(text.encode()).root["r"][0].points["32x16-tp1-c1"]

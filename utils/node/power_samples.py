@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from utils.node.host.meters import COLUMNS
+from utils.node.host.meter_tools import COLUMNS
 
 if TYPE_CHECKING:
     from pathlib import Path

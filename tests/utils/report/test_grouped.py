@@ -14,9 +14,9 @@ from tests.utils.report.conftest import H100
 from tests.utils.report.generated import generated, write
 from utils.report import prices, timeline
 from utils.report.frontier import best
+from utils.report.grouped import SPEED, figure, points
 from utils.report.numbers import three
 from utils.report.pictures import short_names
-from utils.report.points import SPEED, figure, points
 from utils.results.collect import placed
 
 

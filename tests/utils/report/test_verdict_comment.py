@@ -10,11 +10,11 @@ import pytest
 from tests.utils.sweeps.test_report import EVIL, GOLDEN, NAMES, RUN, arms, quiet, report
 from utils.github import comments
 from utils.report import pictures, verdict
-from utils.report.comment import parts, words
 from utils.report.drawing import drawn
+from utils.report.verdict_comment import parts, words
 from utils.results.verdict.compare import compare
-from utils.results.verdict.comparison import Comparison
 from utils.results.verdict.ledger import Ledger
+from utils.results.verdict.outcome import Comparison
 from utils.show.markdown import table
 from utils.sweeps.report import safe_picture
 

@@ -11,7 +11,7 @@ from utils.show.log import clean
 from utils.show.markdown import escape, folded, table
 
 if TYPE_CHECKING:
-    from utils.results.verdict.comparison import Comparison, MetricVerdict, PointVerdict
+    from utils.results.verdict.outcome import Comparison, MetricVerdict, PointVerdict
 
 COLUMNS = [
     ("point", "left"),

@@ -41,7 +41,7 @@ def _schema(model: type[BaseModel], title: str) -> str:
 
 def _comparison() -> str:
     """What `compare --format json` writes."""
-    from utils.results.verdict.comparison import Comparison  # noqa: PLC0415 - it knows Student's t, which is slow to import
+    from utils.results.verdict.outcome import Comparison  # noqa: PLC0415 - it knows Student's t, which is slow to import
 
     text = _schema(Comparison, "servematrix comparison")
     return text.replace('"schema_version"', '"schema"')

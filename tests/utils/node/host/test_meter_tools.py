@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from utils.node.host.meters import HostMeter, Parser, packages
+from utils.node.host.meter_tools import HostMeter, Parser, packages
 
 ROCM_6_2 = "timestamp,gpu,gfx_activity,umc_activity,mm_activity,socket_power,gfx_0_clk,gfx_0_min_clk,gfx_0_max_clk,mem_0_clk,edge,hotspot,mem"
 ROCM_6_4 = (

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from utils.setup import environments, locks
+from utils.setup import environments, lock_files
 
 PURE = {
     "certifi==2026.10.19.post1",
@@ -55,7 +55,15 @@ def test_hashes_serve_every_python_and_processor(name: str, tmp_path: Path) -> N
                 str(tmp_path),
             ]
             what = ["--dry-run", "--no-deps", "--require-hashes", "--only-binary", ":all:", "-r", str(lock)]
-            command = [*environments.UV, "pip", "install", "--quiet", *where, *what, *locks._index_alone()]
+            command = [
+                *environments.UV,
+                "pip",
+                "install",
+                "--quiet",
+                *where,
+                *what,
+                *lock_files._index_alone(),
+            ]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             assert done.returncode == 0, f"Python {python} on {processor}: {done.stderr}"
 
@@ -63,7 +71,7 @@ def test_hashes_serve_every_python_and_processor(name: str, tmp_path: Path) -> N
 def test_a_lock_of_both_places_is_sorted_and_keeps_hashes() -> None:
     """Builds of elsewhere carry no hash: each place that offers them has its own."""
     hashed = "tqdm==4 \\\n    --hash=sha256:bb \\\n    --hash=sha256:cc\n"
-    assert locks.merged(hashed, ["torch==2.13.0+cpu"]) == "torch==2.13.0+cpu\n" + hashed
+    assert lock_files.merged(hashed, ["torch==2.13.0+cpu"]) == "torch==2.13.0+cpu\n" + hashed
 
 
 def test_the_light_environment_is_a_part_of_the_whole() -> None:

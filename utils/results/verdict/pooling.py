@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from matrix.metrics import WITH_NOISE
-from utils.results.verdict import luck
+from utils.results.verdict import shared_luck
 from utils.results.verdict.ledger_lines import ENDS
 from utils.results.verdict.spread import UNKNOWN, Spread
 from utils.results.verdict.variances import scatter_of
@@ -168,12 +168,16 @@ class Pools:
                     near = self.near[device, driver, f"recipe {recipe} c{self.home[point][1]}", metric]
                     if pool.df and near.variance > 0:
                         ratios.append((pool.variance / near.variance, float(pool.df)))
-            products = luck.Products()
+            products = shared_luck.Products()
             for cell in self._cells.get(where, {}).values():
                 sds = {p: math.sqrt(self.points[device, driver, p, metric].variance) for p in cell}
                 products.add(value / sds[p] for p, value in cell.items() if sds[p])
             share = products.product / products.square if products.square else 0.0
-            self._known[where] = scatter_of(ratios), min(max(share, 0.0), luck.MOST), float(products.cells)
+            self._known[where] = (
+                scatter_of(ratios),
+                min(max(share, 0.0), shared_luck.MOST),
+                float(products.cells),
+            )
         return self._known[where]
 
 

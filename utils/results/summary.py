@@ -11,7 +11,7 @@ from matrix.metrics import HEADLINE, METRICS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from utils.results.verdict.comparison import Comparison, MetricVerdict, PointVerdict
+    from utils.results.verdict.outcome import Comparison, MetricVerdict, PointVerdict
 
 NONE = "none"
 """Said of a point for which no metric has a word; the notes say why."""

@@ -10,7 +10,7 @@ from tests.github.state import REPOSITORY, Fault
 from tests.utils.conftest import HEAD, GitHub
 from tests.utils.sweeps.made import swept
 from utils.github import pulls
-from utils.sweeps import queue, react, runs
+from utils.sweeps import queue, react, workflow_runs
 
 pytestmark = pytest.mark.hostile
 
@@ -42,7 +42,7 @@ def test_a_forged_run_is_invisible(github: GitHub, how: str) -> None:
     github.state.artifact(run, {"plan.json": b"{"}, name=queue.PLAN)
     mine = github.state.sweep(42, HEAD, "queued")
     assert queue.Queue(github.api).ahead(mine).sweeps == 0
-    assert [one.run for one in runs.of_pull(github.api, 42)] == [mine]
+    assert [one.run for one in workflow_runs.of_pull(github.api, 42)] == [mine]
     react.to_comment(github.comment("/sweep cancel"))
     assert github.state.cancelled == [mine]
     assert not [call for call in github.state.calls if f"/runs/{run}/" in call]
@@ -62,7 +62,7 @@ def test_real_runs_are_found_behind_many_forged_ones(github: GitHub) -> None:
     mine = github.state.sweep(42, HEAD, "queued")
     for _ in range(130):
         forged(github, "by a pull request's own file")
-    assert [one.run for one in runs.alive(github.api)] == [mine]
+    assert [one.run for one in workflow_runs.alive(github.api)] == [mine]
 
 
 @pytest.mark.parametrize("walltime", [10**400, -1, 10**9, "1e9", None, 1.5], ids=lambda value: str(value)[:6])

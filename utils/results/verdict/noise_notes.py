@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from utils.results.verdict import luck, student
-from utils.results.verdict.comparison import NOISIER_P, NoiseVerdict
+from utils.results.verdict import shared_luck, student
+from utils.results.verdict.outcome import NOISIER_P, NoiseVerdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +49,7 @@ def _arms(one: Evidence) -> tuple[float | None, float | None]:
             counts.setdefault((figure.job, number), []).append(len(block.head) - 1)
     if not sums[0] or not min(cells):
         return None, None
-    df = sum(luck.effective([len(ones)], one.noise.common.high) * ones[0] for ones in counts.values())
+    df = sum(shared_luck.effective([len(ones)], one.noise.common.high) * ones[0] for ones in counts.values())
     ratio = (sums[1] / cells[1]) / (sums[0] / cells[0])
     return ratio, student.beyond(ratio, df, df)
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from matrix.metrics import METRICS
 from utils.report.numbers import three
 from utils.report.verdict import by_effect, cut
-from utils.results import wording
-from utils.results.verdict import presentation
+from utils.results import summary
+from utils.results.verdict import present
 from utils.show.markdown import escape, folded, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from utils.results.verdict.comparison import Comparison, PointVerdict
+    from utils.results.verdict.outcome import Comparison, PointVerdict
 
 ROWS = 12
 """Points that are visible."""
@@ -29,9 +29,9 @@ def parts(found: Comparison, picture: str = "") -> list[str]:
         picture: address of the picture of `utils.report.pictures.effects`; the words stand without it.
     """
     ordered = _by_effect(found)
-    loud = [one for one in ordered if any(seen.word in LOUD for seen in wording.by_metric(one).values())]
+    loud = [one for one in ordered if any(seen.word in LOUD for seen in summary.by_metric(one).values())]
     shown = loud or [one for one in ordered if not one.invalid]
-    visible = [f"**{escape(wording.first(found))}**\n\n"]
+    visible = [f"**{escape(summary.first(found))}**\n\n"]
     if picture and any(row["percent"] is not None for row in by_effect(found)):
         visible.append(f"![{escape(words(found))}]({picture})\n\n")
     if shown:
@@ -42,7 +42,7 @@ def parts(found: Comparison, picture: str = "") -> list[str]:
     listed = [f"{len(found.new)} points are new: {', '.join(found.new[:3])}"] if found.new else []
     listed += [f"{len(found.gone)} points are gone: {', '.join(found.gone[:3])}"] if found.gone else []
     visible += [
-        f"- {escape(line)}\n" for line in [*listed, *cut([*wording.causes(found), *wording.notes(found)])]
+        f"- {escape(line)}\n" for line in [*listed, *cut([*summary.causes(found), *summary.notes(found)])]
     ]
     return ["".join(visible), *_folded(found, ordered, whole=len(shown[:ROWS]) == len(ordered))]
 
@@ -72,8 +72,8 @@ def heads(points: Sequence[PointVerdict]) -> list[str]:
 
 def _row(one: PointVerdict, points: Sequence[PointVerdict]) -> list[str]:
     """A point: its word, and of each judged metric base, head, change and 95 % interval."""
-    seen = wording.by_metric(one)
-    word = wording.of_point({name: each.word for name, each in seen.items() if each.word != wording.NONE})
+    seen = summary.by_metric(one)
+    word = summary.of_point({name: each.word for name, each in seen.items() if each.word != summary.NONE})
     cells = []
     for name in _judged(points):
         metric, each = one.metrics.get(name), seen.get(name)
@@ -98,9 +98,9 @@ def _row(one: PointVerdict, points: Sequence[PointVerdict]) -> list[str]:
 def _claims(found: Comparison) -> list[str]:
     if not found.claims:
         return []
-    rows = presentation.claim_rows(found)
+    rows = present.claim_rows(found)
     more = f"and {len(rows) - ROWS} more claims\n\n" if len(rows) > ROWS else ""
-    return [table(presentation.CLAIM_COLUMNS, rows[:ROWS]) + "\n" + more]
+    return [table(present.CLAIM_COLUMNS, rows[:ROWS]) + "\n" + more]
 
 
 def _folded(found: Comparison, ordered: Sequence[PointVerdict], *, whole: bool) -> list[str]:
@@ -111,10 +111,10 @@ def _folded(found: Comparison, ordered: Sequence[PointVerdict], *, whole: bool) 
     if not whole:
         every = table(heads(ordered), [_row(one, ordered) for one in ordered])
         made.append("\n" + folded(f"All {len(ordered)} points", every))
-    how = table([name for name, _ in presentation.COLUMNS], presentation.rows(found))
+    how = table([name for name, _ in present.COLUMNS], present.rows(found))
     made.append("\n" + folded("How each figure was judged", how))
-    if presentation.shown_figures(found):
+    if present.shown_figures(found):
         body = "Nothing is judged by them.\n\n"
-        body += table([name for name, _ in presentation.whole_columns(found)], presentation.whole_rows(found))
+        body += table([name for name, _ in present.whole_columns(found)], present.whole_rows(found))
         made.append("\n" + folded("Means of whole runs, as the field publishes them", body))
     return made

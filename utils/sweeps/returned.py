@@ -11,7 +11,7 @@ from utils.node import record, record_file
 from utils.node.files import write_whole
 from utils.results.collect import Missing
 from utils.results.collect import missing as without_record
-from utils.results.verdict import pairs
+from utils.results.verdict import matching
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,7 +82,7 @@ def missing(plan: Plan, records: Sequence[Record], folder: Path) -> list[Missing
     measured = {one.point for one in heads if one.status == "measured"}
     said = {
         one.point: Missing(
-            point=one.point, why=pairs.reason(one), retry=bool(one.failure and one.failure.retry)
+            point=one.point, why=matching.reason(one), retry=bool(one.failure and one.failure.retry)
         )
         for one in records
         if one.status != "measured"

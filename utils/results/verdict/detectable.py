@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from utils.results.verdict import evidence, families, luck, metrics, seen
+from utils.results.verdict import evidence, families, metrics, seen, shared_luck
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,12 +31,12 @@ def smallest_seen(spread: Spread, floor: float, runs: int, jobs: Sequence[int]) 
         return None
     free = max(2 * runs - 2, 1)
     point_df = spread.scatter + spread.ratio_df + free
-    common = luck.Share(spread.share or 0.0, spread.share_cells)
-    own = luck.effective(jobs, common.high) * free
+    common = shared_luck.Share(spread.share or 0.0, spread.share_cells)
+    own = shared_luck.effective(jobs, common.high) * free
     first, last = (
         1 / (1 / (spread.df + own + more) + 1 / point_df) for more in (0.0, own * jobs[0] / sum(jobs))
     )
-    beside = jobs[0] >= luck.LEAST
+    beside = jobs[0] >= shared_luck.LEAST
     varies = own / (spread.df + own) ** 2 + free / point_df**2
     tests = sum(jobs) * CAUSES * (2 if beside else 1)
     error = math.sqrt(spread.drawn * 2 / runs)
@@ -46,7 +46,8 @@ def smallest_seen(spread: Spread, floor: float, runs: int, jobs: Sequence[int]) 
             last_p=families.WORDS / tests,
             first_df=first,
             last_df=last,
-            beside_df=1 / (1 / (evidence.RELATIVE_DF + luck.effective(jobs, 0.0) * free) + 1 / point_df),
+            beside_df=1
+            / (1 / (evidence.RELATIVE_DF + shared_luck.effective(jobs, 0.0) * free) + 1 / point_df),
             own_df=1 / varies,
             ratio=_beside(common.value, jobs[0]) if beside else 1.0,
             floor=math.log1p(floor) / error,
@@ -58,5 +59,5 @@ def smallest_seen(spread: Spread, floor: float, runs: int, jobs: Sequence[int]) 
 
 def _beside(share: float, points: int) -> float:
     """Standard deviation of what is left of a point beside the others of its server, over its own."""
-    median = share + luck.of_median(points - 1) * (1 - share)
+    median = share + shared_luck.of_median(points - 1) * (1 - share)
     return math.sqrt(max(1 - share * share / median, 0.05)) if median else 1.0
