@@ -25,6 +25,6 @@ CANNOT_SEE = {
     "server_alive": "a server that ended and was started again by itself, which is `one_engine`'s",
     "one_engine": "an engine that begins again within its process and keeps its counters",
     "server_log": "what was not logged, or in other words than errors, tracebacks and restarts",
-    "jit": "compilers that write nothing into the log; `evenness` sees what they cost if it is much",
+    "jit": "compilers that write neither into the log nor a file into a cache that is known; `evenness` sees what they cost if it is much",
     "kernel_path": "what an honest marker does not count; points without a kernel have none",
 }

@@ -28,6 +28,10 @@ FOLDERS = {
 }
 """Name -> folder below the home. The defaults of those programs, but for inductor's, which is in TMPDIR: `variables`."""
 _PIECE = 1 << 20
+_COMPILED = frozenset({".so", ".o", ".a", ".cubin", ".hsaco", ".co", ".fatbin", ".ptx", ".amdgcn"})
+"""Endings of what a compiler leaves; beside it are locks, logs and sources."""
+_NAMELESS = ("comgr", "cuda")
+"""Caches whose files have no ending."""
 
 
 def variables(home: Path) -> dict[str, str]:
@@ -57,6 +61,16 @@ def fill(home: Path, source: Path, filled_by: str) -> list[Cache]:
             shutil.copytree(source / name, home / folder, symlinks=True)
             given.append(Cache(name=name, digest=digest(source / name), filled_by=filled_by, read_only=True))
     return given
+
+
+def compiled(home: Path) -> frozenset[str]:
+    """What a server has compiled so far, as `NAME/PATH` of each file; what disappears meanwhile is passed over."""
+    return frozenset(
+        f"{name}/{path.relative_to(home / folder)}"
+        for name, folder in FOLDERS.items()
+        for path in (home / folder).rglob("*")
+        if (name in _NAMELESS and path.is_file()) or path.suffix in _COMPILED
+    )
 
 
 def digest(folder: Path) -> str:

@@ -78,6 +78,8 @@ class Evidence:
     """Share of the pinned cores that others may use."""
     steady_s: tuple[float, float] | None = None
     """Begin and end of the steady window, after the first request's start; None where there is none."""
+    compiled: tuple[str, ...] = ()
+    """Files that came into the server's compile caches over the load, whoever made them."""
     power: Power | None = None
     """What the devices did over the load, where a meter ran."""
 
@@ -325,7 +327,9 @@ def server_log(e: Evidence) -> Gate:
 
 def jit(e: Evidence) -> Gate:
     """Nothing was compiled inside the load's window."""
-    found = [match[0] for match in JIT.finditer(e.log_of_load)]
+    found = [match[0] for match in JIT.finditer(e.log_of_load)] + [
+        f"{name}, new in its cache" for name in e.compiled
+    ]
     told = next((line for line in found if re.search(r"[\d.]+ ?s\b", line)), found[0] if found else "")
     return _gate("jit", not found, f"found {told[:120]!r}" if found else "no compilation")
 

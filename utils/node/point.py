@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from matrix.errors import Exit
 from matrix.protocol import lengths, seed
-from utils.node import devices, files, gates, machine, marker, process, record, window_stats
+from utils.node import caches, devices, files, gates, machine, marker, process, record, window_stats
 from utils.node.exceptions import RunFailed, decisive_lines
 from utils.node.telemetry import Sampler
 from utils.node.vllm import engine, invocation, load, load_result, server_metrics
@@ -64,6 +64,10 @@ class Measured:
     requests: int
 
 
+MOST_NEW = 20
+"""Files of a compile cache that are named."""
+
+
 @dataclass(frozen=True, slots=True)
 class Beside:
     """What happens beside a load, some times a second."""
@@ -105,6 +109,8 @@ class Bench:
     """Makes a point's profile, where one is asked for instead of a measurement."""
     streamed: Streamed = field(default_factory=Streamed)
     """A completion that was read answer by answer."""
+    home: Path | None = None
+    """Of the server, where its compile caches are."""
     engines: list[Engine] = field(default_factory=list)
     """The engine as it was first, and at the last look."""
 
@@ -143,6 +149,7 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
     sampler = Sampler(server.handle.pid)
     mark = bench.power.samples.mark() if bench.power else 0
     counted_before = _marked(bench, point, "before")
+    compiled = caches.compiled(bench.home) if bench.home else frozenset()
     others, ours = machine.read(), process.tree_cpu_seconds(os.getpid())
     page_before, log_from = server.metrics(), server.log_size()
     changed = bench.look(page_before)
@@ -182,12 +189,13 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
             seen = bench.power.others(mark, window)
             beside = beside.model_copy(update={"foreign_gpu_processes": seen})
         log_of_load, log_of_point = server.text(log_from), server.text(warm_from)
-        beside_raw = {
+        beside_raw: dict[str, Any] = {
             "call_s": [ended.started_s, ended.ended_s],
             "special_tokens": bench.special_tokens,
             "server_log": [log_from, len(log_of_load)],
             "warm_log": [warm_from, len(log_of_point)],
             "streamed": asdict(bench.streamed),
+            "compiled": sorted(caches.compiled(bench.home) - compiled)[:MOST_NEW] if bench.home else [],
         }
         evidence = gates.Evidence(
             raw=raw,
@@ -204,6 +212,7 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
             log_of_load=log_of_load,
             log_of_point=log_of_point,
             streamed=bench.streamed,
+            compiled=tuple(beside_raw["compiled"]),
             engine_changes=tuple(dict.fromkeys([*changed, *bench.look(page_after)])),
             kernel=point.kernel,
             workers=marker.workers(point),
@@ -334,7 +343,7 @@ def _raw_files(raw: RawLoad, beside: dict[str, Any], folder: Path) -> record.Fil
     Args:
         raw: the load.
         beside: when the client's process ran, the tokenizer's special tokens, where load and warm-up are in the server's log
-            (first byte, number of letters), and what one streamed completion held.
+            (first byte, number of letters), what one streamed completion held, and what was new in the compile caches.
         folder: where they go.
     """
     rows, rows_hash = files.packed(raw.request_columns() | {"node": beside})

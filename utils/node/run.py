@@ -192,6 +192,7 @@ class _Run:
             version=self.recorder.version,
             profile=profiling.maker(self.server, spec, self.folder, self.recorder.version),
             streamed=streamed,
+            home=self.home,
             engines=[Engine.read(self.server.handle.pid, self.server.metrics())],
         )
 

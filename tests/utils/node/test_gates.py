@@ -168,6 +168,7 @@ BREAKS: dict[str, tuple[Callable[[Evidence], Evidence], set[str]]] = {
         lambda e: replace(e, log_of_load="Triton JIT compile during inference: fn. This causes a latency spike; consider"),
         {"jit"},
     ),
+    "something was compiled without a word": (lambda e: replace(e, compiled=("triton/x/fn.hsaco",)), {"jit"}),
     "a kernel was asked for and nobody answered": (
         lambda e: replace(e, kernel=KernelChoice(name="k", variant="", expect="taken", files="")),
         {"kernel_path"},
@@ -230,6 +231,15 @@ def test_speculative_decoding_may_merge_tokens() -> None:
         "flashinfer.jit: Building JIT ops: norm",
         "TileLang begins to compile kernel `gemm` with `out_idx=None`",
         "Capturing CUDA graphs (PIECEWISE):   4%",
+        "[aiter] build [module_moe_asm] under /x/build",
+        "[aiter] waiting for baton release at /x/lock",
+        "WARNING [jit_monitor.py:20] Triton kernel JIT compilation during inference: _fwd",
+        "INFO [monitor.py:34] torch.compile took 10.1 s in total",
+        "INFO [gpu_model_runner.py:1] Graph capturing finished in 20 secs, took 1.2 GiB",
+        "TileLang: compiling kernel foo",
+        "[Autotuner]: Autotuning process starts ...",
+        "AUTOTUNE mm(64x128, 128x32)",
+        "DeepGEMM JIT compiles sm90_fp8_gemm",
     ],
 )
 def test_whoever_compiles_is_seen(line: str) -> None:
@@ -238,7 +248,9 @@ def test_whoever_compiles_is_seen(line: str) -> None:
 
 
 def test_loading_what_was_compiled_before_is_no_compilation() -> None:
-    """AITER's modules come from its cache."""
-    assert not JIT.search(
-        "[aiter] import [module_moe_sorting] under /usr/lib/aiter/jit/module_moe_sorting.so\n"
-    )
+    """AITER's modules come from its cache, and a MoE layer says which file of tiles it takes."""
+    for line in (
+        "[aiter] import [module_moe_sorting] under /usr/lib/aiter/jit/module_moe_sorting.so",
+        "INFO [fused_moe.py:1] Using default MoE config. Performance might be sub-optimal!",
+    ):
+        assert not JIT.search(f"{line}\n")

@@ -42,6 +42,7 @@ def evidence(asked: Asked, one: Record, left: Left) -> gates.Evidence:
         log_of_load=left.server_log or "",
         log_of_point=left.warm_log or "",
         streamed=left.streamed,
+        compiled=left.compiled,
         kernel=point.kernel,
         workers=asked.workers,
         marker=tuple(one.marker),

@@ -29,6 +29,8 @@ CUT = 256_000_000
 """A log of so many bytes was cut at its front on the way (utils/node/host/send.py), so that places in it mean nothing."""
 MOST_ANSWERS = 10 * TOKENS
 """Of the one streamed completion."""
+MOST_NEW = 20
+"""Files of a compile cache that are named."""
 MOST_SPECIAL = 16
 """Tokens that a tokenizer adds to a prompt."""
 
@@ -48,6 +50,8 @@ class Left:
     """The same from the warm-up on."""
     streamed: Streamed
     """A completion that was read answer by answer."""
+    compiled: tuple[str, ...] = ()
+    """What was new in the compile caches; nothing is known of it for records before it was looked at."""
 
 
 def read(folder: Path) -> Left:
@@ -81,6 +85,7 @@ def read(folder: Path) -> Left:
         server_log=_log(folder.parent / LOG, since, letters),
         warm_log=_log(folder.parent / LOG, *(int(number) for number in node["warm_log"])),
         streamed=_streamed(node["streamed"]),
+        compiled=tuple(str(name)[:300] for name in node.get("compiled", ())[:MOST_NEW]),
     )
 
 

@@ -134,17 +134,20 @@ def test_the_list_of_gates_is_whole(allocation: Allocation, number: int) -> None
     assert any(f"gates.{gates[number].name}" in str(one) for one in found)
 
 
-@pytest.mark.parametrize("gate", ["stream", "server_log"])
+@pytest.mark.parametrize("gate", ["stream", "jit", "server_log"])
 def test_what_lies_beside_the_requests_is_looked_at(
     allocation: Allocation, tmp_path: Path, gate: str
 ) -> None:
-    """An empty first answer, and a traceback in the warm-up: the record says that its gate held."""
+    """An empty first answer, a kernel new in a cache, and a traceback in the warm-up: the record says that its gate held."""
     honest = allocation["head/c64"]
     run = shutil.copytree(honest.folder.parent, tmp_path / honest.folder.parent.name)
     folder = run / honest.folder.name
-    if gate == "stream":
+    if gate != "server_log":
         rows = json.loads(gzip.decompress((folder / left.REQUESTS).read_bytes()))
-        rows["node"]["streamed"]["tokens"][0] = 0
+        if gate == "stream":
+            rows["node"]["streamed"]["tokens"][0] = 0
+        else:
+            rows["node"]["compiled"] = ["triton/x/fn.hsaco"]
         (folder / left.REQUESTS).write_bytes(files.packed(rows)[0])
     else:
         with (run / left.LOG).open("r+b") as log:
