@@ -45,6 +45,11 @@ def test_from_a_sweep_command_to_the_changelog_commit(swept: Acting) -> None:
     assert sum(name.endswith("requests.json.gz") for name in files) == 16
     lines = swept.git("show", "o/data:ledger.jsonl").splitlines()
     assert len(lines) == 20 + 4
+    (judged_by,) = (name for name in files if name.startswith("ledgers/"))
+    text = swept.git("show", f"o/data:{judged_by}")
+    assert len(text.splitlines()) == 20, "the ledger as it was when the sweep was first judged"
+    assert re.fullmatch(r"ledgers/[0-9a-f]{64}\.jsonl", judged_by)
+    assert f"ledger {judged_by[8:18]}" in report, "its name is in the comment"
 
     # once more, with our own commit as the head: the report is written again, and the branch goes on
     state.pulls[42]["head"]["sha"] = swept.git("rev-parse", "o/change")

@@ -67,6 +67,7 @@ def judge(tree: Path, plan: Path, results: Path, out: Path, ledger_file: Path | 
     write_whole(out / REPORT, report.model_dump_json().encode())
     for place, one in left.items():
         keep(one, place, out / "records")
+    kept.keep(out, ledger_file)
     if comparison:
         write_whole(out / PICTURE, _drawn(comparison))
         summary("".join(verdict_comment.parts(comparison)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
 import os
 import re
@@ -22,7 +23,7 @@ from utils.node.files import write_whole
 from utils.results.changelog import entries as changelog
 from utils.results.changelog.stale import stale
 from utils.results.collect import collect
-from utils.results.verdict import ledger
+from utils.results.verdict import kept, ledger
 from utils.show.markdown import code, escape
 from utils.sweeps import approval, baseline, queue, report
 from utils.sweeps.entry import committed_changelog
@@ -44,6 +45,8 @@ NEEDS = "NEEDS"
 MOST_REPORT = 20_000_000
 MOST_FILE = 2_000_000
 MOST_FILES = 50_000
+MOST_LEDGER = 20_000_000
+"""Bytes of a ledger's copy; a larger one is not kept."""
 
 
 def publish(tree: Path, folder: Path) -> Exit:
@@ -98,7 +101,7 @@ def _publish(event: Event, tree: Path, folder: Path) -> Exit:
             Exit.ARTIFACT_INVALID,
             "the report is of another commit than the sweep; it is not published; comment /sweep run again for today's head",
         )
-    kept = _data(event, folder, tree, "sweep" if number else "pushed")
+    data = _data(event, folder, tree, "sweep" if number else "pushed")
     if number == 0:
         return _baseline(event, found, tree)
     pull = pulls.get(event.api, number)
@@ -110,8 +113,8 @@ def _publish(event: Event, tree: Path, folder: Path) -> Exit:
     commit, patch = _entry(event, pull, found, tree)
     pair = str(event.payload["inputs"].get("pair") or "main")
     picture = (
-        f"{event.server}/{event.repository}/raw/{kept}/{_picture_name(event, sha)}"
-        if kept and _picture(folder)
+        f"{event.server}/{event.repository}/raw/{data}/{_picture_name(event, sha)}"
+        if data and _picture(folder)
         else ""
     )
     parts = report.parts(found, event.run_url, pair, picture)
@@ -268,6 +271,16 @@ def _picture(folder: Path) -> bytes:
     return content if report.safe_picture(content) else b""
 
 
+def _judged_by(folder: Path) -> tuple[str, bytes]:
+    """Where the ledger that a sweep was judged by is kept on the data branch, and the ledger; empty where it used none."""
+    path = folder / kept.FILE
+    if path.is_symlink() or not path.is_file() or not 0 < path.stat().st_size <= MOST_LEDGER:
+        return "", b""
+    ledger.read(path)
+    content = path.read_bytes()
+    return f"ledgers/{hashlib.sha256(content).hexdigest()}.jsonl", content
+
+
 def _picture_name(event: Event, sha: str) -> str:
     """Its place on the data branch: of this run alone, so that no cache shows an older one."""
     return f"pictures/{sha[:10]}-{event.run}.svg"
@@ -281,6 +294,8 @@ def _data(event: Event, left: Path, tree: Path, issuer: ledger.Issuer) -> str:
         return ""
     picture, sha = _picture(left), str(event.payload.get("inputs", {}).get("sha", ""))
 
+    judged_by, noise = _judged_by(left)
+
     def change(folder: Path) -> str:
         for path in files:
             target = folder / "records" / path.relative_to(records)
@@ -288,6 +303,8 @@ def _data(event: Event, left: Path, tree: Path, issuer: ledger.Issuer) -> str:
             shutil.copyfile(path, target)
         if picture:
             write_whole(folder / _picture_name(event, sha), picture)
+        if judged_by:
+            write_whole(folder / judged_by, noise)
         known, new, alarms = ledger.read(folder / LEDGER).with_records(collect([records]), issuer)
         write_whole(folder / LEDGER, ledger.text(known).encode())
         summary("".join(f"alarm: {escape(line)}\n\n" for line in alarms))

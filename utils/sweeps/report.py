@@ -12,6 +12,7 @@ from matrix.schema import Value
 from utils.report import verdict_comment
 from utils.results.collect import Missing
 from utils.results.verdict.outcome import Comparison
+from utils.results.verdict.present import judged_by
 from utils.show.markdown import code, escape, folded, table
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def _evidence(report: Report, run_url: str) -> str:
     found = report.comparison
     about = f"head `{report.sha[:10]}`"
     if found:
-        about = f"base `{found.base_commit[:10]}`, {about}, on {escape(found.device)}"
+        about = f"base `{found.base_commit[:10]}`, {about}, on {escape(found.device)}; {judged_by(found)}"
     return f"- {about}; [logs and raw data]({run_url})\n"
 
 

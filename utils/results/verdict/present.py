@@ -136,6 +136,15 @@ def whole_columns(found: Comparison) -> list[tuple[str, str]]:
     return columns
 
 
+def judged_by(found: Comparison) -> str:
+    """The rule's version and the ledger's name: whoever has that ledger gets the same words."""
+    known = found.ledger
+    if known is None:
+        return "another version's rule"
+    name = f"ledger {known.sha256[:10]} of {known.differences:,} differences" if known.sha256 else "no ledger"
+    return f"rule {known.rule}, {name}"
+
+
 def write_text(stream: TextIO, found: Comparison) -> None:
     """Tables and lines; texts of nodes without what a terminal or Actions would read as a command."""
     if found.points:
@@ -151,6 +160,7 @@ def write_text(stream: TextIO, found: Comparison) -> None:
         f"claim: {one.point} {one.metric} {one.claim}: {one.outcome} ({one.why})" for one in found.claims
     ]
     lines += [*(f"note: {note}" for note in found.notes), *filter(None, [found.sensitivity])]
+    lines += [f"judged by {judged_by(found)}"] if found.ledger else []
     lines.append(found.headline.text)
     stream.writelines(f"{clean(' '.join(line.split()))}\n" for line in lines)
 
