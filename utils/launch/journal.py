@@ -30,6 +30,8 @@ class Memory(Value):
     slurm: int | None = None
     """Number of the attempt's job, once Slurm has told it."""
     node: str = ""
+    earlier: list[str] = []
+    """Nodes on which Slurm had begun the attempt's job before it began it again on `node`."""
     done: bool = False
     kind: str | None = None
     """Class of the failure that it ended with."""
@@ -110,6 +112,13 @@ class Notebook:
         if known is None or known.attempt <= attempt:
             return self.out / "jobs" / self.job, 0
         return self._aside(attempt), known.attempt
+
+    def aside(self, attempt: int, why: str) -> Path:
+        """A new folder for what a broken block left, marked."""
+        target = self._aside(attempt)
+        target.mkdir(parents=True)
+        self.mark(target, why)
+        return target
 
     def mark(self, folder: Path, why: str) -> None:
         """Say that nothing judges what lies in a folder."""

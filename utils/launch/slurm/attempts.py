@@ -12,6 +12,7 @@ from utils.launch.failures import Kind, Verdict, as_json, classify
 from utils.launch.journal import Memory, Notebook
 from utils.launch.slurm import batch, client, states
 from utils.launch.slurm.client import SlurmError
+from utils.launch.slurm.earlier_starts import EarlierStarts
 from utils.launch.slurm.names import folder
 from utils.launch.slurm.sight import Partition
 from utils.launch.slurm.tracking import Tracking
@@ -56,6 +57,8 @@ class Block:
     """When the answer was asked for that was taken in last."""
     called_off: bool = False
     """`cancel DIR` ended the job before this launcher came, which is to measure it anew."""
+    earlier: EarlierStarts | None = None
+    """Once the job is over: what Slurm's earlier starts of it left elsewhere."""
     unanswered: int = 0
     """How often sbatch gave no answer."""
 
@@ -117,8 +120,20 @@ class Block:
         if not track.finished():
             return
         track.read()
-        if not track.fetches():
+        if not track.fetches() and self._earlier_are_home():
             self._end(track)
+
+    def _earlier_are_home(self) -> bool:
+        """Whether nothing is left on nodes of earlier starts; begins to bring it home."""
+        if self.earlier is None:
+            attempt, notes = self.memory.attempt, self.notes
+            self.earlier = EarlierStarts.of(
+                self.attempt.cluster,
+                self.attempt.left,
+                [node for node in self.memory.earlier if node != self.memory.node],
+                lambda why: notes.aside(attempt, why),
+            )
+        return self.earlier.step()
 
     def cancel(self) -> None:
         """Tell Slurm to end the job; its results are still read."""
@@ -159,7 +174,7 @@ class Block:
         self._submit_as(new)
 
     def _prepare(self, memory: Memory) -> None:
-        self.memory, self.unanswered = memory, 0
+        self.memory, self.unanswered, self.earlier = memory, 0, None
         self.attempt = replace(
             self.attempt,
             name=self.name,
@@ -196,7 +211,10 @@ class Block:
         return tuple(sorted(with_tried if known - with_tried else bad))
 
     def _found(self, slurm: int, node: str) -> None:
-        self.memory = self.memory.model_copy(update={"slurm": slurm, "node": node})
+        old = self.memory
+        moved = [old.node] if old.slurm == slurm and old.node and node not in {"", old.node} else []
+        update = {"slurm": slurm, "node": node, "earlier": [*old.earlier, *moved]}
+        self.memory = old.model_copy(update=update)
         self.notes.write(self.memory)
 
     def _submit(self) -> None:
@@ -259,8 +277,8 @@ class Block:
         return not self.attempt.shared or first.get("facts", {}).get("attempt") != self.memory.attempt
 
     def _end(self, track: Tracking) -> None:
-        if track.problem:
-            self.tell(track.problem)
+        for problem in filter(None, [track.problem, *(self.earlier.notes if self.earlier else [])]):
+            self.tell(problem)
         track.close()
         verdict = classify(track.facts(cancelled_by_us=self.cancelled))
         wanted = len(self.attempt.runs) * len(self.attempt.job.points)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
 from tests.slurm.site import Site
 
 pytestmark = pytest.mark.slurm
+STORAGES = pytest.mark.parametrize("storage", ["shared", "staged"])
 STRANGER = "strangers-secret-job"
 
 
@@ -84,19 +86,45 @@ def test_a_checkout_that_cannot_be_written(site: Site) -> None:
     assert site.statuses("shared") == ["measured"]
 
 
-@pytest.mark.parametrize("storage", ["shared", "staged"])
+def started_again_elsewhere(site: Site) -> str:
+    """The only job, requeued without its node; the node where it was."""
+    (job,) = site.jobs()
+    node = site.slurm.call("squeue", "--noheader", f"--jobs={job}", "--format=%N").strip()
+    site.slurm.call("scontrol", "update", f"jobid={job}", "Requeue=1")
+    site.slurm.call("scontrol", "requeuehold", job)
+    site.wait(lambda: site.slurm.states()[job] == "PENDING")
+    site.slurm.call("scontrol", "update", f"jobid={job}", f"ExcNodeList={node}")
+    site.slurm.call("scontrol", "release", job)
+    return node
+
+
+@STORAGES
 def test_a_job_that_slurm_starts_again_elsewhere_leaves_nothing_where_it_was(
     site: Site, storage: str
 ) -> None:
-    """The node of its first start has its folder, and nobody but the launcher knows of it."""
+    """A launcher that is there sees both nodes."""
     launcher = site.start(storage, "--runs", "2")
     site.wait_for_record(storage)
-    (job,) = site.jobs()
-    node = site.slurm.call("squeue", "--noheader", f"--jobs={job}", "--format=%N").strip()
-    site.slurm.call("scontrol", "update", f"nodename={node}", "state=drain", "reason=test")
-    site.slurm.call("scontrol", "update", f"jobid={job}", "Requeue=1")
-    site.slurm.call("scontrol", "requeue", job)
+    node = started_again_elsewhere(site)
     text, _ = launcher.communicate(timeout=120)
     assert launcher.returncode == 0, text
     assert {record["node"]["name"] for record in site.records(storage)} == {*site.slurm.names} - {node}
+    assert site.left_on_nodes() == []
+
+
+@STORAGES
+def test_what_a_first_start_left_is_found_by_the_next_launcher(site: Site, storage: str) -> None:
+    """The first one is killed before anything came from the node; its notebook has the node's name."""
+    launcher = site.start(storage)
+    nodes = [site.slurm.node_path(name, Path("/tmp")) for name in site.slurm.names]  # noqa: S108 - the nodes' own
+    places = [site.out(storage), *nodes]
+    site.wait(lambda: any(list(place.rglob("canary/started")) for place in places))
+    site.wait(lambda: site.memory(storage)["node"])
+    launcher.kill()
+    launcher.communicate()
+    node = started_again_elsewhere(site)
+    done = site.run(storage)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert site.memory(storage)["earlier"] == [node]
+    assert site.statuses(storage) == ["measured"] * 2
     assert site.left_on_nodes() == []
