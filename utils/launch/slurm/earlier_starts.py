@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from utils.launch.slurm import client, fetch
+from utils.launch.slurm import client, retrieval_job
 from utils.launch.slurm.client import SlurmError
 from utils.launch.slurm.receive import Staged
 
@@ -46,9 +46,9 @@ class EarlierStarts:
         if self.source is None:
             return self._next()
         self.source.read()
-        if self.source.over or time.monotonic() - self.since_s > 2 * fetch.LIMIT_S:
+        if self.source.over or time.monotonic() - self.since_s > 2 * retrieval_job.LIMIT_S:
             node = self.nodes.pop(0)
-            if problem := fetch.problem(self.source, self.left, node):
+            if problem := retrieval_job.problem(self.source, self.left, node):
                 self.notes.append(problem)
             self.source.close()
             self.source = None
@@ -62,7 +62,7 @@ class EarlierStarts:
                 )
                 self.nodes.pop(0)
                 continue
-            where = fetch.on_node(self.cluster, self.nodes[0])
+            where = retrieval_job.on_node(self.cluster, self.nodes[0])
             self.source = Staged.start(where, self.left, self.aside(WHY), seen=0, hold_s=0)
             self.since_s = time.monotonic()
             return False
