@@ -111,6 +111,20 @@ def test_a_copied_checkout_uses_its_own_code(made: Path, tmp_path: Path) -> None
     assert str(made) not in here.stdout
 
 
+@pytest.mark.parametrize("umask", ["077", "000", "027"])
+def test_a_umask_changes_nothing(made: Path, tmp_path: Path, umask: str) -> None:
+    """Of the clone, of its files' rights, and of the command: the same points with the same keys."""
+    script = 'umask "$1" && git clone -q "$2" "$3/clone" && cp -R "$2/.venv" "$3/clone/.venv" && exec "$3/clone/servematrix" plan --format json'
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", umask, str(made), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert keys(done.stdout) == keys(call(made, "plan", "--format", "json").stdout)
+
+
 def test_line_ends_change_no_key(made: Path, tmp_path: Path) -> None:
     """A clone for Windows or WSL: the same keys, also of a folder whose files have CRLF all the same."""
     checkout = clone(tmp_path / "clone", "-c", "core.autocrlf=true")

@@ -92,7 +92,7 @@ def call(command: Sequence[str], limit_s: float = LIMIT_S, env: dict[str, str] |
 
 
 def submit(script: Path) -> int:
-    """`sbatch --parsable FILE`: the job's number (`JOB` or `JOB;CLUSTER`, sbatch(1)).
+    """`sbatch --parsable FILE`: the job's number (`JOB` or `JOB;CLUSTER`, sbatch(1)), with or without what a site's wrapper says around it.
 
     A file, because sbatch takes a stdin that ends early, as it does when we are killed, for the whole script.
     """
@@ -102,10 +102,10 @@ def submit(script: Path) -> int:
         if name in {"PATH", "SLURM_CONF", "SLURM_CLUSTERS"}
     }
     said = call(["sbatch", "--parsable", str(script)], env=env).strip()
-    number = said.splitlines()[-1].split(";")[0] if said else ""
-    if not number.isdecimal():
-        raise SlurmError("sbatch", f"no job number in {said!r}", unanswered=True)
-    return int(number)
+    numbers = set(re.findall(r"^(?:Submitted batch job )?(\d+)(?:;\S+)?[ \t]*$", said, re.MULTILINE))
+    if len(numbers) != 1:
+        raise SlurmError("sbatch", f"no job number, or several, in {said!r}", unanswered=True)
+    return int(numbers.pop())
 
 
 def cancel(*, jobs: Sequence[int] = (), names: Sequence[str] = ()) -> None:
