@@ -1,4 +1,4 @@
-"""The JSON schema of a recipe for editors: pydantic's own, and what `check` refuses beside it, as far as a schema can say it.
+"""The JSON schema of a recipe for editors: pydantic's own, and what `check` refuses beside it, where a schema can say it.
 
 Three things pydantic cannot tell an editor: that a variant (`extends`) may leave keys out or take them away with null, what
 this tree has (clusters, kernels, recipes), and vLLM's flags and variables, which `matrix.vllm.editor_flags` adds.

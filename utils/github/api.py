@@ -83,7 +83,8 @@ class Api:
             except requests.RequestException as error:
                 if method not in SAFE or attempt == TRIES - 1:
                     raise GitHubError(
-                        0, f"GitHub does not answer to {method} {path}: {type(error).__name__}"
+                        0,
+                        f"GitHub does not answer to {method} {path} ({type(error).__name__}); run the job again later",
                     ) from error
                 pause = 2.0**attempt
             else:
@@ -137,7 +138,7 @@ class Api:
                     answer.status_code,
                     f"GitHub sends {method} {path} on to {urlsplit(address).netloc}, which is not asked: it would see the token",
                 )
-        raise GitHubError(0, f"GitHub sends {method} {path} on and on; look at the repository's name")
+        raise GitHubError(0, f"GitHub redirects {method} {path} again and again; check the repository's name")
 
     def pages(self, path: str, key: str = "", **query: Any) -> Iterator[Any]:  # noqa: ANN401 - JSON
         """Every item of a list, page by page; `key` names the list inside an answer."""
@@ -172,7 +173,9 @@ class Api:
                     if len(content) > most:
                         raise GitHubError(0, f"{path} has more than {most:,} bytes; it is not used")
         except requests.RequestException as error:
-            raise GitHubError(0, f"GitHub does not answer to GET {path}: {type(error).__name__}") from error
+            raise GitHubError(
+                0, f"GitHub does not answer to GET {path} ({type(error).__name__}); run the job again later"
+            ) from error
         return bytes(content)
 
     def _headers(self) -> dict[str, str]:

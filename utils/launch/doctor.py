@@ -87,7 +87,7 @@ def _packages(served: Sequence[Served]) -> Iterator[Check]:
 
 
 def _paths(cluster: Cluster) -> Iterator[Check]:
-    """Folders of the nodes, as far as this side has them under the same name; only a node knows of its own."""
+    """Folders of the nodes that this side has under the same name; only a node knows its own."""
     for name in ("spool", "squash", "archives", "models"):
         folder = questions.on_node(getattr(cluster.paths, name))
         if folder:

@@ -20,7 +20,7 @@ MOST_BYTES = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A marker's answer, as far as a profile shows it."""
+    """The part of a marker's answer that a profile shows."""
 
     taken: dict[int, int]
     """Steps on the kernel's path, by number of tokens."""

@@ -153,7 +153,7 @@ class _Collector:
         if self.name_bytes > MOST_NAMES_BYTES:
             raise unreadable(
                 self.path,
-                f"its events have {len(self.names):,} different names of {self.name_bytes >> 20} MB in all, which no trace of a server has",
+                f"its events have {len(self.names):,} different names of {self.name_bytes >> 20} MB in all, more than a server's trace has; give a trace that torch's profiler wrote",
             )
         return self.names.setdefault(name, len(self.names))
 

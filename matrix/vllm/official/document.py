@@ -143,7 +143,7 @@ def read(content: bytes, file: str) -> tuple[Official, list[Problem]]:
     if found is None:
         raise HarnessError(
             Exit.RECIPE_INVALID,
-            f"{file} is not of a form of vllm-project/recipes that is known here",
+            f"{file} has not the form of vllm-project/recipes that is known here; give a file such as models/ORG/MODEL.yaml",
             problems,
         )
     return found, unclear + [

@@ -92,7 +92,7 @@ def test_the_token_goes_to_no_other_host(odd: Odd, method: str) -> None:
 def test_a_circle_ends(odd: Odd) -> None:
     """After some steps, in a sentence."""
     odd.answers = [(301, {"location": "/repos/acme/bench/x"}, b"")]
-    with pytest.raises(GitHubError, match="on and on"):
+    with pytest.raises(GitHubError, match="again and again"):
         odd.api.call("GET", "x")
     assert len(odd.seen) == 5
 

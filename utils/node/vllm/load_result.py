@@ -79,7 +79,7 @@ def _raw(result: dict[str, Any]) -> RawLoad:
         raise ValueError(f"its duration is {result['duration']}")
     reported = {name: float(result[name]) for name in REPORTED if name not in derived}
     if not all(map(math.isfinite, reported.values())):
-        raise ValueError("a total or a mean of it is not a number")
+        raise ValueError("one of its totals or means is not a number")
     return RawLoad(
         start_us=_microseconds(starts - (starts.min() if len(starts) else 0.0)),
         ttft_us=_microseconds(result["ttfts"]),
@@ -100,5 +100,5 @@ def _raw(result: dict[str, Any]) -> RawLoad:
 def _microseconds(seconds: Any) -> np.ndarray:  # noqa: ANN401 - a list or an array of floats
     values = np.asarray(seconds, dtype=float)
     if not (np.isfinite(values) & (values >= 0) & (values < LONGEST_S)).all():
-        raise ValueError("a time of it is negative, endless, or not a number")
+        raise ValueError("one of its times is negative, infinite, or not a number")
     return np.rint(values * 1e6).astype(np.int64)

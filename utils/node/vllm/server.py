@@ -256,7 +256,8 @@ def read_counters(text: str) -> Counters:
             )
         if not samples:
             raise RunFailed(
-                Exit.SERVER_UNHEALTHY, f"the server's /metrics has no {metric}; this vLLM names it otherwise"
+                Exit.SERVER_UNHEALTHY,
+                f"the server's /metrics has no {metric}; this vLLM has another name for it, which servematrix does not know",
             )
         totals[field_name] = int(sum(samples))
     return Counters(**totals)

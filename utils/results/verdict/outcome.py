@@ -36,7 +36,7 @@ class MetricVerdict(Value):
     runs: tuple[int, int]
     """Fresh servers of base and head behind the effect."""
     df: int
-    """Degrees of freedom of the noise: of the ledger's level, as far as it is trusted, and of the change's own runs."""
+    """Degrees of freedom of the noise: of the ledger's level, with the weight that it is given, and of the change's own runs."""
     calibration: Calibration
     """Where the ledger's part is from: `own` of this point, `borrowed` from its recipe, model or class; `change` where the change's
     own runs say all, `none` where nothing does."""

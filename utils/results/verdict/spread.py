@@ -13,7 +13,7 @@ Calibration = Literal["own", "borrowed", "change", "none"]
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """How much one run's metric varies, as far as the ledger knows."""
+    """How much one run's metric varies, by what the ledger knows."""
 
     sd: float
     """Standard deviation of a run in the point's class, in logs; nan where nothing is known."""

@@ -16,6 +16,7 @@ import pytest
 
 from tests.utils.results.recompute.conftest import Honest
 from utils.node import files
+from utils.node.gates import GATES
 from utils.node.record import Failure, Record, ServerWindow
 from utils.node.vllm.server_metrics import remarks
 from utils.results.recompute import check, left
@@ -124,12 +125,12 @@ def test_what_is_left_out_is_refused(allocation: Allocation, field: str) -> None
     assert honest.differences(honest.one.model_copy(update={field: empty}))
 
 
-@pytest.mark.parametrize("number", range(24))
+@pytest.mark.parametrize("number", range(len(GATES)))
 def test_the_list_of_gates_is_whole(allocation: Allocation, number: int) -> None:
     """Each gate that is taken out, or said to have passed in other words, is named."""
     honest = allocation["head/c64"]
     gates = honest.one.gates
-    assert len(gates) == 24
+    assert len(gates) == len(GATES)
     found = honest.differences(honest.one.model_copy(update={"gates": gates[:number] + gates[number + 1 :]}))
     assert any(f"gates.{gates[number].name}" in str(one) for one in found)
 
