@@ -291,6 +291,8 @@ class Node(Kept):
     """The scheduler's name of the node."""
     runtime: str | None = None
     """Container runtime with its version, where there is one."""
+    isolation: str | None = None
+    """Whether the run had processes of its own, so that it could signal nothing outside; of a job on Slurm."""
     numa_balancing: str | None = None
     """The kernel's setting: 0 is off."""
     transparent_hugepage: str | None = None

@@ -26,7 +26,7 @@ from utils.node import (
     scratch,
 )
 from utils.node.exceptions import Cancelled, RunFailed
-from utils.node.host import allocation
+from utils.node.host import allocation, witness
 from utils.node.point import Bench, Phases, measure
 from utils.node.power_meter import PowerMeter
 from utils.node.recorder import Recorder
@@ -221,6 +221,7 @@ class _Run:
                 self.emit({"kind": "note", "text": f"port {port} was taken meanwhile; another one is tried"})
             else:
                 break
+        files.write_whole(self.folder / witness.PORT, f"{port}\n".encode())
         return server
 
     def _stop(self) -> None:

@@ -166,8 +166,18 @@ canary() { # the smallest point on a server that nobody judges: it fails early, 
   clear_away "$work/box/$1"
 }
 
+witness() { # asks a run's server what it counted, outside of its container; the judge compares the run's own words with it
+  (cd "$work/payload" && exec python3 -s -m utils.node.host.witness "$out/$1" "$out/$1.metrics.csv") >/dev/null 2>>"$out/witness.log" &
+  witness=$!
+}
+
 measure() {
+  witness "$1"
   start "$1" "$2"
+  beside "$witness" "what asks the server of $1 what it counted"
+  [ -z "$meter" ] || beside "$meter" 'the meter of power'
+  { kill "$witness" && wait "$witness"; } 2>/dev/null
+  witness=''
   local said=$work/box/$1/agreed/requests.json # the first run alone decides how many requests each point has
   if [ ! -e "$work/agreed/requests.json" ] && [ ! -L "${said%/*}" ] && [ ! -L "$said" ] && [ -f "$said" ]; then
     head -c 1000000 "$said" >"$work/agreed/requests.json" || finish 23
@@ -178,7 +188,12 @@ measure() {
   if [ "$stopped" -eq 1 ] || [ "$code" -gt 42 ] || { [ "$code" -gt 0 ] && [ "$code" -lt 33 ]; }; then finish "$worst"; fi
 }
 
+beside() { # a program of ours that ran beside a run: what ended it, if it did not end by itself, may be the run's own code
+  [ "$stopped" -eq 1 ] || kill -0 "$1" 2>/dev/null || wait "$1" || say '"kind":"note","text":"%s was ended by something else; nothing that it would have seen is there"' "$2"
+}
+
 finish() {
+  [ -z "$witness" ] || kill "$witness" 2>/dev/null
   [ -z "$meter" ] || { kill "$meter" && wait "$meter"; } 2>/dev/null
   [ ! -s "$out/power.csv" ] || gzip -f "$out/power.csv"
   clear_away "$work/box" "$work/caches" "$work/outside" "$work/agreed" "$work/image" "$work/scratch" "$work/meter"
@@ -206,5 +221,5 @@ cGF5bG9hZCBvZiB0aGlzIGpvYgo=
 PAYLOAD
 }
 
-worst=0 stopped=0 code=0 mark='' meter=''
+worst=0 stopped=0 code=0 mark='' meter='' witness=''
 main

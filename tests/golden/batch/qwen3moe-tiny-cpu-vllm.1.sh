@@ -42,7 +42,9 @@ in_canary() {
     --ntasks=1 \
     --overlap \
     --export=TMPDIR=/tmp/servematrix-1000/f13862f62ac3/scratch,HOME=/tmp/servematrix-1000/f13862f62ac3/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1,PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-    --chdir=/tmp/servematrix-1000/f13862f62ac3/payload \
+    --chdir=/tmp/servematrix-1000/f13862f62ac3/payload sh -c 'if unshare --mount --pid --fork --kill-child --mount-proc true 2>/dev/null; then exec unshare --mount --pid --fork --kill-child --mount-proc "$@"; fi
+if unshare --user --map-current-user --mount --pid --fork --kill-child --mount-proc true 2>/dev/null; then exec unshare --user --map-current-user --mount --pid --fork --kill-child --mount-proc "$@"; fi
+exec "$@"' sh \
     "$@"
 }
 
@@ -52,7 +54,9 @@ in_run_0_head() {
     --ntasks=1 \
     --overlap \
     --export=TMPDIR=/tmp/servematrix-1000/f13862f62ac3/scratch,HOME=/tmp/servematrix-1000/f13862f62ac3/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1,PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-    --chdir=/tmp/servematrix-1000/f13862f62ac3/payload \
+    --chdir=/tmp/servematrix-1000/f13862f62ac3/payload sh -c 'if unshare --mount --pid --fork --kill-child --mount-proc true 2>/dev/null; then exec unshare --mount --pid --fork --kill-child --mount-proc "$@"; fi
+if unshare --user --map-current-user --mount --pid --fork --kill-child --mount-proc true 2>/dev/null; then exec unshare --user --map-current-user --mount --pid --fork --kill-child --mount-proc "$@"; fi
+exec "$@"' sh \
     "$@"
 }
 
@@ -62,7 +66,9 @@ in_run_1_head() {
     --ntasks=1 \
     --overlap \
     --export=TMPDIR=/tmp/servematrix-1000/f13862f62ac3/scratch,HOME=/tmp/servematrix-1000/f13862f62ac3/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1,PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-    --chdir=/tmp/servematrix-1000/f13862f62ac3/payload \
+    --chdir=/tmp/servematrix-1000/f13862f62ac3/payload sh -c 'if unshare --mount --pid --fork --kill-child --mount-proc true 2>/dev/null; then exec unshare --mount --pid --fork --kill-child --mount-proc "$@"; fi
+if unshare --user --map-current-user --mount --pid --fork --kill-child --mount-proc true 2>/dev/null; then exec unshare --user --map-current-user --mount --pid --fork --kill-child --mount-proc "$@"; fi
+exec "$@"' sh \
     "$@"
 }
 
@@ -138,15 +144,30 @@ canary() { # the smallest point on a server that nobody judges: it fails early, 
   clear_away "$work/box/$1"
 }
 
+witness() { # asks a run's server what it counted, outside of its container; the judge compares the run's own words with it
+  (cd "$work/payload" && exec python3 -s -m utils.node.host.witness "$out/$1" "$out/$1.metrics.csv") >/dev/null 2>>"$out/witness.log" &
+  witness=$!
+}
+
 measure() {
+  witness "$1"
   start "$1" "$2"
+  beside "$witness" "what asks the server of $1 what it counted"
+  [ -z "$meter" ] || beside "$meter" 'the meter of power'
+  { kill "$witness" && wait "$witness"; } 2>/dev/null
+  witness=''
   clear_away "$work/box/$1"
   [ "$code" -le "$worst" ] || worst=$code
   # What does not start now does not start next time; the rest would only take long to say so.
   if [ "$stopped" -eq 1 ] || [ "$code" -gt 42 ] || { [ "$code" -gt 0 ] && [ "$code" -lt 33 ]; }; then finish "$worst"; fi
 }
 
+beside() { # a program of ours that ran beside a run: what ended it, if it did not end by itself, may be the run's own code
+  [ "$stopped" -eq 1 ] || kill -0 "$1" 2>/dev/null || wait "$1" || say '"kind":"note","text":"%s was ended by something else; nothing that it would have seen is there"' "$2"
+}
+
 finish() {
+  [ -z "$witness" ] || kill "$witness" 2>/dev/null
   [ -z "$meter" ] || { kill "$meter" && wait "$meter"; } 2>/dev/null
   [ ! -s "$out/power.csv" ] || gzip -f "$out/power.csv"
   cd / && clear_away "$work"
@@ -173,5 +194,5 @@ cGF5bG9hZCBvZiB0aGlzIGpvYgo=
 PAYLOAD
 }
 
-worst=0 stopped=0 code=0 mark='' meter=''
+worst=0 stopped=0 code=0 mark='' meter='' witness=''
 main

@@ -13,6 +13,7 @@ from matrix import image as images
 from matrix.errors import Exit, HarnessError
 from matrix.image import ARCHIVE
 from utils.launch.questions import on_node
+from utils.node.host import isolation
 from utils.node.host.image import OUTPUT
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def srun(cluster: Cluster, env: dict[str, str]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """No container: the node's own files."""
+    """No container: the node's own files, with processes of the run's own where the node allows it."""
 
     cluster: Cluster
 
@@ -102,7 +103,7 @@ class Host:
     def enter(self, image: str, mounts: list[Mount], work: str, env: dict[str, str]) -> list[str]:
         """Without mounts, so that every path is the node's."""
         del image, mounts
-        return [*srun(self.cluster, env), f"--chdir={work}/{PAYLOAD}"]
+        return [*srun(self.cluster, env), f"--chdir={work}/{PAYLOAD}", *isolation.entering("none")]
 
 
 class Squash(ABC):
@@ -227,5 +228,5 @@ class Charliecloud(Squash):
             '-- "$@"',
         ]
         steps.append(" ".join(words))
-        namespace = ["unshare", "--user", "--map-root-user", "--mount"]
-        return [*srun(self.cluster, {"PATH": PATH} | env), *namespace, "sh", "-ec", "\n".join(steps), "sh"]
+        outer = [*srun(self.cluster, {"PATH": PATH} | env), *isolation.entering("charliecloud")]
+        return [*outer, "sh", "-ec", "\n".join(steps), "sh"]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from utils.node import preflight
-from utils.node.host import allocation, gpu_checks, gpus, machine
+from utils.node.host import allocation, gpu_checks, gpus, isolation, machine
 from utils.node.host.tools import ask, tool
 from utils.node.preflight import Check, check
 
@@ -151,6 +151,7 @@ def found(host: Host) -> dict[str, Any]:
             **facts,
             "name": allocation.node(),
             "runtime": runtime_version(host["runtime"]),
+            "isolation": isolation.held(host["runtime"]),
         },
     }
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from matrix.errors import WORTH_ANOTHER_TRY, Exit
 from utils.node.record import Failure
 from utils.results.recompute import asked as plan_side
-from utils.results.recompute import figures, left, machine, same
+from utils.results.recompute import figures, left, machine, same, witness
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -44,11 +44,12 @@ def differences(
     """
     said = one.model_dump(mode="json")
     made = plan_side.fields(asked, one) | machine.fields(asked, one)
-    beside = None
+    beside, unseen = None, list[same.Difference]()
     if one.status in WITH_FIGURES:
         try:
             beside = left.read(folder)
             made |= figures.fields(asked, one, beside)
+            unseen = list(witness.differences(beside.raw, witness.read(witness.file_of(folder))))
         except (
             OSError,
             ValueError,
@@ -66,6 +67,7 @@ def differences(
         *same.differences(said, made),
         *_place(one, folder),
         *machine.times(one, beside),
+        *unseen,
         *machine.outside(one, found),
         *machine.among(one, others),
     ]

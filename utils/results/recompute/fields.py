@@ -59,7 +59,10 @@ FIELDS: dict[str, tuple[Word, str]] = {
     "counts": ("recomputed", "the raw requests"),
     "whole": ("recomputed", "the raw requests"),
     "steady": ("recomputed", "the raw requests"),
-    "counters": ("compared", "the client's counts (gates `server_counts`, `prefix_cache`, `preemptions`)"),
+    "counters": (
+        "compared",
+        "the client's counts (gates `server_counts`, `prefix_cache`, `preemptions`); of a job on Slurm the raw requests also with what the server said outside of the container",
+    ),
     "telemetry": ("claimed", "its gates are recomputed from it; the client's share follows from its seconds"),
     "marker": ("claimed", "the kernel's own counts; the gate `kernel_path` is recomputed from them"),
     "power": ("claimed", "integrated in the arm, of the host's samples, which are in the job's results"),
