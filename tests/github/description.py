@@ -42,6 +42,7 @@ OPERATIONS = {
     "/orgs/{org}/actions/runner-groups": "get",
     "/orgs/{org}/actions/runner-groups/{runner_group_id}/runners": "get",
     "/repos/{owner}/{repo}/rules/branches/{branch}": "get",
+    "/repos/{owner}/{repo}/releases/latest": "get",
     "/repos/{owner}/{repo}/actions/artifacts/{artifact_id}/{archive_format}": "get",
 }
 """What `utils.github` calls; a call of anything else is an error in a test."""

@@ -6,8 +6,10 @@ import re
 import subprocess
 from typing import Any
 
+from tests.conftest import ROOT
 from tests.github import description
 from tests.github.state import REPOSITORY, State
+from utils.github import pins
 from utils.github.comments import BOT
 
 Reply = tuple[int, Any]
@@ -22,7 +24,7 @@ class Routes:
     def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> Reply | bytes:
         for pattern, name in _TABLE:
             wanted, _, rest = pattern.partition(" ")
-            start = "" if rest.startswith("/orgs/") else f"/repos/{REPOSITORY}"
+            start = "" if rest.startswith(("/orgs/", "/repos/")) else f"/repos/{REPOSITORY}"
             if wanted == method and (match := re.fullmatch(f"{start}{rest}", path)):
                 reply: Reply | bytes = getattr(self, name)(*match.groups(), query=query, body=body)
                 return reply
@@ -207,6 +209,11 @@ class Routes:
             {"type": "required_status_checks", "parameters": checks, **about},
         ]
 
+    def release(self, name: str, *, query: dict[str, str], body: Any) -> Reply:
+        used = {pin.action.split("/")[1]: pin.version for pin in pins.read(ROOT)}
+        newest = used.get(name, "v1") if self.state.settings == "good" else "v99.0.0"
+        return 200, description.example("release") | {"tag_name": newest}
+
     def archive(self, number: str, *, query: dict[str, str], body: Any) -> Reply | bytes:
         return self.state.archives.get(int(number), (410, {"message": "Artifact has expired"}))
 
@@ -220,6 +227,7 @@ _TABLE = (
     ("GET /orgs/acme/actions/runner-groups", "runner_groups"),
     (r"GET /orgs/acme/actions/runner-groups/(\d+)/runners", "runners_of"),
     (r"GET /rules/branches/(\w+)", "rules"),
+    (r"GET /repos/actions/([\w-]+)/releases/latest", "release"),
     ("GET /pulls", "list_pulls"),
     ("POST /pulls", "make_pull"),
     (r"GET /pulls/(\d+)", "one_pull"),

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from utils.github import pins
 from utils.github.api import GitHubError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from utils.github.api import Api
+    from utils.github.pins import Pin
 
 DATA = "data"
 """The branch with raw records and the ledger."""
@@ -42,22 +45,25 @@ class Repository:
     """Empty where it is a person's."""
     labels: tuple[str, ...]
     """Of the runners that sweeps ask for."""
+    pins: tuple[Pin, ...]
+    """Actions of others that the workflows use."""
 
     def wants(self, runner: dict[str, Any]) -> bool:
         """Whether sweeps would go to it."""
         return not _labels(runner).isdisjoint(label.lower() for label in self.labels)
 
 
-def look(api: Api, labels: Iterable[str]) -> list[Setting]:
+def look(api: Api, labels: Iterable[str], used: Iterable[Pin] = ()) -> list[Setting]:
     """Every setting, in the order in which one would fix them.
 
     Args:
         api: with a token that may read the repository's administration.
         labels: of the runners that the clusters name.
+        used: actions of others that the workflows use.
     """
     answer = api.call("GET", f"/repos/{api.repository}")
     owner = answer["owner"]["login"] if answer["owner"]["type"] == "Organization" else ""
-    about = Repository(api, answer["default_branch"], owner, tuple(sorted(set(labels))))
+    about = Repository(api, answer["default_branch"], owner, tuple(sorted(set(labels))), tuple(used))
     found: list[Setting] = []
     for name, check in CHECKS.items():
         try:
@@ -209,6 +215,26 @@ def _data(about: Repository) -> Iterator[Setting]:
     )
 
 
+def _pins(about: Repository) -> Iterator[Setting]:
+    """Actions by their newest release; one that GitHub does not name is said, and the others are looked at all the same."""
+    for pin in about.pins:
+        name = f"pinned action {pin.action}"
+        try:
+            latest = about.api.call("GET", f"/repos/{pin.action}/releases/latest")
+        except GitHubError as error:
+            yield Setting(
+                name, None, f"its newest release cannot be seen ({error.status})", "look at it by hand"
+            )
+            continue
+        good, found = pins.judge(pin, latest, datetime.now(UTC))
+        yield Setting(
+            name,
+            good,
+            found,
+            f"read what changed from {pin.version or pin.commit} on, then pin the newest release's commit (Dependabot has a change for it)",
+        )
+
+
 CHECKS: dict[str, Callable[[Repository], Iterator[Setting]]] = {
     "rights of a job's token": _token,
     "which actions may run": _actions,
@@ -216,4 +242,5 @@ CHECKS: dict[str, Callable[[Repository], Iterator[Setting]]] = {
     "runners": _runners,
     "rules of the default branch": _branch,
     f"rules of the branch {DATA}": _data,
+    "pinned actions": _pins,
 }

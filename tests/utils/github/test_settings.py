@@ -7,6 +7,7 @@ from tests.conftest import Cli
 from tests.github.state import REPOSITORY, Fault
 from tests.utils.conftest import GitHub
 from utils.github import settings
+from utils.github.pins import Pin
 
 
 def asked(cli: Cli, github: GitHub) -> tuple[int, str]:
@@ -25,7 +26,7 @@ def test_a_repository_as_it_should_be(cli: Cli, github: GitHub) -> None:
     code, said = asked(cli, github)
     assert code == 0, said
     assert "BAD" not in said
-    assert said.count("ok  ") == 13
+    assert said.count("ok  ") == 16
 
 
 def test_each_bad_setting_has_its_advice(cli: Cli, github: GitHub) -> None:
@@ -33,7 +34,7 @@ def test_each_bad_setting_has_its_advice(cli: Cli, github: GitHub) -> None:
     github.state.settings = "bad"
     code, said = asked(cli, github)
     assert code == Exit.CHECK_FAILED
-    assert said.count("BAD") == 14
+    assert said.count("BAD") == 17
     for advice in (
         "read repository contents",
         "allow it",
@@ -43,6 +44,8 @@ def test_each_bad_setting_has_its_advice(cli: Cli, github: GitHub) -> None:
         "lint and test",
         "label servematrix",
         "a workflow of any branch may use them",
+        "pinned action actions/checkout",
+        "then pin the newest release's commit",
         "Runner groups, octo-runner-group, Workflow access: acme/bench/.github/workflows/sweep.yml@refs/heads/main and",
     ):
         assert advice in said
@@ -54,6 +57,16 @@ def test_what_a_token_may_not_see_is_said(github: GitHub) -> None:
     found = {one.name: one.good for one in settings.look(github.api, ["servematrix"])}
     assert found["rights of a job's token"] is None
     assert found["runners with the label servematrix"] is True
+
+
+def test_an_action_that_github_does_not_name_hides_no_other(github: GitHub) -> None:
+    """As where it was taken away; the next one is out of date all the same."""
+    github.state.settings = "bad"
+    used = [Pin("gone/away", "a" * 40, "v1"), Pin("actions/checkout", "b" * 40, "v1.0.0")]
+    found = {one.name: one for one in settings.look(github.api, [], used)}
+    assert found["pinned action gone/away"].good is None
+    assert found["pinned action actions/checkout"].good is False
+    assert "v99.0.0" in found["pinned action actions/checkout"].found
 
 
 def test_runners_of_a_person_have_no_group(github: GitHub) -> None:
