@@ -49,6 +49,8 @@ class Measurement:
     """Means of the steady windows, of what is judged, in the shown units."""
     allocation: str = ""
     """Empty for an entry's."""
+    arm: str = ""
+    """Of records; a base measured again for another change takes no entry's place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +97,9 @@ def from_records(point: str, records: Sequence[Record]) -> list[Measurement]:
             counts=not key.is_local(same[0].key),
             steady=metrics.steady(same),
             allocation=allocation,
+            arm=arm,
         )
-        for (allocation, _), same in groups.items()
+        for (allocation, arm), same in groups.items()
     ]
 
 
@@ -108,7 +111,7 @@ def from_entries(point: str, entries: Sequence[Entry], known: Sequence[Measureme
         if line is None or entry.date is None:
             continue
         commit = entry.head.commit if entry.head else ""
-        if any(one.commit == commit and one.key == line.key for one in known):
+        if any(one.commit == commit and one.key == line.key and one.arm != "base" for one in known):
             continue
         name = f"entry #{entry.pr}" if entry.pr else "entry"
         found.append(

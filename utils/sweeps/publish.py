@@ -297,10 +297,7 @@ def _data(event: Event, left: Path, tree: Path, issuer: ledger.Issuer) -> str:
     judged_by, noise = _judged_by(left)
 
     def change(folder: Path) -> str:
-        for path in files:
-            target = folder / "records" / path.relative_to(records)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
+        _add(files, records, folder / "records")
         if picture:
             write_whole(folder / _picture_name(event, sha), picture)
         if judged_by:
@@ -311,6 +308,15 @@ def _data(event: Event, left: Path, tree: Path, issuer: ledger.Issuer) -> str:
         return f"Records of {event.run_url}\n\n{len(new)} differences for the ledger"
 
     return onto(Git(tree, event.api.token), settings.DATA, change)
+
+
+def _add(files: list[Path], records: Path, kept: Path) -> None:
+    """Files to their places on the branch; one that is there is of a run that was published before, and no sweep changes it."""
+    for path in files:
+        target = kept / path.relative_to(records)
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
 
 
 def _checked(records: Path) -> list[Path]:

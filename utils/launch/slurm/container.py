@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
+import string
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PAYLOAD = "payload"
 """Folder of a job with our code; the working directory of its programs, so that they find it without a PYTHONPATH."""
+
+LONGEST = 150
+"""Letters of an image's own name in its file's, which with hash, process number and `.part` stays below 255."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +71,14 @@ def for_cluster(cluster: Cluster) -> Runtime:
 
 
 def squash_name(image: str) -> str:
-    """The file that an image is imported to."""
-    readable = "".join(letter if letter.isalnum() or letter in ".-" else "+" for letter in image)
-    return f"{readable}.{hashlib.sha256(image.encode()).hexdigest()[:8]}.sqsh"  # two references never share a file
+    """The file that an image is imported to: two references never share one, and a long one is cut to what a file may be called."""
+    known = string.ascii_letters + string.digits + ".-"
+    readable = "".join(letter if letter in known else "+" for letter in image)
+    whole = hashlib.sha256(image.encode()).hexdigest()
+    # What is cut off is no part of the name any more, so that a few digits could be met by trying.
+    return (
+        f"{readable}.{whole[:8]}.sqsh" if len(readable) <= LONGEST else f"{readable[:LONGEST]}.{whole}.sqsh"
+    )
 
 
 def srun(cluster: Cluster, env: dict[str, str]) -> list[str]:
