@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 
-OWNED_ENV = {"PATH", "HOME", "PYTHONPATH", "LD_PRELOAD", "LD_LIBRARY_PATH"}
+OWNED_ENV = {
+    *("PATH", "HOME", "TMPDIR", "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "BASH_ENV"),
+    *("LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT"),
+}
 """Variables that the harness sets for a server, and a recipe cannot."""
-OWNED_BY_RUNS = {"PATH", "HOME", "PYTHONPATH"}
+OWNED_BY_RUNS = {"PATH", "HOME", "TMPDIR", "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "BASH_ENV"}
 """The same for a cluster file, which may say where a node's libraries are."""
 _UNEXPANDED = re.compile(r"\$\{?\w*\}?|~|`|%\w?|\{\w*\}")
 WAITS = r"(?:^|[=/:,])(\$\{?[A-Za-z_]\w*\}?|~(?=/))"

@@ -27,6 +27,8 @@ GONE = {
 
 def of_variable(vocabulary: Vocabulary, name: str, value: str) -> str | None:
     """The same for a variable of the environment; only those that begin with VLLM_ are known."""
+    if name.upper().startswith(PREFIX) and name != name.upper():
+        return f"vLLM's variables have capital letters only; write {name.upper()}"
     if not name.startswith(PREFIX) or name in vocabulary.file.elsewhere:
         return None
     variable = vocabulary.env(name)

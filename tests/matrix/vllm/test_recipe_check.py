@@ -51,7 +51,6 @@ BAD = {
 }  # fmt: skip
 BEYOND_A_SCHEMA = {
     "half of a pair": "one value of a part",
-    "against the cluster": "the cluster file's",
     "a token in a flag": "a text at any depth",
     "bf16 of FP8 weights": "two keys that contradict",
     "bf16, quantized": "two keys that contradict",
