@@ -203,7 +203,9 @@ def load(source: Source, name: str) -> Cluster:
     problems: list[Problem] = []
     cluster = validate(Cluster, document, problems)
     found = [*cluster_facts.of_secrets(document.value)]
-    found += section.disagreements(cluster) if cluster else ()
+    if cluster and cluster.slurm:
+        count = cluster.devices.count if cluster.devices.kind != "cpu" else None
+        found += section.disagreements(cluster.slurm, count, cluster.client_cores)
     problems += [Problem(document.place(at), text) for at, text in found]
     if cluster is None or problems:
         raise HarnessError(Exit.RECIPE_INVALID, "", problems)

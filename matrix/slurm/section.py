@@ -14,7 +14,6 @@ from matrix.slurm.submit_options import check
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from matrix.cluster import Cluster
     from matrix.strict_yaml import Path
 
 
@@ -86,14 +85,16 @@ class Slurm(Strict):
     """The nodes' Python (3.9 or newer) for what runs outside the container."""
 
 
-def disagreements(cluster: Cluster) -> Iterator[tuple[Path, str]]:
-    """Where what Slurm is asked for and the rest of the file disagree: place and sentence."""
-    asked = cluster.slurm
-    if asked is None:
-        return
-    number, count = gpus(asked.gres), cluster.devices.count
-    cores, client = asked.cpus_per_task, cluster.client_cores
-    if cluster.devices.kind != "cpu" and number not in {None, count}:
+def disagreements(asked: Slurm, count: int | None, client: int) -> Iterator[tuple[Path, str]]:
+    """Where what Slurm is asked for and the rest of the file disagree: place and sentence.
+
+    Args:
+        asked: of Slurm.
+        count: GPUs of a node, by the rest of the file; None where it has none.
+        client: cores of the load client.
+    """
+    number, cores = gpus(asked.gres), asked.cpus_per_task
+    if None not in {number, count} and number != count:
         yield (
             ("slurm", "gres"),
             f"{asked.gres} is {number} of a node's GPUs, and devices.count says {count}; make them alike",
