@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
 from utils.cli.options import positive
-from utils.results.collect import collect
+from utils.results.collect import collect, without
 from utils.show import flat, tables
 
 if TYPE_CHECKING:
@@ -52,7 +52,9 @@ def run(arguments: Namespace) -> Exit:
         from utils.launch.slurm.left_on_node import fetch_job  # noqa: PLC0415 - only where a job is asked for
 
         fetch_job(arguments.job, Path(arguments.folders[0]), arguments.node, arguments.cluster)
-    records = collect([Path(folder) for folder in arguments.folders])
+    folders = [Path(folder) for folder in arguments.folders]
+    records = collect(folders)
+    sys.stderr.writelines(f"note: no record below {folder}\n" for folder in without(folders))
     if arguments.format == "json":
         json.dump([one.model_dump(mode="json") for one in records], sys.stdout)
         sys.stdout.write("\n")

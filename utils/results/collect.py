@@ -36,6 +36,11 @@ def collect(
     return [one for one, _ in placed(folders, pattern, keep)]
 
 
+def without(folders: Iterable[Path]) -> list[Path]:
+    """Folders that hold no record, as of a run that ended before it began: the others are shown all the same."""
+    return [one for one in folders if one.is_dir() and next(one.rglob(record.FILE), None) is None]
+
+
 def placed(
     folders: Iterable[Path],
     pattern: str = record.FILE,

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from matrix.errors import Exit
-from tests.conftest import write
-from utils.results.collect import Missing, missing
+from tests.conftest import ROOT, Cli, write
+from utils.results.collect import Missing, missing, without
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,22 @@ def test_a_job_that_left_no_end_never_came_that_far(tmp_path: Path, content: str
     if content is not None:
         write(tmp_path / "jobs/j/failure.json", content)
     assert missing(tmp_path, []) == [Missing(point="r/p", why="its job did not get to it", retry=True)]
+
+
+def test_folders_without_a_record_are_named(tmp_path: Path) -> None:
+    """Beside good ones; a record itself is no folder."""
+    good, empty = tmp_path / "good", tmp_path / "empty"
+    write(good / "jobs/j/run-1-head/p/record.json", "{}")
+    write(empty / "plan.json", "{}")
+    assert without([good, empty, good / "jobs/j/run-1-head/p/record.json"]) == [empty]
+
+
+def test_collect_shows_the_rest_and_names_what_is_empty(tmp_path: Path, cli: Cli) -> None:
+    """As a shell's pattern over all results gives them."""
+    good = tmp_path / "good/jobs/j/run-1-head/p"
+    good.mkdir(parents=True)
+    (good / "record.json").write_bytes((ROOT / "tests/golden/formats/record-1.json").read_bytes())
+    (tmp_path / "empty").mkdir()
+    done = cli("collect", str(tmp_path / "good"), str(tmp_path / "empty"), "--format", "csv")
+    assert len(done.stdout.splitlines()) == 2
+    assert done.stderr == f"note: no record below {tmp_path / 'empty'}\n"
