@@ -9,7 +9,7 @@ from typing import Any
 from tests.conftest import ROOT
 from tests.github import description
 from tests.github.state import REPOSITORY, State
-from utils.github import pins
+from utils.github import pinned_actions
 from utils.github.comments import BOT
 
 Reply = tuple[int, Any]
@@ -210,7 +210,7 @@ class Routes:
         ]
 
     def release(self, name: str, *, query: dict[str, str], body: Any) -> Reply:
-        used = {pin.action.split("/")[1]: pin.version for pin in pins.read(ROOT)}
+        used = {pin.action.split("/")[1]: pin.version for pin in pinned_actions.read(ROOT)}
         newest = used.get(name, "v1") if self.state.settings == "good" else "v99.0.0"
         return 200, description.example("release") | {"tag_name": newest}
 

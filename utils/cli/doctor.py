@@ -12,7 +12,7 @@ from matrix import cluster as clusters
 from matrix import recipe
 from matrix.errors import Exit, HarnessError, did_you_mean
 from matrix.source import Folder, git
-from utils.github import pins, settings
+from utils.github import pinned_actions, settings
 from utils.github.api import Api
 from utils.launch import doctor
 from utils.node.preflight import Check, check
@@ -61,7 +61,7 @@ def run(arguments: Namespace) -> Exit:
 
 
 def _github(arguments: Namespace) -> Exit:
-    found = settings.look(_api(arguments), _runner_labels(), pins.read(ROOT))
+    found = settings.look(_api(arguments), _runner_labels(), pinned_actions.read(ROOT))
     marks = {True: "ok", False: "BAD", None: "?"}
     tables.table(
         sys.stdout, "Doctor", COLUMNS, [[marks[one.good], one.name, clean(one.found)] for one in found]

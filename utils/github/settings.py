@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from utils.github import pins
+from utils.github import pinned_actions
 from utils.github.api import GitHubError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from utils.github.api import Api
-    from utils.github.pins import Pin
+    from utils.github.pinned_actions import Pin
 
 DATA = "data"
 """The branch with raw records and the ledger."""
@@ -226,7 +226,7 @@ def _pins(about: Repository) -> Iterator[Setting]:
                 name, None, f"its newest release cannot be seen ({error.status})", "look at it by hand"
             )
             continue
-        good, found = pins.judge(pin, latest, datetime.now(UTC))
+        good, found = pinned_actions.judge(pin, latest, datetime.now(UTC))
         yield Setting(
             name,
             good,

@@ -7,7 +7,7 @@ from tests.conftest import Cli
 from tests.github.state import REPOSITORY, Fault
 from tests.utils.conftest import GitHub
 from utils.github import settings
-from utils.github.pins import Pin
+from utils.github.pinned_actions import Pin
 
 
 def asked(cli: Cli, github: GitHub) -> tuple[int, str]:

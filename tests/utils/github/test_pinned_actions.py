@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from utils.github import pins
-from utils.github.pins import Pin
+from utils.github import pinned_actions
+from utils.github.pinned_actions import Pin
 
 NOW = datetime(2026, 11, 27, tzinfo=UTC)
 COMMIT = "a" * 40
@@ -33,7 +33,7 @@ def latest(version: str, days: float) -> dict[str, str]:
 )
 def test_a_pin_is_judged(pin: Pin, newest: str, days: float, good: bool) -> None:  # noqa: FBT001 - a row
     """By version, by the time that Dependabot waits, and never good where it is a name that can be moved."""
-    found, words = pins.judge(pin, latest(newest, days), NOW)
+    found, words = pinned_actions.judge(pin, latest(newest, days), NOW)
     assert found is good
     assert good or newest in words or pin.commit in words
 
@@ -46,12 +46,12 @@ def test_every_use_is_read(tmp_path: Path) -> None:
         f"    - uses: a/b@{COMMIT} # v1\n    - uses: ./here/x\n    uses: c/d/.github/workflows/e.yaml@v2\n"
     )
     (tmp_path / ".github/actions/measure/action.yaml").write_text(f"  - uses: a/b@{COMMIT} # v1\n")
-    assert pins.read(tmp_path) == [Pin("a/b", COMMIT, "v1"), Pin("c/d", "v2", "")]
+    assert pinned_actions.read(tmp_path) == [Pin("a/b", COMMIT, "v1"), Pin("c/d", "v2", "")]
 
 
 def test_ours_are_pinned_with_a_version() -> None:
     """And the time to wait is Dependabot's."""
-    found = pins.read(ROOT)
+    found = pinned_actions.read(ROOT)
     assert len(found) >= 3
     assert all(pin.is_pinned and pin.version.startswith("v") for pin in found)
-    assert f"default-days: {pins.COOLDOWN.days}" in (ROOT / ".github/dependabot.yml").read_text()
+    assert f"default-days: {pinned_actions.COOLDOWN.days}" in (ROOT / ".github/dependabot.yml").read_text()
