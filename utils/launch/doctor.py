@@ -74,16 +74,16 @@ def _packages(served: Sequence[Served]) -> Iterator[Check]:
     for image in sorted({one.image for one in served if "==" in one.image}):
         name = image.split("==")[0]
         if (environments.FOLDER / name).is_dir():
-            yield Check("vLLM", passed=True, found=f"{image} in {environments.FOLDER.name}/{name}")
+            yield Check("server", passed=True, found=f"{image} in {environments.FOLDER.name}/{name}")
         elif (environments.ROOT / lock_path(image)).is_file():
             yield Check(
-                "vLLM",
+                "server",
                 passed=True,
                 found=f"{image} is made at its first use, which takes minutes and gigabytes",
             )
         else:
             advice = "name an environment of your own: run … --environment DIR"
-            yield Check("vLLM", passed=True, found=f"{image} has no lock here", advice=advice)
+            yield Check("server", passed=True, found=f"{image} has no lock here", advice=advice)
 
 
 def _paths(cluster: Cluster) -> Iterator[Check]:
