@@ -10,6 +10,7 @@ runs `pytest -m "slurm and not real"` as root. Nightly by name, not a part of `.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -43,8 +44,15 @@ def main() -> int:
     """Every release that is named; the exit code says how many failed."""
     words = [word for word in sys.argv[1:] if word != "--capture"]
     capture = "--capture" in sys.argv[1:]
+    if {"-h", "--help"} & set(words):
+        sys.stdout.write(__doc__ or "")
+        return 0
     split = words.index("--") if "--" in words else len(words)
     releases, tests = words[:split] or ["trixie", "sid"], words[split + 1 :] or list(DEFAULT)
+    if odd := [name for name in releases if not re.fullmatch(r"[a-z]+", name)]:
+        sys.exit(f"{odd[0]} is no release of Debian such as trixie or sid; --help says how this is called")
+    if os.geteuid():
+        sys.exit("this wants root: it mounts folders and changes into them")
     return sum(_run(release, ["--capture"] if capture else tests) != 0 for release in releases)
 
 
