@@ -83,7 +83,7 @@ RIGHTS = {
     "github plan-asked": {},
     "github comment-asked": {"pull-requests": "write"},
     "github pushed": {"actions": "write", "pull-requests": "read"},
-    "github sweep-plan": {"pull-requests": "read", "statuses": "read"},
+    "github sweep-plan": {"pull-requests": "read", "statuses": "read", "actions": "read"},
     "github sweep-queue": {"actions": "read"},
     "github sweep-run": {},
     "github sweep-judge": {},

@@ -69,6 +69,15 @@ def start_where_new() -> Exit:
     return Exit.OK
 
 
+def is_second(event: Event) -> bool:
+    """Whether a sweep of the default branch is there that began before this one.
+
+    Two pushes within seconds can each start one, for neither sees the other's yet. A run sees all that were made before it, so that of any
+    number of them the first alone measures.
+    """
+    return any(one.pull == 0 and one.run < int(event.run) for one in workflow_runs.alive(event.api))
+
+
 def open_pull(event: Event, sha: str, branch: str, headline: str) -> str:
     """The pull request with the entry; its address."""
     base = str(event.at("repository", "default_branch"))

@@ -36,6 +36,9 @@ def plan_sweep(tree: Path, out: Path) -> Exit:
         if number == 0:
             _refuse_other_branches(event, tree, sha)
             made = baseline.plan(tree)
+            if baseline.is_second(event):
+                made = made.model_copy(update={"jobs": [], "points": 0})
+                summary("Another sweep of the default branch began before this one; it measures nothing.\n\n")
         else:
             made = _of_pull(event, number, sha, tree)
             refuse_bad_changelog(tree)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from tests.github.state import REPOSITORY, Fault
 from tests.utils.conftest import HEAD, GitHub
 from tests.utils.sweeps.made import swept
 from utils.github import pulls
-from utils.sweeps import queue, react, workflow_runs
+from utils.sweeps import baseline, queue, react, workflow_runs
 
 pytestmark = pytest.mark.hostile
 
@@ -89,3 +90,21 @@ def test_one_neighbour_that_github_refuses_keeps_none_from_being_told(github: Gi
     assert said is not None
     assert said["description"] == "a sweep is ahead of it, 1 not planned yet"
     assert second > first
+
+
+def test_of_sweeps_of_the_default_branch_that_began_together_the_first_alone_measures(github: GitHub) -> None:
+    """Pushes within seconds start one each, for none sees the other's yet; each run sees those that were made before it."""
+    runs = [github.state.sweep(0, HEAD, status) for status in ("in_progress", "queued", "pending")]
+    github.state.sweep(42, HEAD, "in_progress")
+    seen = [baseline.is_second(replace(github.event("workflow_dispatch"), run=str(run))) for run in runs]
+    assert seen == [False, True, True]
+
+
+def test_a_sweep_that_is_over_or_forged_holds_no_baseline_back(github: GitHub) -> None:
+    """One that ended, one of a pull request, and one that a fork's own file made."""
+    github.state.sweep(0, HEAD, "completed", "success")
+    github.state.sweep(42, HEAD, "in_progress")
+    forged = github.state.sweep(0, HEAD, "in_progress")
+    next(one for one in github.state.runs if one["id"] == forged)["head_branch"] = "theirs"
+    mine = github.state.sweep(0, HEAD, "in_progress")
+    assert not baseline.is_second(replace(github.event("workflow_dispatch"), run=str(mine)))
