@@ -243,12 +243,17 @@ def _may_blame(found: Verdict, facts: Facts) -> bool:
     """Whether the evidence is the machine's own word.
 
     What a container wrote, its exit code and its silence are the guest's, unless the default branch runs that image too and
-    nothing of the checkout had run yet. A node that is not blamed is tried no more by this job, and stays everybody else's.
+    nothing of the checkout had run yet. Silence is so in any case: a run can take away the file that says that it began.
+    A node that is not blamed is tried no more by this job, and stays everybody else's.
     """
-    if not facts.foreign or (facts.image_known and not facts.started):
+    if not facts.foreign:
+        return True
+    if found.cause == NEVER_STARTED:
+        return False
+    if facts.image_known and not facts.started:
         return True
     guests = {line.strip()[:300] for line in facts.guest_lines}
-    return bool(found.evidence) and found.cause != NEVER_STARTED and guests.isdisjoint(found.evidence)
+    return bool(found.evidence) and guests.isdisjoint(found.evidence)
 
 
 def _classify(facts: Facts) -> Verdict:

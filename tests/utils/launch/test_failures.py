@@ -289,7 +289,7 @@ HOSTILE: dict[str, Any] = {"asked": True, "started": False, "foreign": True, "im
         (Facts("FAILED", ended=1, lines=(GUEST,), guest_lines=(GUEST,), **HOSTILE | {"image_known": True}), True),
         (Facts("FAILED", ended=1, lines=(GUEST,), guest_lines=(GUEST,), asked=True), True),
         (Facts("FAILED", ended=1, **HOSTILE), False),
-        (Facts("FAILED", ended=1, **HOSTILE | {"image_known": True}), True),
+        (Facts("FAILED", ended=1, **HOSTILE | {"image_known": True}), False),
         (Facts("FAILED", ended=23, asked=True, started=True, foreign=True), False),
         (Facts("FAILED", ended=22, asked=True, started=True, foreign=True), False),
         (Facts("FAILED", ended=1, lines=("servematrix: x", "srun: error: Zero Bytes were transmitted or received"), guest_lines=("srun: error: Zero Bytes were transmitted or received",), runs_ended=False, asked=True, started=True, foreign=True), False),

@@ -20,7 +20,7 @@ def test_a_run_cannot_signal_what_is_outside(runtime: str) -> None:
     if isolation.way(runtime) is None:
         pytest.skip("this machine forbids the namespaces")
     with subprocess.Popen(["sleep", "60"]) as outside:
-        script = 'for one in /proc/[0-9]*; do kill -9 "${one#/proc/}" 2>/dev/null; done; kill -9 -1; kill -9 "$1"; echo seen $$'
+        script = '[ $$ -eq 1 ] || exit 9; for one in /proc/[0-9]*; do kill -9 "${one#/proc/}" 2>/dev/null; done; kill -9 -1; kill -9 "$1"; echo seen $$'
         done = subprocess.run(
             [*isolation.entering(runtime), "sh", "-c", script, "sh", str(outside.pid)],
             capture_output=True, text=True, check=False,

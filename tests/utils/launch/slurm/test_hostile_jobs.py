@@ -1,0 +1,73 @@
+"""Two hostile jobs of a checkout that nobody merged, on a real Slurm of eight nodes: they cost their own time and no node."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from tests.slurm.cluster import Cluster
+from tests.slurm.site import RECIPE, Site, base_folder, hidden
+from utils.launch.slurm.attempts import TRIES
+
+pytestmark = [pytest.mark.slurm, pytest.mark.hostile, pytest.mark.nightly]
+
+NODES = tuple(f"mi{number}" for number in range(8))
+LIES = """\
+#!/bin/sh
+# a HOSTILE python of an environment: it says in every way that it has that the machine is broken, and ends as a broken one would
+say() { echo "$1"; echo "$1" >&2; }
+say '{"kind":"check","name":"disk","text":"the disk is broken","facts":{"passed":false,"of_node":true}}'
+say '{"token":"","kind":"end","name":"job","facts":{"exit":20}}'
+say "slurmstepd: error: *** JOB $SLURM_JOB_ID ON $SLURMD_NODENAME CANCELLED AT 2026-11-27T00:00:00 DUE TO NODE FAILURE ***"
+say 'slurmstepd: error: Prolog failure on node'
+say 'srun: error: Node failure on mi0'
+say 'srun: error: Communication connection failure'
+rm -f "$(dirname "$(readlink /proc/$$/fd/1)")"/*/started # as if it had never begun
+case $SLURMD_NODENAME in *[036]) exit 23 ;; *[147]) exit 20 ;; *) exit 22 ;; esac # another cause on each node, so that none clears the others
+"""
+
+
+@pytest.fixture
+def eight() -> Iterator[Site]:
+    """A site of its own."""
+    base = base_folder()
+    try:
+        with Cluster(names=NODES, private=hidden(base)) as slurm:
+            site = Site.make(base, slurm)
+            for recipe in (site.checkout / "recipes").glob("*.yaml"):
+                if recipe.stem not in {"shared", "staged"}:  # they name kernels, which are not there
+                    recipe.unlink()
+            yield site
+            site.stop()
+    finally:
+        shutil.rmtree(base, ignore_errors=True)
+
+
+def hostile(site: Site, name: str) -> list[str]:
+    """A command that runs a recipe of a checkout of a stranger's, whose environment lies."""
+    environment, tree = site.base / f"{name}-environment", site.base / f"{name}-tree"
+    shutil.copytree(site.environment, environment)
+    (environment / "bin/python").write_text(LIES)
+    (tree / "recipes/models").mkdir(parents=True)
+    shutil.copytree(site.checkout / "recipes/models/m", tree / "recipes/models/m")
+    (tree / f"recipes/{name}.yaml").write_text(RECIPE.format(cluster="shared", fault=""))
+    out = site.base / "nfs" / name
+    return ["run", name, "--tree", str(tree), "--environment", str(environment), "--out", str(out)]
+
+
+def test_two_hostile_jobs_on_eight_nodes_cost_no_node(eight: Site) -> None:
+    """Each is tried three times at most, none of eight nodes is kept out, and the next honest run is measured."""
+    jobs = [eight.start_command(*hostile(eight, name)) for name in ("one", "another")]
+    for job in jobs:
+        text, _ = job.communicate(timeout=240)
+        assert "submitted as Slurm job" in text, text
+        assert job.returncode, text
+    assert 2 <= len(eight.every_job()) <= 2 * TRIES
+    assert "no node is in quarantine" in eight.call("nodes").stdout
+    eight.slurm.wait_ready()
+    honest = eight.run("shared")
+    assert honest.returncode == 0, honest.stdout + honest.stderr
+    assert eight.statuses("shared") == ["measured"] * 2
+    assert {one["node"]["isolation"] for one in eight.records("shared")} == {"own processes"}
