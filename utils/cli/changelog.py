@@ -13,6 +13,7 @@ from matrix.source import commit_of, git, merge_base
 from utils.cli.options import SELECTORS, action, actions, ledger_path, positive, takes_ledger
 from utils.node.files import write_whole
 from utils.pipeline.judge import judged
+from utils.pipeline.reasons import with_reasons
 from utils.results.changelog import edit, present
 from utils.results.changelog import entries as changelog
 from utils.results.changelog.absent import absent
@@ -119,6 +120,7 @@ def _add(arguments: Namespace) -> Exit:
     if not base:
         base, head = ([one for one in records if one.arm == arm] for arm in ("base", "head"))
     found = judged(base, head, ledger_path(arguments), ROOT) if base else None
+    found = found and with_reasons(found, map(Path, arguments.folders))
     stub = edit.Stub(arguments.pr, arguments.title or "", tuple(arguments.why))
     write_whole(
         path,

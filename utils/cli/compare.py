@@ -10,6 +10,7 @@ from matrix.errors import Exit, HarnessError
 from matrix.select import hint, names_of
 from utils.cli.options import ledger_path, takes_ledger
 from utils.pipeline.judge import judged
+from utils.pipeline.reasons import with_reasons
 from utils.results.collect import collect
 from utils.results.lean import Leaner
 from utils.results.verdict import kept, matching, present, side_by_side
@@ -117,6 +118,7 @@ def run(arguments: Namespace) -> Exit:
     else:
         base, head = matching.arms(collect([Path(arguments.base)], keep=keep))
     comparison = _judged(arguments, list(base), list(head), arguments.base if not arguments.head else "")
+    comparison = with_reasons(comparison, map(Path, (arguments.base, *arguments.head)))
     if arguments.format == "json":
         sys.stdout.write(comparison.to_json())
     elif arguments.format == "markdown":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from matrix.errors import Exit, HarnessError
 from utils.cli.options import ledger_path, takes_ledger
 from utils.pipeline.judge import judged
+from utils.pipeline.reasons import with_reasons
 from utils.report import prices
 from utils.report.make import make
 from utils.results.collect import placed
@@ -58,7 +59,8 @@ def _compared(records: list[Record], arguments: Namespace) -> Comparison | None:
     if not base or not head:
         return None
     try:
-        return judged(base, head, ledger_path(arguments), ROOT)
+        found = judged(base, head, ledger_path(arguments), ROOT)
+        return with_reasons(found, map(Path, arguments.folders))
     except HarnessError as error:
         if error.exit_code is not Exit.NOT_COMPARABLE:
             raise

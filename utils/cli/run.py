@@ -69,7 +69,8 @@ def configure(parser: ArgumentParser) -> None:
         "--profile",
         choices=PHASES,
         default="",
-        help="profile some steps of each point with vLLM's own profiler, and measure nothing",
+        help="profile some steps of each point with vLLM's own profiler, and measure nothing; with --pair: measure, then profile the point "
+        "that moved most in both arms, to say where its time went",
     )
     parser.add_argument("--out", metavar="DIR", help="where results go (default: results/TIME-RECIPE)")
     parser.add_argument(

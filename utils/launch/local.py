@@ -194,8 +194,11 @@ def gpus_are_not_there(cluster: Cluster, tell: Callable[[str], None]) -> tuple[s
 def _measure(
     environment: environments.Environment, spec: NodeJob, folder: Path, emit: Callable[[Event], None]
 ) -> Exit:
-    """The runs; where there are two arms, a canary of each before, so that neither owns the cold machine or compiles in its runs."""
-    if spec.job.base is None:
+    """The runs; where there are two arms, a canary of each before, so that neither owns the cold machine or compiles in its runs.
+
+    A profile is of steps long after the start, and has none.
+    """
+    if spec.job.base is None or spec.profile:
         return _start(environment, spec, folder, emit)
     with tempfile.TemporaryDirectory(prefix=scratch.CACHES, ignore_cleanup_errors=True) as caches:
         scratch.own(Path(caches))

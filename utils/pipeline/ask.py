@@ -51,7 +51,8 @@ class Ask:
     confirms: bool = True
     """Measure once more what may be a change."""
     profile: str = ""
-    """`decode` or `prefill`: profile some steps of each point instead of measuring it."""
+    """`decode` or `prefill`: profile some steps of each point instead of measuring it; of a pair, after its verdict, `decode` of the
+    point that moved most."""
 
     def __post_init__(self) -> None:
         """Refuse what can be known to be wrong before anything is read.
@@ -73,9 +74,12 @@ class Ask:
                     Exit.USAGE,
                     f"--history {folder} is not there; name a folder with records, or leave it out",
                 )
-        if self.profile and (self.pair or self.runs):
+        if self.profile and self.runs and not self.pair:
+            raise HarnessError(Exit.USAGE, "a profile is no measurement: --profile goes without --runs")
+        if self.profile not in {"", "decode"} and self.pair:
             raise HarnessError(
-                Exit.USAGE, "a profile is no measurement: --profile goes without --pair and --runs"
+                Exit.USAGE,
+                "a pair's profile explains its TPOT, which is of decode: --pair goes with --profile decode",
             )
         if self.pair and self.runs not in {None, *BALANCED}:
             raise HarnessError(

@@ -46,7 +46,7 @@ def order_of(ask: Ask, plan: Plan) -> tuple[Order, dict[str, Launcher]]:
         base_tree=on_disk(ask.root, plan.pair),
         out=ask.out or _new_folder(plan),
         environment=ask.environment,
-        profile=ask.profile,
+        profile="" if plan.pair else ask.profile,  # of a pair, after its verdict
         known_images=None if ask.root == ROOT else images_of(ROOT),
     )
     return order, by_cluster

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from utils.node.files import write_whole
+from utils.pipeline.reasons import with_reasons
 from utils.results.changelog import entries as changelog
 from utils.results.changelog import expect
 from utils.results.collect import collect
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
     from utils.node.record import Record
     from utils.results.verdict.outcome import Comparison
+
+
+VERDICT = "verdict.json"
+"""Of a run with two arms, beside its records."""
 
 
 def judged(
@@ -52,10 +57,11 @@ def with_claims(found: Comparison, head: Sequence[Record], tree: Path) -> Compar
     return found.model_copy(update={"claims": outcomes})
 
 
-def judge_folder(out: Path, ledger_file: Path, tree: Path) -> Comparison:
-    """Judge what is in a results folder, by the ledger as it was the first time; show it, and keep both beside the records."""
+def judge_folder(out: Path, ledger_file: Path, tree: Path, *, quiet: bool = False) -> Comparison:
+    """Judge what is in a results folder, by the ledger as it was the first time; show it, unless quiet, and keep both beside the records."""
     base, head = matching.arms(collect([out]))
-    found = judged(base, head, kept.keep(out, ledger_file), tree)
-    write_whole(out / "verdict.json", found.to_json().encode())
-    present.write_text(sys.stdout, found)
+    found = with_reasons(judged(base, head, kept.keep(out, ledger_file), tree), [out])
+    write_whole(out / VERDICT, found.to_json().encode())
+    if not quiet:
+        present.write_text(sys.stdout, found)
     return found

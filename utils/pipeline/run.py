@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit
+from utils.pipeline import profile_pair
 from utils.pipeline.ask import RESULTS
 from utils.pipeline.confirm import finish
 from utils.pipeline.execute import execute, only_launcher, order_of, with_own_folder
+from utils.pipeline.judge import VERDICT
 from utils.pipeline.plan import plan
 
 if TYPE_CHECKING:
@@ -43,4 +45,7 @@ def run(ask: Ask) -> Ran:
     code = execute(launcher, order)
     if made.pair is None or not any(job.base for job in made.jobs) or code is Exit.CANCELLED:
         return Ran(code, order.out)
-    return Ran(max(code, finish(ask, order, launcher)), order.out)
+    code = max(code, finish(ask, order, launcher))
+    if ask.profile and (order.out / VERDICT).exists():
+        code = max(code, profile_pair.pair(ask, order, launcher))
+    return Ran(code, order.out)

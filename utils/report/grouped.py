@@ -69,6 +69,11 @@ class Point:
         return load.concurrency if load else workload.get("concurrency")
 
     @property
+    def model(self) -> str:
+        """What it serves."""
+        return self.records[0].model
+
+    @property
     def lengths(self) -> str:
         """Input and output tokens of a request, such as `512 in, 256 out`."""
         load, workload = self.records[0].load, self.records[0].parts.get("workload", {})

@@ -84,7 +84,7 @@ def make(
             *([Section("What was compared", said.words, [shown[one.name] for one in said.pictures], said.table)] if found else []),
             *(_group(name, [shown[one.name] for one in ones]) for name, ones in asked),
             *([] if groups else [Section("Figures", empty="No point has figures: open one in the table below to see why.")]),
-            *([Section("More", empty=f"{len(groups) - pictures.MOST_GROUPS} more combinations of lengths and devices are in the table alone.")] if len(groups) > pictures.MOST_GROUPS else []),
+            *([Section("More", empty=f"{len(groups) - pictures.MOST_GROUPS} more combinations of models, lengths and devices are in the table alone.")] if len(groups) > pictures.MOST_GROUPS else []),
             _power(known, [shown[one.name] for one in energy]),
             Section("Runs of each point", pictures=[shown["runs"]] if scatter else [], empty="" if scatter else "Every point has one run: how much runs differ is not known."),
             costs(known, prices),

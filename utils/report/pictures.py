@@ -72,11 +72,11 @@ def series(point: Point, points: Sequence[Point]) -> str:
 
 
 def groups(points: Sequence[Point]) -> dict[str, list[Point]]:
-    """Points that can be compared in one picture: the same lengths on the same device."""
+    """Points that can be compared in one picture: the same model with the same lengths on the same device."""
     found: dict[str, list[Point]] = {}
     for point in points:
         if point.measured:
-            found.setdefault(f"{point.lengths} on {point.device}", []).append(point)
+            found.setdefault(f"{point.model}, {point.lengths} on {point.device}", []).append(point)
     return found
 
 

@@ -51,11 +51,11 @@ def verdict(found: Comparison | None, known: Sequence[Point]) -> Said:
         "lines": [_line(row) for row in rows],
         "numbers": (2, 3, 4, 5, 7),
     }
-    drawn = [row for row in rows if row["percent"] is not None]
+    drawn = once(rows)
     return Said(
         summary.result(found) + ".",
         next((word for word in ("regression", "improvement") if counts.get(word)), ""),
-        cut([*summary.causes(found), *summary.notes(found)]),
+        cut([*summary.reasons(found), *summary.causes(found), *summary.notes(found)]),
         "Rows by effect; figures of the steady window.",
         table,
         [pictures.effects(drawn, "", alone=False)] if drawn else [],
@@ -86,6 +86,20 @@ def by_effect(found: Comparison) -> list[dict[str, Any]]:
         if point.invalid
     ]  # fmt: skip
     return sorted(rows, key=lambda row: (rank.get(row["word"], 3), -abs(row["percent"] or 0)))
+
+
+def once(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of a point's metrics that see one cause the first row alone, so the worst; rows without an effect have none here."""
+    seen: set[tuple[str, str]] = set()
+    kept = []
+    for row in rows:
+        if row["percent"] is None:
+            continue
+        cause = (row["point"], METRICS[row["metric"]].cause or row["metric"])
+        if cause not in seen:
+            seen.add(cause)
+            kept.append(row)
+    return kept
 
 
 def _line(row: dict[str, Any]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from matrix.metrics import METRICS
 from utils.report.numbers import three
-from utils.report.verdict import by_effect, cut
+from utils.report.verdict import by_effect, cut, once
 from utils.results import summary
 from utils.results.verdict import present
 from utils.show.markdown import escape, folded, table
@@ -32,8 +32,11 @@ def parts(found: Comparison, picture: str = "") -> list[str]:
     loud = [one for one in ordered if any(seen.word in LOUD for seen in summary.by_metric(one).values())]
     shown = loud or [one for one in ordered if not one.invalid]
     visible = [f"**{escape(summary.first(found))}**\n\n"]
-    if picture and any(row["percent"] is not None for row in by_effect(found)):
+    if picture and once(by_effect(found)):
         visible.append(f"![{escape(words(found))}]({picture})\n\n")
+    if facts := summary.facts(found):
+        visible.append(table(summary.FACT_COLUMNS, facts[:ROWS]) + "\n")
+        visible += [f"and {len(facts) - ROWS} more changes\n\n"] if len(facts) > ROWS else []
     if shown:
         visible.append(table(heads(shown), [_row(one, shown) for one in shown[:ROWS]]) + "\n")
     if len(shown) > ROWS:
@@ -42,14 +45,15 @@ def parts(found: Comparison, picture: str = "") -> list[str]:
     listed = [f"{len(found.new)} points are new: {', '.join(found.new[:3])}"] if found.new else []
     listed += [f"{len(found.gone)} points are gone: {', '.join(found.gone[:3])}"] if found.gone else []
     visible += [
-        f"- {escape(line)}\n" for line in [*listed, *cut([*summary.causes(found), *summary.notes(found)])]
+        f"- {escape(line)}\n"
+        for line in [*listed, *cut([*summary.reasons(found), *summary.causes(found), *summary.notes(found)])]
     ]
     return ["".join(visible), *_folded(found, ordered, whole=len(shown[:ROWS]) == len(ordered))]
 
 
 def words(found: Comparison) -> str:
     """The picture in words."""
-    rows = [row for row in by_effect(found) if row["percent"] is not None]
+    rows = once(by_effect(found))
     said = [f"{row['text']}" for row in rows[:6]]
     more = f"; and {len(rows) - len(said)} more" if len(rows) > len(said) else ""
     return "Changes by effect: " + "; ".join(said) + more
@@ -73,7 +77,7 @@ def heads(points: Sequence[PointVerdict]) -> list[str]:
 def _row(one: PointVerdict, points: Sequence[PointVerdict]) -> list[str]:
     """A point: its word, and of each judged metric base, head, change and 95 % interval."""
     seen = summary.by_metric(one)
-    word = summary.of_point({name: each.word for name, each in seen.items() if each.word != summary.NONE})
+    word = summary.of_verdict(one)
     cells = []
     for name in _judged(points):
         metric, each = one.metrics.get(name), seen.get(name)

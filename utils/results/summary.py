@@ -11,7 +11,7 @@ from matrix.metrics import HEADLINE, METRICS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from utils.results.verdict.outcome import Comparison, MetricVerdict, PointVerdict
+    from utils.results.verdict.outcome import CauseVerdict, Comparison, MetricVerdict, PointVerdict
 
 NONE = "none"
 """Said of a point for which no metric has a word; the notes say why."""
@@ -101,12 +101,29 @@ def _rank(word: str) -> int:
     return _RANKS.index(word) if word in _RANKS else len(_RANKS)
 
 
+def waits(point: PointVerdict) -> bool:
+    """Whether something of it was flagged, and is to be confirmed before there is a word."""
+    return any(one.flagged and one.word is None for one in point.metrics.values())
+
+
+def worst_word(point: PointVerdict) -> str:
+    """Of its metrics the word that counts; what waits for its confirmation is no `no change seen`, whatever its other metrics are."""
+    words = sorted((one.word for one in by_metric(point).values()), key=_rank)
+    word = words[0] if words else NONE
+    return NONE if waits(point) and word not in _LOUD else word
+
+
+def of_verdict(point: PointVerdict) -> str:
+    """A judged point in one cell, as `of_point`."""
+    word = worst_word(point)
+    return of_point(judged(point)) if word != NONE else NONE
+
+
 def counts(found: Comparison) -> dict[str, int]:
     """Word -> points; a point with a regression counts as one, whatever else it has."""
     made: dict[str, int] = {}
     for point in found.points:
-        words = sorted((one.word for one in by_metric(point).values()), key=_rank)
-        word = "invalid" if point.invalid else words[0] if words else NONE
+        word = "invalid" if point.invalid else worst_word(point)
         made[word] = made.get(word, 0) + 1
     return dict(sorted(made.items(), key=lambda item: _rank(item[0])))
 
@@ -143,7 +160,7 @@ def sensitivity(found: Comparison) -> str:
 
 def first(found: Comparison) -> str:
     """A comment's first line: did it regress, where, how much, how sure, and what could have been missed."""
-    said = []
+    said: list[str] = []
     loud = sorted(
         ((rank, -abs(one.percent), point.point, name, one)
          for point in found.points for name, one in by_metric(point).items()
@@ -151,18 +168,83 @@ def first(found: Comparison) -> str:
         key=lambda row: row[:4],
     )  # fmt: skip
     names = {NONE: "no verdict"}
+    quiet: list[str] = []
     for word, n in counts(found).items():
         text = f"{names.get(word, word)} in {n} of {len(found.points)} points"
         worst = next((row for row in loud if row[4].word == word), None)
         if worst:
+            of = ", ".join(_fact(one.cause) for one in found.causes if one.word == word and not one.job)
+            text += f" ({of})" if of else ""
             text += f", most {METRICS[worst[3]].judged_as} of {worst[2].split('/')[-1]} {_change(worst[4].percent, worst[4].low, worst[4].high)}"
-        said.append(text)
+        (said if worst else quiet).append(text)
+    said += [*(f"{_of_job(one)} {_change(*mean(found, one))}" for one in found.causes if one.job), *quiet]
     one = found.headline
     if one.percent is not None:
-        said.append(f"throughput over all points {_change(one.percent, one.low_percent, one.high_percent)}")
+        whole = f", {one.word} of the whole" if one.word in _LOUD else ""
+        said.append(
+            f"throughput over all points {_change(one.percent, one.low_percent, one.high_percent)}{whole}"
+        )
+    if waiting := sum(map(waits, found.points)):
+        said.append(f"{waiting} point{'' if waiting == 1 else 's'} flagged, to be confirmed")
+    said += [
+        f"the head's runs vary {(noise.head_over_base or 1.0) ** 0.5:.1f} times as much as the base's in {METRICS[noise.metric].judged_as}"
+        for noise in found.noise
+        if noise.noisier_head and noise.metric in METRICS
+    ][:1]
     said.append(sensitivity(found) or "what could have been seen is not known")
     text = "; ".join(said)
     return text[0].upper() + text[1:]
+
+
+FACT_COLUMNS = ["change", "points", "most"]
+
+
+def facts(found: Comparison) -> list[list[str]]:
+    """Every change, each fact once, by effect: what, in how many points, and the largest of each of its metrics, under `FACT_COLUMNS`."""
+    made = []
+    for one in found.causes:
+        if one.job:
+            name = METRICS[one.metrics[0]].judged_as if one.metrics else ""
+            what = f"{_of_job(one)}: {_fact(one.cause)}"
+            made.append(
+                [
+                    what,
+                    f"{len(one.points)} without a word of their own",
+                    f"{name} {_change(*mean(found, one))} in the mean",
+                ]
+            )
+            continue
+        points = [point for point in found.points if point.point in one.points]
+        most = []
+        for name in one.metrics:
+            seen_of = [(abs(each.percent), point.point, each) for point in points
+                       if (each := by_metric(point).get(name)) and each.word == one.word and each.percent is not None]  # fmt: skip
+            if seen_of:
+                _, where, each = max(seen_of, key=lambda row: row[:2])
+                most.append(
+                    f"{METRICS[name].judged_as} {_change(each.percent, each.low, each.high)} of {where.split('/')[-1]}"
+                )
+        made.append(
+            [f"{one.word}: {_fact(one.cause)}", f"{len(one.points)} of {len(found.points)}", "; ".join(most)]
+        )
+    return made
+
+
+def mean(found: Comparison, cause: CauseVerdict) -> tuple[float | None, float | None, float | None]:
+    """A job's mean change in the first of a cause's metrics, with its interval."""
+    for one in found.jobs:
+        if one.job == cause.job and one.metric in cause.metrics[:1]:
+            return one.percent, one.low_percent, one.high_percent
+    return cause.worst_percent, None, None
+
+
+def _of_job(one: CauseVerdict) -> str:
+    return f"{one.word} of job {one.job} as a whole"
+
+
+def _fact(cause: str) -> str:
+    """What a cause is called: the metric's own name, where it is no view of something wider."""
+    return METRICS[cause].judged_as if cause in METRICS else cause
 
 
 def _change(percent: float | None, low: float | None, high: float | None) -> str:
@@ -178,6 +260,11 @@ def could_see(found: Comparison) -> list[float]:
     return [one.could_see_percent for one in every if one is not None and one.could_see_percent is not None]
 
 
+def reasons(found: Comparison) -> list[str]:
+    """Where the change comes from, of points that were profiled in both arms."""
+    return [f"where the time went: {one.text}" for one in found.reasons]
+
+
 def causes(found: Comparison) -> list[str]:
     """Why points have no verdict or are invalid, each cause once."""
     silent: dict[str, list[str]] = {}
@@ -190,7 +277,15 @@ def causes(found: Comparison) -> list[str]:
             if one.word is None and not one.flagged:
                 silent.setdefault(one.why, []).append(point.point)
     total = len(found.points)
-    made = [f"invalid: {_points(points, total)}: {why}" for why, points in broken.items()]
+    waiting = [point.point for point in found.points if waits(point)]
+    first = (
+        [
+            f"no verdict yet for {_points(waiting, total)}: flagged by one block, and to be confirmed by a second"
+        ]
+        if waiting
+        else []
+    )
+    made = first + [f"invalid: {_points(points, total)}: {why}" for why, points in broken.items()]
     return made + [
         f"no verdict for {len(points)} figures of {_points(points, total)}: {why}"
         for why, points in silent.items()
@@ -200,16 +295,26 @@ def causes(found: Comparison) -> list[str]:
 def notes(found: Comparison) -> list[str]:
     """What runs say of themselves and what else is to be known, each text once."""
     grouped: dict[str, list[str]] = {}
+    read: dict[str, list[tuple[str, str]]] = {}
     made = []
     for note in found.notes:
         if match := _OF_A_RUN.fullmatch(note):
             grouped.setdefault(match[2], []).append(match[1])
+        elif match := _READING.fullmatch(note):
+            read.setdefault(match[3], []).append((match[1], match[2]))
         else:
             made.append(note)
+    made += [
+        f"{ones[0][0]}: {ones[0][1]}: {meaning}"
+        + (f" (and {len(ones) - 1} more point{'' if len(ones) == 2 else 's'} alike)" if len(ones) > 1 else "")  # noqa: PLR2004 - one more
+        for meaning, ones in read.items()
+    ]
     return made + [f"{_points(points, len(found.points))}: {text}" for text, points in grouped.items()]
 
 
 _OF_A_RUN = re.compile(r"(\S+/\S+), run \d+ \(\w+\): (.*?)(?: \(and \d+ more notes\))?")
+_READING = re.compile(r"(\S+/\S+): (throughput [-+].*?, power [-+].*?): (.*)")
+"""What power says of a point: its figures, then what that means."""
 
 
 def _cause(why: str) -> str:

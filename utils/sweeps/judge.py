@@ -76,7 +76,7 @@ def judge(tree: Path, plan: Path, results: Path, out: Path, ledger_file: Path | 
 
 def _drawn(found: Comparison) -> bytes:
     """The comment's picture; empty where there is nothing to draw, or nothing to draw it with: the words stand without it."""
-    rows = [row for row in verdict.by_effect(found) if row["percent"] is not None]
+    rows = verdict.once(verdict.by_effect(found))
     if not rows:
         return b""
     title = (

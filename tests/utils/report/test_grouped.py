@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from matrix.errors import HarnessError
 from tests.utils.report.conftest import H100
 from tests.utils.report.generated import generated, write
-from utils.report import prices, timeline
+from utils.report import pictures, prices, timeline
 from utils.report.frontier import best
 from utils.report.grouped import SPEED, figure, points
 from utils.report.numbers import three
@@ -125,3 +125,17 @@ def test_an_empty_state_for_everything(how: dict[str, object], tmp_path: Path) -
     assert ("No power: nothing measured it" in text) is (how.get("power") is False or "status" in how)
     assert ("Every point has one run" in text) is (how.get("runs") == 1 or "status" in how)
     assert "No price file was given" in text
+
+
+def test_models_of_equal_lengths_have_frontiers_of_their_own() -> None:
+    """A small model beats a large one at everything, and says nothing about it."""
+    found = points([(one, Path()) for one in generated(64)])
+    other = [
+        (one.model_copy(update={"model": "acme/other", "point": f"other/{one.point.split('/')[1]}"}), Path())
+        for one in generated(64)
+    ]
+    both = points([*((one, Path()) for one in generated(64)), *other])
+    assert len(pictures.groups(both)) == 2 * len(pictures.groups(found))
+    for name, ones in pictures.groups(both).items():
+        assert len({one.model for one in ones}) == 1
+        assert name.startswith(f"{ones[0].model}, ")

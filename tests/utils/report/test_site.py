@@ -10,6 +10,7 @@ import pytest
 from matrix.errors import HarnessError
 from tests.utils.report.conftest import Opened
 from tests.utils.report.generated import generated, write
+from tests.utils.sweeps.test_report import arms, quiet
 from utils.node.record import Record
 from utils.report import alerts, trust
 from utils.report.site import Inputs, make
@@ -82,6 +83,23 @@ def test_false_alarms_count_what_was_compared_with_itself() -> None:
     """Without a ledger nothing is judged, and different keys are no comparison with itself."""
     assert trust.false_alarms(generated(64), Ledger()) == (0, 0)
     assert trust.false_alarms([], Ledger()) == (0, 0)
+
+
+def test_the_rate_of_false_alarms_is_on_the_page(tmp_path: Path) -> None:
+    """Three allocations of a thing against itself, one of them ten percent off by bad luck: its figures are the alarms; other keys do not count."""
+    records = [one for name in ("a", "b") for one in arms(1.0, allocation=name)] + arms(1.1, allocation="c")
+    other = [
+        one.model_copy(update={"key": "k1:" + "f" * 16}) if one.arm == "head" else one
+        for one in arms(1.2, allocation="d")
+    ]
+    known = quiet()
+    assert trust.false_alarms([*records, *other], known) == (6, 18)
+    nothing = Inputs([(one, tmp_path) for one in records], {}, known, {}, [], None, None)
+    page = make(nothing, tmp_path / "out", lambda _: None).read_text()
+    said = "6 of 18 figures of something against itself would be called a change by one block (33.3 %)"
+    assert said in page
+    assert said in (tmp_path / "out/digest.md").read_text()
+    assert "Noise by class" in page
 
 
 def halved(one: Record) -> Record:

@@ -12,9 +12,10 @@ from utils.github import comments
 from utils.report import pictures, verdict
 from utils.report.drawing import drawn
 from utils.report.verdict_comment import parts, words
+from utils.results import summary
 from utils.results.verdict.compare import compare
 from utils.results.verdict.ledger import Ledger
-from utils.results.verdict.outcome import Comparison
+from utils.results.verdict.outcome import CauseVerdict, Comparison, MeanVerdict, NoiseVerdict
 from utils.show.markdown import table
 from utils.sweeps.report import safe_picture
 
@@ -128,3 +129,83 @@ def test_a_comment_of_very_many_points_fits() -> None:
     assert len(body) <= comments.LARGEST
     assert "and 2988 more points in the folded table" in body
     assert re.search(r"and \d+ more rows: \[all of them\]", body)
+
+
+def test_one_cause_is_counted_once() -> None:
+    """Throughput and TPOT are one fact: one row of the changes, one bar a point; TTFT is another."""
+    one = found(1.1, quiet())
+    first = parts(one)[0]
+    assert "Regression in 2 of 2 points (TTFT p50, speed), most " in first
+    assert first.count("| regression: ") == 2
+    (speed,) = (row for row in summary.facts(one) if row[0] == "regression: speed")
+    assert speed[1] == "2 of 2"
+    assert speed[2].startswith("throughput -9.1 % (-10.5 to -7.7) of 32x16-tp1-c")
+    assert "; TPOT p50 +10.0 % (+8.3 to +11.7) of 32x16-tp1-c" in speed[2]
+    rows = verdict.once(verdict.by_effect(one))
+    assert sorted((row["point"][-2:], row["metric"]) for row in rows) == [
+        ("c1", "tpot"),
+        ("c1", "ttft"),
+        ("c2", "tpot"),
+        ("c2", "ttft"),
+    ]
+
+
+def test_a_job_as_a_whole_and_noisier_runs_are_in_the_first_line() -> None:
+    """What no single point shows: the mean of a job, the mean of everything, and runs of the head that scatter more."""
+    quiet_ = found(1.0, quiet())
+    job = MeanVerdict(
+        job="r.tp1.0", metric="tput", points=["r/a", "r/b"], percent=-3.1, low_percent=-4.0, high_percent=-2.2,
+        word="regression", why="",
+    )  # fmt: skip
+    cause = CauseVerdict(
+        word="regression", cause="speed", metrics=["tput", "tpot"], points=["r/a", "r/b"], job="r.tp1.0", worst_percent=-3.1
+    )  # fmt: skip
+    louder = NoiseVerdict(
+        metric="tput", over_ledger=None, louder_p=None, head_over_base=9.0, head_louder_p=0.001, loud_jobs=[], share=0.0
+    )  # fmt: skip
+    headline = quiet_.headline.model_copy(update={"word": "regression"})
+    update = {"jobs": [job], "causes": [cause], "noise": [louder], "headline": headline}
+    said = parts(quiet_.model_copy(update=update))[0]
+    first = said.splitlines()[0]
+    assert first.startswith(
+        "**Regression of job r.tp1.0 as a whole -3.1 % (-4.0 to -2.2); no change seen in 2 of 2 points"
+    )
+    assert ", regression of the whole; " in first
+    assert "the head's runs vary 3.0 times as much as the base's in throughput" in first
+    assert "| regression of job r.tp1.0 as a whole: speed | 2 without a word of their own |" in said
+
+
+def test_what_waits_for_its_confirmation_is_not_called_unchanged() -> None:
+    """Throughput and TPOT are flagged, TTFT is not: the point has no verdict yet, and the first line says that it waits."""
+    records = arms(1.1)
+    sides = [[one for one in records if one.arm == arm] for arm in ("base", "head")]
+    one = compare(sides[0], sides[1], quiet())
+    calm = [
+        point.model_copy(
+            update={
+                "metrics": point.metrics
+                | {
+                    "ttft": point.metrics["ttft"].model_copy(
+                        update={"word": "no change seen", "flagged": False}
+                    )
+                }
+            }
+        )
+        for point in one.points
+    ]
+    said = parts(one.model_copy(update={"points": calm}))[0]
+    assert said.startswith("**No verdict in 2 of 2 points; ")
+    assert "; 2 points flagged, to be confirmed; " in said.splitlines()[0]
+    assert "no change seen" not in said
+    assert "| r/32x16-tp1-c1 | none |" in said
+    assert "- no verdict yet for all 2 points: flagged by one block, and to be confirmed by a second" in said
+
+
+def test_what_power_says_of_many_points_is_said_once() -> None:
+    """The first of them with its figures, and how many are alike."""
+    one = found(1.0, quiet())
+    notes = [
+        f"r/p{n}: throughput -4.{n} %, power -2.0 %: the devices did less in the same time" for n in range(3)
+    ]
+    said = summary.notes(one.model_copy(update={"notes": [*notes, "something else"]}))
+    assert said == ["something else", f"{notes[0]} (and 2 more points alike)"]

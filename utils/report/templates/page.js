@@ -68,10 +68,17 @@
     byId("more").hidden = found.length <= limit;
     byId("none").hidden = found.length > 0;
   }
+  // Marks of the pictures by point, found once; a mark is touched only where it changes.
+  let marks = null;
   function fade() {
-    const there = new Set(found.map((n) => `#p${data.ids[n]}`));
+    marks ??= [...document.querySelectorAll("main svg a")].map((link) => ({ link, id: Number(/^#p(\d+)$/.exec(link.getAttribute("href"))?.[1] ?? NaN), faded: false }));
+    const there = new Set();
+    for (const n of found) there.add(data.ids[n]);
     const all = found.length === rows.length;
-    for (const link of document.querySelectorAll("main svg a")) link.classList.toggle("faded", !all && !there.has(link.getAttribute("href")));
+    for (const one of marks) {
+      const faded = !all && !there.has(one.id);
+      if (faded !== one.faded) one.link.classList.toggle("faded", (one.faded = faded));
+    }
   }
   document.querySelectorAll("th[data-column] button").forEach((button) => {
     button.addEventListener("click", () => {

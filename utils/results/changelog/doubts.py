@@ -40,7 +40,13 @@ def doubts(head: Sequence[Record], base: Sequence[Record], found: Comparison | N
     if found is None:
         return []
     same = [] if changed(head, base) else ["no part of the points' keys differs between base and head"]
-    return [*summary.causes(found), *_scattered(head, base, found), *same, *summary.notes(found)][:MOST]
+    return [
+        *summary.reasons(found),
+        *summary.causes(found),
+        *_scattered(head, base, found),
+        *same,
+        *summary.notes(found),
+    ][:MOST]
 
 
 def _scattered(head: Sequence[Record], base: Sequence[Record], found: Comparison) -> list[str]:

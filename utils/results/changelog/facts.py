@@ -140,9 +140,7 @@ def _point(records: Sequence[Record], compared: PointVerdict | None) -> changelo
     words, vs, runs, word = {}, {}, f"0+{len(records)}", ""
     if compared is not None:
         words, runs = summary.judged(compared), f"{compared.runs[0]}+{compared.runs[1]}"
-        word = summary.of_point(
-            {name: one.word for name, one in summary.by_metric(compared).items() if name in words}
-        )
+        word = summary.of_verdict(compared)
         vs = {name: f"{compared.whole[name].percent:+.1f}%" for name in published if name in compared.whole}
     return changelog.PointLine(
         word=word,

@@ -164,6 +164,37 @@ class LedgerName(Value):
     """Version of the rule."""
 
 
+class Part(Value):
+    """Of a difference of TPOT: a kernel's, or what is no kernel."""
+
+    name: str
+    family: str
+    ms: float
+    """A token: above 0 where the head takes longer."""
+
+
+class Reason(Value):
+    """Where a point's change of TPOT comes from, by a pair of profiles; figures are ms a token, head less base."""
+
+    point: str
+    explained: bool
+    """Whether the kernels' difference is the measured one, within what is allowed."""
+    measured_ms: float = 0.0
+    low_ms: float | None = None
+    """95 % interval of what was measured; None where nothing says what noise is."""
+    high_ms: float | None = None
+    kernels_ms: float = 0.0
+    """Of all kernels, where they overlap counted once."""
+    allowed_ms: float = 0.0
+    """A tenth of the measured difference, or half of its interval, whichever is more."""
+    kernels: list[Part] = []
+    """The largest differences."""
+    rest: list[Part] = []
+    """What is no kernel's: gaps, and what is outside of the profiled steps."""
+    text: str
+    """All of it in one line."""
+
+
 class ClaimVerdict(Value):
     """What became of a claim that the author made before the sweep."""
 
@@ -193,6 +224,8 @@ class Comparison(Value):
     causes: list[CauseVerdict] = []
     """Every change, each fact once."""
     noise: list[NoiseVerdict] = []
+    reasons: list[Reason] = []
+    """Where the change comes from, of points that have a pair of profiles."""
     sensitivity: str = ""
     """What could have been seen and what is known to be unchanged, in one sentence; also where nothing was seen."""
     ledger: LedgerName | None = None

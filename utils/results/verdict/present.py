@@ -159,6 +159,7 @@ def write_text(stream: TextIO, found: Comparison) -> None:
     lines += [
         f"claim: {one.point} {one.metric} {one.claim}: {one.outcome} ({one.why})" for one in found.claims
     ]
+    lines += [f"where the time went: {one.text}" for one in found.reasons]
     lines += [*(f"note: {note}" for note in found.notes), *filter(None, [found.sensitivity])]
     lines += [f"judged by {judged_by(found)}"] if found.ledger else []
     lines.append(found.headline.text)
@@ -180,6 +181,7 @@ def markdown(found: Comparison) -> str:
         out.write(table(CLAIM_COLUMNS, claim_rows(found)[:NOTABLE]) + "\n")
     listed = [f"{len(found.new)} points are new: {', '.join(found.new[:3])}"] if found.new else []
     listed += [f"{len(found.gone)} points are gone: {', '.join(found.gone[:3])}"] if found.gone else []
+    listed += [f"where the time went: {one.text}" for one in found.reasons]
     listed += [*silences(found)[:5], *(f"note: {note}" for note in found.notes[:5])]
     out.writelines(f"- {escape(line)}\n" for line in listed)
     if found.points:

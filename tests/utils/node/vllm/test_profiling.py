@@ -135,6 +135,12 @@ def test_the_servers_flags(tmp_path: Path) -> None:
 def test_a_profile_is_no_measurement() -> None:
     """It goes without what compares."""
     assert not profiling.gate().passed
-    for more in ({"pair": "main"}, {"runs": 2}):
-        with pytest.raises(HarnessError, match="a profile is no measurement"):
-            Ask(root=ROOT, profile="decode", **cast(Any, more))
+    with pytest.raises(HarnessError, match="a profile is no measurement"):
+        Ask(root=ROOT, profile="decode", runs=2)
+
+
+def test_a_pairs_profile_explains_decode() -> None:
+    """After a pair's verdict, decode alone: TPOT is of it."""
+    assert Ask(root=ROOT, profile="decode", pair="main", runs=2).profile == "decode"
+    with pytest.raises(HarnessError, match="--pair goes with --profile decode"):
+        Ask(root=ROOT, profile="prefill", pair="main")

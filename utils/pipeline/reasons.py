@@ -1,0 +1,59 @@
+"""The pair of profiles that a run left beside its records, and the comparison with the reason that they give."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from matrix.errors import HarnessError
+from utils.node import record, record_file
+from utils.pipeline.because import because
+from utils.profile.analyse import analysis
+from utils.profile.source import MOST_GB
+from utils.profile.trace import MOST_EVENTS, Bounds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from utils.profile.figures import Profile
+    from utils.results.verdict.outcome import Comparison
+
+FOLDER = "profile-pair"
+"""Below a run's results."""
+_TRACE = "trace: "
+
+
+def traces(out: Path) -> dict[str, dict[str, Path]]:
+    """Point -> arm -> its trace, of the pairs below a results folder."""
+    found: dict[str, dict[str, Path]] = {}
+    for path in sorted(out.glob(f"{FOLDER}/run/jobs/*/run-*/*/{record.FILE}")):
+        one = record_file.read(path)
+        for note in one.notes:
+            trace = path.parent.parent / note.removeprefix(_TRACE)
+            inside = trace.resolve().is_relative_to(path.parent.parent.resolve())
+            if note.startswith(_TRACE) and inside and trace.is_file():
+                found.setdefault(one.point, {}).setdefault(one.arm, trace)
+    return found
+
+
+def with_reasons(found: Comparison, folders: Iterable[Path]) -> Comparison:
+    """A comparison with the reason of each point of which the folders have a pair of profiles; a trace that cannot be read is said."""
+    reasons, notes = [], []
+    points = {one.point: one for one in found.points}
+    for folder in folders:
+        for point, by_arm in traces(folder).items():
+            if point not in points or len(by_arm) < 2:  # noqa: PLR2004 - base and head
+                continue
+            try:
+                base, head = (_profile(by_arm[arm]) for arm in ("base", "head"))
+            except HarnessError as error:
+                notes.append(f"{point}: its profiles cannot be read: {error}"[:300])
+                continue
+            reasons.append(because(points[point], base, head))
+    if not reasons and not notes:
+        return found
+    return found.model_copy(update={"reasons": reasons, "notes": [*found.notes, *notes]})
+
+
+def _profile(path: Path) -> Profile:
+    return analysis(path, bounds=Bounds(MOST_GB, MOST_EVENTS)).profile()
