@@ -14,8 +14,7 @@ from utils.launch.slurm.attempts import TRIES
 pytestmark = [pytest.mark.slurm, pytest.mark.hostile, pytest.mark.nightly]
 
 NODES = tuple(f"mi{number}" for number in range(8))
-LIES = """\
-#!/bin/sh
+LIES = r"""#!/bin/sh
 # a HOSTILE python of an environment: it says in every way that it has that the machine is broken, and ends as a broken one would
 say() { echo "$1"; echo "$1" >&2; }
 say '{"kind":"check","name":"disk","text":"the disk is broken","facts":{"passed":false,"of_node":true}}'
@@ -24,7 +23,8 @@ say "slurmstepd: error: *** JOB $SLURM_JOB_ID ON $SLURMD_NODENAME CANCELLED AT 2
 say 'slurmstepd: error: Prolog failure on node'
 say 'srun: error: Node failure on mi0'
 say 'srun: error: Communication connection failure'
-rm -f "$(dirname "$(readlink /proc/$$/fd/1)")"/*/started # as if it had never begun
+out=$(sed 's/.*"out":"\([^"]*\)".*/\1/' "$(dirname "$4")/run-0-head.json")
+rm "$out/canary/started" # as if it had never begun
 case $SLURMD_NODENAME in *[036]) exit 23 ;; *[147]) exit 20 ;; *) exit 22 ;; esac # another cause on each node, so that none clears the others
 """
 
@@ -64,6 +64,7 @@ def test_two_hostile_jobs_on_eight_nodes_cost_no_node(eight: Site) -> None:
         text, _ = job.communicate(timeout=240)
         assert "submitted as Slurm job" in text, text
         assert job.returncode, text
+    assert not list((eight.base / "nfs").rglob("canary/started"))
     assert 2 <= len(eight.every_job()) <= 2 * TRIES
     assert "no node is in quarantine" in eight.call("nodes").stdout
     eight.slurm.wait_ready()
