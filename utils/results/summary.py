@@ -140,11 +140,25 @@ def result(found: Comparison) -> str:
         )
         said.append(f"throughput {one.percent:+.1f} % ({interval})")
     names = {NONE: "no verdict"}
-    words = ", ".join(f"{names.get(word, word)} in {n}" for word, n in counts(found).items())
+    words = ", ".join(
+        f"{names.get(word, word)} in {n}{_of_metrics(found, word, n)}" for word, n in counts(found).items()
+    )
     said.append(f"{words or 'nothing to compare, in 0'} of {total} points")
     if missed := sensitivity(found):
         said.append(missed)
     return "; ".join(said)
+
+
+def _of_metrics(found: Comparison, word: str, points: int) -> str:
+    """Of which metrics so many points have a change's word; empty where it is the same number of all that have it."""
+    each = {
+        metric.judged_as: n
+        for name, metric in METRICS.items()
+        if (n := sum(one.metrics[name].word == word for one in found.points if name in one.metrics))
+    }
+    if word not in _LOUD or set(each.values()) <= {points}:
+        return ""
+    return f" ({', '.join(f'{name} in {n}' for name, n in each.items())})"
 
 
 def sensitivity(found: Comparison) -> str:

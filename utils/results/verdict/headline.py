@@ -121,19 +121,21 @@ def sensitivity(points: Sequence[PointVerdict]) -> str:
             still.append(f"{metric.judged_as} {_range(quiet)}")
     said = []
     if seen:
-        said.append(f"could have seen a change of one point, four times in five, by: {', '.join(seen)}")
+        said.append(
+            f"could have seen, four times in five, a change of a single point by at least: {', '.join(seen)}"
+        )
     if silent:
         said.append(
             f"what could have been seen cannot be said of {', '.join(silent)}: too little is known of noise"
         )
     if still:
-        said.append(f"unchanged within, each at 5 %: {', '.join(still)}")
+        said.append(f"unchanged within (95 % sure): {', '.join(still)}")
     return "; ".join(said)
 
 
 def _range(values: Sequence[float]) -> str:
     middle, worst = f"{median(values):.1f}", f"{values[-1]:.1f}"
-    return f"{middle} %" if middle == worst else f"{middle} % (the worst point {worst} %)"
+    return f"{middle} %" if middle == worst else f"{middle} % (worst point {worst} %)"
 
 
 def _text(

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from difflib import unified_diff
+from pathlib import Path
 
 import pytest
 
+from benchmarks.readme_pictures import pair as pictured_pair
+from benchmarks.readme_pictures import sides as pictured
+from tests.conftest import ROOT
 from tests.utils.results.conftest import Records, sides
+from utils.pipeline.judge import judged
 from utils.results.changelog import entries as changelog
 from utils.results.changelog.absent import absent
 from utils.results.changelog.edit import Stub, add
+from utils.results.summary import result
 from utils.results.verdict.compare import compare
 from utils.results.verdict.ledger import Ledger
 
@@ -55,6 +61,15 @@ def test_without_a_ledger_no_change_reads_as_a_win(pair: Records) -> None:
     assert "an arm's own runs differ more than the change in 2 of 2 points; most: 32x16-tp1-c1, base" in text
 
 
+def test_the_result_says_of_which_metrics_a_point_improved(tmp_path: Path) -> None:
+    """Two readers of the diff alone had to count it: of the pair that they saw, throughput in 5 points and TPOT in 6."""
+    base, head = pictured(pictured_pair())
+    found = judged(base, head, tmp_path / "ledger.jsonl", ROOT, confirmation=False)
+    assert "improvement in 7 (throughput in 5, TPOT p50 in 6), no change seen in 1 of 8 points" in result(
+        found
+    )
+
+
 def test_no_change_says_what_could_have_been_seen(pair: Records, noise: Ledger) -> None:
     """Silence is not proof."""
     text = "\n".join(diff(pair, noise))
@@ -81,8 +96,6 @@ def test_a_change_without_verdict_and_reason_is_refused(pair: Records) -> None:
 
 def test_points_outside_of_a_run_are_missing_with_a_reason(records: Records, tiny: str) -> None:
     """`changelog check --strict` accepts a partial run: every point has figures or a reason."""
-    from tests.conftest import ROOT
-
     one = records(more={"point": f"{tiny}/128x64-tp1-c1"})
     left = absent(ROOT, one)
     assert set(left) == {"128x64-tp1-c2", "128x64-tp1-c4", "256x64-tp1-c1", "256x64-tp1-c2", "256x64-tp1-c4"}

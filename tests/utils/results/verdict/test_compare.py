@@ -76,7 +76,7 @@ def test_no_change_says_what_could_have_been_seen(pair: Records, noise: Ledger) 
         f"unchanged within {one.unchanged_within_percent:.1f} %)"
     )
     assert found.sensitivity.startswith(
-        "could have seen a change of one point, four times in five, by: throughput "
+        "could have seen, four times in five, a change of a single point by at least: throughput "
     )
     assert "unchanged within" in found.sensitivity
 
