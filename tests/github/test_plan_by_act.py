@@ -29,7 +29,7 @@ def test_from_a_pull_request_to_the_plan_comment(acting: Acting) -> None:
     assert said.code == 0, said.text
     assert "making .venv-light" in said.text
     (body,) = acting.stand_in.state.bodies(42)
-    assert "**6 points in one job would run: 5 server starts, at most" in body
+    assert "**6 points in one job would run: 5 server starts, about" in body
     assert "changed: flags.max-num-seqs" in body or "flags.max-num-seqs" in body
     assert "recipes/qwen3moe-tiny-cpu-vllm.yaml:" in body
     assert f"`/sweep run {head}`" in body
