@@ -26,7 +26,7 @@ container: {{runtime: charliecloud, mounts: {{{models}: "/mnt:ro"}}}}
 slurm: {{gres: "gpu:8", poll_s: 0.5}}
 paths: {{spool: /tmp/sm-$UID, squash: /var/tmp/{name}-squash, archives: {archives}}}
 env: {{HF_HUB_OFFLINE: "1", VLLM_CPU_KVCACHE_SPACE: "1", VLLM_NO_USAGE_STATS: "1"}}
-limits: {{foreign_share: 1, ready_s: 300, client_s: 600, estimate_start_s: 60, estimate_request_s: 0.5, estimate_tok_per_s: 2000}}
+limits: {{foreign_share: 1, ready_s: 300, client_s: 600, estimate_start_s: 240, estimate_request_s: 0.5, estimate_tok_per_s: 2000}}
 """
 RECIPE = "extends: qwen3moe-tiny-cpu-vllm\nimage: archive:{name}\ncluster: boxed\n"
 
