@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+FEW = 4000
+"""Records below folders of one call that are kept whole: some 60 KB each, and making them smaller takes as long as reading them."""
+
+
 def _whole(one: record.Record) -> record.Record:
     return one
 
@@ -28,7 +32,7 @@ def collect(
     Args:
         folders: results, or records themselves.
         pattern: of a record's path.
-        keep: makes of each record, as soon as it is read, what is kept of it.
+        keep: makes of each record, as soon as it is read, what is kept of it; asked where there are more than `FEW`.
 
     Raises:
         HarnessError: RECORD_UNREADABLE where there is none at all, for a folder that is not there, or for a record that is not whole.
@@ -52,22 +56,23 @@ def placed(
         HarnessError: RECORD_UNREADABLE.
     """
     folders = list(folders)
-    found: list[tuple[record.Record, Path]] = []
+    found: list[Path] = []
     for folder in folders:
         broken = {mark.parent for mark in folder.rglob(record.BROKEN)}
         below = [path for path in folder.rglob(pattern) if broken.isdisjoint(path.parents)]
-        paths = sorted(below) if folder.is_dir() else [folder]
         if not folder.exists():
             raise HarnessError(
                 Exit.RECORD_UNREADABLE, f"{folder} is not there; name the folder that a run wrote"
             )
-        found += [(keep(record_file.read(path)), path.parent) for path in paths]
+        found += sorted(below) if folder.is_dir() else [folder]
     if folders and not found:
         names = ", ".join(map(str, folders))
         raise HarnessError(
             Exit.RECORD_UNREADABLE, f"no {record.FILE} below {names}; name the folder that a run wrote"
         )
-    return sorted(found, key=lambda one: (one[0].job, one[0].run_index, one[0].position))
+    kept = _whole if len(found) <= FEW else keep
+    read = [(kept(record_file.read(path)), path.parent) for path in found]
+    return sorted(read, key=lambda one: (one[0].job, one[0].run_index, one[0].position))
 
 
 class Missing(Value):
