@@ -61,7 +61,7 @@ class Samples:
             return "none", []
         remarks = [line.removeprefix("# ") for line in head if line.startswith("# ")]
         meter = next((text.removeprefix("meter ") for text in remarks if text.startswith("meter ")), "none")
-        return meter, [text for text in remarks if not text.startswith("meter ")]
+        return meter, [text for text in remarks if not text.startswith(("meter ", "others "))]
 
     def until(self, mark: int, end_s: float, limit_s: float = WAIT_S) -> list[Sample]:
         """All samples from a mark on, once each device has one at or after `end_s`, or the wait is over."""

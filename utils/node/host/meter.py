@@ -7,7 +7,6 @@ when it comes, so that a tool that says nothing for a while leaves a gap, and no
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import select
 import shutil
@@ -20,16 +19,11 @@ from utils.node.host import allocation
 from utils.node.host.meter_tools import COLUMNS, TOOLS, HostMeter, Parser, Row, packages
 from utils.node.host.others import EVERY_S as LOOK_S
 from utils.node.host.others import Others, Ours
+from utils.node.host.tools import die_with_parent
 
 EVERY_S = 1.0
 AGAIN_S = 5.0
 """Between two starts of a tool that ended."""
-_PR_SET_PDEATHSIG = 1
-
-
-def die_with_parent(sig: int) -> None:
-    """Ask the kernel for a signal when the parent dies (prctl(2))."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, sig, 0, 0, 0)
 
 
 class Sink:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from utils.node.host import allocation
 from utils.node.host.gpus import KFD, strays
+from utils.node.host.tools import die_with_parent
 
 EVERY_S = 5.0
 """Between two looks."""
@@ -86,7 +88,11 @@ class Others:
         """Ask a tool that answers again and again; files of a driver are read by `look`."""
         if self.kind == "cuda":
             self.process = subprocess.Popen(
-                ASK_NVIDIA, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+                ASK_NVIDIA,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                preexec_fn=lambda: die_with_parent(signal.SIGKILL),  # noqa: PLW1509 - there are no threads here
             )
 
     def look(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import re
 import shutil
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 LIMIT_S = 60
+_PR_SET_PDEATHSIG = 1
 LINES = 5
 """Warnings of a tool that are kept."""
 
@@ -38,6 +40,11 @@ def ask(*command: str, limit_s: float = LIMIT_S) -> Said:
         lines = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["no word"]
         return Said("", f"{name} failed with {done.returncode}: {lines[-1].strip()[:200]}")
     return Said(done.stdout)
+
+
+def die_with_parent(sig: int) -> None:
+    """Ask the kernel for a signal when the parent dies (prctl(2))."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, sig, 0, 0, 0)
 
 
 def tool(*command: str) -> str:

@@ -15,7 +15,8 @@ import sys
 import time
 from pathlib import Path
 
-from utils.node.host.meter import Sink, die_with_parent
+from utils.node.host.meter import Sink
+from utils.node.host.tools import die_with_parent
 
 PORT = "server.port"
 """In a run's folder: where its server listens, as the run says."""

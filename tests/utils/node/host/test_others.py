@@ -105,3 +105,24 @@ esac
     assert len(found) >= 2, "power goes on beside it"
     assert Samples(path).others(0, begin, time.monotonic()) == [f"{foreign} python3"]
     assert Samples(path).others(0, begin - 60, begin) == []
+    assert Samples(path).about() == ("nvidia-smi", []), "they are no remarks of the meter"
+
+
+def test_a_meter_that_is_killed_leaves_no_tool(tmp_path: Path) -> None:
+    """SIGKILL leaves it no time to end what it asks."""
+    mark = tmp_path / "asked"
+    fake_tool(tmp_path, "nvidia-smi", f"# a FAKE nvidia-smi\necho $$ >>{mark}\nexec sleep 60")
+    meter = subprocess.Popen(
+        [sys.executable, "-s", "-m", "utils.node.host.meter", "cuda", str(tmp_path / "power.csv")],
+        cwd=ROOT,
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    end = time.monotonic() + 20
+    while not (mark.exists() and len(mark.read_text().split()) == 2) and time.monotonic() < end:
+        time.sleep(0.05)
+    meter.kill()
+    meter.wait()
+    asked = [Path("/proc", pid, "stat") for pid in mark.read_text().split()]
+    assert len(asked) == 2
+    time.sleep(0.5)
+    assert [one for one in asked if one.exists() and ") Z " not in one.read_text()] == []
