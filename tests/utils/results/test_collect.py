@@ -9,6 +9,10 @@ import pytest
 
 from matrix.errors import Exit
 from tests.conftest import ROOT, Cli, write
+from tests.utils.results.conftest import Records
+from utils.node import record_file
+from utils.node.record import Record
+from utils.results import collect as reading
 from utils.results.collect import Missing, missing, without
 
 
@@ -55,3 +59,21 @@ def test_collect_shows_the_rest_and_names_what_is_empty(tmp_path: Path, cli: Cli
     done = cli("collect", str(tmp_path / "good"), str(tmp_path / "empty"), "--format", "csv")
     assert len(done.stdout.splitlines()) == 2
     assert done.stderr == f"note: no record below {tmp_path / 'empty'}\n"
+
+
+@pytest.mark.parametrize(("few", "made"), [(3, 4), (4, 0)])
+def test_records_are_made_smaller_where_there_are_many(
+    pair: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few: int, made: int
+) -> None:
+    """Few are kept whole, which is faster."""
+    for number, one in enumerate(pair()[:4]):
+        record_file.save(one, tmp_path / "some" / str(number))
+    monkeypatch.setattr(reading, "FEW", few)
+    asked: list[str] = []
+
+    def keep(one: Record) -> Record:
+        asked.append(one.point)
+        return one
+
+    assert len(reading.collect([tmp_path / "some"], keep=keep)) == 4
+    assert len(asked) == made
