@@ -9,7 +9,7 @@ from .local import local_expert
 
 
 @triton.jit(
-    do_not_specialize=["rows", "block_expert", "block_rows", "blocks", "routes", "chunks"]
+    do_not_specialize=["rows", "block_expert", "block_rows", "blocks", "counter", "routes", "chunks"]
 )  # they vary with the step, and each variation would be compiled
 def compact(
     topk_ids,
@@ -18,6 +18,7 @@ def compact(
     block_expert,
     block_rows,
     blocks,
+    counter,
     routes,
     chunks,
     BLOCK_M: tl.constexpr,
@@ -36,6 +37,7 @@ def compact(
         block_expert: gets the local expert of each block.
         block_rows: gets how many rows of each block are filled.
         blocks: gets the number of blocks that hold work, [1] int32.
+        counter: of the step, int64: its local routes, experts in use and blocks are added to places 1 to 3 (`routing.COUNTED`).
         routes: how many there are.
         chunks: ceil(routes / CHUNK).
         BLOCK_M: rows of a block.
@@ -77,3 +79,6 @@ def compact(
         tl.store(block_rows + first + block, held, mask=held > 0)
     if mine == 0:
         tl.store(blocks, tl.sum(needed, axis=0))
+        tl.atomic_add(counter + 1, tl.sum(count, axis=0).to(tl.int64))
+        tl.atomic_add(counter + 2, tl.sum((count > 0).to(tl.int32), axis=0).to(tl.int64))
+        tl.atomic_add(counter + 3, tl.sum(needed, axis=0).to(tl.int64))

@@ -35,6 +35,7 @@ from . import (
     steps,
     tiles,
 )
+from .routing import COUNTED
 from .shapes import MINIMAX_M3
 from .tiles import Gemm, Tile
 
@@ -89,7 +90,7 @@ class _Path:
     def __init__(self, of: bench_cases.Layer, steps: bench_cases.Steps, name: str, tile: Tile | None) -> None:
         self.of, self.steps, self.name, self.tile = of, steps, name, tile
         self.outs = [torch.full_like(steps.x, float("nan")) for _ in steps.routings]
-        self.counter = torch.zeros(1, dtype=torch.int64, device="cuda")
+        self.counter = torch.zeros(len(COUNTED), dtype=torch.int64, device="cuda")
 
     def run(self, index: int) -> None:
         """Compute one of the steps."""
@@ -118,7 +119,7 @@ class _Path:
             "active_experts": self.steps.active,
             "error": max(errors),
             "error_of_rounding": max(limits),
-            "counted": int(self.counter),
+            "counted": int(self.counter[0]),
             "expected_count": bench_time.CALLS,
             "bytes": read,
             "share": read / reads / took,

@@ -108,7 +108,7 @@ def forward(
     y = torch.empty(routes, shape.hidden, dtype=torch.bfloat16, device=device)
     chunk = min(4096, max(16, triton.next_power_of_2(routes)))
     compact[(shape.experts,)](
-        routing.ids, routing.expert_map, rows, block_expert, block_rows, count, routes, triton.cdiv(routes, chunk),
+        routing.ids, routing.expert_map, rows, block_expert, block_rows, count, counter, routes, triton.cdiv(routes, chunk),
         BLOCK_M=tile.block_m, CHUNK=chunk, ONE=chunk >= routes, EXPERTS=triton.next_power_of_2(shape.experts), GLOBAL=routing.experts, PDL=False,
     )  # fmt: skip
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from . import bench_cases, bench_time, layer
+from .routing import COUNTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +49,7 @@ def seconds(
 ) -> float:
     """Time of a step; infinite for a tile that does not fit the card or the shape."""
     outs = [torch.empty_like(steps.x) for _ in steps.routings]
-    counter = torch.zeros(1, dtype=torch.int64, device="cuda")
+    counter = torch.zeros(len(COUNTED), dtype=torch.int64, device="cuda")
     weights = of.of(variant)
 
     def run(index: int) -> None:

@@ -18,6 +18,8 @@ from .marker import MARKER
 from .routing import Routing
 from .weights import Weights
 
+ROWS = 16
+"""Of a block, as the reference counts them: so many have most of the kernels' tiles."""
 log = logging.getLogger("vllm.minimax_m3_ep")
 """Below vLLM's own logger, whose handlers and format it has."""
 
@@ -77,7 +79,7 @@ class Patched:
         self.layout = None if isinstance(found, str) else found
         self.row = MARKER.join(torch.device(moe_config.device), None if self.layout else str(found))
         if self.layout is not None:
-            MARKER.about["bound"] = self.layout.tokens
+            MARKER.about |= {"bound": self.layout.tokens, "local_experts": self.layout.shape.experts}
         self.compressed: Weights | None = None
         """Once `keep_compressed` has them."""
         self.is_warm = False
@@ -201,7 +203,7 @@ class Patched:
             if self.compressed is not None:
                 w1, w2 = self.compressed.widened()
             out.copy_(reference.layer(x, w1, w2, routing, self.layout.shape, exact=False))
-            counter.add_(1)
+            counter.add_(reference.counted(routing, ROWS))
             return
         from . import steps  # noqa: PLC0415 - see above
 

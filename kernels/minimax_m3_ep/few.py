@@ -120,7 +120,7 @@ def down_sum(
 ):
     """The second product, times the router's weight, summed over a token's local routes: one program a token and `BLOCK_N` columns.
 
-    The layer's last launch counts it: `counter` goes up by one, also where a graph replays it.
+    The layer's last launch counts it, also where a graph replays it: a step, and its local routes (`routing.COUNTED`).
     Arguments as in `gate_up`; `a` is its output, `out` [tokens, N].
     """
     token = tl.program_id(1)
@@ -129,6 +129,7 @@ def down_sum(
         tl.extra.cuda.gdc_wait()
         tl.extra.cuda.gdc_launch_dependents()
     total = tl.zeros((BLOCK_N,), dtype=tl.float32)
+    local = 0
     for choice in range(TOP_K):
         route = token * TOP_K + choice
         expert = local_expert(topk_ids, expert_map, route, True, GLOBAL).to(tl.int64)
@@ -151,9 +152,12 @@ def down_sum(
                 EMULATE,
             )
             total += y * tl.load(topk_weights + route)
+            local += 1
     tl.store(out + token.to(tl.int64) * stride_out + n, bf16(total, EMULATE))
-    if (tl.program_id(0) == 0) & (token == 0):
-        tl.atomic_add(counter, 1)
+    if tl.program_id(0) == 0:
+        tl.atomic_add(counter + 1, local)
+        if token == 0:
+            tl.atomic_add(counter, 1)
 
 
 @triton.jit

@@ -42,7 +42,7 @@ def forward(
         weights: of the local experts.
         routing: of the tokens.
         out: [tokens, hidden] BF16.
-        counter: [1] int64, goes up by one a call, on the device.
+        counter: [4] int64, `routing.COUNTED` of this call is added to it, on the device.
         tile: for that many tokens.
         pdl: let a launch begin while the one before still runs (NVIDIA, from Hopper on).
         ptx: widen with NVIDIA's instructions.
@@ -163,6 +163,7 @@ def _sorted(
         block_expert,
         block_rows,
         count,
+        counter,
         routes,
         triton.cdiv(routes, sort["CHUNK"]),
         GLOBAL=routing.experts,

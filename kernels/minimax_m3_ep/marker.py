@@ -1,7 +1,7 @@
 """Counts of steps on each path, with their numbers of tokens, taken inside the executed path and read on demand.
 
-A layer's row of counters lies where the layer computes. On this package's path the layer's last launch adds to it, on
-vLLM's path one addition stands behind the layer; both are on the device, so that a captured graph counts whenever it is
+A layer's row of counters lies where the layer computes. On this package's path the layer's launches add to it (the last
+the step, the sort its routes), on vLLM's path one addition stands behind the layer; both are on the device, so that a captured graph counts whenever it is
 replayed. Nothing reads them until somebody asks: a thread of each worker looks for the file `request` in the folder that
 SERVEMATRIX_KERNEL_MARKER names, and answers with `answer-<word in the request>-<rank>.json` beside it.
 """
@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from .routing import COUNTED
 
 FOLDER = "SERVEMATRIX_KERNEL_MARKER"
 POLL_S = 0.2
@@ -44,21 +46,20 @@ class Row:
     """A layer's counters."""
 
     counts: torch.Tensor
-    """[2, SLOTS] int64 on the layer's device: on this package's path, on vLLM's."""
+    """[SLOTS, 5] int64 on the layer's device: of steps on this package's path `routing.COUNTED`; steps on vLLM's."""
     refused: str | None
     """Why the layer can never take this package's path."""
     counts_fallback: bool
     """Of the layers that vLLM treats alike only the first adds, because there an addition is a launch of its own."""
 
     def taken(self, tokens: int) -> torch.Tensor:
-        """The counter of a step on this package's path, [1]: its last launch adds one."""
-        index = slot(tokens)
-        return self.counts[0, index : index + 1]
+        """The counters of a step on this package's path, [4]: its launches add to them."""
+        return self.counts[slot(tokens), : len(COUNTED)]
 
     def fell_back(self, tokens: int) -> None:
         """Count a step that took vLLM's path."""
         if self.counts_fallback:
-            self.counts[1, slot(tokens)].add_(1)
+            self.counts[slot(tokens), len(COUNTED)].add_(1)
 
 
 @dataclass
@@ -72,7 +73,8 @@ class Marker:
 
     def join(self, device: torch.device, refused: str | None) -> Row:
         """The counters of one more layer."""
-        row = Row(torch.zeros(2, SLOTS, dtype=torch.int64, device=device), refused, self._is_first(refused))
+        counts = torch.zeros(SLOTS, len(COUNTED) + 1, dtype=torch.int64, device=device)
+        row = Row(counts, refused, self._is_first(refused))
         self.rows.append(row)
         return row
 
@@ -92,7 +94,7 @@ class Marker:
         """
         end = time.monotonic() + SETTLE_S
         while True:
-            taken, most, fallback = self._counted()
+            taken, most, fallback, routed = self._counted()
             if taken == most or time.monotonic() > end:
                 break
             time.sleep(POLL_S)
@@ -106,16 +108,20 @@ class Marker:
             "taken": taken,
             "taken_most": most,
             "fallback": fallback,
+            "routed": routed,
         }
 
-    def _counted(self) -> tuple[dict[int, int], dict[int, int], dict[int, int]]:
-        own = [row.counts[0] for row in self.rows if row.refused is None]
-        others = [row.counts[1] for row in self.rows if row.counts_fallback]
-        both = torch.stack(own) if own else None
+    def _counted(
+        self,
+    ) -> tuple[dict[int, int], dict[int, int], dict[int, int], dict[int, dict[str, int]]]:
+        own = [row.counts[:, : len(COUNTED)] for row in self.rows if row.refused is None]
+        others = [row.counts[:, len(COUNTED)] for row in self.rows if row.counts_fallback]
+        all_own = torch.stack(own).cpu() if own else None
         return (
-            _steps(both.min(dim=0).values) if both is not None else {},
-            _steps(both.max(dim=0).values) if both is not None else {},
+            _steps(all_own[..., 0].min(dim=0).values) if all_own is not None else {},
+            _steps(all_own[..., 0].max(dim=0).values) if all_own is not None else {},
             _steps(torch.stack(others).max(dim=0).values) if others else {},
+            _routed(all_own.sum(dim=0)) if all_own is not None else {},
         )
 
     def listen(self) -> None:
@@ -168,6 +174,14 @@ def _beside_the_load(answer: Any, rows: list[Row]) -> dict[str, object]:  # noqa
 
 def _steps(counts: torch.Tensor) -> dict[int, int]:
     return {most_tokens(index): count for index, count in enumerate(counts.tolist()) if count}
+
+
+def _routed(counts: torch.Tensor) -> dict[int, dict[str, int]]:
+    """Sums over layers by number of tokens; [SLOTS, 4] on the host."""
+    return {
+        most_tokens(index): dict(zip(COUNTED[1:], counts[index, 1:].tolist(), strict=True))
+        for index in counts[:, 0].nonzero().flatten().tolist()
+    }
 
 
 def _rank() -> int:

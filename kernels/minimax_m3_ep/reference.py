@@ -43,6 +43,15 @@ def local_experts(routing: Routing) -> torch.Tensor:
     return torch.where(known, routing.expert_map[torch.where(known, routing.ids, 0).long()], -1)
 
 
+def counted(routing: Routing, block_m: int | None) -> torch.Tensor:
+    """What a step adds to its counters, [4] int64 (`routing.COUNTED`), with blocks of so many rows, or without any sorting."""
+    local = local_experts(routing)
+    found = local[local >= 0].long()
+    rows = torch.bincount(found) if block_m else found.new_zeros(0)
+    parts = (1, len(found), int((rows > 0).sum()), int((-(-rows // (block_m or 1))).sum()))
+    return torch.tensor(parts, dtype=torch.int64, device=routing.ids.device)
+
+
 def layer(
     x: torch.Tensor, w1: torch.Tensor, w2: torch.Tensor, routing: Routing, shape: Shape, *, exact: bool = True
 ) -> torch.Tensor:

@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     import torch
 
+COUNTED = ("steps", "local", "experts", "blocks")
+"""What a step on this package's path adds to its counters: one, its local routes, the experts that have a row, and the
+blocks that these rows fill. A step that is not sorted (`few`) has neither of the last two."""
+
 
 class Routing(NamedTuple):
     """Of one step on one rank."""

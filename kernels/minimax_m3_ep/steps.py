@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from . import layer, tiles
-from .routing import Routing
+from .routing import COUNTED, Routing
 
 if TYPE_CHECKING:
     from .weights import Weights
@@ -37,7 +37,7 @@ def compute(
         x: [tokens, hidden] BF16.
         routing: of the tokens.
         out: [tokens, hidden] BF16.
-        counter: [1] int64, goes up by one.
+        counter: [4] int64, gets what `routing.COUNTED` says.
     """
     on_nvidia = arch.startswith("sm")
     tile = tiles.load(arch, variant).of(alike(x.shape[0], weights.shape.top_k, routing.experts))
@@ -60,7 +60,7 @@ def warm(arch: str, variant: str, weights: Weights, expert_map: torch.Tensor) ->
         return
     _warm.add(form)
     shape, device = weights.shape, expert_map.device
-    counter = torch.zeros(1, dtype=torch.int64, device=device)
+    counter = torch.zeros(len(COUNTED), dtype=torch.int64, device=device)
     for tile in tiles.load(arch, variant).tiles:
         of_experts, of_top_k = TILED_FOR
         fits = tile.tokens * expert_map.numel() * of_top_k // (shape.top_k * of_experts)

@@ -39,6 +39,7 @@ _METHOD = "vllm.model_executor.layers.quantization.modelopt:ModelOptMxFp8FusedMo
 SIGNATURES = {
     f"{_MOE}.oracle.unquantized:backend_to_kernel_cls": ("backend",),
     f"{_MOE}.oracle.mxfp8:_mxfp8_backend_to_kernel_cls": ("backend",),
+    "vllm.model_executor.layers.quantization.modelopt:select_mxfp8_moe_backend": ("config",),
     f"{_METHOD}._dequant_mxfp8_weights_to_bf16": ("self", "layer"),
     f"{_METHOD}.process_weights_after_loading": ("self", "layer"),
     **{f"{one}.apply": _APPLY for one in (_TRITON, _EMULATION)},
@@ -50,6 +51,10 @@ NAMES = (
     f"{_MOE}.oracle.unquantized:UnquantizedMoeBackend.TRITON",
     f"{_MOE}.oracle.unquantized:UnquantizedMoeBackend.CPU",
     f"{_MOE}.oracle.fp8:Fp8MoeBackend.EMULATION",
+    f"{_MOE}.oracle.fp8:Fp8MoeBackend.MARLIN",
+    f"{_MOE}.modular_kernel:FusedMoEActivationFormat.Standard",
+    "vllm.model_executor.layers.quantization.utils.quant_utils:kMxfp8Static",
+    "vllm.model_executor.layers.quantization.utils.quant_utils:kMxfp8Dynamic",
     f"{_MOE}.activation:MoEActivation.SWIGLUOAI_UNINTERLEAVE",
     f"{_MOE}.experts.lora_experts_mixin:LoRAExpertsMixin._lora_context",
     f"{_MOE}.modular_kernel:FusedMoEExperts._supports_batch_invariance",
@@ -73,6 +78,7 @@ FIELDS = {
         "has_bias",
         "is_lora_enabled",
         "device",
+        "moe_backend",
     ),
     f"{_MOE}.config:FusedMoEParallelConfig": (
         "use_ep",

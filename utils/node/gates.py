@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from matrix.plan import KernelChoice
-    from utils.node.record import Counters, Load, Marker, Power, Telemetry
+    from utils.node.kernel_counts import Marker
+    from utils.node.record import Counters, Load, Power, Telemetry
     from utils.node.requests_raw import RawLoad
 
 CLIENT_SHARE_MOST = 0.6

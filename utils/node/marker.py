@@ -3,7 +3,8 @@
 The kernel's side of it: each worker looks for the file `request` in the folder that SERVEMATRIX_KERNEL_MARKER names, and
 answers with `answer-<the word in it>-<rank>.json`: `worker`, `kernel`, `variant`, `bound` (the most tokens of a step that
 the kernel takes), `layers` (`gated`, and `refused` by reason), and the steps counted so far by number of tokens: `taken`
-(on the kernel's path, by every layer), `taken_most` (by some layer) and `fallback` (on vLLM's); or an `error`.
+(on the kernel's path, by every layer), `taken_most` (by some layer) and `fallback` (on vLLM's); what the steps on the kernel's
+path computed, by number of tokens (`routed`), and `local_experts`; or an `error`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-from utils.node import files, record
+from utils.node import files
+from utils.node.kernel_counts import Marker
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 FOLDER = "SERVEMATRIX_KERNEL_MARKER"
 """Tells a server's workers where they are asked and answer."""
 ANSWER_S = 20.0
+MARKED_ONE_BY_ONE = 1024
+"""Numbers of tokens that a kernel counts one by one; above, a number stands for several."""
 
 
 def make(scratch: Path) -> Path:
@@ -36,7 +40,7 @@ def workers(point: Point) -> int:
     return point.devices
 
 
-def ask(folder: Path, word: str, expected: int) -> list[record.Marker]:
+def ask(folder: Path, word: str, expected: int) -> list[Marker]:
     """What each worker counted so far; fewer answers than expected if some do not come.
 
     Args:
@@ -53,23 +57,23 @@ def ask(folder: Path, word: str, expected: int) -> list[record.Marker]:
         time.sleep(0.02)
 
 
-def _read(path: Path) -> record.Marker:
+def _read(path: Path) -> Marker:
     try:
         body = json.loads(path.read_bytes())
         if body.pop("schema") != 1:
-            return record.Marker(worker=-1, error=f"{path.name}: not an answer of version 1")
-        return record.Marker.model_validate(body)
+            return Marker(worker=-1, error=f"{path.name}: not an answer of version 1")
+        return Marker.model_validate(body)
     except (OSError, ValueError, KeyError, AttributeError) as error:
-        return record.Marker(worker=-1, error=f"{path.name}: {error}")
+        return Marker(worker=-1, error=f"{path.name}: {error}")
 
 
-def over(before: list[record.Marker], after: list[record.Marker]) -> list[record.Marker]:
+def over(before: list[Marker], after: list[Marker]) -> list[Marker]:
     """What was counted between two questions, by worker."""
     first = {one.worker: one for one in before}
     return [one.since(first.get(one.worker)) for one in after]
 
 
-def judge(kernel: KernelChoice, expected: int, found: list[record.Marker]) -> tuple[bool, str]:
+def judge(kernel: KernelChoice, expected: int, found: list[Marker]) -> tuple[bool, str]:
     """Whether the counts are what the point expects, and what they were.
 
     `taken`: every layer of every worker took the kernel's path, in every step that is not larger than the kernel's bound.
@@ -93,10 +97,10 @@ def judge(kernel: KernelChoice, expected: int, found: list[record.Marker]) -> tu
         why = next((f" ({reason})" for one in found for reason in one.layers.refused), "")
         words = words if taken else f"never taken{why}; {fallback} steps{_sizes(least.fallback)} fell back"
         return False, f"{words}; {wrong}" if taken else words
-    return True, words
+    return True, words + _routes(least)
 
 
-def _not_taken(found: list[record.Marker]) -> str | None:
+def _not_taken(found: list[Marker]) -> str | None:
     """Why it is not so that every layer of every worker took the path in every step up to the bound, and in at least one."""
     for one in found:
         if not one.taken:
@@ -114,7 +118,21 @@ def _not_taken(found: list[record.Marker]) -> str | None:
     return None
 
 
-def _incomplete(kernel: KernelChoice, expected: int, found: list[record.Marker]) -> str | None:
+def _routes(one: Marker) -> str:
+    """Local routes and rows an expert of the steps that were most frequent, a layer in the mean."""
+    most = max(one.taken, key=lambda tokens: one.taken[tokens])
+    found = one.routed.get(most)
+    if found is None or not one.local_experts or most > MARKED_ONE_BY_ONE:
+        return ""
+    times = one.taken[most] * one.layers.gated
+    rows = found.local / times
+    words = f"; of {most} tokens a layer computed {rows:.1f} routes, {rows / one.local_experts:.2f} rows an expert"
+    if not found.experts:
+        return words
+    return f"{words}, in {found.blocks / found.experts:.2f} blocks an expert in use"
+
+
+def _incomplete(kernel: KernelChoice, expected: int, found: list[Marker]) -> str | None:
     """Why the answers prove nothing."""
     if wrong := next((one.error for one in found if one.error), None):
         return f"a worker failed to answer: {wrong}"

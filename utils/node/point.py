@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from matrix.plan import Point
     from utils.node.events import Emit
+    from utils.node.kernel_counts import Marker
     from utils.node.power_meter import PowerMeter
     from utils.node.requests_raw import RawLoad
     from utils.node.vllm.client import Client, Ended
@@ -299,7 +300,7 @@ def _call(
     return raw, ended
 
 
-def _marked(bench: Bench, point: Point, when: str) -> list[record.Marker]:
+def _marked(bench: Bench, point: Point, when: str) -> list[Marker]:
     """What the kernel's workers counted so far; nothing where no kernel is asked for."""
     if point.kernel is None or bench.marker is None:
         return []

@@ -11,6 +11,7 @@ from matrix.metrics import JUDGED
 from matrix.plan import Arm
 from matrix.rules import Rules
 from matrix.schema import Kept
+from utils.node.kernel_counts import Marker
 from utils.node.spec import Provenance
 
 SCHEMA = 2
@@ -172,50 +173,6 @@ class Gate(Kept):
     passed: bool
     found: str
     """What was measured and the bound, in words and figures."""
-
-
-class Layers(Kept):
-    """What a kernel makes of a worker's layers when they are loaded."""
-
-    gated: int = 0
-    """Those that take its path where a step allows it."""
-    refused: dict[str, int] = {}
-    """The others, by reason."""
-
-
-class Marker(Kept):
-    """What one worker counted on each path of a patched kernel: steps by number of tokens."""
-
-    worker: int
-    kernel: str = ""
-    variant: str = ""
-    vllm: str = ""
-    bound: int | None = None
-    """The most tokens of a step that the kernel takes."""
-    layers: Layers = Layers()
-    taken: dict[int, int] = {}
-    """Steps that every layer took on the kernel's path."""
-    taken_most: dict[int, int] = {}
-    """Steps that some layer did: the same, unless layers part ways."""
-    fallback: dict[int, int] = {}
-    """Steps on vLLM's path."""
-    error: str | None = None
-
-    def since(self, before: Marker | None) -> Marker:
-        """What was counted after an earlier answer of the same worker."""
-        if before is None:
-            return self.model_copy(update={"error": self.error or "it did not answer before the load"})
-        counts = {
-            path: {
-                tokens: n - earlier.get(tokens, 0) for tokens, n in now.items() if n != earlier.get(tokens, 0)
-            }
-            for path, now, earlier in (
-                ("taken", self.taken, before.taken),
-                ("taken_most", self.taken_most, before.taken_most),
-                ("fallback", self.fallback, before.fallback),
-            )
-        }
-        return self.model_copy(update=counts)
 
 
 class Failure(Kept):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from kernels.minimax_m3_ep import layer, reference
-from kernels.minimax_m3_ep.routing import Routing
+from kernels.minimax_m3_ep.routing import COUNTED, Routing
 from kernels.minimax_m3_ep.shapes import GROUP, Shape
 from kernels.minimax_m3_ep.tiles import Gemm, Tile
 from kernels.minimax_m3_ep.weights import Weights
@@ -62,13 +62,13 @@ class Case:
         """By the reference."""
         return reference.layer(self.x, self.bf16.w1, self.bf16.w2, self.routing, self.shape, exact=exact)
 
-    def run(self, weights: Weights, tile: Tile) -> tuple[torch.Tensor, int]:
-        """By the kernels, into a poisoned output; with how often they counted."""
+    def run(self, weights: Weights, tile: Tile) -> tuple[torch.Tensor, list[int]]:
+        """By the kernels, into a poisoned output; with what they counted (`routing.COUNTED`)."""
         out = torch.full_like(self.x, float("nan"))
-        counter = torch.zeros(1, dtype=torch.int64)
+        counter = torch.zeros(len(COUNTED), dtype=torch.int64)
         how = {"pdl": False, "ptx": False, "emulate": True}
         layer.forward(self.x, weights, self.routing, out, counter=counter, tile=tile, **how)
-        return out, int(counter)
+        return out, counter.tolist()
 
 
 def error(out: torch.Tensor, expected: torch.Tensor) -> float:

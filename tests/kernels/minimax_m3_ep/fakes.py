@@ -55,15 +55,28 @@ def on(patch: pytest.MonkeyPatch, arch: str) -> None:
     )
 
 
+def on_hopper(patch: pytest.MonkeyPatch) -> None:
+    """Make vLLM believe that it runs on an H100."""
+    from vllm.platforms import current_platform
+    from vllm.platforms.interface import DeviceCapability, PlatformEnum
+
+    kind = type(current_platform)
+    patch.setattr(kind, "_enum", PlatformEnum.CUDA)
+    patch.setattr(kind, "get_device_capability", classmethod(lambda *_: DeviceCapability(9, 0)))
+    patch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
+    patch.setattr(torch.cuda, "current_device", lambda: 0)
+
+
 def load(patch: pytest.MonkeyPatch, variant: str) -> None:
     """Load the plugin as vLLM does, until the test ends."""
     from vllm.model_executor.layers.fused_moe.oracle import mxfp8, unquantized
-    from vllm.model_executor.layers.quantization.modelopt import ModelOptMxFp8FusedMoE
+    from vllm.model_executor.layers.quantization import modelopt
 
     for place, name in (
         (unquantized, "backend_to_kernel_cls"),
         (mxfp8, "_mxfp8_backend_to_kernel_cls"),
-        (ModelOptMxFp8FusedMoE, "_dequant_mxfp8_weights_to_bf16"),
+        (modelopt.ModelOptMxFp8FusedMoE, "_dequant_mxfp8_weights_to_bf16"),
+        (modelopt, "select_mxfp8_moe_backend"),
     ):
         patch.setattr(place, name, getattr(place, name))  # so that it is put back
     patch.setattr(marker.MARKER, "rows", [])

@@ -7,6 +7,8 @@ import itertools
 import pytest
 import torch
 
+from kernels.minimax_m3_ep import reference
+from kernels.minimax_m3_ep.routing import Routing
 from kernels.minimax_m3_ep.weights import LARGEST_NARROW, Weights
 from tests.kernels.minimax_m3_ep import cases
 from tests.kernels.minimax_m3_ep.cases import TILES, Case, error, make
@@ -19,11 +21,13 @@ def weights(case: Case, variant: str) -> Weights:
 
 
 def held(case: Case, variant: str, tile: str = "plain") -> None:
-    """The error is that of rounding to BF16 where the kernels round, and the layer counted once."""
+    """The error is that of rounding to BF16 where the kernels round; the layer counted once, with its routes."""
     out, counted = case.run(weights(case, variant), TILES[tile])
     exact = case.expected()
     assert error(out, exact) <= 1.1 * error(case.expected(exact=False), exact) + 1e-9
-    assert counted == 1
+    known = TILES[tile]
+    assert counted == reference.counted(case.routing, None if known.direct else known.block_m).tolist()
+    assert counted[0] == 1
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -100,7 +104,7 @@ def test_no_token_launches_nothing() -> None:
     for variant, tile in itertools.product(VARIANTS, TILES):
         out, counted = case.run(weights(case, variant), TILES[tile])
         assert out.shape == (0, case.shape.hidden)
-        assert counted == 0
+        assert counted == [0, 0, 0, 0]
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -127,6 +131,15 @@ def test_both_variants_compute_the_same_products() -> None:
     case = make(40, seed=11)
     for tile in TILES.values():
         assert error(case.run(case.mxfp8, tile)[0], case.run(case.bf16, tile)[0]) < 5e-4
+
+
+def test_routes_are_counted() -> None:
+    """By hand: five tokens with 19 routes on this rank, to three experts, one of which has 17 rows in two blocks."""
+    ids = torch.tensor([[0] * 4] * 4 + [[0, 1, 2, 7]], dtype=torch.int32)
+    expert_map = torch.tensor([2, 0, -1, -1, -1, -1, -1, 1], dtype=torch.int32)
+    routing = Routing(torch.ones(5, 4), ids, expert_map)
+    assert reference.counted(routing, 16).tolist() == [1, 19, 3, 4]
+    assert reference.counted(routing, None).tolist() == [1, 19, 0, 0]
 
 
 def test_a_chunk_is_not_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,9 +16,14 @@ from tests.kernels.minimax_m3_ep import fakes
 def untouched():
     """Whether none of vLLM's functions is replaced."""
     from vllm.model_executor.layers.fused_moe.oracle import mxfp8, unquantized
-    from vllm.model_executor.layers.quantization.modelopt import ModelOptMxFp8FusedMoE
+    from vllm.model_executor.layers.quantization import modelopt
 
-    of = (unquantized, "backend_to_kernel_cls"), (mxfp8, "_mxfp8_backend_to_kernel_cls"), (ModelOptMxFp8FusedMoE, "_dequant_mxfp8_weights_to_bf16")  # fmt: skip
+    of = (
+        (unquantized, "backend_to_kernel_cls"),
+        (mxfp8, "_mxfp8_backend_to_kernel_cls"),
+        (modelopt.ModelOptMxFp8FusedMoE, "_dequant_mxfp8_weights_to_bf16"),
+        (modelopt, "select_mxfp8_moe_backend"),
+    )
     return not any(hasattr(getattr(where, name, None), "_minimax_m3_ep") for where, name in of)
 
 
@@ -57,6 +62,31 @@ def test_it_is_offered_on_both_platforms(monkeypatch, backend):
     fakes.load(monkeypatch, "compact-bf16")
     found = unquantized.backend_to_kernel_cls(unquantized.UnquantizedMoeBackend[backend])
     assert found[0].__name__.startswith("MiniMaxM3Ep")
+
+
+LAYER = {"num_experts": 64, "num_logical_experts": 64, "num_local_experts": 32}
+"""Of the recipe for two H100s."""
+CHOICES = {
+    "ours": ("mxfp8", LAYER, "EMULATION", "MiniMaxM3EpMxfp8EmulationTritonExperts"),
+    "another variant": ("compact-bf16", LAYER, "MARLIN", "MarlinExperts"),
+    "another layer": ("mxfp8", LAYER | {"experts_per_token": 8}, "MARLIN", "MarlinExperts"),
+    "a backend that was asked for": ("mxfp8", LAYER | {"moe_backend": "marlin"}, "MARLIN", "MarlinExperts"),
+}
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_on_hopper_compressed_weights_are_kept_before_marlin(monkeypatch, name):
+    """VLLM's own choice there is Marlin, also with the plugin for all that is not its layer."""
+    from vllm.model_executor.layers.quantization import modelopt
+
+    variant, changes, backend, experts = CHOICES[name]
+    config = fakes.config(fakes.parallel(ep_size=2, ep_rank=1), **changes)
+    fakes.on_hopper(monkeypatch)
+    before = modelopt.select_mxfp8_moe_backend(config)
+    assert (before[0].name, before[1].__name__) == ("MARLIN", "MarlinExperts")
+    fakes.load(monkeypatch, variant)
+    found = modelopt.select_mxfp8_moe_backend(config)
+    assert (found[0].name, found[1].__name__) == (backend, experts)
 
 
 @pytest.mark.parametrize("version", ["0.31.0", "0.32.1", "0.32.0rc1", "0.33.0.dev12+gabc"])
@@ -138,10 +168,11 @@ def test_it_answers_whoever_asks(monkeypatch, tmp_path):
     row = one.join(torch.device("cpu"), None)
     one.listen()
     one.listen()
-    row.taken(16).add_(1)
+    row.taken(16).add_(torch.tensor([1, 8, 2, 3]))
     (tmp_path / "request").write_text("before\n")
     assert _read(tmp_path / "answer-before-0.json") == {
         "schema": 1, "worker": 0, "kernel": "minimax-m3-ep", "layers": {"gated": 1, "refused": {}}, "taken": {"16": 1}, "taken_most": {"16": 1}, "fallback": {},
+        "routed": {"16": {"local": 8, "experts": 2, "blocks": 3}},
     }  # fmt: skip
     row.taken(16).add_(1)
     (tmp_path / "request").write_text("after\n")

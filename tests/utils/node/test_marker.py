@@ -12,7 +12,7 @@ import pytest
 
 from matrix.plan import KernelChoice
 from utils.node import marker
-from utils.node.record import Layers, Marker
+from utils.node.kernel_counts import Layers, Marker, Routed
 
 CHOICE = KernelChoice(name="fast-moe", variant="one", expect="taken", files="x")
 
@@ -30,8 +30,13 @@ REFUSED = {
     "fallback": {1: 95, 100: 5},
     "layers": Layers(refused={"experts: 4, wanted 8": 3}),
 }
+ROUTED = {"local_experts": 16, "taken": {1: 2, 216: 10}, "taken_most": {1: 2, 216: 10}, "bound": 256, "fallback": {},
+          "routed": {1: Routed(local=3), 216: Routed(local=3240, experts=480, blocks=504)}}  # fmt: skip
+"""Ten steps of 216 tokens in three layers: 864 routes each, of which 108 are local."""
 CASES: dict[str, tuple[str, list[Marker], bool, str]] = {
     "taken": ("taken", [answer(0), answer(1)], True, "taken in 95 of 100 steps of 1 to 4 tokens on each of 2 workers"),
+    "taken, with its routes": ("taken", [answer(0, **ROUTED), answer(1, **ROUTED)], True, "; of 216 tokens a layer computed 108.0 routes, 6.75 rows an expert, in 1.05 blocks an expert in use"),
+    "its routes without blocks": ("taken", [answer(n, **ROUTED | {"routed": {216: Routed(local=3240)}}) for n in (0, 1)], True, "108.0 routes, 6.75 rows an expert"),
     "never taken": ("taken", [answer(0, **REFUSED), answer(1, **REFUSED)], False, "never taken (experts: 4, wanted 8); 100 steps"),
     "one worker never took it": ("taken", [answer(0), answer(1, taken={})], False, "never taken; 5 steps of 100 tokens fell back"),
     "a small step fell back": ("taken", [answer(0), answer(1, fallback={64: 1})], False, "1 steps within the bound of 64 tokens fell back"),
@@ -66,6 +71,16 @@ def test_counts_over_a_load() -> None:
     found = marker.over(before, [answer(0), answer(1)])
     assert (found[0].taken, found[0].fallback, found[0].error) == ({4: 5}, {}, None)
     assert found[1].error == "it did not answer before the load"
+
+
+def test_routes_over_a_load() -> None:
+    """What was computed before the load is not of it."""
+    before = answer(0, routed={1: Routed(local=5), 64: Routed(local=10, experts=2, blocks=2)})
+    after = answer(
+        0, routed={1: Routed(local=5), 8: Routed(local=4), 64: Routed(local=31, experts=5, blocks=6)}
+    )
+    (found,) = marker.over([before], [after])
+    assert found.routed == {8: Routed(local=4), 64: Routed(local=21, experts=3, blocks=4)}
 
 
 def test_asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

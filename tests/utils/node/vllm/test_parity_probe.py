@@ -12,7 +12,8 @@ from matrix import select
 from matrix.plan import KernelChoice, Point
 from matrix.source import Folder
 from matrix.tree import Tree
-from utils.node.record import Accuracy, Layers, Marker
+from utils.node.kernel_counts import Layers, Marker
+from utils.node.record import Accuracy
 from utils.node.vllm import parity_probe, probe
 from utils.node.vllm.server import Server
 
