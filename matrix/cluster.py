@@ -33,6 +33,8 @@ class Devices(Strict):
     """The compiler's name for it, such as gfx942; picks the kernel's tile file."""
     count: int = Field(ge=1, le=64)
     """How many there are on a node; part of every key."""
+    memory_gib: float | None = Field(None, gt=0, le=4096)
+    """Memory of one GPU in GiB, where `matrix/memory.json` does not know the model, or this one has another; only `plan` asks."""
     power_cap_w: int | None = None
     """What the node's tool must report as the power cap of each device; a node that says otherwise is not used."""
     clock_mhz: int | None = None

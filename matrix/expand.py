@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from matrix import cluster as clusters
 from matrix import key, recipe, tree
 from matrix.errors import Exit, HarnessError, Place, Problem, did_you_mean
+from matrix.memory import Room
 from matrix.protocol import PROTOCOL_VERSION, Protocol
 from matrix.ranges import concurrencies, condition
-from matrix.vllm import recipe_check
+from matrix.vllm import memory_use, model_sizes, recipe_check
 from matrix.vllm.canonical import canonical, is_default
 from matrix.vllm.official import facts as official
 
@@ -45,6 +46,8 @@ class Cell:
     key: str = field(default="")
     notes: tuple[str, ...] = ()
     """Of its recipe: what a person should know, and nothing refuses."""
+    room: Room = field(default_factory=Room)
+    """What it takes of its GPUs' memory."""
 
 
 MOST_POINTS = 2_000
@@ -113,6 +116,7 @@ class _Expansion:
         self.kernel = self._kernel()
         self.vehicle = self.common["vehicle"] = self._vehicle()
         self._look_at_official()
+        self.sizes = model_sizes.of(from_tree.recipes, read.model)
         self.used_when: set[int] = set()
         self.kernel_used = False
 
@@ -295,6 +299,9 @@ class _Expansion:
         if longest < workload.isl + workload.osl:
             need = workload.isl + workload.osl
             self.problems.append(Problem(place, f"max-model-len {longest} is below isl + osl = {need}"))
+        asked = memory_use.Asked(
+            self.cluster.devices, search, self.recipe.image, texts, kept_env, kernel, longest
+        )
         return Cell(
             id=f"{self.name}/{lengths_name(workload.isl, workload.osl)}-{shape(search)}-c{concurrency}",
             recipe=self.recipe,
@@ -311,6 +318,7 @@ class _Expansion:
             place=place,
             key=key.key(parts),
             notes=tuple(self.served.notes),
+            room=memory_use.of(self.sizes, asked),
         )
 
     def _canonical(self, name: str, value: recipe.Flag) -> object:

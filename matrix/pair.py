@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from matrix import key
-from matrix.errors import Exit, HarnessError
+from matrix.errors import Exit, HarnessError, Problem
 from matrix.expand import all_recipes, expand
 from matrix.plan import Pairing, Plan, Selected, make
 from matrix.rules import Rules
@@ -59,7 +59,7 @@ def paired(
         return make(selected, gone=gone, problems=problems, runs=runs)
     told = list(problems)
     wanted = list(selected)
-    theirs = _cells(wanted, base, told)
+    theirs = _that_fit(_cells(wanted, base, told), base.pairing, told)
     found = [_with_base(one, theirs.get(one.cell.id), base) for one in wanted]
     if wanted and not any(one.base for one in found) and not alone:
         raise HarnessError(Exit.NOTHING_SELECTED, "\n".join([*told, _nobody(base.pairing)]))
@@ -94,10 +94,34 @@ def _cells(wanted: list[Selected], base: Base, problems: list[str]) -> dict[str,
     return found
 
 
+def _that_fit(cells: dict[str, Cell], pairing: Pairing, problems: list[str]) -> dict[str, Cell]:
+    """Without those whose server cannot start.
+
+    Raises:
+        HarnessError: RECIPE_INVALID where that is the selected point itself without its kernel: no other recipe was meant.
+    """
+    no_room = {name: cell for name, cell in cells.items() if cell.room.refusal}
+    if no_room and pairing.kind == "kernel":
+        name, cell = next(iter(no_room.items()))
+        beside = cell.recipe.extends or "a recipe with more GPUs"
+        advice = (
+            f"so there is no kernel=off here: compare with another revision (--pair main), or run {beside} beside it "
+            "and look at the throughput of a GPU"
+        )
+        raise HarnessError(
+            Exit.RECIPE_INVALID, "", [Problem(cell.place, f"{name} {cell.room.refusal}; {advice}")]
+        )
+    problems += [
+        f"{name} of {pairing.name} {cell.room.refusal}; nothing is compared with it"
+        for name, cell in no_room.items()
+    ]
+    return {name: cell for name, cell in cells.items() if name not in no_room}
+
+
 def _without_kernel(cell: Cell) -> Cell:
     """The same point on vLLM's own path."""
     parts = {name: part for name, part in cell.parts.items() if name != "kernel"}
-    return replace(cell, kernel=None, parts=parts, key=key.key(parts))
+    return replace(cell, kernel=None, parts=parts, key=key.key(parts), room=cell.room.bare or cell.room)
 
 
 def _with_base(one: Selected, cell: Cell | None, base: Base) -> Selected:

@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from matrix import key, protocol
+from matrix import key, memory, protocol
+from matrix.errors import Exit, HarnessError, Problem
 from matrix.evaluation import Evaluation
 from matrix.expand import Cell, shape
+from matrix.memory import Memory
 from matrix.protocol import Protocol
 from matrix.rules import Rules
 from matrix.schema import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
+
+    from matrix.errors import Place
 
 SCHEMA = 1
 Arm = Literal["base", "head"]
@@ -83,6 +87,8 @@ class Point(Value):
     accuracy: Evaluation | None = None
     """What both arms are asked after their points: as the head's recipe says."""
     estimate_s: int = Field(ge=0, le=LONGEST_S)
+    memory: Memory | None = None
+    """What it takes of each GPU; None where that is not known."""
 
 
 class Serve(Value):
@@ -153,6 +159,8 @@ class Plan(Value):
     """With `--changed`: what differs from vLLM's official recipe without a reason, of recipes that name one, as LIST: PLACE: TEXT."""
     idle: list[str] = []
     """Where a point takes fewer devices than its node has, a line each."""
+    memory: list[str] = []
+    """What weights take of each GPU, and what is left, of each parallelism, as lines."""
     from_records: int = 0
     """Points whose time was taken from earlier records; of the others the cluster file says it."""
     reused: dict[str, str] = {}
@@ -215,6 +223,7 @@ def make(
         pair: what compared points are compared with.
     """
     selected = list(selected)
+    _refuse_what_cannot_fit(selected)
     groups: dict[tuple[str, ...], list[Selected]] = {}
     for one in selected:
         servers = [key.server(cell.parts) for cell in (one.cell, one.base) if cell]
@@ -228,7 +237,28 @@ def make(
         problems=list(problems),
         pair=pair,
         notes=list(dict.fromkeys(note for one in selected for note in one.cell.notes)),
+        memory=memory.lines(_rooms(selected)),
     )
+
+
+def _refuse_what_cannot_fit(selected: list[Selected]) -> None:
+    """Raises RECIPE_INVALID where weights are more than a GPU's memory: one sentence for each row of a search space."""
+    found: dict[Place, Problem] = {}
+    for one in selected:
+        if why := one.cell.room.refusal:
+            found.setdefault(one.cell.place, Problem(one.cell.place, f"{one.cell.id} {why}"))
+    if found:
+        raise HarnessError(Exit.RECIPE_INVALID, "", list(found.values()))
+
+
+def _rooms(selected: list[Selected]) -> Iterator[tuple[str, memory.Room, int, int]]:
+    """What `memory.lines` asks for, of both arms."""
+    for one in selected:
+        for cell, arm in ((one.cell, ""), (one.base, "base ")):
+            if cell and not (arm and cell.room == one.cell.room):
+                at_once = math.ceil(cell.concurrency / cell.search.dp)
+                tokens = at_once * (cell.workload.isl + cell.workload.osl)
+                yield f"{arm}{shape(cell.search)}", cell.room, at_once, tokens
 
 
 def _job(recipe: str, servers: list[str], members: list[Selected], runs: int | None) -> Job:
@@ -290,4 +320,5 @@ def _point(cell: Cell, name: str, one: Selected) -> Point:
                 cell.cluster.limits,
             )
         ),
+        memory=cell.room.memory,
     )

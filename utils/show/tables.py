@@ -184,7 +184,7 @@ def plan_summary(plan: Plan) -> str:
     line = (
         f"{_counted(plan.points, 'point')} in {_counted(plan.server_starts, 'server start')}, {hours}{gone}"
     )
-    line += "".join(f"\n{text}" for text in plan.idle)
+    line += "".join(f"\n{text}" for text in [*plan.idle, *plan.memory])
     pairs = [job for job in plan.jobs if job.base]
     if not pairs:
         return line

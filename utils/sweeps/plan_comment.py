@@ -19,6 +19,8 @@ NEW = 5
 """New images and models that are visible."""
 LINES = 6
 """Changed lines that are visible."""
+MEMORY = 4
+"""Lines about memory: two layouts."""
 REASONS = (
     "A difference that is meant gets its reason in the recipe: `because: {NAME: why}` (docs/recipes.md)."
 )
@@ -75,6 +77,7 @@ def _remarks(plan: Plan) -> list[str]:
     if plan.reused:
         names = ", ".join(sorted(set(plan.reused.values()))[:5])
         said.append(f"{len(plan.reused)} points have figures of the same key already: {names}")
+    said += [text.strip()[:200] for text in plan.memory[:MEMORY]]
     if plan.problems:
         said.append(f"{len(plan.problems)} recipes of the base cannot be read: {plan.problems[0][:300]}")
     return said

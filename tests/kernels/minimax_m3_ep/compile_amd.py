@@ -1,4 +1,9 @@
-"""Compiles the kernels for gfx942 with Triton's AMD backend, without such a GPU: one JSON line a kernel on stdout."""
+"""Compiles the kernels for gfx942 with Triton's AMD backend, without such a GPU: one JSON line a kernel on stdout.
+
+Each layout of gfx942 that the gate takes, with its number of local experts. Any Triton will do; docs/kernel.md says which were tried:
+
+    PYTHONPATH=. python -m tests.kernels.minimax_m3_ep.compile_amd
+"""
 
 from __future__ import annotations
 
@@ -12,16 +17,15 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from kernels.minimax_m3_ep import VARIANTS, layer, tiles
+from kernels.minimax_m3_ep import VARIANTS, gate, layer, tiles
 from kernels.minimax_m3_ep.activation import combine, swiglu
 from kernels.minimax_m3_ep.align import compact
 from kernels.minimax_m3_ep.gemm import grouped
-from kernels.minimax_m3_ep.shapes import MINIMAX_M3
+from kernels.minimax_m3_ep.shapes import Shape
 from kernels.minimax_m3_ep.weights import together_of
 
-GLOBAL = 128
-"""Experts of the model."""
-TARGET = GPUTarget("hip", "gfx942", 64)
+ARCH = "gfx942"
+TARGET = GPUTarget("hip", ARCH, 64)
 POINTERS = {
     "x": "bf16", "scales": "u8", "rows": "i32", "block_expert": "i32", "block_rows": "i32", "blocks": "i32",
     "topk_weights": "fp32", "topk_ids": "i32", "expert_map": "i32", "counter": "i64", "h": "bf16", "a": "bf16", "y": "bf16",
@@ -77,11 +81,11 @@ def compiled(
     )
 
 
-def products(variant: str, tile: tiles.Tile) -> list[Compiled]:
+def products(variant: str, shape: Shape, tile: tiles.Tile) -> list[Compiled]:
     """Both products of a tile, also with the large scales of a compressed layer."""
     found = []
     for which, gemm in (("first", tile.first), ("second", tile.second)):
-        k = MINIMAX_M3.hidden if which == "first" else MINIMAX_M3.intermediate
+        k = shape.hidden if which == "first" else shape.intermediate
         for wide in (False, True)[: 2 if variant == "mxfp8" else 1]:
             constants = {
                 "FIRST": which == "first", "FUSED": which == "first" and tile.fused, "MXFP8": variant == "mxfp8", "WIDE": wide,
@@ -89,7 +93,7 @@ def products(variant: str, tile: tiles.Tile) -> list[Compiled]:
                 "STEPS": k // gemm.block_k // gemm.split, "SPLIT": gemm.split, "SCALES": together_of(k),
                 "STAGES": gemm.stages, "PREFETCH": gemm.prefetch, "PDL": False, "EMULATE": False,
             }  # fmt: skip
-            name = f"{variant} {tile.tokens}{' wide' if wide else ''} {which}"
+            name = f"{variant} of {shape.experts}, {tile.tokens}{' wide' if wide else ''} {which}"
             weights = "u8" if variant == "mxfp8" else "bf16"
             out = "bf16" if gemm.split == 1 else "fp32"
             found.append(
@@ -98,28 +102,31 @@ def products(variant: str, tile: tiles.Tile) -> list[Compiled]:
     return found
 
 
-def others(variant: str, tile: tiles.Tile) -> list[Compiled]:
+def others(variant: str, layout: gate.Layout, tile: tiles.Tile) -> list[Compiled]:
     """The launches between and around."""
+    shape, experts = layout.shape, layout.global_experts
     common = {"PDL": False, "EMULATE": False}
-    name = f"{variant} {tile.tokens}"
-    sort = layer.sort_constants(MINIMAX_M3, tile)
+    name = f"{variant} of {shape.experts}, {tile.tokens}"
+    sort = layer.sort_constants(shape, tile)
     warps = sort.pop("num_warps")
     act = {"BLOCK_M": tile.block_m, "ROWS": tile.swiglu_rows, "COLUMNS": tile.swiglu_columns}
     add = {
-        "TOP_K": MINIMAX_M3.top_k,
-        "GLOBAL": GLOBAL,
+        "TOP_K": shape.top_k,
+        "GLOBAL": experts,
         "COLUMNS": tile.combine_columns,
         "SPLIT": tile.second.split,
     }
     return [
-        compiled(f"{name} compact", compact, sort | {"PDL": False, "GLOBAL": GLOBAL}, warps, 2),
+        compiled(f"{name} compact", compact, sort | {"PDL": False, "GLOBAL": experts}, warps, 2),
         compiled(f"{name} swiglu", swiglu, act | common | {"SPLIT": tile.first.split}, 4, 2),
         compiled(f"{name} combine", combine, add | common, 4, 2),
     ]
 
 
 if __name__ == "__main__":
-    for variant in VARIANTS:
-        for tile in tiles.load("gfx942", variant).tiles:
-            for one in [*products(variant, tile), *others(variant, tile)]:
-                sys.stdout.write(json.dumps(one.__dict__) + "\n")
+    sys.stderr.write(f"Triton {triton.__version__}\n")
+    for layout in [one for one in gate.LAYOUTS if one.platform == ARCH]:
+        for variant in VARIANTS:
+            for tile in tiles.load(ARCH, variant).tiles:
+                for one in [*products(variant, layout.shape, tile), *others(variant, layout, tile)]:
+                    sys.stdout.write(json.dumps(one.__dict__) + "\n")

@@ -31,8 +31,16 @@ CODE = (
 )
 
 
-NOT_SENT = ("matrix/vllm/generate.py", "matrix/vllm/probe_")
-"""What makes the vocabularies, and never runs on a node."""
+NOT_SENT = (
+    *(
+        "matrix/vllm/generate.py",
+        "matrix/vllm/probe_",
+        "matrix/editor_schema.py",
+        "matrix/vllm/editor_flags.py",
+    ),
+    *(f"matrix/vllm/official/{name}.py" for name in ("compare", "document", "layers")),
+)
+"""What makes the vocabularies and the editor's schema, and compares with official recipes: it never runs on a node."""
 
 
 @dataclass(frozen=True, slots=True)

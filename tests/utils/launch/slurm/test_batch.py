@@ -150,6 +150,25 @@ def test_what_a_container_sees() -> None:
     assert "--export=ALL" not in text.split("main()")[1]
 
 
+def test_what_the_payload_leaves_out_is_not_missed(tmp_path: Path) -> None:
+    """Every module of the node is imported from the payload alone."""
+    attempt = next(one for one in some_attempts().values() if "tiny" in one.name)
+    with tarfile.open(fileobj=io.BytesIO(batch.pack(attempt, ROOT, PROVENANCE).content)) as tar:
+        tar.extractall(tmp_path, filter="data")
+    names = [path.relative_to(tmp_path).with_suffix("") for path in (tmp_path / "utils/node").rglob("*.py")]
+    modules = [".".join(name.parts) for name in names if name.name not in {"__init__", "__main__"}]
+    done = subprocess.run(
+        [sys.executable, "-c", f"import {', '.join(modules)}"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "matrix/editor_schema.py").exists()
+
+
 def test_the_payload_has_the_same_bytes_every_time() -> None:
     """And nothing but code, the job's files and carried models."""
     attempt = next(one for one in some_attempts().values() if "tiny" in one.name)
