@@ -62,8 +62,8 @@ def on_hopper(patch: pytest.MonkeyPatch) -> None:
 
     kind = type(current_platform)
     patch.setattr(kind, "_enum", PlatformEnum.CUDA)
-    patch.setattr(kind, "get_device_capability", classmethod(lambda *_: DeviceCapability(9, 0)))
-    patch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
+    patch.setattr(kind, "get_device_capability", classmethod(lambda *_, **__: DeviceCapability(9, 0)))
+    patch.setattr(torch.cuda, "get_device_capability", lambda *_: (9, 0))
     patch.setattr(torch.cuda, "current_device", lambda: 0)
 
 
