@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
     from matrix.strict_yaml import Path
 
-_MAKERS = (("rocm", r"MI\d", r"gfx[0-9a-f]+"), ("cuda", r"G?[ABHLV]\d{2,3}\b|RTX", r"sm\d+[af]?"))
+MAKERS = (("rocm", r"MI\d", r"gfx[0-9a-f]+"), ("cuda", r"G?[ABHLV]\d{2,3}\b|RTX", r"sm\d+[af]?"))
 """Kind, models by their first letters, and the compiler's names."""
 
 
 def of_devices(kind: str, model: str, arch: str) -> str | None:
     """Why a kind of GPUs cannot have such a model or compiler's name; None where nothing speaks against it."""
-    for one, models, names in _MAKERS:
+    for one, models, names in MAKERS:
         if kind == "cpu":
             continue
         if one != kind and re.match(models, model):

@@ -14,6 +14,8 @@ OWNED_BY_RUNS = {"PATH", "HOME", "TMPDIR", "PYTHONPATH", "PYTHONHOME", "PYTHONST
 _UNEXPANDED = re.compile(r"\$\{?\w*\}?|~|`|%\w?|\{\w*\}")
 WAITS = r"(?:^|[=/:,])(\$\{?[A-Za-z_]\w*\}?|~(?=/))"
 """What a shell would expand in a value, also for an editor."""
+REGISTRY = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5})?$"
+"""A registry's host, also for an editor."""
 _ODD = re.compile(r"[^\w/.+@=-]")
 
 
@@ -90,7 +92,7 @@ def registry(name: str) -> str:
     host = re.sub(r"^[a-z]+://", "", name).rstrip("/")
     if host != name:
         raise ValueError(f"write {host}, without what is around it in an address")
-    if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5})?", name):
+    if not re.fullmatch(REGISTRY, name):
         raise ValueError(f"{name!r} is no registry's host, such as ghcr.io")
     return name
 

@@ -17,13 +17,19 @@ if TYPE_CHECKING:
     from matrix.strict_yaml import Path
 
 
+PARTITION = r"[\w.+@-]+(,[\w.+@-]+)*"
+GRES = r"\w+(:[\w.+-]+){0,2}(,\w+(:[\w.+-]+){0,2})*"
+PROGRAM = r"[\w.+-]+"
+"""Of texts, also for an editor."""
+
+
 def _partition(name: str) -> str:
     """One partition of Slurm, or several with commas between them.
 
     Raises:
         ValueError: for another text.
     """
-    if not re.fullmatch(r"[\w.+@-]+(,[\w.+@-]+)*", name or "x"):
+    if not re.fullmatch(PARTITION, name or "x"):
         raise ValueError(f"{name!r} is no partition; sinfo -o %P lists them")
     return name
 
@@ -36,7 +42,7 @@ def _gres(text: str) -> str:
     """
     if text.startswith("gres"):
         raise ValueError(f"write {re.sub('^gres[:/]', '', text)!r}: sbatch's --gres has no `gres` in front")
-    if not re.fullmatch(r"\w+(:[\w.+-]+){0,2}(,\w+(:[\w.+-]+){0,2})*", text or "x"):
+    if not re.fullmatch(GRES, text or "x"):
         raise ValueError(
             f"{text!r} is no generic resource; write NAME:TYPE:COUNT or NAME:COUNT, such as gpu:8"
         )
@@ -61,7 +67,7 @@ def _program(name: str) -> str:
     """
     if "/" in name:
         return words.inside(name)
-    if not re.fullmatch(r"[\w.+-]+", name):
+    if not re.fullmatch(PROGRAM, name):
         raise ValueError(f"{name!r} is no program's name, such as python3, or its whole path")
     return name
 

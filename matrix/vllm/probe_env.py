@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import json
+import logging
 import os
 import re
 import sys
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 _SWITCHES = ("0", "1", "true", "True", "false", "yes", "no", "on", "off")
 _PATH = re.compile(r"_(PATH|DIR|DIRECTORY|ROOT|FILE|FOLDER|CACHE|LOCATION)$")
 _READ = re.compile(r"(?:environ|getenv)\W+(?:get\W+)?(VLLM_[A-Z0-9_]+)")
+_LEVEL = "VLLM_LOGGING_LEVEL"
+"""vLLM reads any text, and ends where Python's logging does not know it as a level."""
 _WORDS = {"bool": "bool", "int": "int", "float": "float", "str": "str"}
 
 
@@ -77,6 +80,9 @@ def variable(name: str, read: Callable[[], Any], annotation: str, default: objec
     answers = {text: called(read, name, text) for text in _SWITCHES}
     plain = [answer for answer in answers.values() if not isinstance(answer, Exception)]
     real = called(read, name, None)
+    if name == _LEVEL:
+        levels: dict[str, Any] = {"any_case": True} if called(read, name, "info") == "INFO" else {}
+        return {"type": "choice", "choices": sorted(logging.getLevelNamesMapping()), "default": real} | levels
     if choices := chosen(read):
         shape = {"type": "list"} if annotation.startswith(("list", "set")) else {"type": "choice"}
         return shape | choices | ({"default": real} if isinstance(real, str) else {})

@@ -16,11 +16,18 @@ from matrix import cluster, editor_schema, recipe
 from matrix.source import Folder
 from matrix.tree import Tree
 from tests.conftest import RECIPE, ROOT
-from tests.matrix import test_recipe
+from tests.matrix import test_cluster, test_recipe
 from tests.matrix.vllm import test_recipe_check, test_spelling
 from utils.cli.made_from_code import GENERATED
 
 SCHEMA = json.loads((ROOT / "matrix/recipe.schema.json").read_bytes())
+CLUSTERS = json.loads((ROOT / "matrix/cluster.schema.json").read_bytes())
+ABOUT_CLUSTERS_NOT_ITS_BUSINESS = {
+    "fewer GPUs than a node has": "arithmetic over two keys",
+    "one GPU": "arithmetic over two keys",
+    "no core for the server": "arithmetic over two keys",
+    "a slip": "a site's plugin may have such an option",
+}
 NOT_ITS_BUSINESS = {
     "duplicate key": "YAML's, which editors say by themselves",
     "octal of yaml 1.1": "a YAML reader's own",
@@ -80,8 +87,38 @@ def test_every_shipped_recipe_is_taken(name: str) -> None:
 @pytest.mark.parametrize("name", cluster.names(Folder(ROOT)))
 def test_every_shipped_cluster_is_taken(name: str) -> None:
     """By the clusters' schema."""
-    text = (ROOT / f"recipes/clusters/{name}.yaml").read_text()
-    assert errors(json.loads((ROOT / "matrix/cluster.schema.json").read_bytes()), text) == []
+    assert errors(CLUSTERS, (ROOT / f"recipes/clusters/{name}.yaml").read_text()) == []
+
+
+def test_a_good_cluster_is_taken() -> None:
+    """The one that mistakes are made in."""
+    jsonschema.Draft202012Validator.check_schema(CLUSTERS)
+    assert errors(CLUSTERS, test_cluster.GOOD) == []
+
+
+@pytest.mark.parametrize("case", test_cluster.BAD)
+def test_what_check_refuses_of_a_cluster_is_underlined(case: str) -> None:
+    """Every mistake of the other test, unless a schema cannot say it; then it must really not."""
+    old, new, _ = test_cluster.BAD[case]
+    found = errors(CLUSTERS, test_cluster.GOOD.replace(old, new, 1))
+    assert bool(found) == (case not in ABOUT_CLUSTERS_NOT_ITS_BUSINESS), found
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("slurm: {", "runner: x # {"),
+        ("launcher: slurm", "launcher: local"),
+        ("squash: /images/$UID, ", ""),
+        ("runtime: pyxis,", "runtime: pyxis, remap_root: true,"),
+        ("VLLM_NO_USAGE_STATS:", "VLLM_NO_USAGE_STAT:"),
+        ('VLLM_NO_USAGE_STATS: "1"', 'VLLM_CONFIGURE_LOGGING: "0"'),
+    ],
+)
+def test_what_parts_of_a_cluster_say_together_is_underlined(old: str, new: str) -> None:
+    """As `check` does."""
+    assert old in test_cluster.GOOD
+    assert errors(CLUSTERS, test_cluster.GOOD.replace(old, new, 1))
 
 
 @pytest.mark.parametrize("case", test_recipe.BAD)

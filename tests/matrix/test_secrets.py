@@ -84,6 +84,8 @@ SHAPES = {
     "SendGrid": "SG." + "a" * 22 + "." + "b" * 43,
     "Databricks": "dapi" + "a1" * 16,
     "DigitalOcean": "dop_v1_" + "a1" * 32,
+    "AWS, the bare key": "wJalrXUtnFEMI" + "/K7MDENG/bPxRfiCY" + "EXAMPLEKEY",
+    "AWS, as chance makes it": "q9Zt1LmX+0bVfRw8Jd" + "K3sPnG7hYcUe/5oAiTxB4c",
     "a JSON web token": "eyJ" + "hbGciOiJIUzI1NiJ9" + ".eyJzdWIiOiIxIn0.abc",
 }
 PLAIN = [
@@ -92,6 +94,11 @@ PLAIN = [
     "https://$USER:$PASSWORD@proxy",
     "/raid/hf_hub_cache/models--org--model",
     "a1" * 20,
+    "A1" * 20,
+    "MiniMaxM3SparseForConditionalGeneration1",
+    "raid/HubCache/MiniMaxAI/MiniMaxM3/MXFP8x",
+    "BlockDiagonalCausalMaskWithOffset1Padded",
+    "sha256/" + "aB3xY9kQ" * 5 + "=",
     "vllm/vllm-openai-rocm:v0.32.0",
     "the bearer of a token",
 ]

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from matrix import cluster, editor_schema, key, recipe
+from matrix import cluster, cluster_schema, editor_schema, key, recipe
 from matrix.errors import Exit
 from matrix.metrics import METRICS
 from matrix.protocol import PROTOCOL_VERSION, Protocol
@@ -154,6 +154,14 @@ def _recipe_schema() -> str:
     return _lines({**found, "title": "servematrix recipe"}, LINES_DEPTH) + "\n"
 
 
+def _cluster_schema() -> str:
+    """The same for cluster files."""
+    describe_all()
+    found = cluster_schema.schema(cluster.Cluster.model_json_schema(by_alias=True))
+    body = {"$schema": editor_schema.DIALECT, **found, "title": "servematrix cluster"}
+    return json.dumps(body, indent=1) + "\n"
+
+
 def _lines(value: object, depth: int) -> str:
     """JSON with a line an entry down to a depth, so that a diff shows which flag changed."""
     if depth == 0 or not isinstance(value, dict) or not value:
@@ -165,7 +173,7 @@ def _lines(value: object, depth: int) -> str:
 OWNERS = "# Made by `./servematrix check --write` from the recipes' `owners:`; the last line that fits a file counts.\n"
 GENERATED: dict[str, Callable[[str], str]] = {
     "matrix/recipe.schema.json": lambda _: _recipe_schema(),
-    "matrix/cluster.schema.json": lambda _: _schema(cluster.Cluster, "servematrix cluster"),
+    "matrix/cluster.schema.json": lambda _: _cluster_schema(),
     "utils/results/verdict/comparison.schema.json": lambda _: _comparison(),
     "docs/recipes.md": _all(
         *(_inside(model.__name__, partial(_fields, model)) for model in DOCUMENTED),

@@ -30,6 +30,8 @@ BAD = {
     "a word for a number": (FLAGS, "flags: {block-size: big}", "6:11: 'block-size' takes a whole number above 0"),
     "a misspelt variable": (FLAGS, ENV % 'VLLM_ENGINE_REDY_TIMEOUT_S: "3600"', "6:9: vLLM 0.32.0 does not read VLLM_ENGINE_REDY_TIMEOUT_S; did you mean 'VLLM_ENGINE_READY_TIMEOUT_S'?"),
     "a switch that is no switch": (FLAGS, ENV % 'VLLM_USE_BREAKABLE_CUDAGRAPH: "true"', "VLLM_USE_BREAKABLE_CUDAGRAPH"),
+    "a level that Python has not": (FLAGS, ENV % "VLLM_LOGGING_LEVEL: VERBOSE", "6:9: VLLM_LOGGING_LEVEL cannot be 'VERBOSE'"),
+    "a bare key of AWS": (FLAGS, f"flags: {{hf-overrides: {{x: {'q9Zt1LmX+0bVfRw8Jd' + 'K3sPnG7hYcUe/5oAiTxB4c'}}}}}", "hf-overrides looks like a secret"),
     "what blinds the gates": (FLAGS, "flags: {disable-log-stats: true}", "the server's counters are off, and gates could not fail; take it out"),
     "half of a pair": (FLAGS, "flags: {kv-transfer-config: {kv_connector: X, kv_role: kv_producer}}", "it starts one half of prefill and decode"),
     "an adapter that nobody asks for": (FLAGS, "flags: {enable-lora: true}", "If it is meant, say why: because: {enable-lora: …}"),
@@ -52,6 +54,7 @@ BAD = {
 BEYOND_A_SCHEMA = {
     "half of a pair": "one value of a part",
     "a token in a flag": "a text at any depth",
+    "a bare key of AWS": "a text at any depth",
     "bf16 of FP8 weights": "two keys that contradict",
     "bf16, quantized": "two keys that contradict",
 }

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from matrix.errors import Exit
 from matrix.plan import KernelChoice
-from tests.conftest import ROOT, Cli
+from tests.conftest import ROOT, Cli, command, environment
 from utils.node import marker, record, record_file
 
 pytestmark = pytest.mark.real
@@ -75,3 +76,41 @@ def test_without_expert_parallelism_a_claim_to_take_it_is_invalid(cli: Cli, tmp_
     assert path_gate(found).found.startswith("never taken (expert parallelism: False, wanted True); ")
     assert all(not one.taken_most and one.fallback for one in found.marker)
     assert judged(found, "fallback") == (True, True)
+
+
+@pytest.mark.nightly
+def test_four_ranks_take_the_kernels_path(tmp_path: Path) -> None:
+    """EP4, as MiniMax-M3 on four GPUs: each worker has two of the eight experts, in four processes on whatever cores there are."""
+    root = one_point(tmp_path, ("tp: 2, ep: 2", "tp: 4, ep: 4"))
+    for folder in ("matrix", "utils"):  # clusters are the harness's own, so that this tree is one
+        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (root / ".environments").symlink_to(ROOT / ".environments")
+    cluster = root / "recipes/clusters/local.yaml"
+    cluster.write_text(
+        cluster.read_text().replace("count: 2", "count: 4").replace("ready_s: 300", "ready_s: 900")
+    )
+    out = tmp_path / "out"
+    done = subprocess.run(
+        command("run", NAME, "--out", str(out)),
+        cwd=root,
+        env=environment({"PYTHONPATH": str(root)}),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=1500,
+    )
+    assert done.returncode == Exit.OK, done.stdout + done.stderr
+    (path,) = out.rglob("record.json")
+    found = record_file.read(path)
+    assert all(gate.passed for gate in found.gates)
+    assert [(one.worker, one.local_experts) for one in found.marker] == [(n, 2) for n in range(4)]
+    for one in found.marker:
+        assert (one.layers.gated, one.layers.refused) == (3, {})
+        assert one.taken == one.taken_most == found.marker[0].taken
+        assert set(one.taken) <= {1, 2}
+    for tokens, steps in found.marker[0].taken.items():
+        local = [one.routed[tokens].local for one in found.marker]
+        assert sum(local) == steps * tokens * 2 * 3, (
+            "each of two routes a token in three layers is one worker's own"
+        )
+        assert min(local) > 0
