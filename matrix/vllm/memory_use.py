@@ -131,10 +131,13 @@ def _utilization(asked: Asked) -> float:
     """Of a GPU's memory; all of it where a flag gives bytes in its place."""
     if any(name.startswith("kv-cache-memory") for name in asked.flags):
         return 1.0
-    if said := asked.flags.get(UTILIZATION):
-        return float(str(said))
     flag = Vocabulary.of(version_in(asked.image) or versions()[-1]).flag(UTILIZATION)
-    return float(flag.default) if flag and flag.default else 1.0
+    names = [UTILIZATION, *(flag.aliases if flag else ())]
+    said = next((asked.flags[name] for name in names if name in asked.flags), flag.default if flag else None)
+    try:
+        return float(str(said))
+    except ValueError:  # of an image that does not say its version, whose flags nobody checks
+        return 1.0
 
 
 def _token_bytes(sizes: Sizes, asked: Asked) -> float | None:

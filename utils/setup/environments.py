@@ -145,11 +145,16 @@ def _ensure(name: str, lock: Path, tell: Callable[[str], None], *, any_python: b
             for number, python in enumerate(candidates):
                 try:
                     _make(environment, lock, python)
+                    if number:
+                        tell(f"{name} runs on {python}; servematrix itself stays on {sys.executable}")
                     break
                 except HarnessError:
                     if number + 1 == len(candidates):
                         raise
-                    tell(f"{python} did not get every package; trying {candidates[number + 1]}")
+                    tell(
+                        f"{python} did not get every package of {lock.name} (above); trying another Python of this machine, "
+                        f"{candidates[number + 1]}"
+                    )
             name_the_distribution(_site(environment))
             shutil.copy(lock, stamp)
     return environment

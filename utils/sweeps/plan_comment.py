@@ -79,7 +79,7 @@ def _remarks(plan: Plan) -> list[str]:
         said.append(f"{len(plan.reused)} points have figures of the same key already: {names}")
     said += [text.strip()[:200] for text in plan.memory[:MEMORY]]
     if plan.problems:
-        said.append(f"{len(plan.problems)} recipes of the base cannot be read: {plan.problems[0][:300]}")
+        said.append(f"not all of the base can be compared ({len(plan.problems)}): {plan.problems[0][:300]}")
     return said
 
 

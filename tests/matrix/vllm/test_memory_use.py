@@ -95,6 +95,8 @@ def test_a_head_cannot_be_split() -> None:
     [
         ({}, 0.92 * 192, 45_312),
         ({"gpu-memory-utilization": "0.5"}, 96, 45_312),
+        ({"device-memory-utilization": "0.5"}, 96, 45_312),
+        ({"gpu-memory-utilization": "most"}, 192, 45_312),
         ({"kv-cache-dtype": "fp8"}, 0.92 * 192, 30_720 / 2 + 14_592),
         ({"attention-config.indexer_kv_dtype": "fp8"}, 0.92 * 192, 30_720 + 14_592 / 2),
         ({"kv-cache-dtype": "nvfp4"}, 0.92 * 192, None),
