@@ -19,8 +19,8 @@ NEW = 5
 """New images and models that are visible."""
 LINES = 6
 """Changed lines that are visible."""
-MEMORY = 4
-"""Lines about memory: two layouts."""
+MEMORY = 3
+"""Layouts whose memory is said."""
 REASONS = (
     "A difference that is meant gets its reason in the recipe: `because: {NAME: why}` (docs/recipes.md)."
 )
@@ -77,10 +77,21 @@ def _remarks(plan: Plan) -> list[str]:
     if plan.reused:
         names = ", ".join(sorted(set(plan.reused.values()))[:5])
         said.append(f"{len(plan.reused)} points have figures of the same key already: {names}")
-    said += [text.strip()[:200] for text in plan.memory[:MEMORY]]
+    said += _memory(plan) if plan.jobs else []
     if plan.problems:
         said.append(f"not all of the base can be compared ({len(plan.problems)}): {plan.problems[0][:300]}")
     return said
+
+
+def _memory(plan: Plan) -> list[str]:
+    """What weights take and what is left, a line a layout."""
+    found: list[str] = []
+    for text in plan.memory:
+        if text.startswith(" ") and found:
+            found[-1] = f"{found[-1]}; {text.strip()[:200]}"
+        else:
+            found.append(text[:200])
+    return found[:MEMORY]
 
 
 def _folded(plan: Plan, heads: list[str], jobs: list[list[str]]) -> list[str]:

@@ -144,9 +144,9 @@ def test_of_two_pull_requests_of_a_branch_each_gets_its_own_plan(github: GitHub)
 def test_memory_is_said_in_the_comment(github: GitHub) -> None:
     """The first layouts of it."""
     line = "tp8: weights take 99.2 of 192 GiB a GPU (experts in BF16 96.2, rest 3.0)"
-    told = json.loads(plan()) | {"memory": [line, *(f"  more {n}" for n in range(9))]}
+    told = json.loads(plan()) | {"memory": [line, "  left for KV: 1", *(f"other {n}" for n in range(9))]}
     github.state.artifact(RUN, {"plan.json": json.dumps(told).encode()})
     react.to_plan(github.planned(RUN))
     (text,) = github.state.bodies(42)
-    assert f"- {line}\n- more 0\n" in text
-    assert "more 3" not in text
+    assert f"- {line}; left for KV: 1\n- other 0\n- other 1\n" in text
+    assert "other 2" not in text
