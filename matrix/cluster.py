@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from matrix import cluster_facts, strict_yaml, words
 from matrix.errors import Exit, HarnessError, Problem
@@ -118,8 +118,17 @@ class Limits(Strict):
     """Assumed for a full node, input and output tokens together."""
 
 
+_SLURM_HAS_ITS_SECTION: dict[str, JsonValue] = {
+    "if": {"properties": {"launcher": {"const": "slurm"}}, "required": ["launcher"]},
+    "then": {"required": ["slurm"], "properties": {"slurm": {"type": "object"}}},
+}
+"""For editors."""
+
+
 class Cluster(Strict):
     """One file of `recipes/clusters/`."""
+
+    model_config = ConfigDict(json_schema_extra={"allOf": [_SLURM_HAS_ITS_SECTION]})
 
     launcher: Literal["local", "slurm"]
     """How jobs get to the nodes."""

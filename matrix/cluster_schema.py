@@ -7,78 +7,58 @@ from typing import Any
 
 from matrix import cluster_facts, words
 from matrix.secrets import SECRET
-from matrix.slurm import section
-from matrix.slurm.submit_options import SET_ELSEWHERE
-from matrix.vllm import editor_flags
 
 Node = dict[str, Any]
-_STEPS = r"(?!/+$)(?!.*(?:^|/)\.\.(?:/|$))"
-_NODE = rf"^(?=/){_STEPS}(?:[\w/.+@=-]|\$UID\b)+$"
-"""What `matrix.words.path` takes."""
-_INSIDE = rf"^(?=/){_STEPS}[\w/.+@=-]+"
-"""What `matrix.words.inside` takes, without its end."""
-_PRINTABLE = r"^[^\u0000-\u001f\u007f\u2028\u2029]*$"
 
 
-def schema(model: Node) -> Node:
+def schema(model: Node, server: Node) -> Node:
     """The editor's schema.
 
     Args:
-        model: pydantic's schema of `matrix.cluster.Cluster`, by alias.
+        model: pydantic's schema of `matrix.cluster.Cluster`, by alias; what it says of a launcher's section is that section's own.
+        server: what the engine says of its variables: `properties`, and names that are `refused`.
     """
     made = copy.deepcopy(model)
     top, definitions = made["properties"], made["$defs"]
     _folders(definitions)
-    _slurm(definitions["Slurm"]["properties"])
-    _environment(top)
+    _environment(top, server)
     top["registries"]["items"]["pattern"] = words.REGISTRY
     definitions["Devices"]["allOf"] = _makers()
     _without_secrets(made)
-    made["allOf"] = _together()
+    made.setdefault("allOf", []).extend(_together())
     return made
 
 
 def _folders(definitions: Node) -> None:
     """Paths of the node, and of the container."""
     for node in definitions["Paths"]["properties"].values():
-        node["pattern"] = f"^$|{_NODE}"
+        node["pattern"] = f"^$|{words.WHOLE}"
     container = definitions["Container"]["properties"]
-    container["mounts"]["propertyNames"] = {"pattern": _NODE}
-    container["mounts"]["additionalProperties"]["pattern"] = _NODE.replace("+$", "+(?::ro)?$")
-    container["devices"]["items"]["pattern"] = rf"^(?=/dev/){_NODE[1:]}"
-    container["workdir"]["pattern"] = f"{_INSIDE}$"
+    container["mounts"]["propertyNames"] = {"pattern": words.WHOLE}
+    container["mounts"]["additionalProperties"]["pattern"] = words.WHOLE.replace("+$", "+(?::ro)?$")
+    container["devices"]["items"]["pattern"] = rf"^(?=/dev/){words.WHOLE[1:]}"
+    container["workdir"]["pattern"] = words.WHOLE_INSIDE
 
 
-def _slurm(properties: Node) -> None:
-    """What goes into a batch script."""
-    properties["partition"]["pattern"] = f"^$|^{section.PARTITION}$"
-    properties["gres"] |= {"pattern": f"^$|^{section.GRES}$", "not": {"pattern": "^gres"}}
-    properties["python"]["pattern"] = rf"{_INSIDE}$|^{section.PROGRAM}$"
-    properties["options"] |= {
-        "propertyNames": {"pattern": "^[a-z][a-z0-9-]*$", "not": {"enum": sorted(SET_ELSEWHERE)}},
-        "additionalProperties": {"type": "string", "pattern": _PRINTABLE},
-    }
-
-
-def _environment(top: Node) -> None:
+def _environment(top: Node, server: Node) -> None:
     """Variables: names, who sets them, and values that wait for a shell."""
     owned = [
         {"enum": sorted(words.OWNED_BY_RUNS)},
         {"pattern": "^[Ss][Ee][Rr][Vv][Ee][Mm][Aa][Tt][Rr][Ii][Xx]_"},
     ]
-    name = {"pattern": editor_flags.NAME}
+    name = {"pattern": words.VARIABLE}
     top["env_from"] |= {
         "propertyNames": {**name, "not": {"anyOf": owned}},
         "additionalProperties": {"type": "string", **name},
     }
-    env = editor_flags.definitions()
-    refused = [*owned, editor_flags.names_a_secret(), {"pattern": "^VLLM_", "not": env["VLLM_"]}]
     top["env"] |= {
-        "properties": {
-            name: {"not": {"const": None}, **node} for name, node in editor_flags.blinding().items()
+        "properties": server["properties"],
+        "propertyNames": {**name, "not": {"anyOf": [*owned, *server["refused"]]}},
+        "additionalProperties": {
+            "type": "string",
+            "pattern": words.PRINTABLE,
+            "not": {"pattern": words.WAITS},
         },
-        "propertyNames": {**name, "not": {"anyOf": refused}},
-        "additionalProperties": {"type": "string", "pattern": _PRINTABLE, "not": {"pattern": words.WAITS}},
     }
 
 
@@ -118,10 +98,6 @@ def _without_secrets(node: object) -> None:
 def _together() -> list[Node]:
     """What parts say about one another."""
     return [
-        _if(
-            {"launcher": {"const": "slurm"}},
-            {"required": ["slurm"], "properties": {"slurm": {"type": "object"}}},
-        ),
         _if(
             {"launcher": {"const": "local"}},
             {"properties": {"container": _has("runtime", {"const": "none"})}},

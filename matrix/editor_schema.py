@@ -10,7 +10,7 @@ import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from matrix import cluster, image, recipe, tree
+from matrix import cluster, cluster_schema, image, recipe, tree
 from matrix.ranges import LARGEST
 from matrix.vllm import editor_flags, image_mistakes
 from matrix.vllm.official import facts
@@ -68,6 +68,15 @@ class Known:
             tree.vehicles(where.kernels),
             facts.names(where.recipes),
         )
+
+
+def of_cluster(model: Node) -> Node:
+    """The editor's schema of a cluster file.
+
+    Args:
+        model: pydantic's schema of `matrix.cluster.Cluster`, by alias.
+    """
+    return {"$schema": DIALECT, **cluster_schema.schema(model, editor_flags.of_cluster())}
 
 
 def schema(model: Node, known: Known) -> Node:

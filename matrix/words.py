@@ -16,6 +16,15 @@ WAITS = r"(?:^|[=/:,])(\$\{?[A-Za-z_]\w*\}?|~(?=/))"
 """What a shell would expand in a value, also for an editor."""
 REGISTRY = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5})?$"
 """A registry's host, also for an editor."""
+_STEPS = r"(?!/+$)(?!.*(?:^|/)\.\.(?:/|$))"
+WHOLE = rf"^(?=/){_STEPS}(?:[\w/.+@=-]|\$UID\b)+$"
+"""What `path` takes, for an editor."""
+WHOLE_INSIDE = rf"^(?=/){_STEPS}[\w/.+@=-]+$"
+"""What `inside` takes, for an editor."""
+PRINTABLE = r"^[^\u0000-\u001f\u007f\u2028\u2029]*$"
+"""Most of what `letters` takes, for an editor."""
+VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
+"""The name of an environment variable, also for an editor."""
 _ODD = re.compile(r"[^\w/.+@=-]")
 
 
@@ -53,7 +62,7 @@ def variable(name: str) -> str:
     Raises:
         ValueError: for another text.
     """
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+    if not re.fullmatch(VARIABLE, name):
         raise ValueError(f"{name!r} is not the name of an environment variable")
     return name
 

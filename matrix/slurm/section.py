@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from matrix import words
 from matrix.schema import Strict
-from matrix.slurm.submit_options import check
+from matrix.slurm.submit_options import SET_ELSEWHERE, check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,8 +72,22 @@ def _program(name: str) -> str:
     return name
 
 
+def _for_editors(schema: dict[str, Any]) -> None:
+    """What the checks of single values refuse, in a schema's words."""
+    properties = schema["properties"]
+    properties["partition"]["pattern"] = f"^$|^{PARTITION}$"
+    properties["gres"] |= {"pattern": f"^$|^{GRES}$", "not": {"pattern": "^gres"}}
+    properties["python"]["pattern"] = rf"{words.WHOLE_INSIDE}|^{PROGRAM}$"
+    properties["options"] |= {
+        "propertyNames": {"pattern": "^[a-z][a-z0-9-]*$", "not": {"enum": sorted(SET_ELSEWHERE)}},
+        "additionalProperties": {"type": "string", "pattern": words.PRINTABLE},
+    }
+
+
 class Slurm(Strict):
     """What a job asks Slurm for. Empty values are left to Slurm's own defaults."""
+
+    model_config = ConfigDict(json_schema_extra=_for_editors)
 
     partition: Annotated[str, AfterValidator(_partition)] = ""
     """Of the cluster."""

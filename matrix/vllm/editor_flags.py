@@ -11,7 +11,7 @@ from matrix.vllm import refused
 from matrix.vllm.env_mistakes import OFF
 from matrix.vllm.flag_names import IN_SEARCH, OWNED_FLAGS, REFUSED_FLAGS
 from matrix.vllm.vocabulary import Vocabulary, versions
-from matrix.words import OWNED_ENV, WAITS
+from matrix.words import OWNED_ENV, VARIABLE, WAITS
 
 if TYPE_CHECKING:
     from matrix.vllm.vocabulary import Flag, Kind, Variable
@@ -22,7 +22,6 @@ _NOTHING: list[Node] = [{"enum": ["", "None", None]}]
 _SCALAR = {"type": ["string", "number", "boolean", "null"]}
 _PATTERN = {"int": r"^[-+]?\d+$", "float": r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$"}
 _HUMAN = r"^\d+([KMGT]|(\.\d+)?[kmgt])$"
-NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 
 def definitions() -> Node:
@@ -36,7 +35,7 @@ def definitions() -> Node:
     env: Node = {}
     for name in sorted({name for one in known for name in one.file.env}):
         env[name] = _either([_variable(found) for one in known if (found := one.file.env.get(name))])
-    for name, node in blinding().items():
+    for name, node in _blinding().items():
         env[name] = {"allOf": [env[name], node]} if name in env else node
     names = {"pattern": r"^[a-z][a-z0-9-]*(\.[a-z0-9_-]+)*$", "not": {"pattern": "^(no-|ssl-)"}}
     return {
@@ -50,8 +49,8 @@ def definitions() -> Node:
             "type": "object",
             "properties": env,
             "propertyNames": {
-                "pattern": NAME,
-                "not": {"anyOf": [{"enum": sorted(OWNED_ENV)}, names_a_secret()]},
+                "pattern": VARIABLE,
+                "not": {"anyOf": [{"enum": sorted(OWNED_ENV)}, _names_a_secret()]},
             },
             "additionalProperties": {
                 "type": ["string", "null"],
@@ -63,7 +62,7 @@ def definitions() -> Node:
     }
 
 
-def blinding() -> Node:
+def _blinding() -> Node:
     """Variables that blind the harness, without the values that do."""
     found: Node = {}
     for row in refused.rows():
@@ -73,7 +72,14 @@ def blinding() -> Node:
     return found
 
 
-def names_a_secret() -> Node:
+def of_cluster() -> Node:
+    """Of a cluster file's variables: `properties` with what blinds, and which names are `refused`, whichever version runs there."""
+    blinds = {name: {**node, "type": "string"} for name, node in _blinding().items()}
+    unknown = {"pattern": "^VLLM_", "not": definitions()["VLLM_"]}
+    return {"properties": blinds, "refused": [_names_a_secret(), unknown]}
+
+
+def _names_a_secret() -> Node:
     """As `matrix.secrets.names_a_secret`, in letters of either size, for which a schema's patterns have no word."""
     return {"pattern": _either_size(NAMED), "not": {"pattern": _either_size(HARMLESS)}}
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from matrix import cluster, cluster_schema, editor_schema, key, recipe
+from matrix import cluster, editor_schema, key, recipe
 from matrix.errors import Exit
 from matrix.metrics import METRICS
 from matrix.protocol import PROTOCOL_VERSION, Protocol
@@ -157,9 +157,8 @@ def _recipe_schema() -> str:
 def _cluster_schema() -> str:
     """The same for cluster files."""
     describe_all()
-    found = cluster_schema.schema(cluster.Cluster.model_json_schema(by_alias=True))
-    body = {"$schema": editor_schema.DIALECT, **found, "title": "servematrix cluster"}
-    return json.dumps(body, indent=1) + "\n"
+    found = editor_schema.of_cluster(cluster.Cluster.model_json_schema(by_alias=True))
+    return json.dumps({**found, "title": "servematrix cluster"}, indent=1) + "\n"
 
 
 def _lines(value: object, depth: int) -> str:
