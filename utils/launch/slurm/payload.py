@@ -36,11 +36,12 @@ NOT_SENT = (
         "matrix/vllm/generate.py",
         "matrix/vllm/probe_",
         "matrix/editor_schema.py",
+        "matrix/cluster_schema.py",
         "matrix/vllm/editor_flags.py",
     ),
     *(f"matrix/vllm/official/{name}.py" for name in ("compare", "document", "layers")),
 )
-"""What makes the vocabularies and the editor's schema, and compares with official recipes: it never runs on a node."""
+"""What makes the vocabularies and the schemas for editors, and compares with official recipes: it never runs on a node."""
 
 
 @dataclass(frozen=True, slots=True)
