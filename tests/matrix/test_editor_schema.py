@@ -93,6 +93,7 @@ def test_every_shipped_cluster_is_taken(name: str) -> None:
 def test_a_good_cluster_is_taken() -> None:
     """The one that mistakes are made in."""
     jsonschema.Draft202012Validator.check_schema(CLUSTERS)
+    assert GENERATED["matrix/cluster.schema.json"]("") == (ROOT / "matrix/cluster.schema.json").read_text()
     assert errors(CLUSTERS, test_cluster.GOOD) == []
 
 
