@@ -11,8 +11,8 @@ from matrix.metrics import JUDGED
 from matrix.plan import Arm
 from matrix.rules import Rules
 from matrix.schema import Kept
-from utils.node.kernel_counts import Marker
 from utils.node.spec import Provenance
+from utils.node.vllm.kernel_counts import Marker
 
 SCHEMA = 2
 FILE = "record.json"

@@ -17,7 +17,6 @@ from utils.node import (
     afterwards,
     caches,
     files,
-    marker,
     memory,
     preflight,
     process,
@@ -30,7 +29,7 @@ from utils.node.host import allocation, witness
 from utils.node.point import Bench, Phases, measure
 from utils.node.power_meter import PowerMeter
 from utils.node.recorder import Recorder
-from utils.node.vllm import invocation, plugin, profiling
+from utils.node.vllm import invocation, marker, plugin, profiling
 from utils.node.vllm.client import Client, client_environment
 from utils.node.vllm.engine import Engine
 from utils.node.vllm.server import Server, free_port

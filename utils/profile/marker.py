@@ -1,6 +1,6 @@
 """What a kernel's marker counted, beside a trace: steps by number of tokens, and routes, where it tells them.
 
-The answer is that of `utils/node/marker.py`; `routes` (of local experts, over all layers and steps that it counted) and
+The answer is that of `utils/node/vllm/marker.py`; `routes` (of local experts, over all layers and steps that it counted) and
 `experts` (local ones) are fields that a kernel may leave out.
 """
 

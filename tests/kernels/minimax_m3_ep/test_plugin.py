@@ -64,9 +64,9 @@ def test_it_is_offered_on_both_platforms(monkeypatch, backend):
     assert found[0].__name__.startswith("MiniMaxM3Ep")
 
 
-LAYER = {"num_experts": 64, "num_logical_experts": 64, "num_local_experts": 32}
+LAYER: dict[str, object] = {"num_experts": 64, "num_logical_experts": 64, "num_local_experts": 32}
 """Of the recipe for two H100s."""
-CHOICES = {
+CHOICES: dict[str, tuple[str, dict[str, object], str, str]] = {
     "ours": ("mxfp8", LAYER, "EMULATION", "MiniMaxM3EpMxfp8EmulationTritonExperts"),
     "another variant": ("compact-bf16", LAYER, "MARLIN", "MarlinExperts"),
     "another layer": ("mxfp8", LAYER | {"experts_per_token": 8}, "MARLIN", "MarlinExperts"),

@@ -11,7 +11,8 @@ import pytest
 from matrix.errors import Exit
 from matrix.plan import KernelChoice
 from tests.conftest import ROOT, Cli, command, environment
-from utils.node import marker, record, record_file
+from utils.node import record, record_file
+from utils.node.vllm import marker
 
 pytestmark = pytest.mark.real
 NAME = "minimaxm3-tiny-cpu-vllm"

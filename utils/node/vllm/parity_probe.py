@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from matrix.protocol import seed
-from utils.node import files, marker, parity
+from utils.node import files, parity
 from utils.node.exceptions import RunFailed
 from utils.node.parity import Step
 from utils.node.record import Accuracy
-from utils.node.vllm import probe
+from utils.node.vllm import marker, probe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

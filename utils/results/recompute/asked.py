@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from matrix.protocol import lengths, requests, seed
 from matrix.tree import is_carried
-from utils.node import marker
-from utils.node.vllm import invocation, load
+from utils.node.vllm import invocation, load, marker
 
 if TYPE_CHECKING:
     from matrix.plan import Job, Point

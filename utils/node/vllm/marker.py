@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING
 
 from utils.node import files
-from utils.node.kernel_counts import Marker
+from utils.node.vllm.kernel_counts import Marker
 
 if TYPE_CHECKING:
     from pathlib import Path
