@@ -79,6 +79,6 @@ def compact(
         tl.store(block_rows + first + block, held, mask=held > 0)
     if mine == 0:
         tl.store(blocks, tl.sum(needed, axis=0))
-        tl.atomic_add(counter + 1, tl.sum(count, axis=0).to(tl.int64))
-        tl.atomic_add(counter + 2, tl.sum((count > 0).to(tl.int32), axis=0).to(tl.int64))
-        tl.atomic_add(counter + 3, tl.sum(needed, axis=0).to(tl.int64))
+        tl.atomic_add(counter + 1, tl.sum(count, axis=0).to(tl.int64), sem="relaxed")
+        tl.atomic_add(counter + 2, tl.sum((count > 0).to(tl.int32), axis=0).to(tl.int64), sem="relaxed")
+        tl.atomic_add(counter + 3, tl.sum(needed, axis=0).to(tl.int64), sem="relaxed")

@@ -155,9 +155,9 @@ def down_sum(
             local += 1
     tl.store(out + token.to(tl.int64) * stride_out + n, bf16(total, EMULATE))
     if tl.program_id(0) == 0:
-        tl.atomic_add(counter + 1, local)
+        tl.atomic_add(counter + 1, local, sem="relaxed")
         if token == 0:
-            tl.atomic_add(counter, 1)
+            tl.atomic_add(counter, 1, sem="relaxed")
 
 
 @triton.jit
