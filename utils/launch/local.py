@@ -225,6 +225,7 @@ def _node(environment: environments.Environment, spec: Path, emit: Callable[[Eve
     """Run the node package and pass its events on; a signal to us becomes one to it, and its end is awaited."""
     process.adopt_orphans()
     kills = memory_of_machine.kills()
+    beside = process.descendants(os.getpid())  # the power meter, which goes on from one program to the next
     node = subprocess.Popen(
         [str(environment.python), "-P", "-m", "utils.node", str(spec)],
         cwd="/",
@@ -254,11 +255,11 @@ def _node(environment: environments.Environment, spec: Path, emit: Callable[[Eve
         except subprocess.TimeoutExpired:
             node.kill()
             rest, _ = node.communicate()
-        process.sweep()
+        process.sweep(spare=beside)
         for line in rest.splitlines():
             emit(events.from_line(line))
         raise
-    process.sweep()  # nothing, unless the node was killed
+    process.sweep(spare=beside)  # nothing, unless the node was killed
     if node.returncode >= 0:
         return next((code for code in Exit if code == node.returncode), Exit.BUG)
     why = memory_of_machine.told(kills, memory_of_machine.kills())

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NoReturn
 from utils.node.exceptions import Cancelled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from types import FrameType
     from typing import IO
 
@@ -123,8 +123,8 @@ def stop(process: subprocess.Popen[bytes], grace_s: float = 20.0) -> None:
     process.wait()
 
 
-def descendants(of: int) -> list[int]:
-    """Every process below one, by /proc."""
+def descendants(of: int, spare: Collection[int] = ()) -> list[int]:
+    """Every process below one, by /proc, but those to spare and what is below them."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -133,16 +133,16 @@ def descendants(of: int) -> list[int]:
                 children.setdefault(parent, []).append(int(entry.name))
     found, queue = [], [of]
     while queue:
-        below = children.get(queue.pop(), [])
+        below = [pid for pid in children.get(queue.pop(), []) if pid not in spare]
         found += below
         queue += below
     return found
 
 
-def sweep(limit_s: float = 10.0) -> None:
-    """Kill and reap everything below this process, which must have adopted its orphans."""
+def sweep(limit_s: float = 10.0, spare: Collection[int] = ()) -> None:
+    """Kill and reap everything below this process, which must have adopted its orphans, but those to spare."""
     end = time.monotonic() + limit_s
-    while (left := descendants(os.getpid())) and time.monotonic() < end:
+    while (left := descendants(os.getpid(), spare)) and time.monotonic() < end:
         for pid in left:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)

@@ -36,12 +36,12 @@ class Machine:
         ]
         path.write_text("\n".join(lines) + "\n")
 
-    def run(self, out: str) -> tuple[int, str]:
+    def run(self, out: str, *more: str) -> tuple[int, str]:
         """`servematrix run` there; its exit code and what it said."""
         where = ["--environment", str(self.fake), "--out", str(self.folder / out)]
         path = f"{self.folder / 'tools'}:{os.environ['PATH']}"
         env = {"PATH": path, "PYTHONPATH": str(self.tree)}
-        done = self.cli("run", "r", *where, env=env, cwd=self.tree)
+        done = self.cli("run", "r", *where, *more, env=env, cwd=self.tree)
         return done.returncode, done.stdout + done.stderr
 
 
@@ -96,6 +96,26 @@ def test_a_record_says_which_gpus_they_are(machine: Machine) -> None:
         1980,
     )
     assert "1650" not in json.dumps(found), "two nodes alike have one key"
+
+
+POWER = """\
+case "$*" in *power.draw*) while sleep 0.2; do for n in 0 1; do echo "$n, 500.00, 90, 1980, 2619, 1000, 50, 0x0"; done; done;; esac
+"""
+"""A FAKE nvidia-smi that is asked for samples; everything else the other one answers."""
+
+
+def test_power_is_measured_in_every_run_of_a_pair(machine: Machine) -> None:
+    """The meter goes on behind the canaries: what is swept away after each program is that program's."""
+    fake_tool(machine.folder / "tools", "nvidia-smi", POWER + NVIDIA.replace("MODE", "Disabled"))
+    machine.declares("{kind: cuda, model: H100, arch: sm90, count: 2}")
+    commit(machine.tree, "two H100s")
+    code, text = machine.run("pair", "--pair", "main", "--no-confirm")
+    assert code == 0, text
+    records = collect([machine.folder / "pair"])
+    assert len({one.run_index for one in records}) == 4
+    assert all(one.power and one.power.samples and not one.power.invalid for one in records), [
+        one.power for one in records
+    ]
 
 
 def test_other_firmware_is_another_observed_key(machine: Machine) -> None:
