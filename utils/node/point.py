@@ -230,12 +230,12 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
         "steady": steady,
         "notes": [
             *(profiling.notes if profiling else []),
-            *(f"trace: {path.parent.name}/{path.name}" for path in traces),
             *server_metrics.remarks(said, point.concurrency, counters.preemptions),
             *gates.notes(evidence),
             *machine.remarks(beside),
             *devices.remarks(drew),
         ],
+        "traces": [f"{path.parent.name}/{path.name}" for path in traces],
         "counters": counters,
         "telemetry": evidence.telemetry,
         "power": drew,

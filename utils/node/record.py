@@ -352,5 +352,7 @@ class Record(Kept):
     """Whether a job that did not measure made the figures anew from the raw requests."""
     notes: list[str] = []
     """What a reader of the figures should know, and no gate refuses."""
+    traces: list[str] = []
+    """Of a profile, below the run's folder; such a record is no measurement."""
     gates: list[Gate] = []
     files: Files | None = None

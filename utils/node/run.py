@@ -330,12 +330,12 @@ class _Run:
 
     def _profiled(self, point: Point, written: record.Record) -> Exit:
         """What became of a profile; its record is invalid, and that is no failure."""
-        traces = [note for note in written.notes if note.startswith("trace: ")]
-        facts = {"failed": [] if traces else [note for note in written.notes if note.startswith("no trace")]}
+        traces = written.traces
+        facts = {"failed": [] if traces else written.notes}
         text = "profiled" if traces else "no trace"
         self.emit({"kind": "point", "name": point.id, "text": text, "facts": {**facts, "figures": {}}})
         for trace in traces:
-            self.emit({"kind": "note", "text": f"{self.folder.name}/{trace.removeprefix('trace: ')}"})
+            self.emit({"kind": "note", "text": f"{self.folder.name}/{trace}"})
         return Exit.OK if traces else Exit.GATE_FAILED
 
     def _fail(self, point: Point, error: RunFailed, *, quiet: bool = False) -> None:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 FOLDER = "profile-pair"
 """Below a run's results."""
-_TRACE = "trace: "
 
 
 def traces(out: Path) -> dict[str, dict[str, Path]]:
@@ -28,10 +27,10 @@ def traces(out: Path) -> dict[str, dict[str, Path]]:
     found: dict[str, dict[str, Path]] = {}
     for path in sorted(out.glob(f"{FOLDER}/run/jobs/*/run-*/*/{record.FILE}")):
         one = record_file.read(path)
-        for note in one.notes:
-            trace = path.parent.parent / note.removeprefix(_TRACE)
+        for name in one.traces:
+            trace = path.parent.parent / name
             inside = trace.resolve().is_relative_to(path.parent.parent.resolve())
-            if note.startswith(_TRACE) and inside and trace.is_file():
+            if inside and trace.is_file():
                 found.setdefault(one.point, {}).setdefault(one.arm, trace)
     return found
 

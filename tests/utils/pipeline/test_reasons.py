@@ -44,7 +44,7 @@ def out(tmp_path: Path, pair: Records) -> Path:
         if one.position == 0 and one.run_index < 2:
             run = folder / FOLDER / f"run/jobs/r.profile/run-{one.run_index}-{one.arm}"
             trace(run / "profile/decode.pt.trace.json.gz", 1.0 if one.arm == "base" else 2.0)
-            note = {"notes": ["trace: profile/decode.pt.trace.json.gz"], "status": "invalid"}
+            note = {"traces": ["profile/decode.pt.trace.json.gz"], "status": "invalid"}
             record_file.save(one.model_copy(update=note), run / "0")
     (folder / FOLDER / record.BROKEN).write_text("{}")
     return folder
@@ -89,12 +89,12 @@ def test_a_broken_trace_is_said(out: Path, noise: Ledger) -> None:
     assert any(note.startswith(f"{POINT}: its profiles cannot be read: ") for note in found.notes)
 
 
-def test_a_note_leads_nowhere_else(out: Path, tmp_path: Path, noise: Ledger) -> None:
+def test_a_name_leads_nowhere_else(out: Path, tmp_path: Path, noise: Ledger) -> None:
     """A trace outside of its run's folder is no trace of it."""
     trace(tmp_path / "other.json.gz", 3.0)
     for path in (out / FOLDER).rglob(record.FILE):
         one = record_file.read(path)
-        note = {"notes": ["trace: ../../../../../../other.json.gz"]}
+        note = {"traces": ["../../../../../../other.json.gz"]}
         record_file.save(one.model_copy(update=note), path.parent)
     assert traces(out) == {}
     assert judged(out, noise).reasons == []

@@ -72,6 +72,7 @@ FIELDS: dict[str, tuple[Word, str]] = {
     "environment": ("compared", "the plan's image; `own` makes a record that nobody reuses"),
     "derived": ("recomputed", "the raw requests"),
     "figures": ("recomputed", "written by the judging job alone"),
+    "traces": ("claimed", "a profile's, which is no measurement: none is judged"),
     "notes": ("recomputed", "the raw requests, the telemetry and the server's own metrics"),
     "gates": (
         "recomputed",
