@@ -56,6 +56,10 @@ _TWO_MEANINGS = (
 )
 
 
+EMPTY = "the value is empty; give one, or leave the key out"
+"""What is said of a key without a value: a fault in our files, and usual in those of others."""
+
+
 @dataclass(slots=True)
 class Document:
     """A value (dicts, lists, scalars) and the place of every part of it, by path."""
@@ -163,7 +167,7 @@ class _Reader:
             return int(text) if len(text) <= 18 else text  # noqa: PLR2004 - beyond 64 bits it is no count of anything
         if not text:
             if not (self.stack and _GLUED.fullmatch(self.stack[-1].key or "")):  # which is said of the key
-                self.report(event, "the value is empty; give one, or leave the key out")
+                self.report(event, EMPTY)
         elif " " not in text and (found := INVISIBLE.search(text)) and INVISIBLE.sub("", text).isascii():
             self.report(event, f"the value has {_named(found[0])} in it; {_ADVICE}")
         elif surprise := _surprise(text):

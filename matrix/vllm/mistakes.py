@@ -25,7 +25,6 @@ OTHERS = {
     "disable-radix-cache": "enable-prefix-caching: false",
     "cuda-graph-sizes": "cudagraph-capture-sizes",
     "task": "runner, or convert",
-    "swap-space": "take it out: sequences are computed again and not swapped out; cpu-offload-gb is for weights",
     "num-scheduler-steps": "async-scheduling: true, or leave it out",
     "rope-scaling": "hf-overrides: {rope_parameters: …}",
     "rope-theta": "hf-overrides: {rope_parameters: …}",
@@ -34,14 +33,18 @@ OTHERS = {
     "num-speculative-tokens": "speculative-config: {model: …, num_speculative_tokens: …}",
     "max-seq-len-to-capture": "compilation-config: {max_cudagraph_capture_size: …}",
     "worker-use-ray": "distributed-executor-backend: ray",
-    "use-v2-block-manager": "take it out: there is no other",
     "disable-async-output-proc": "async-scheduling: false",
     "tensor-parallel": "tp in search",
     "quantize": "quantization",
-    "temperature": "take it out: the client sends what is sampled; override-generation-config sets the server's defaults",
-    "disable-log-requests": "take it out: requests are not logged unless enable-log-requests asks for it",
 }
 """What SGLang or an old vLLM calls it -> what to write."""
+NEEDLESS = {
+    "swap-space": "sequences are computed again and not swapped out; cpu-offload-gb is for weights",
+    "use-v2-block-manager": "there is no other",
+    "temperature": "the client sends what is sampled; override-generation-config sets the server's defaults",
+    "disable-log-requests": "requests are not logged unless enable-log-requests asks for it",
+}
+"""What an old vLLM had, and no recipe needs -> why."""
 _WORDS = {"fp16": "float16", "bf16": "bfloat16", "fp32": "float32", "float8": "fp8"}
 """How others spell a type."""
 _BLOCK = 16
@@ -80,12 +83,10 @@ def _unknown(vocabulary: Vocabulary, name: str) -> str:
     who = f"vLLM {vocabulary.version} has no flag {name!r}"
     if found := _other_spelling(vocabulary, name):
         return found
+    if name in NEEDLESS:
+        return f"{who}; take it out: {NEEDLESS[name]}"
     if name in OTHERS:
-        return (
-            f"{who}; {OTHERS[name]}"
-            if OTHERS[name].startswith("take it out")
-            else f"{who}; write {OTHERS[name]}"
-        )
+        return f"{who}; write {OTHERS[name]}"
     if others := known_in("flags", name):
         return f"{who}; {' and '.join(dict.fromkeys((others[0], others[-1])))} had it"
     meant = vocabulary.suggest(name)

@@ -136,7 +136,7 @@ def read(content: bytes, file: str) -> tuple[Official, list[Problem]]:
         HarnessError: RECIPE_UNREADABLE where it is no YAML; RECIPE_INVALID where a part that is needed has another form.
     """
     document = strict_yaml.read(content, file)
-    unclear = [one for one in document.problems if not one.message.startswith("the value is empty")]
+    unclear = [one for one in document.problems if one.message != strict_yaml.EMPTY]
     document.problems = []
     problems: list[Problem] = []
     found = validate(Official, document, problems)
