@@ -170,7 +170,9 @@ def stream(e: Evidence) -> Gate:
     """In a streamed completion that the node reads itself, each answer brings the tokens that count, and the first one brings one."""
     why = streaming.problem(e.streamed, speculative=e.speculative)
     known = sum(n is not None for n in e.streamed.tokens)
-    return _gate("stream", not why, why or f"{known} of {len(e.streamed.tokens)} answers told their tokens")
+    return _gate(
+        "stream", not why, why or f"{known} of {len(e.streamed.tokens)} answers had ids of their tokens"
+    )
 
 
 def first_token(e: Evidence) -> Gate:

@@ -85,7 +85,7 @@ def short(name: str) -> str:
 
 def _about(one: Profile) -> list[str]:
     of = f" of {one.world_size}" if one.world_size else ""
-    rank = "rank not told" if one.rank is None else f"rank {one.rank}{of}"
+    rank = "rank unknown" if one.rank is None else f"rank {one.rank}{of}"
     vllm = f", vLLM {one.vllm}" if one.vllm else ""
     device = "no GPU: operators of the host" if one.device == "host" else f"device {one.device}"
     totals = one.totals
