@@ -36,7 +36,8 @@ def verdict_text(one: MetricVerdict) -> str:
         said = [f"could have seen >= {one.could_see_percent:.1f} %"] if one.could_see_percent else []
         if one.unchanged_within_percent is not None:
             said.append(f"unchanged within {one.unchanged_within_percent:.1f} %")
-        return f"no change seen ({'; '.join([*said, *filter(None, [one.why])])})"
+        said += [one.why] if one.why else []
+        return f"no change seen ({'; '.join(said)})" if said else "no change seen"
     if one.word == "invalid":
         return f"invalid: {one.why}"
     return f"{one.word} ({one.why})" if one.why else one.word
