@@ -314,3 +314,26 @@ def test_results_are_judged_by_the_ledger_of_their_day(
     )
     other = cli("compare", str(folder), "--ledger", str(tmp_path / "now.jsonl"), "--format", "json")
     assert json.loads(other.stdout)["ledger"] == {"sha256": "", "differences": 0, "rule": kept.RULE}
+
+
+@pytest.mark.parametrize(
+    ("could_see", "why", "said"),
+    [
+        (None, "", "no change seen"),
+        (2.0, "", "no change seen (could have seen >= 2.0 %)"),
+        (None, "its head is noisier", "no change seen (its head is noisier)"),
+    ],
+)
+def test_a_quiet_figure_says_what_it_has_to_say(
+    pair: Records, noise: Ledger, could_see: float | None, why: str, said: str
+) -> None:
+    """No brackets around nothing."""
+    base, head = sides(pair())
+    one = next(iter(compare(base, head, noise).points[0].metrics.values()))
+    quiet = {
+        "word": "no change seen",
+        "could_see_percent": could_see,
+        "unchanged_within_percent": None,
+        "why": why,
+    }
+    assert present.verdict_text(one.model_copy(update=quiet)) == said
