@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from matrix import key
 from matrix.errors import Exit, HarnessError
-from matrix.protocol import canary_seconds
+from matrix.protocol import canary_seconds, in_canary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,7 +43,7 @@ def timed(plan: Plan, clusters: Mapping[str, Cluster], history: History, *, cana
         plan: as it was made.
         clusters: of its jobs, by name.
         history: what earlier records tell.
-        canary: whether each arm of a job begins with one more start and its smallest point; jobs with two arms always do.
+        canary: whether each arm of a job begins with one more start and short loads; jobs with two arms always do.
 
     Raises:
         HarnessError: OVER_BUDGET for a point that is too long for a job of its own.
@@ -105,15 +105,16 @@ def _with_seconds(job: Job, history: History) -> Job:
 
 
 def _seconds(job: Job, which: Sequence[int], start_s: Mapping[Arm, float], *, canary: bool) -> float:
-    """Every run a start and the points; before them a canary of each arm, a start and the smallest point."""
+    """Every run a start and the points; before them a canary of each arm, a start and short loads."""
     points = {arm: job.base.points if job.base and arm == "base" else job.points for arm in start_s}
     runs = sum(start_s[arm] + sum(points[arm][i].estimate_s for i in which) for arm in job.arms)
     if not canary and job.base is None:
         return runs
-    return runs + sum(
-        start_s[arm] + min(canary_seconds(points[arm][i].protocol, points[arm][i].estimate_s) for i in which)
-        for arm in start_s
-    )
+    for arm in start_s:
+        mine = [points[arm][i] for i in which]
+        loaded = [mine[i] for i in in_canary(mine, paired=job.base is not None)]
+        runs += start_s[arm] + sum(canary_seconds(one.protocol, one.estimate_s) for one in loaded)
+    return runs
 
 
 def node_hours(plan: Plan) -> float:

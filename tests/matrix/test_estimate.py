@@ -85,6 +85,16 @@ def test_records_know_better_than_the_cluster_file(tmp_path: Path) -> None:
     assert timed.walltime_s < job.walltime_s
 
 
+def test_a_pairs_canary_loads_each_concurrency_once() -> None:
+    """The smallest point of each, the one with the fewest tokens first; and the time that is asked for has room for it."""
+    jobs = [shipped(name).jobs[0] for name in ("minimaxm3-layers-h100", "qwen3moe-tiny-cpu-vllm")]
+    for job in jobs:
+        paired = [job.points[i] for i in protocol.in_canary(job.points, paired=True)]
+        assert [one.concurrency for one in paired] == sorted({one.concurrency for one in job.points})
+        assert {one.isl for one in paired} == {min(one.isl for one in job.points)}
+        assert [job.points[i] for i in protocol.in_canary(job.points, paired=False)] == paired[:1]
+
+
 def test_a_budget_is_held_with_the_sum_shown(cli: Cli) -> None:
     """By `plan` and by `run`, before anything is submitted."""
     for command in ("plan", "run"):

@@ -8,23 +8,20 @@ from utils.node import evaluation
 from utils.node.vllm import parity_probe
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from utils.node.point import Bench, Phases
     from utils.node.record import Accuracy
     from utils.node.spec import NodeJob
 
 
 def accuracy(
-    bench: Bench, spec: NodeJob, folder: Path, shared: Path, phases: Phases
+    bench: Bench, spec: NodeJob, where: parity_probe.Where, phases: Phases
 ) -> dict[str, list[Accuracy]]:
     """Point -> what was found; nothing that goes wrong here costs a measurement.
 
     Args:
         bench: the server, still running.
-        spec: of the run.
-        folder: the run's own.
-        shared: the job's, where the first run leaves what the others are compared with.
+        spec: of the run's arm.
+        where: the run's place among the job's.
         phases: collects durations.
     """
     points, found = spec.job.points, {}
@@ -32,16 +29,16 @@ def accuracy(
         return {}
     if "base" in spec.job.arms:
         with phases.phase("parity"):
-            found = parity_probe.probe_run(bench.server, points, shared, bench.marker)
+            found = parity_probe.probe_run(bench.server, points, where, bench.marker)
     if asked := points[0].accuracy:
         with phases.phase("accuracy", asked.task):
-            one = evaluation.evaluate(asked, _where(bench, spec, folder, shared))
+            one = evaluation.evaluate(asked, _asked(bench, spec, where))
         found = {point.id: [*found.get(point.id, []), one] for point in points}
     return found
 
 
-def _where(bench: Bench, spec: NodeJob, folder: Path, shared: Path) -> evaluation.Where:
-    mine = folder / "accuracy"
+def _asked(bench: Bench, spec: NodeJob, where: parity_probe.Where) -> evaluation.Where:
+    mine = where.folder / "accuracy"
     mine.mkdir(exist_ok=True)
     return evaluation.Where(
         python=spec.evaluator,
@@ -50,5 +47,6 @@ def _where(bench: Bench, spec: NodeJob, folder: Path, shared: Path) -> evaluatio
         port=bench.server.port,
         concurrency=max(point.concurrency for point in spec.job.points),
         folder=mine,
-        shared=shared,
+        shared=where.shared,
+        first=where.first,
     )

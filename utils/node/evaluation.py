@@ -44,6 +44,8 @@ class Where:
     """For what lm-eval leaves; it exists."""
     shared: Path
     """The job's, where the base's answers are or will be."""
+    first: bool = True
+    """Whether this run may be the one that the others are compared with: one of the base, where there is one."""
 
 
 def evaluate(asked: Evaluation, where: Where) -> Accuracy:
@@ -59,11 +61,28 @@ def evaluate(asked: Evaluation, where: Where) -> Accuracy:
         score, right = read(where.folder, asked.task)
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
         return _untested(asked, f"lm-eval left no result that can be read: {error!r}")
-    path = where.shared / f"accuracy-{asked.task}.json"
-    if not path.exists():
+    path = where.shared / of_base(asked.task)
+    if path.exists():
+        return _beside(asked.task, score, right, path)
+    why = "the base left no answers to compare with"
+    if where.first:
+        why = "the first run of the allocation, which the others are compared with"
         files.write_whole(path, json.dumps(right).encode())
-        return _untested(asked, "the first run of the allocation, which the others are compared with", score)
-    return compared(asked.task, score, right, json.loads(path.read_bytes()))
+    return _untested(asked, why, score)
+
+
+def _beside(task: str, score: dict[str, float], right: Mapping[str, bool], path: Path) -> Accuracy:
+    try:
+        base = {str(name): bool(well) for name, well in json.loads(path.read_bytes()).items()}
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        why = f"what the base left cannot be read: {error!r}"[:300]
+        return Accuracy(kind="task", name=task, verdict="not tested", figures=score, why=why)
+    return compared(task, score, right, base)
+
+
+def of_base(task: str) -> str:
+    """Name of the file in a job's folder with what its first run answered well."""
+    return f"accuracy-{task}.json"
 
 
 def command(asked: Evaluation, where: Where) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from utils.node import power
+from utils.node.host.gpus import VISIBLE
 from utils.node.power_samples import Samples
 
 if TYPE_CHECKING:
@@ -16,8 +17,12 @@ if TYPE_CHECKING:
     from utils.node.record import Counts, Power
     from utils.node.spec import NodeJob
 
-VISIBLE = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
-"""Variables that say which devices a server may use; only plain numbers are understood, which are the tools' own."""
+
+def visible(env: Mapping[str, str]) -> tuple[str, ...]:
+    """The devices that a server with these variables may use, in order; only plain numbers are understood, which are the tools' own."""
+    said = next((env[name] for name in VISIBLE if env.get(name)), "")
+    numbers = tuple(said.split(","))
+    return numbers if all(number.isdigit() for number in numbers) else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +39,9 @@ class PowerMeter:
         """For a run with a server's environment; None where no meter was started."""
         if not spec.samples:
             return None
-        said = next((env[name] for name in VISIBLE if env.get(name)), "")
-        numbers = tuple(said.split(","))
         node = spec.found.node
-        return cls(
-            Samples(Path(spec.samples)),
-            numbers if all(number.isdigit() for number in numbers) else (),
-            node.get("power_cap_w"),
-            node.get("partition") or "",
-        )
+        samples = Samples(Path(spec.samples))
+        return cls(samples, visible(env), node.get("power_cap_w"), node.get("partition") or "")
 
     def others(self, mark: int, window: tuple[float, float]) -> list[str]:
         """Processes of others on the devices between two moments, as `PID name`."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from utils.node.host.meter_tools import COLUMNS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 BEFORE_BYTES = 65_536
@@ -59,9 +60,7 @@ class Samples:
                 head = file.read(HEAD_BYTES).decode(errors="replace").splitlines()
         except OSError:
             return "none", []
-        remarks = [line.removeprefix("# ") for line in head if line.startswith("# ")]
-        meter = next((text.removeprefix("meter ") for text in remarks if text.startswith("meter ")), "none")
-        return meter, [text for text in remarks if not text.startswith(("meter ", "others "))]
+        return about(head)
 
     def until(self, mark: int, end_s: float, limit_s: float = WAIT_S) -> list[Sample]:
         """All samples from a mark on, once each device has one at or after `end_s`, or the wait is over."""
@@ -75,8 +74,7 @@ class Samples:
 
     def others(self, mark: int, start_s: float, end_s: float) -> list[str]:
         """Processes of others that the meter saw on the devices between two moments, each once, as `PID name`."""
-        matches = (OTHERS.fullmatch(line) for line in self._lines(mark))
-        return list(dict.fromkeys(m[2] for m in matches if m and start_s <= float(m[1]) <= end_s))
+        return others(self._lines(mark), start_s, end_s)
 
     def _read(self, mark: int) -> list[Sample]:
         return [one for line in self._lines(mark) if (one := parse(line))]
@@ -90,6 +88,19 @@ class Samples:
             return []
         # the first may be cut by the mark, the last is being written
         return text.split("\n")[1 if mark else 0 : -1]
+
+
+def about(head: Sequence[str]) -> tuple[str, list[str]]:
+    """From the file's first lines: what measures, and what it had to say of itself."""
+    remarks = [line.removeprefix("# ") for line in head if line.startswith("# ")]
+    meter = next((text.removeprefix("meter ") for text in remarks if text.startswith("meter ")), "none")
+    return meter, [text for text in remarks if not text.startswith(("meter ", "others "))]
+
+
+def others(lines: Iterable[str], start_s: float, end_s: float) -> list[str]:
+    """From lines of the file: processes of others between two moments, each once, as `PID name`."""
+    matches = (OTHERS.fullmatch(line) for line in lines)
+    return list(dict.fromkeys(m[2] for m in matches if m and start_s <= float(m[1]) <= end_s))
 
 
 def parse(line: str) -> Sample | None:

@@ -29,7 +29,8 @@ from utils.node.host import allocation, witness
 from utils.node.point import Bench, Phases, measure
 from utils.node.power_meter import PowerMeter
 from utils.node.recorder import Recorder
-from utils.node.vllm import invocation, marker, plugin, profiling
+from utils.node.spec import REQUESTS
+from utils.node.vllm import invocation, marker, parity_probe, plugin, profiling
 from utils.node.vllm.client import Client, client_environment
 from utils.node.vllm.engine import Engine
 from utils.node.vllm.server import Server, free_port
@@ -108,7 +109,9 @@ class _Run:
             while left:
                 worst = max(worst, self._point(bench, left[0]))
                 left.pop(0)
-            found = afterwards.accuracy(bench, self.spec, self.folder, self.job_folder, self.phases)
+            first = self.run.arm == self.spec.job.arms[0]
+            where = parity_probe.Where(self.folder, self.job_folder, first=first)
+            found = afterwards.accuracy(bench, self.spec, where, self.phases)
             for point in points:
                 self._add(point, found.get(point.id, []))
         except RunFailed as known:
@@ -357,7 +360,7 @@ class _Run:
 
     @property
     def _agreement(self) -> Path:
-        return self.job_folder / "requests.json"
+        return self.job_folder / REQUESTS
 
     def _agreed_requests(self) -> dict[str, int]:
         """How many requests each point has in this allocation: the first run decides, for the prompts follow from it."""

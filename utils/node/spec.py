@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from matrix.cluster import Cluster
 from matrix.plan import Arm, Job
-from matrix.protocol import of_canary
+from matrix.protocol import in_canary, of_canary
 from matrix.schema import Value
 
 
@@ -27,6 +27,8 @@ def runs(job: Job) -> list[Run]:
     return [Run(index=index, arm=arm) for index, arm in enumerate(job.arms)]
 
 
+REQUESTS = "requests.json"
+"""In a job's folder: how many requests each point has, by its first run."""
 UNKNOWN = "0" * 40
 """A commit that git could not tell."""
 
@@ -49,6 +51,8 @@ class Found(Value):
     """What only the outside of a container can tell."""
 
     allocation: str = ""
+    visible: dict[str, str] = {}
+    """Variables with the devices that the scheduler gave."""
     node: dict[str, Any] = {}
     """Fields of a record's node: GPU model, serials, driver, clock, power cap, Slurm's name of it, container runtime."""
     images: dict[str, dict[str, Any]] = {}
@@ -109,14 +113,14 @@ class NodeJob(Value):
         return self.model_copy(update=update)
 
     def as_canary(self, out: str, arm: Arm = "head") -> NodeJob:
-        """An arm's server with its smallest point and a short load, in a folder that nobody reads."""
+        """An arm's server with short loads, in a folder that nobody reads."""
         one = self.of(arm)
-        smallest = min(
-            one.job.points, key=lambda point: (point.concurrency * (point.isl + point.osl), point.id)
-        )
-        short = smallest.model_copy(update={"protocol": of_canary(smallest.protocol)})
+        short = [
+            one.job.points[number].model_copy(update={"protocol": of_canary(one.job.points[number].protocol)})
+            for number in in_canary(one.job.points, paired=self.job.base is not None)
+        ]
         update = {
-            "job": one.job.model_copy(update={"points": [short]}),
+            "job": one.job.model_copy(update={"points": short}),
             "runs": [Run(index=0, arm=arm)],
             "out": out,
             "run_folder": "",

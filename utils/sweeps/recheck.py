@@ -54,10 +54,11 @@ def _checked(
     agreed = first.load.requests if first and first.load else None
     asked = Asked(own, point, one.block, shares[job.cluster], agreed)
     try:
-        found = check.differences(one, folder, asked, others, _outside(folder.parent.parent / FOUND))
+        found = check.look(one, folder, asked, others, _outside(folder.parent.parent / FOUND))
     except Exception as error:  # noqa: BLE001 - a guest wrote it: whatever breaks here is one missing point, never the end of the report
-        found = [Difference("record", "what cannot be checked", f"{type(error).__name__}: {error}")]
-    return check.refused(one, found) if found else check.accepted(one)
+        why = f"{type(error).__name__}: {error}"
+        found = check.Looked([Difference("record", "what cannot be checked", why)])
+    return check.refused(one, found.differences) if found.differences else check.accepted(one, found.seen)
 
 
 def _outside(path: Path) -> dict[str, Any]:

@@ -100,7 +100,7 @@ begin() {
     [ "$mark" != "$token" ] || exit "$code"
   fi
   clear_away "$work"
-  if ! { mkdir -p "$work/"{payload,outside,agreed,image,scratch,meter} "$out" && : >>"$out/events.jsonl"; }; then
+  if ! { mkdir -p "$work/"{payload,outside,image,scratch,meter} "$out" && : >>"$out/events.jsonl"; }; then
     echo "servematrix: $work or $out cannot be made on $(hostname)" >&2
     exit 23
   fi
@@ -129,7 +129,7 @@ start() { # a run's name, and its arm
   # Folders that no run before could have touched: nothing in them leads elsewhere, and the code is as it was sent.
   mkdir -p "$work/box/$1/"{scratch,agreed,results,meter} "$out/$1" || finish 23
   cp -R "$work/payload" "$work/box/$1/payload" || finish 23
-  if [ -e "$work/agreed/requests.json" ]; then cp "$work/agreed/requests.json" "$work/box/$1/agreed/" || finish 23; fi
+  [ ! -e "$out/"requests.json ] || cp "$out/"requests.json "$work/box/$1/agreed/" || finish 23
   # What its arm's canary compiled, as a copy: no run changes what the next one starts with, and no arm sees the other's.
   if [ -d "$work/caches/$2" ]; then
     { mkdir "$work/box/$1/caches" && cp -R "$work/caches/$2" "$work/box/$1/caches/$2"; } || finish 23
@@ -178,14 +178,21 @@ measure() {
   [ -z "$meter" ] || beside "$meter" 'the meter of power'
   { kill "$witness" && wait "$witness"; } 2>/dev/null
   witness=''
-  local said=$work/box/$1/agreed/requests.json # the first run alone decides how many requests each point has
-  if [ ! -e "$work/agreed/requests.json" ] && [ ! -L "${said%/*}" ] && [ ! -L "$said" ] && [ -f "$said" ]; then
-    head -c 1000000 "$said" >"$work/agreed/requests.json" || finish 23
-  fi
+  agree "$work/box/$1/agreed" requests.json # the first run alone decides how many requests each point has
   clear_away "$work/box/$1"
   [ "$code" -le "$worst" ] || worst=$code
   # What does not start now does not start next time; the rest would only take long to say so.
   if [ "$stopped" -eq 1 ] || [ "$code" -gt 42 ] || { [ "$code" -gt 0 ] && [ "$code" -lt 33 ]; }; then finish "$worst"; fi
+}
+
+agree() { # a run's folder, and names: what it left there for the runs after it goes to where no container writes, once
+  local from=$1 one
+  shift
+  for one; do
+    if [ ! -e "$out/$one" ] && [ ! -L "$from" ] && [ ! -L "$from/$one" ] && [ -f "$from/$one" ] && [ "$(stat -c %s "$from/$one")" -le 50000000 ]; then
+      { cp "$from/$one" "$out/.$one.part" && mv "$out/.$one.part" "$out/$one"; } || finish 23
+    fi
+  done
 }
 
 beside() { # a program of ours that ran beside a run: what ended it, if it did not end by itself, may be the run's own code
@@ -196,7 +203,7 @@ finish() {
   [ -z "$witness" ] || kill "$witness" 2>/dev/null
   [ -z "$meter" ] || { kill "$meter" && wait "$meter"; } 2>/dev/null
   [ ! -s "$out/power.csv" ] || gzip -f "$out/power.csv"
-  clear_away "$work/box" "$work/caches" "$work/outside" "$work/agreed" "$work/image" "$work/scratch" "$work/meter"
+  clear_away "$work/box" "$work/caches" "$work/outside" "$work/image" "$work/scratch" "$work/meter"
   say '"kind":"end","name":"job","facts":{"exit":%d}' "$1"
   echo "$1 $token" >"$done.part" && mv "$done.part" "$done"
   if [ -e "$work/follower.lock" ]; then flock -w 45 "$work/follower.lock" true 2>/dev/null; fi

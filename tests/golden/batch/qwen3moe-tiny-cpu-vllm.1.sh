@@ -82,7 +82,7 @@ begin() {
     mkdir -p /home/perf/results/golden/broken/qwen3moe-tiny-cpu-vllm.tp1.0 && mv "$out" /home/perf/results/golden/broken/qwen3moe-tiny-cpu-vllm.tp1.0"/start-${SLURM_RESTART_COUNT:-0}" || exit 23
     echo '{"why": "Slurm started the job again"}' >/home/perf/results/golden/broken/qwen3moe-tiny-cpu-vllm.tp1.0/broken.json
   fi
-  if ! { mkdir -p "$work/"{payload,outside,agreed,image,scratch,meter} "$out" && : >>"$out/events.jsonl"; }; then
+  if ! { mkdir -p "$work/"{payload,outside,image,scratch,meter} "$out" && : >>"$out/events.jsonl"; }; then
     echo "servematrix: $work or $out cannot be made on $(hostname)" >&2
     exit 23
   fi

@@ -15,7 +15,8 @@ from utils.launch.questions import TMP, on_node
 from utils.launch.slurm import container, payload
 from utils.launch.slurm.container import PAYLOAD, Mount
 from utils.launch.slurm.receive import Left
-from utils.node.spec import NodeJob, Run, canary_name, runs
+from utils.node import evaluation, parity_answers
+from utils.node.spec import REQUESTS, NodeJob, Run, canary_name, runs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +40,8 @@ HOLD_S = 45
 GONE_S = 20
 """For a task that outlives its srun; less than Slurm's KillWait (30 s), after which the script itself is killed."""
 SBCAST_S = 300
+AGREED_BYTES = 50_000_000
+"""Of a file that the first run leaves for those after it: answers at some thousands of requests at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +203,14 @@ def run_name(run: Run) -> str:
     return f"run-{run.index}-{run.arm}"
 
 
+def agreed(attempt: Attempt) -> list[str]:
+    """Names of what the first run leaves for those after it: numbers of requests first, then what answers are compared with."""
+    points = attempt.job.points
+    answers = [parity_answers.of_base(point.id) for point in points] if attempt.job.base is not None else []
+    asked = [evaluation.of_base(point.accuracy.task) for point in points if point.accuracy]
+    return [REQUESTS, *dict.fromkeys([*answers, *asked])]
+
+
 def images(attempt: Attempt) -> list[str]:
     """What is to be imported before the first run: both arms' images, each once."""
     if not attempt.contained:
@@ -327,6 +338,8 @@ def render(attempt: Attempt, packed: Payload) -> str:
         "options": options(attempt),
         "token": attempt.token,
         "runs": [(run_name(run), run.arm) for run in attempt.runs],
+        "agreed": agreed(attempt),
+        "agreed_bytes": AGREED_BYTES,
         "canaries": [(canary_name(arm), arm) for arm in attempt.arms],
         "box": BOX,
         "meter": METER,

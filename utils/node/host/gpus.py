@@ -19,6 +19,8 @@ _MORE = "vbios_version,mig.mode.current"
 _NOTHING = re.compile(r"\[?(N/A|Not Supported|Unknown Error|Insufficient Permissions)\]?|0?", re.IGNORECASE)
 """What nvidia-smi writes where it has no value."""
 
+VISIBLE = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
+"""Variables that say which devices a program may use."""
 Facts = dict[str, Any]
 
 

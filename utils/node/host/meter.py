@@ -22,6 +22,8 @@ from utils.node.host.others import Others, Ours
 from utils.node.host.tools import die_with_parent
 
 EVERY_S = 1.0
+ENDED = 128 + signal.SIGTERM
+"""Exit code after a signal: whoever did not send it can say that somebody else did."""
 AGAIN_S = 5.0
 """Between two starts of a tool that ended."""
 
@@ -118,7 +120,7 @@ def run(kind: str, paths: list[str]) -> int:
     others = Others(kind, Ours(os.getppid(), allocation.job()))
     if there:
         others.start()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(ENDED))
     next_s = time.monotonic()
     try:
         while True:

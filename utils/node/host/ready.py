@@ -147,6 +147,7 @@ def found(host: Host) -> dict[str, Any]:
     facts = gpus.facts(host["kind"])
     return {
         "allocation": allocation.name(),
+        "visible": {name: os.environ[name] for name in gpus.VISIBLE if name in os.environ},
         "node": {
             **facts,
             "name": allocation.node(),

@@ -6,15 +6,13 @@ own answers with that, and with what the base differs from itself by in another 
 
 from __future__ import annotations
 
-import gzip
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from matrix.protocol import seed
-from utils.node import files, parity
+from utils.node import files, parity_answers
 from utils.node.exceptions import RunFailed
-from utils.node.parity import Step
+from utils.node.parity_answers import OWN, Heard
 from utils.node.record import Accuracy
 from utils.node.vllm import marker, probe
 
@@ -23,35 +21,33 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from matrix.plan import Point
-    from utils.node.parity import Answer
     from utils.node.vllm.server import Server
 
 PROMPTS_LEAST = 16
 SCORED_MOST = 64
-FILE = "parity-{}.json.gz"
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """What one server said."""
+class Where:
+    """A run's place among the runs of its job."""
 
-    decoded: list[Answer]
-    """At the point's concurrency."""
-    in_other_batch: list[Answer]
-    scored: list[list[float]]
-    """The base's answers, as given texts."""
-    scored_in_other_batch: list[list[float]]
+    folder: Path
+    """The run's own, with a folder a point."""
+    shared: Path
+    """The job's, where the base's answers are or will be."""
+    first: bool
+    """Whether it may be what the others are compared with: a run of the base, where there is one."""
 
 
 def probe_run(
-    server: Server, points: Sequence[Point], shared: Path, asked: Path | None
+    server: Server, points: Sequence[Point], where: Where, asked: Path | None = None
 ) -> dict[str, list[Accuracy]]:
     """Probe a server; what it says of each point.
 
     Args:
         server: that still runs.
         points: of the job.
-        shared: the job's folder, where the base's answers are or will be.
+        where: the run's place.
         asked: the folder where a kernel's workers are asked what they counted.
 
     Returns:
@@ -59,11 +55,14 @@ def probe_run(
     """
     found: dict[str, list[Accuracy]] = {}
     for point in points:
-        path = shared / FILE.format(point.id.split("/")[1])
+        path = where.shared / parity_answers.of_base(point.id)
+        base: Heard | None = None
         try:
-            found[point.id] = _point(server, point, path, asked)
+            if path.exists():
+                base = parity_answers.read(path.read_bytes())
+            found[point.id] = _point(server, point, where, asked, base)
         except (RunFailed, ValueError, KeyError, TypeError) as error:
-            found[point.id] = [_silent(point, error, answered=path.exists())]
+            found[point.id] = [_silent(point, error, answered=base is not None)]
     return {name: one for name, one in found.items() if one}
 
 
@@ -76,8 +75,11 @@ def _silent(point: Point, error: Exception, *, answered: bool) -> Accuracy:
     return Accuracy(kind="parity", name=f"decode at {point.concurrency}", verdict=verdict, why=why[:300])
 
 
-def _point(server: Server, point: Point, path: Path, asked: Path | None) -> list[Accuracy]:
-    reference = _read(path)
+def _point(
+    server: Server, point: Point, where: Where, asked: Path | None, base: Heard | None
+) -> list[Accuracy]:
+    if base is None and not where.first:
+        raise ValueError("the base left no answers to compare with")
     before = _counted(point, asked, "parity-before")
     count = max(point.concurrency, PROMPTS_LEAST)
     wanted = probe.prompts(server.model, count, seed(point.id, "parity"))
@@ -86,26 +88,21 @@ def _point(server: Server, point: Point, path: Path, asked: Path | None) -> list
     other = max(1, point.concurrency // 2) if point.concurrency > 1 else 2
     texts = [
         [*prompt, *(step.token for step in answer)]
-        for prompt, answer in zip(wanted, reference.decoded if reference else decoded, strict=True)
+        for prompt, answer in zip(wanted, base.decoded if base else decoded, strict=True)
     ][:SCORED_MOST]
-    in_order = probe.scores(server, texts, point.concurrency)
-    if reference is None:
-        heard = Heard(
-            decoded, probe.answers(server, wanted, other), in_order, probe.scores(server, texts, other)
-        )
-        files.write_whole(path, gzip.compress(json.dumps(_plain(heard)).encode()))
+    scored = probe.scores(server, texts, point.concurrency)
+    if base is None:
+        noise = probe.answers(server, wanted, other), probe.scores(server, texts, other)
+        path = where.shared / parity_answers.of_base(point.id)
+        files.write_whole(path, parity_answers.packed(Heard(decoded, scored, *noise)))
         return []
-    own = [parity.drift(a, b) for a, b in zip(reference.in_other_batch, reference.decoded, strict=True)]
-    far = [parity.drift(a, b) for a, b in zip(decoded, reference.decoded, strict=True)]
-    decode = parity.compared(f"decode at {point.concurrency}", far, own)
+    heard = Heard(decoded, scored, [], [])
+    files.write_whole(where.folder / point.id.split("/")[1] / OWN, parity_answers.packed(heard))
+    decode, prefill = parity_answers.compared(heard, base, point.concurrency)
     if not path_taken and decode.verdict == "passed":
-        decode = decode.model_copy(
-            update={"verdict": "not tested", "why": f"the kernel's path over the probe: {why}"}
-        )
-    return [
-        decode,
-        parity.scored("prefill", in_order, reference.scored, reference.scored_in_other_batch),
-    ]
+        untested = {"verdict": "not tested", "why": f"the kernel's path over the probe: {why}"}
+        decode = decode.model_copy(update=untested)
+    return [decode, prefill]
 
 
 def _counted(point: Point, asked: Path | None, when: str) -> list[Any]:
@@ -119,39 +116,3 @@ def _path_taken(point: Point, before: list[Any], after: list[Any]) -> tuple[bool
     if point.kernel is None:
         return True, ""
     return marker.judge(point.kernel, marker.workers(point), marker.over(before, after))
-
-
-def _plain(heard: Heard) -> dict[str, Any]:
-    def steps(answers: list[Answer]) -> list[list[list[Any]]]:
-        return [[[one.token, one.logprob, list(one.top.items())] for one in answer] for answer in answers]
-
-    return {
-        "decoded": steps(heard.decoded),
-        "in_other_batch": steps(heard.in_other_batch),
-        "scored": heard.scored,
-        "scored_in_other_batch": heard.scored_in_other_batch,
-    }
-
-
-def _read(path: Path) -> Heard | None:
-    """What the base left; None where it has not been here yet."""
-    try:
-        body = json.loads(gzip.decompress(path.read_bytes()))
-    except FileNotFoundError:
-        return None
-
-    def answers(name: str) -> list[Answer]:
-        return [
-            tuple(
-                Step(int(token), float(logprob), {int(i): float(v) for i, v in top})
-                for token, logprob, top in answer
-            )
-            for answer in body[name]
-        ]
-
-    return Heard(
-        answers("decoded"),
-        answers("in_other_batch"),
-        [list(map(float, row)) for row in body["scored"]],
-        [list(map(float, row)) for row in body["scored_in_other_batch"]],
-    )

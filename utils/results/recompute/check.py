@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from matrix.errors import WORTH_ANOTHER_TRY, Exit
+from utils.node import devices
 from utils.node.record import Failure
+from utils.results.recompute import answers, figures, left, machine, power, same, witness
 from utils.results.recompute import asked as plan_side
-from utils.results.recompute import figures, left, machine, same, witness
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -30,10 +32,20 @@ _NOTHING: dict[str, object] = {
 """What a record without figures says of figures."""
 
 
-def differences(
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What came of it."""
+
+    differences: list[Difference]
+    """Every field of a record that says otherwise than its sources; none for an honest one."""
+    seen: power.Outside | None = None
+    """What the meter outside of the container saw over the load."""
+
+
+def look(
     one: Record, folder: Path, asked: Asked, others: Sequence[Record], found: Mapping[str, Any]
-) -> list[Difference]:
-    """Every field of a record that says otherwise than its sources; none for an honest one.
+) -> Looked:
+    """Compare a record with its sources.
 
     Args:
         one: the record, as it was left.
@@ -44,12 +56,17 @@ def differences(
     """
     said = one.model_dump(mode="json")
     made = plan_side.fields(asked, one) | machine.fields(asked, one)
-    beside, unseen = None, list[same.Difference]()
+    beside, seen, unseen = None, None, list[same.Difference]()
     if one.status in WITH_FIGURES:
         try:
             beside = left.read(folder)
             made |= figures.fields(asked, one, beside)
-            unseen = list(witness.differences(beside.raw, witness.read(witness.file_of(folder))))
+            seen = power.outside(one, beside.raw, folder, found)
+            unseen = [
+                *witness.differences(beside.raw, witness.read(witness.file_of(folder))),
+                *power.differences(one, seen),
+                *answers.differences(one, folder, asked.point.concurrency),
+            ]
         except (
             OSError,
             ValueError,
@@ -60,10 +77,11 @@ def differences(
             RecursionError,
             OverflowError,
         ) as error:
-            return [same.Difference("files", "raw requests", f"unreadable: {type(error).__name__}: {error}")]
+            why = f"unreadable: {type(error).__name__}: {error}"
+            return Looked([same.Difference("files", "raw requests", why)])
     else:
         made |= _NOTHING | {"failure": _failure(one)}
-    return [
+    differing = [
         *same.differences(said, made),
         *_place(one, folder),
         *machine.times(one, beside),
@@ -71,6 +89,7 @@ def differences(
         *machine.outside(one, found),
         *machine.among(one, others),
     ]
+    return Looked(differing, seen)
 
 
 def _place(one: Record, folder: Path) -> Iterator[Difference]:
@@ -90,9 +109,15 @@ def refused(one: Record, found: Sequence[Difference]) -> Record:
     return one.model_copy(update=_NOTHING | {"status": "failed", "failure": failure, "observed": None})
 
 
-def accepted(one: Record) -> Record:
-    """The record with the judge's word that its figures are those of its raw requests."""
-    return one.model_copy(update={"figures": "recomputed"} if one.status in WITH_FIGURES else {})
+def accepted(one: Record, seen: power.Outside | None = None) -> Record:
+    """The record with the judge's word that its figures are those of its raw requests, and with power as the host's meter saw it."""
+    if one.status not in WITH_FIGURES:
+        return one
+    update: dict[str, object] = {"figures": "recomputed"}
+    if seen is not None:
+        rest = [note for note in one.notes if note not in devices.remarks(one.power)]
+        update |= {"power": seen.power, "notes": [*rest, *devices.remarks(seen.power)]}
+    return one.model_copy(update=update)
 
 
 def _failure(one: Record) -> dict[str, Any] | None:

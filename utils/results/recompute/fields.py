@@ -8,7 +8,7 @@ Word = Literal["recomputed", "compared", "replaced", "outside", "claimed"]
 MEANING: dict[Word, str] = {
     "recomputed": "made anew by the judging job from the raw requests and the plan; a record that says otherwise is refused",
     "compared": "compared with another source; a record that says otherwise is refused",
-    "replaced": "written by the judging job from the plan and the sweep, whatever the record says",
+    "replaced": "written by the judging job from the plan, the sweep and what was sampled outside of the container, whatever the record says",
     "outside": "written by the batch script or the harness outside of the container; a record that says otherwise is refused where that is there",
     "claimed": "the arm's own word",
 }
@@ -65,9 +65,15 @@ FIELDS: dict[str, tuple[Word, str]] = {
     ),
     "telemetry": ("claimed", "its gates are recomputed from it; the client's share follows from its seconds"),
     "marker": ("claimed", "the kernel's own counts; the gate `kernel_path` is recomputed from them"),
-    "power": ("claimed", "integrated in the arm, of the host's samples, which are in the job's results"),
+    "power": (
+        "replaced",
+        "the samples of the host's meter, of a job on Slurm; a record that hides lowered clocks or foreign processes is refused",
+    ),
     "server": ("claimed", "the server's own metrics"),
-    "accuracy": ("claimed", "the arm's answers"),
+    "accuracy": (
+        "claimed",
+        "parity is recomputed from the answers of both, and a record that says more is refused; what was answered, and a task, are the arm's word",
+    ),
     "caches": ("claimed", "the arm's own list"),
     "environment": ("compared", "the plan's image; `own` makes a record that nobody reuses"),
     "derived": ("recomputed", "the raw requests"),

@@ -36,6 +36,8 @@ def notes(both: Sequence[Pair]) -> list[str]:
     passed, silent = 0, []
     for pair in both:
         records = _records(pair)
+        if not _of_kind(records, "head"):
+            silent.append(f"{pair.point}: no run of the head has answers to compare")
         for name in _names(records):
             base, head = (_of(records, arm, name) for arm in ("base", "head"))
             if any(one.verdict == "failed" for one in base):
@@ -72,6 +74,10 @@ def _records(pair: Pair) -> list[Record]:
 
 def _names(records: Iterable[Record], kind: str = "parity") -> list[str]:
     return list(dict.fromkeys(one.name for record in records for one in record.accuracy if one.kind == kind))
+
+
+def _of_kind(records: Iterable[Record], arm: str) -> list[Accuracy]:
+    return [one for record in records if record.arm == arm for one in record.accuracy if one.kind == "parity"]
 
 
 def _of(records: Iterable[Record], arm: str, name: str) -> list[Accuracy]:

@@ -29,12 +29,22 @@ def test_it_runs_on_a_bare_python_and_writes_what_it_found(tmp_path: Path) -> No
         capture_output=True,
         text=True,
         check=False,
-        env={"SLURM_JOB_ID": "7", "SLURM_CLUSTER_NAME": "c", "SLURMD_NODENAME": "mi0"},
+        env={
+            "SLURM_JOB_ID": "7",
+            "SLURM_CLUSTER_NAME": "c",
+            "SLURMD_NODENAME": "mi0",
+            "ROCR_VISIBLE_DEVICES": "4,5",
+        },
     )
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "found.json").read_text())
     assert found["node"].pop("isolation") in {"own processes", "the node's processes"}
-    assert found == {"allocation": "slurm-c-7-0", "node": {"name": "mi0", "runtime": "none"}, "images": {}}
+    assert found == {
+        "allocation": "slurm-c-7-0",
+        "visible": {"ROCR_VISIBLE_DEVICES": "4,5"},
+        "node": {"name": "mi0", "runtime": "none"},
+        "images": {},
+    }
     assert all(json.loads(line)["facts"]["passed"] for line in done.stdout.splitlines())
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.conftest import ROOT
 from tests.utils.node.host.fakes import fake_tool
 from utils.node import process
+from utils.node.host.meter import ENDED
 from utils.node.power_samples import Samples
 
 NVIDIA = """\
@@ -66,7 +67,7 @@ def test_a_tool_that_ends_leaves_a_gap_and_is_started_again(tmp_path: Path) -> N
     meter, path = _metered(tmp_path, "cuda", script, "nvidia-smi")
     time.sleep(7)
     meter.terminate()
-    meter.wait()
+    assert meter.wait() == ENDED, "who did not ask for it can say that somebody else did"
     assert len(Samples(path).until(0, 0.0)) == 2
     assert "nvidia-smi ended with 3" in Samples(path).about()[1]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ from matrix import select
 from matrix.plan import KernelChoice, Point
 from matrix.source import Folder
 from matrix.tree import Tree
+from utils.node import parity_answers
 from utils.node.record import Accuracy
 from utils.node.vllm import parity_probe, probe
 from utils.node.vllm.kernel_counts import Layers, Marker
@@ -75,9 +77,12 @@ def point(tree: Path) -> Point:
     return job.points[0].model_copy(update={"concurrency": 8})
 
 
-def probed(server: FakeServer, point: Point, folder: Path, asked: Path | None = None) -> list[Accuracy]:
+def probed(
+    server: FakeServer, point: Point, folder: Path, asked: Path | None = None, *, first: bool = True
+) -> list[Accuracy]:
     """What a run's probe says of its point."""
-    return parity_probe.probe_run(cast(Server, server), [point], folder, asked).get(point.id, [])
+    where = parity_probe.Where(folder / "run", folder, first=first)
+    return parity_probe.probe_run(cast(Server, server), [point], where, asked).get(point.id, [])
 
 
 def test_the_first_run_is_what_the_others_are_compared_with(point: Point, tmp_path: Path) -> None:
@@ -112,6 +117,24 @@ def test_a_server_that_does_not_answer_so_tests_nothing(point: Point, tmp_path: 
     after_the_base = probed(Silent(2), point, tmp_path)
     assert [one.verdict for one in after_the_base] == ["failed"], "NaN is no JSON, so that a server refuses"
     assert "the base answered, and this server did not" in after_the_base[0].why
+
+
+def test_a_head_is_never_what_the_others_are_compared_with(point: Point, tmp_path: Path) -> None:
+    """Where the base's run left nothing, or nothing that can be read, no head's run tests anything, and no run fails of it."""
+    path = tmp_path / parity_answers.of_base(point.id)
+    for content in (
+        None,
+        b"",
+        gzip.compress(b"{}"),
+        gzip.compress(b"[1]" * 999)[:-9],
+        b"\x1f\x8b\x08garbage",
+    ):
+        if content is not None:
+            path.write_bytes(content)
+        found = probed(FakeServer(1), point, tmp_path, first=False)
+        assert [one.verdict for one in found] == ["not tested"]
+        assert "base left" in found[0].why if content is None else "cannot be read" in found[0].why
+        assert path.exists() == (content is not None)
 
 
 @pytest.mark.parametrize("taken", [True, False])

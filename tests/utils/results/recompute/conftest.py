@@ -35,7 +35,7 @@ class Honest:
         """What is wrong with it, or with another record in its place."""
         said = one or self.one
         others = [said if other is self.one else other for other in self.others]
-        return check.differences(said, self.folder, self.asked, others, found)
+        return check.look(said, self.folder, self.asked, others, found).differences
 
 
 @pytest.fixture(scope="session")

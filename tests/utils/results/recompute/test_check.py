@@ -154,7 +154,7 @@ def test_what_lies_beside_the_requests_is_looked_at(
         with (run / left.LOG).open("r+b") as log:
             log.seek(55_000)  # after the warm-up's begin, before the load's
             log.write(b"\nTraceback (most recent call last):\n")
-    found = check.differences(honest.one, folder, honest.asked, honest.others, {})
+    found = check.look(honest.one, folder, honest.asked, honest.others, {}).differences
     assert f"gates.{gate}.passed" in {one.field for one in found}
 
 
