@@ -15,7 +15,7 @@ from utils.profile.figures import Kind, Layers
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from utils.profile.columns import Floats, Ints
+    from utils.profile.columns import Flags, Floats, Ints
     from utils.profile.rules import Rules
     from utils.profile.work import Work
 
@@ -85,7 +85,7 @@ def find(steps: Sequence[Callable[[], Work]], main: int, names: Names, rules: Ru
 
 
 def _layers(work: Work, main: int, names: Names, rules: Rules) -> _Step | None:
-    rows = np.flatnonzero(work.table.lane == main)
+    rows = _rows(work, main)
     sequence = work.table.name[rows].tolist()
     at, how = _begins(sequence, names, rules)
     if len(at) <= 1:
@@ -104,6 +104,17 @@ def _layers(work: Work, main: int, names: Names, rules: Rules) -> _Step | None:
         path += float(work.own[inside].sum())
         span += float(work.table.end[inside].max() - work.table.start[inside[0]])
     return _Step(begins, how, len(sparse), path, span)
+
+
+def _rows(work: Work, main: int) -> Ints:
+    """Kernels among which layers are looked for: the main lane's, or all where it does less than half of the work.
+
+    A step whose graph is cut between layers, as vLLM's breakable graphs are, has lanes of its own for each piece.
+    """
+    on_main: Flags = work.table.lane == main
+    if work.own[on_main].sum() < work.own.sum() / 2:
+        return np.arange(len(on_main))
+    return np.flatnonzero(on_main)
 
 
 def _begins(sequence: list[int], names: Names, rules: Rules) -> tuple[list[int], str]:
@@ -140,13 +151,13 @@ def _repeats(sequence: list[int], names: Names) -> tuple[list[int], str]:
 
 def _kinds(step: _Step, work: Work, main: int, names: Names) -> list[Kind]:
     """Layers by what they consist of, the most frequent first; the last layer is one of its own."""
-    rows: Ints = np.flatnonzero(work.table.lane == main)
+    rows = _rows(work, main)
     starts = work.table.start[rows]
     borders = [*np.searchsorted(starts, step.begins).tolist(), len(rows)]
     kinds: dict[tuple[tuple[int, ...], bool], list[float]] = {}
     for number, (begin, end) in enumerate(pairwise(borders)):
         last = number == len(step.begins) - 1
-        signature = tuple(work.table.name[rows[begin:end]].tolist())
+        signature = tuple(sorted(work.table.name[rows[begin:end]].tolist()))
         until = float(work.table.end[rows[begin:end]].max()) if last else float(starts[end])
         kinds.setdefault((signature, last), []).append(until - float(starts[begin]))
     made = [

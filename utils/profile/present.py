@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from utils.profile.figures import Family, Gap, Layers, Phase, Profile
 
 NAME_WIDTH = 72
+STREAMS = 6
+"""Of a trace that are named; a graph that is cut between layers has two or three a piece."""
 OPEN = "to look at it: open ui.perfetto.dev in a browser and drop the file there; it is read in the browser and goes nowhere"
 
 
@@ -104,8 +106,11 @@ def _about(one: Profile) -> list[str]:
     if totals.outside_ms:
         lines.append(f"outside of steps: {ms(totals.outside_ms)} ms")
     if len(one.streams) > 1:
+        busiest = sorted(one.streams.items(), key=lambda item: -item[1])
+        rest = busiest[STREAMS:]
+        more = f", {len(rest)} more: {ms(sum(value for _, value in rest))} ms" if rest else ""
         lines.append(
-            "streams: " + ", ".join(f"{name}: {ms(value)} ms" for name, value in one.streams.items())
+            "streams: " + ", ".join(f"{name}: {ms(value)} ms" for name, value in busiest[:STREAMS]) + more
         )
     lines += [f"note: {remark}" for remark in one.remarks]
     return lines

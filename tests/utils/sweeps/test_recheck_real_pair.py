@@ -1,0 +1,80 @@
+"""The judge on a whole real pair (two H100s, 2026-11-27): every record is accepted, and power and parity come out as the runs said."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from matrix.plan import Plan
+from tests.conftest import ROOT
+from utils.node import parity_answers, record_file
+from utils.node.record import Record
+from utils.results.verdict import compare, ledger, matching
+from utils.sweeps.recheck import rechecked
+from utils.sweeps.returned import taken
+
+PAIR = ROOT / "kernels/minimax_m3_ep/results/2026-11-27-h100-pair"
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pair as a sweep's job would have left it."""
+    made = tmp_path_factory.mktemp("pair") / "results-1-j/jobs/j"
+    shutil.copytree(PAIR, made)
+    for log in made.rglob("server.log.gz"):
+        log.with_suffix("").write_bytes(gzip.decompress(log.read_bytes()))
+    return made
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    """Of the pair, as if its base had been given by a commit."""
+    made = Plan.from_json(json.loads((PAIR / "plan.json").read_bytes()))
+    assert made.pair is not None
+    return made.model_copy(update={"pair": made.pair.model_copy(update={"commit": "b" * 40})})
+
+
+def judged(job: Path, plan: Plan) -> dict[Path, Record]:
+    return rechecked(taken(job.parent.parent.parent, plan, [], "991", "d" * 40), plan)
+
+
+def test_every_record_is_accepted_with_the_meters_power(job: Path, plan: Plan) -> None:
+    """What the arm integrated while it ran is what the judge integrates afterwards from the whole file."""
+    found = judged(job, plan)
+    assert len(found) == 8
+    for folder, one in found.items():
+        assert (one.status, one.figures, one.failure) == ("measured", "recomputed", None), folder
+        said = record_file.read(folder / "record.json").power
+        assert one.power is not None
+        assert said is not None
+        assert one.power.mean_w_per_device == pytest.approx(said.mean_w_per_device)
+        assert 500 < (one.power.mean_w_per_device or 0) < 600
+    comparison = compare.compare(*matching.arms(list(found.values())), ledger.Ledger())
+    assert "answers are the base's: 4 comparisons of 2 points passed" in comparison.notes
+
+
+def test_power_that_a_record_made_up_is_not_kept(job: Path, plan: Plan, tmp_path: Path) -> None:
+    """300 W where the meter saw more than 500."""
+    mine = shutil.copytree(job.parent.parent, tmp_path / "results-1-j")
+    (path,) = mine.glob("jobs/j/run-1-head/*c64/record.json")
+    body = json.loads(path.read_bytes())
+    body["power"]["mean_w_per_device"] = 300.0
+    path.write_text(json.dumps(body))
+    one = judged(mine / "jobs/j", plan)[path.parent]
+    assert one.power is not None
+    assert one.power.mean_w_per_device == pytest.approx(518.5, abs=0.1)
+
+
+def test_answers_of_another_point_are_not_the_bases(job: Path, plan: Plan, tmp_path: Path) -> None:
+    """The head's answers at 64 exchanged for what it said at 108: the record that calls them passed is refused."""
+    mine = shutil.copytree(job.parent.parent, tmp_path / "results-1-j")
+    (path,) = mine.glob(f"jobs/j/run-1-head/*c64/{parity_answers.OWN}")
+    (other,) = mine.glob(f"jobs/j/run-1-head/*c108/{parity_answers.OWN}")
+    path.write_bytes(other.read_bytes())
+    one = judged(mine / "jobs/j", plan)[path.parent]
+    assert one.failure is not None
+    assert one.failure.reason == "RECORD_FORGED"
