@@ -114,6 +114,7 @@ class Acting:
                 f'exec "{sys.executable}" {target} "$@"\n'
             )
             script.chmod(0o755)
+        (self.folder / "environments/report").symlink_to(ROOT / ".environments/report")
         lend = self.folder / "lend"
         theirs, ours = (
             f'ln -s "{root / name}"'

@@ -37,13 +37,14 @@ def test_new_keys_of_the_default_branch_end_in_a_pull_request(swept: Acting) -> 
 
 
 def test_a_night_fills_the_ledger(swept: Acting) -> None:
-    """One job of each recipe against itself; a ledger and records on the data branch, which is begun where it is not there."""
+    """One job of each recipe against itself; a ledger and records on the data branch, which is begun where it is not there. The dashboard shows them."""
     for recipe in sorted((swept.work / "recipes").glob("*.yaml")):
         if recipe.name != "r.yaml":
             recipe.unlink()
     swept.git("checkout", "-q", "main")
     swept.commit("one recipe", "main")
     swept.git("push", "-q", str(swept.remote), ":refs/heads/data")
+    assert "from 0 records" in dashboard(swept)
     done = swept.act("nightly.yml", "schedule", {"schedule": "17 1 * * *"})
     assert done.code == 0, done.text
     assert set(done.jobs.values()) == {"success"}
@@ -52,3 +53,21 @@ def test_a_night_fills_the_ledger(swept: Acting) -> None:
     assert {(line["point"], tuple(line["runs"])) for line in lines} == {
         (f"r/32x16-tp1-c{c}", runs) for c in (1, 2) for runs in ((0, 1), (1, 2))
     }
+    page = dashboard(swept)
+    assert "r/32x16-tp1-c1" in page
+    assert "from 0 records" not in page
+
+
+def dashboard(swept: Acting) -> str:
+    """What the workflow puts onto the branch that Pages serves."""
+    done = swept.act("site.yml", "schedule", {"schedule": "17 6 * * *"})
+    assert done.code == 0, done.text
+    assert done.jobs == {"make": "success", "publish": "success"}
+    swept.git("fetch", "-q", str(swept.remote), "+refs/heads/*:refs/remotes/o/*")
+    assert swept.git("ls-tree", "--name-only", "o/pages").split() == [
+        ".nojekyll",
+        "digest.md",
+        "index.html",
+        "records.csv",
+    ]
+    return swept.git("show", "o/pages:index.html")
