@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 COLUMNS = [("", "left"), ("setting", "left"), ("found", "left")]
 ROOM_GB = 5
-EXAMPLE = "doctor mi300x-amds --probe"
+EXAMPLE = "doctor mi300x-amd --probe"
 
 
 def configure(parser: ArgumentParser) -> None:

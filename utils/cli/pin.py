@@ -22,11 +22,11 @@ EXAMPLE = "pin minimaxm3-fp8-mi300x-vllm"
 
 def configure(parser: ArgumentParser) -> None:
     """Recipes, and whether to write."""
-    parser.add_argument("recipes", nargs="+", metavar="RECIPE")
+    parser.add_argument("recipes", nargs="+", metavar="RECIPE", help="names of recipes")
     parser.add_argument(
         "--check", action="store_true", help="write nothing; exit code 3 where a digest is missing or old"
     )
-    parser.add_argument("--tree", metavar="DIR", help="of another checkout")
+    parser.add_argument("--tree", metavar="DIR", help="write in another checkout")
 
 
 def run(arguments: Namespace) -> Exit:

@@ -27,7 +27,7 @@ EXAMPLE = "upstream minimaxm3-fp8-mi300x-vllm-aiter --all"
 
 def configure(parser: ArgumentParser) -> None:
     """Recipes, and where the official one is."""
-    parser.add_argument("recipes", nargs="+", metavar="RECIPE")
+    parser.add_argument("recipes", nargs="+", metavar="RECIPE", help="names of recipes")
     parser.add_argument(
         "--official",
         metavar="FILE",

@@ -315,7 +315,7 @@ def _settled(server: Server, before: record.Counters, completed: int) -> str:
         done = read_counters(page).requests_succeeded - before.requests_succeeded
         if done >= completed or time.monotonic() > end:
             return page
-        time.sleep(0.05)
+        time.sleep(0.01)
 
 
 def _asked(point: Point, call: load.Call, warmup: load.Call, rate: float) -> record.Load:

@@ -25,8 +25,11 @@ say 'srun: error: Node failure on mi0'
 say 'srun: error: Communication connection failure'
 out=$(sed 's/.*"out":"\([^"]*\)".*/\1/' "$(dirname "$4")/run-0-head.json")
 rm "$out/canary/started" # as if it had never begun
-case $SLURMD_NODENAME in *[036]) exit 23 ;; *[147]) exit 20 ;; *) exit 22 ;; esac # another cause on each node, so that none clears the others
+{more}case $SLURMD_NODENAME in *[036]) exit 23 ;; *[147]) exit 20 ;; *) exit 22 ;; esac # another cause on each node, so that none clears the others
 """
+
+
+KILLED = "kill -KILL 0 # as if something outside had ended all of it\n"
 
 
 @pytest.fixture
@@ -45,21 +48,33 @@ def eight() -> Iterator[Site]:
         shutil.rmtree(base, ignore_errors=True)
 
 
-def hostile(site: Site, name: str) -> list[str]:
-    """A command that runs a recipe of a checkout of a stranger's, whose environment lies."""
-    environment, tree = site.base / f"{name}-environment", site.base / f"{name}-tree"
+def lying(site: Site, name: str, more: str = "") -> list[str]:
+    """Options of a run in an environment whose Python lies."""
+    environment = site.base / f"{name}-environment"
     shutil.copytree(site.environment, environment)
-    (environment / "bin/python").write_text(LIES)
+    (environment / "bin/python").write_text(LIES.replace("{more}", more))
+    return ["--environment", str(environment), "--out", str(site.base / "nfs" / name)]
+
+
+def hostile(site: Site, name: str, more: str = "") -> list[str]:
+    """A command that runs a recipe of a checkout of a stranger's, whose environment lies."""
+    tree = site.base / f"{name}-tree"
     (tree / "recipes/models").mkdir(parents=True)
     shutil.copytree(site.checkout / "recipes/models/m", tree / "recipes/models/m")
     (tree / f"recipes/{name}.yaml").write_text(RECIPE.format(cluster="shared", fault=""))
-    out = site.base / "nfs" / name
-    return ["run", name, "--tree", str(tree), "--environment", str(environment), "--out", str(out)]
+    return ["run", name, "--tree", str(tree), *lying(site, name, more)]
 
 
 def test_two_hostile_jobs_on_eight_nodes_cost_no_node(eight: Site) -> None:
-    """Each is tried three times at most, none of eight nodes is kept out, and the next honest run is measured."""
-    jobs = [eight.start_command(*hostile(eight, name)) for name in ("one", "another")]
+    """Each is tried three times at most, none of eight nodes is kept out, and the next honest run is measured.
+
+    The first says in all ways that its node is broken; the second is killed as by something outside. The same words of a merged checkout do
+    keep a node out: they would have been believed.
+    """
+    jobs = [
+        eight.start_command(*hostile(eight, "one")),
+        eight.start_command(*hostile(eight, "another", KILLED)),
+    ]
     for job in jobs:
         text, _ = job.communicate(timeout=240)
         assert "submitted as Slurm job" in text, text
@@ -72,3 +87,7 @@ def test_two_hostile_jobs_on_eight_nodes_cost_no_node(eight: Site) -> None:
     assert honest.returncode == 0, honest.stdout + honest.stderr
     assert eight.statuses("shared") == ["measured"] * 2
     assert {one["node"]["isolation"] for one in eight.records("shared")} == {"own processes"}
+    merged = eight.start_command("run", "shared", *lying(eight, "merged"))
+    text, _ = merged.communicate(timeout=240)
+    assert merged.returncode, text
+    assert "no node is in quarantine" not in eight.call("nodes").stdout, text
