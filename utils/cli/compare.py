@@ -107,17 +107,23 @@ def _several(arguments: Namespace) -> dict[str, Comparison]:
     }
 
 
+def _sides(arguments: Namespace) -> tuple[list[Record], list[Record]]:
+    """Records of base and head: of two folders, or of one that has both."""
+    keep = Leaner()
+    if arguments.head:
+        base, head = (collect([Path(folder)], keep=keep) for folder in (arguments.base, arguments.head[0]))
+        return base, head
+    base, head = matching.arms(collect([Path(arguments.base)], keep=keep))
+    return list(base), list(head)
+
+
 def run(arguments: Namespace) -> Exit:
     """Judge a head, or several, against a base."""
-    keep = Leaner()
     if len(arguments.head) > 1:
         side_by_side.write(sys.stdout, _several(arguments), arguments.format)
         return Exit.OK
-    if arguments.head:
-        base, head = collect([Path(arguments.base)], keep=keep), collect([Path(arguments.head[0])], keep=keep)
-    else:
-        base, head = matching.arms(collect([Path(arguments.base)], keep=keep))
-    comparison = _judged(arguments, list(base), list(head), arguments.base if not arguments.head else "")
+    # records are held by nobody once they are judged: what is shown of many takes as much memory again
+    comparison = _judged(arguments, *_sides(arguments), arguments.base if not arguments.head else "")
     comparison = with_reasons(comparison, map(Path, (arguments.base, *arguments.head)))
     if arguments.format == "json":
         sys.stdout.write(comparison.to_json())

@@ -8,9 +8,15 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from utils.node.record import Record, Summary, Window
+from matrix.metrics import METRICS
+from utils.node.record import Accuracy, Record, ServerWindow, Summary, Window
 
+STATISTICS = tuple(Summary.model_fields)
+NOTHING = Summary(n=0, mean=0.0, std=0.0)
+"""Figures that nobody asks for; a metric of 0 is none."""
+PATHS = frozenset(path for metric in METRICS.values() for path in (metric.whole, metric.steady))
 M = TypeVar("M", bound=BaseModel)
+W = TypeVar("W", Window, ServerWindow)
 
 DROPPED = (
     *(
@@ -21,9 +27,6 @@ DROPPED = (
         "counters",
         "telemetry",
         "marker",
-        "power",
-        "server",
-        "accuracy",
     ),
     *("caches", "derived", "files", "points_in_run"),
 )
@@ -45,6 +48,12 @@ SHARED = (
 EMPTY: dict[str, Any] = {"phases": [], "serve_argv": [], "serve_env": {}, "points_in_run": []}
 
 
+def _word(one: Accuracy) -> Accuracy:
+    """Of a parity that passed nothing is read but that; a task has scores, and a failure its reason."""
+    bare = one.kind == "parity" and one.verdict == "passed"
+    return one.model_copy(update={"figures": {}, "why": ""}) if bare else one
+
+
 class Leaner:
     """Makes records lean; one object for all records of a comparison."""
 
@@ -63,19 +72,29 @@ class Leaner:
             fields["observed"] = self._model(one.observed, {"parts": parts})
         fields |= {name: self._shared(name, fields[name]) for name in SHARED if name != "observed"}
         for name in ("whole", "steady"):
-            fields[name] = self._window(fields[name])
+            fields[name] = self._window(name, fields[name])
+        fields["accuracy"] = [self._shared("accuracy", _word(each)) for each in one.accuracy]
+        if one.power:
+            fields["power"] = self._model(one.power, {})
+        if one.server:
+            fields["server"] = self._window("server", one.server)
         made = Record.model_construct(**EMPTY, **fields)
         return self._with_one_set(made)
 
-    def _window(self, window: Window | None) -> Window | None:
+    def _window(self, place: str, window: W | None) -> W | None:
         if window is None:
             return None
         summaries = {
-            name: self._model(value, {})
-            for name in Window.model_fields
+            name: self._summary(f"{place}.{name}", value)
+            for name in type(window).model_fields
             if isinstance(value := getattr(window, name), Summary)
         }
         return self._model(window, summaries)
+
+    def _summary(self, place: str, one: Summary) -> Summary:
+        """With the figures of it that are metrics, and no place for others: six fields take twice as much as five."""
+        wanted = {name: getattr(one, name) for name in STATISTICS if f"{place}.{name}" in PATHS}
+        return self._with_one_set(Summary.model_construct(**wanted)) if wanted else NOTHING
 
     def _model(self, one: M, changes: dict[str, Any]) -> M:
         return self._with_one_set(one.model_copy(update=changes))

@@ -68,6 +68,7 @@ def test_expert_parallel_takes_the_kernels_path(cli: Cli, tmp_path: Path) -> Non
     assert judged(found, "fallback") == (False, True), "EP points that were to fall back are invalid"
 
 
+@pytest.mark.nightly
 def test_without_expert_parallelism_a_claim_to_take_it_is_invalid(cli: Cli, tmp_path: Path) -> None:
     """The plugin is loaded and its classes are asked, which proves nothing: no step is counted on its path."""
     root = one_point(tmp_path, ("tp: 2, ep: 2", "tp: 2"))
