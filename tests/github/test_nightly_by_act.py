@@ -44,7 +44,7 @@ def test_a_night_fills_the_ledger(swept: Acting) -> None:
     swept.git("checkout", "-q", "main")
     swept.commit("one recipe", "main")
     swept.git("push", "-q", str(swept.remote), ":refs/heads/data")
-    assert "from 0 records" in dashboard(swept)
+    assert "Nothing was measured yet." in dashboard(swept)
     done = swept.act("nightly.yml", "schedule", {"schedule": "17 1 * * *"})
     assert done.code == 0, done.text
     assert set(done.jobs.values()) == {"success"}
@@ -55,7 +55,7 @@ def test_a_night_fills_the_ledger(swept: Acting) -> None:
     }
     page = dashboard(swept)
     assert "r/32x16-tp1-c1" in page
-    assert "from 0 records" not in page
+    assert "Nothing was measured yet." not in page
 
 
 def dashboard(swept: Acting) -> str:

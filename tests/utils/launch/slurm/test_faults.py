@@ -139,6 +139,7 @@ def test_a_server_that_ends_is_the_servers_fault(site: Site) -> None:
 
 def test_a_full_disk_on_a_node_is_the_nodes_fault(site: Site) -> None:
     """A small tmpfs, really filled, on one of two nodes."""
+    site.slurm.wait_ready()  # else the other node can be the only free one
     spool = Path("/tmp/sm-0")  # noqa: S108 - the node's own
     for node in site.slurm.names[:1]:
         site.slurm.inside(node, f"mkdir -p {spool} && mount -t tmpfs -o size=1m none {spool}")
