@@ -36,6 +36,8 @@ class Metric:
     """What it is a view of, where other metrics see the same: they are one fact, and counted once."""
     judged_as: str = ""
     """Label of the judged figure."""
+    called: str = ""
+    """Name on an axis, where the unit alone says it in a table."""
     floor: float = 0.0
     """The smallest effect that matters, in percent; below it nothing is called a change."""
     in_changelog: bool = True
@@ -116,6 +118,7 @@ METRICS: Mapping[str, Metric] = {
     ),
     "power": Metric(
         label="",
+        called="power",
         unit="W/device",
         meaning="mean power of the devices over the measured window, where something measures it",
         digits=0,
@@ -125,6 +128,7 @@ METRICS: Mapping[str, Metric] = {
     ),
     "j_out": Metric(
         label="",
+        called="energy",
         unit="J/output token",
         meaning="energy of the devices over output tokens",
         digits=3,
@@ -135,6 +139,7 @@ METRICS: Mapping[str, Metric] = {
     ),
     "j_tok": Metric(
         label="",
+        called="energy",
         unit="J/token",
         meaning="energy of the devices over input and output tokens",
         digits=3,
@@ -145,6 +150,7 @@ METRICS: Mapping[str, Metric] = {
     ),
     "tok_w": Metric(
         label="",
+        called="efficiency",
         unit="tok/s/W",
         meaning="input and output tokens a second and watt",
         digits=2,

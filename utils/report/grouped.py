@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from scipy import special
 
 from matrix.metrics import METRICS, value
+from matrix.tree import MODELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -70,8 +71,8 @@ class Point:
 
     @property
     def model(self) -> str:
-        """What it serves."""
-        return self.records[0].model
+        """What it serves; of a model that the tree carries its name alone."""
+        return self.records[0].model.removeprefix(f"{MODELS}/")
 
     @property
     def lengths(self) -> str:

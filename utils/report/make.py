@@ -134,7 +134,7 @@ def _timelines(known: Sequence[Point]) -> list[tuple[int, pictures.Picture]]:
 
 def _group(name: str, shown: list[Drawn]) -> Section:
     return Section(
-        name[0].upper() + name[1:],
+        name,
         f"A faint point is beaten on both axes beyond its interval. {RANGES}",
         shown,
     )

@@ -54,7 +54,7 @@ def title_of(metric: str) -> str:
     if metric == SPEED:
         return "speed of a user, tok/s/user"
     one = METRICS[metric]
-    return f"{one.label or one.judged_as or metric}, {one.unit}"
+    return f"{one.label or one.judged_as or one.called or metric}, {one.unit}"
 
 
 def series(point: Point, points: Sequence[Point]) -> str:
