@@ -157,12 +157,12 @@ class Cluster:
         return path
 
     def inside(self, name: str, script: str) -> None:
-        """Run a script in a node's namespaces."""
+        """Run a script in a node's namespaces, below its root: in another release's folder that is not the machine's."""
         process = (
             Path(f"/proc/{self.nodes[name].pid}/task/{self.nodes[name].pid}/children").read_text().split()[0]
         )
         subprocess.run(
-            ["nsenter", f"--target={process}", "--mount", "--pid", "sh", "-ec", script],
+            ["nsenter", f"--target={process}", "--mount", "--pid", "--root", "sh", "-ec", script],
             check=True,
             timeout=30,
         )
