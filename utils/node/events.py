@@ -101,3 +101,16 @@ def _fits(event: dict[str, Any]) -> bool:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float))
+
+
+def as_notes(emit: Emit) -> Emit:
+    """A canary's points are not results: what they say becomes notes."""
+
+    def pass_on(event: Event) -> None:
+        if event["kind"] != "point":
+            emit(event)
+        elif not event.get("facts", {}).get("begins"):
+            failed = "; ".join(event.get("facts", {}).get("failed", []))
+            emit({"kind": "note", "text": f"canary: {event['name']} {event['text']} {failed}".rstrip()})
+
+    return pass_on

@@ -16,6 +16,7 @@ from matrix.protocol import fits
 from utils.node import (
     afterwards,
     caches,
+    events,
     files,
     memory,
     preflight,
@@ -37,7 +38,7 @@ from utils.node.vllm.server import Server, free_port
 
 if TYPE_CHECKING:
     from matrix.plan import Point
-    from utils.node.events import Emit, Event
+    from utils.node.events import Emit
     from utils.node.spec import NodeJob, Run
 
 FIRST_COMPLETION_S = 120.0
@@ -46,7 +47,7 @@ FIRST_COMPLETION_S = 120.0
 def run_job(spec: NodeJob, emit: Emit) -> Exit:
     """Run a job to its end; the outcome is the largest exit code of its points."""
     worst = Exit.OK
-    emit = _as_notes(emit) if spec.canary else emit
+    emit = events.as_notes(emit) if spec.canary else emit
     for dead in scratch.clear_dead():
         emit({"kind": "note", "text": f"{dead} was left by a run that was killed; it is gone now"})
     folder = scratch.make(spec.allocation)
@@ -58,19 +59,6 @@ def run_job(spec: NodeJob, emit: Emit) -> Exit:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return worst
-
-
-def _as_notes(emit: Emit) -> Emit:
-    """A canary's points are not results: what they say becomes notes."""
-
-    def pass_on(event: Event) -> None:
-        if event["kind"] != "point":
-            emit(event)
-        elif not event.get("facts", {}).get("begins"):
-            failed = "; ".join(event.get("facts", {}).get("failed", []))
-            emit({"kind": "note", "text": f"canary: {event['name']} {event['text']} {failed}".rstrip()})
-
-    return pass_on
 
 
 @dataclass(slots=True)
@@ -107,7 +95,8 @@ class _Run:
         try:
             bench = self._start()
             while left:
-                worst = max(worst, self._point(bench, left[0]))
+                code = self._point(bench, left[0])
+                worst = worst if self._compiles_only(left[0]) else max(worst, code)
                 left.pop(0)
             first = self.run.arm == self.spec.job.arms[0]
             where = parity_probe.Where(self.folder, self.job_folder, first=first)
@@ -118,7 +107,8 @@ class _Run:
             if known.exit_code is Exit.STORAGE_FULL:
                 raise
             why = memory.blamed(known, self.kills_before)
-            worst = max(worst, why.exit_code)
+            if not (left and self._compiles_only(left[0])):
+                worst = max(worst, why.exit_code)
             for number, point in enumerate(left):
                 self._fail(point, why, quiet=number > 0)
         except Exception as error:
@@ -326,8 +316,8 @@ class _Run:
     def _add(self, point: Point, found: list[record.Accuracy]) -> None:
         """Put what was found of a point's answers into its record, where it has one."""
         folder = self._point_folder(point)
-        if found and (folder / record.FILE).exists():
-            one = record_file.read(folder / record.FILE)
+        one = record_file.read(folder / record.FILE) if found and (folder / record.FILE).exists() else None
+        if one and one.whole:
             with process.uninterrupted():
                 record_file.save(one.model_copy(update={"accuracy": found}), folder)
 
@@ -352,6 +342,10 @@ class _Run:
         record_file.save(self.recorder.record(point, self.phases.done, fields), folder)
         if not quiet:
             self.emit({"kind": "point", "name": point.id, "text": status, "facts": {"failed": [str(error)]}})
+
+    def _compiles_only(self, point: Point) -> bool:
+        """Whether a canary loads it only for its caches: what is wrong with it is for the runs to say, which keep their other points."""
+        return self.spec.canary and point is not self.spec.job.points[0]
 
     def _point_folder(self, point: Point) -> Path:
         folder = self.folder / point.id.split("/")[1]

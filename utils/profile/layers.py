@@ -15,7 +15,7 @@ from utils.profile.figures import Kind, Layers
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from utils.profile.columns import Flags, Floats, Ints
+    from utils.profile.columns import Floats, Ints
     from utils.profile.rules import Rules
     from utils.profile.work import Work
 
@@ -47,6 +47,8 @@ class _Step:
 
     begins: Floats
     how: str
+    spread: bool
+    """Over all lanes; else they are the main lane's."""
     sparse: int
     expert_us: float
     expert_span_us: float
@@ -85,9 +87,13 @@ def find(steps: Sequence[Callable[[], Work]], main: int, names: Names, rules: Ru
 
 
 def _layers(work: Work, main: int, names: Names, rules: Rules) -> _Step | None:
-    rows = _rows(work, main)
-    sequence = work.table.name[rows].tolist()
-    at, how = _begins(sequence, names, rules)
+    rows = np.flatnonzero(work.table.lane == main)
+    at, how = _begins(work.table.name[rows].tolist(), names, rules)
+    if (
+        spread := len(at) <= 1
+    ):  # a graph that is cut between layers, as vLLM's can be, has lanes for each piece
+        rows = np.arange(len(work.table.lane))
+        at, how = _begins(work.table.name.tolist(), names, rules)
     if len(at) <= 1:
         return None
     begins = work.table.start[rows[at]]
@@ -103,18 +109,7 @@ def _layers(work: Work, main: int, names: Names, rules: Rules) -> _Step | None:
         inside = first + np.flatnonzero(lanes[first:last])
         path += float(work.own[inside].sum())
         span += float(work.table.end[inside].max() - work.table.start[inside[0]])
-    return _Step(begins, how, len(sparse), path, span)
-
-
-def _rows(work: Work, main: int) -> Ints:
-    """Kernels among which layers are looked for: the main lane's, or all where it does less than half of the work.
-
-    A step whose graph is cut between layers, as vLLM's breakable graphs are, has lanes of its own for each piece.
-    """
-    on_main: Flags = work.table.lane == main
-    if work.own[on_main].sum() < work.own.sum() / 2:
-        return np.arange(len(on_main))
-    return np.flatnonzero(on_main)
+    return _Step(begins, how, spread, len(sparse), path, span)
 
 
 def _begins(sequence: list[int], names: Names, rules: Rules) -> tuple[list[int], str]:
@@ -151,7 +146,7 @@ def _repeats(sequence: list[int], names: Names) -> tuple[list[int], str]:
 
 def _kinds(step: _Step, work: Work, main: int, names: Names) -> list[Kind]:
     """Layers by what they consist of, the most frequent first; the last layer is one of its own."""
-    rows = _rows(work, main)
+    rows: Ints = np.flatnonzero((work.table.lane == main) | step.spread)
     starts = work.table.start[rows]
     borders = [*np.searchsorted(starts, step.begins).tolist(), len(rows)]
     kinds: dict[tuple[tuple[int, ...], bool], list[float]] = {}

@@ -190,7 +190,8 @@ agree() { # a run's folder, and names: what it left there for the runs after it 
   shift
   for one; do
     if [ ! -e "$out/$one" ] && [ ! -L "$from" ] && [ ! -L "$from/$one" ] && [ -f "$from/$one" ] && [ "$(stat -c %s "$from/$one")" -le 50000000 ]; then
-      { cp "$from/$one" "$out/.$one.part" && mv "$out/.$one.part" "$out/$one"; } || finish 23
+      timeout 60 cp -P "$from/$one" "$out/.$one.part" # what a process that still runs put in its place meanwhile is no file
+      if [ ! -L "$out/.$one.part" ] && [ -f "$out/.$one.part" ]; then mv "$out/.$one.part" "$out/$one"; else rm -f "$out/.$one.part"; fi
     fi
   done
 }

@@ -82,7 +82,9 @@ def test_open_a_point_and_back(opened: Opened, h100: Path) -> None:
     page.wait_for_selector("dialog[open]")
     page.keyboard.press("Escape")
     page.wait_for_selector("dialog", state="hidden")
-    page.wait_for_function("() => location.hash !== '#p3'")  # the way back is a step of the history of its own
+    page.wait_for_function(
+        "() => location.hash !== '#p3'"
+    )  # the way back is a step of the history of its own
 
 
 def test_the_keyboard_alone(opened: Opened, h100: Path) -> None:

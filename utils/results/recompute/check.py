@@ -65,7 +65,7 @@ def look(
             unseen = [
                 *witness.differences(beside.raw, witness.read(witness.file_of(folder))),
                 *power.differences(one, seen),
-                *answers.differences(one, folder, asked.point.concurrency),
+                *answers.differences(one, folder, asked.point),
             ]
         except (
             OSError,

@@ -23,8 +23,11 @@ def failed(both: Sequence[Pair]) -> str:
     """
     for pair in both:
         records = _records(pair)
-        for name in [*_names(records), *_names(records, "task")]:
-            base, head = (_of(records, arm, name) for arm in ("base", "head"))
+        for kind, name in [
+            *(("parity", name) for name in _names(records)),
+            *(("task", name) for name in _names(records, "task")),
+        ]:
+            base, head = (_of(records, arm, name, kind) for arm in ("base", "head"))
             wrong = [one for one in head if one.verdict == "failed"]
             if wrong and not any(one.verdict == "failed" for one in base):
                 return f"its answers are not the base's ({pair.point}, {name}: {wrong[0].why})"[:LONGEST]
@@ -36,12 +39,12 @@ def notes(both: Sequence[Pair]) -> list[str]:
     passed, silent = 0, []
     for pair in both:
         records = _records(pair)
-        if not _of_kind(records, "head"):
+        if not _of(records, "head"):
             silent.append(f"{pair.point}: no run of the head has answers to compare")
         for name in _names(records):
             base, head = (_of(records, arm, name) for arm in ("base", "head"))
             if any(one.verdict == "failed" for one in base):
-                silent.append(f"{pair.point}, {name}: the base's answers differ from its own ({base[0].why})")
+                silent.append(f"{pair.point}, {name}: the base's answers differ from its own ({_why(base)})")
             elif untested := [one for one in [*head, *base] if one.verdict == "not tested"]:
                 silent.append(f"{pair.point}, {name}: {untested[0].why}")
             elif head and all(one.verdict == "passed" for one in head):
@@ -60,7 +63,7 @@ def tasks(pair: Pair) -> dict[str, TaskVerdict]:
     found: dict[str, TaskVerdict] = {}
     order = ("failed", "passed", "not tested")
     for name in _names(_records(pair), "task"):
-        head = sorted(_of(_records(pair), "head", name), key=lambda one: order.index(one.verdict))
+        head = sorted(_of(_records(pair), "head", name, "task"), key=lambda one: order.index(one.verdict))
         if head:
             scores = [head[0].figures.get(key) for key in ("base_score", "score")]
             base, mine = (None if score is None else 100 * score for score in scores)
@@ -76,9 +79,16 @@ def _names(records: Iterable[Record], kind: str = "parity") -> list[str]:
     return list(dict.fromkeys(one.name for record in records for one in record.accuracy if one.kind == kind))
 
 
-def _of_kind(records: Iterable[Record], arm: str) -> list[Accuracy]:
-    return [one for record in records if record.arm == arm for one in record.accuracy if one.kind == "parity"]
+def _why(found: Sequence[Accuracy]) -> str:
+    return next((one.why for one in found if one.verdict == "failed"), "")
 
 
-def _of(records: Iterable[Record], arm: str, name: str) -> list[Accuracy]:
-    return [one for record in records if record.arm == arm for one in record.accuracy if one.name == name]
+def _of(records: Iterable[Record], arm: str, name: str = "", kind: str = "parity") -> list[Accuracy]:
+    """Of an arm: of one name, or of all."""
+    return [
+        one
+        for record in records
+        if record.arm == arm
+        for one in record.accuracy
+        if one.kind == kind and name in {"", one.name}
+    ]

@@ -83,8 +83,29 @@ def test_a_failure_cannot_be_left_out(honest: Honest) -> None:
         with_word(honest, untested, prefill),
         with_word(honest, prefill),
         with_word(honest),
+        with_word(honest, decode.model_copy(update={"kind": "task"}), prefill),
     ):
         assert any("accuracy.decode at 64" in one for one in said(honest, own, record))
+
+
+def test_a_run_that_ended_before_it_said_its_parity_is_no_forgery(honest: Honest) -> None:
+    """Its answers are there, and good: the record says less than they do."""
+    assert said(honest, heard(3), with_word(honest)) == []
+
+
+def test_a_task_that_no_recipe_asks_for_is_refused(honest: Honest) -> None:
+    """Under the name of a parity it would be counted as one that passed."""
+    word = Accuracy(kind="task", name="decode at 64", verdict="passed")
+    assert "none of the recipe's" in said(honest, None, with_word(honest, word))[0]
+
+
+def test_a_cut_file_of_the_base_costs_no_record(honest: Honest) -> None:
+    """Nothing follows from it; a record that calls its parity passed is refused all the same."""
+    base = honest.folder.parent.parent / parity_answers.of_base(honest.one.point)
+    base.write_bytes(base.read_bytes()[:-50])
+    assert said(honest, heard(3), with_word(honest)) == []
+    passed = Accuracy(kind="parity", name="decode at 64", verdict="passed")
+    assert "without answers of the base" in said(honest, heard(3), with_word(honest, passed))[0]
 
 
 def test_a_pass_without_answers_is_refused(honest: Honest) -> None:
