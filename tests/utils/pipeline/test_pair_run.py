@@ -176,6 +176,25 @@ def test_a_base_that_cannot_start_ends_the_job(pairs: Pairs) -> None:
     assert list((pairs.folder / "out/jobs").glob("*/canary-base/*/server.log"))
 
 
+def test_a_later_point_that_fails_in_the_canary_costs_no_other(pairs: Pairs) -> None:
+    """It is loaded there only for the caches: its runs say what is wrong with it, and the smaller point is compared."""
+    path = pairs.tree / "recipes/r.yaml"
+    path.write_text(path.read_text().replace(BEFORE, f'{BEFORE}\n  env: {{FAKE_VLLM: "fails-at-2"}}'))
+    done = pairs.run("out", "r", "--pair", "main", "--no-confirm")
+    assert "canary: r/32x16-tp1-c2 failed" in done.stdout, done.stdout + done.stderr
+    found = collect([pairs.folder / "out"])
+    assert {(one.arm, one.point[-2:], one.status) for one in found} == {
+        ("base", "c1", "measured"),
+        ("base", "c2", "measured"),
+        ("head", "c1", "measured"),
+        ("head", "c2", "failed"),
+    }
+    assert len(found) == 8
+    failed = [one for one in found if one.status == "failed"]
+    assert {one.failure.reason for one in failed if one.failure} == {"CLIENT_FAILED"}
+    assert [one.accuracy for one in failed] == [[], []], "what has no figures says nothing of answers either"
+
+
 def test_what_an_arm_compiled_is_its_own(pairs: Pairs) -> None:
     """Each run has what its own arm's canary left, as a copy; never what the other arm, or an earlier run, put there."""
     path = pairs.tree / "recipes/r.yaml"

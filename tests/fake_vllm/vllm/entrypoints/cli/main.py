@@ -166,7 +166,7 @@ def bench(argv: list[str]) -> None:
         "mean_tpot_ms": 1000 * token_s,
         "mean_e2el_ms": 1000 * float(np.mean([row["latency"] for row in rows])),
     }
-    if fault == "client-fails" and n > 2 * c:
+    if (fault == "client-fails" and n > 2 * c) or (fault == "fails-at-2" and c == 2):
         print("RuntimeError: the fake client failed on purpose")
         sys.exit(5)
     target = Path(given["--result-dir"]) / given["--result-filename"]
