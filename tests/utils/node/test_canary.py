@@ -18,19 +18,17 @@ Command = Callable[..., tuple[list[str], Path]]
 
 
 @pytest.mark.parametrize(
-    ("canary", "at", "ends"),
-    [(True, 0, Exit.CLIENT_FAILED), (True, 1, Exit.OK), (False, 1, Exit.CLIENT_FAILED)],
+    "case", [(True, 0, Exit.CLIENT_FAILED), (True, 1, Exit.OK), (False, 1, Exit.CLIENT_FAILED)]
 )
 @pytest.mark.parametrize("died", [False, True], ids=["its client fails", "its server dies"])
 def test_the_first_point_alone_ends_a_job(
     node_command: Command,
     monkeypatch: pytest.MonkeyPatch,
-    canary: bool,
-    at: int,
-    ends: Exit,
+    case: tuple[bool, int, Exit],
     died: bool,  # noqa: FBT001 - from the table
 ) -> None:
     """A point that fails while the server lives, and one under which it dies."""
+    canary, at, ends = case
     path = node_command()[0][-1]
     spec = NodeJob.model_validate(json.loads(Path(path).read_text())).model_copy(update={"canary": canary})
     asked: list[Point] = []
