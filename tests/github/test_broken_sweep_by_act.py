@@ -9,6 +9,8 @@ import signal
 import threading
 import time
 
+import pytest
+
 from tests.github.acting import Acting, pull_request
 from tests.github.sweeping import SKIPPED, commanded, ended, opened
 
@@ -89,6 +91,7 @@ def test_a_cancelled_run_keeps_what_it_has(swept: Acting) -> None:
 EVIL = 'x"; echo PWNED-$((6*7)); "$(echo PWNED-$((6*7)))`echo PWNED-$((6*7))`'
 
 
+@pytest.mark.hostile
 def test_what_a_pull_request_says_is_never_run(swept: Acting) -> None:
     """A branch, a title, a label, a comment, a description, a file's name that would be commands where they were pasted into a shell."""
     head = opened(swept)
@@ -125,6 +128,7 @@ def test_what_a_pull_request_says_is_never_run(swept: Acting) -> None:
     assert state.dispatched == []
 
 
+@pytest.mark.hostile
 def test_outside_of_containers_nothing_of_a_pull_request_runs(swept: Acting) -> None:
     """Unless the default branch's cluster file says so; what the pull request's own says does not count."""
     local = swept.work / "recipes/clusters/local.yaml"

@@ -16,6 +16,7 @@ PYTHONS = pythons.found()
 
 
 @pytest.mark.unlent
+@pytest.mark.hostile
 def test_from_a_pull_request_to_the_plan_comment(acting: Acting) -> None:
     """`plan` without a token; `comment` with the default branch's code; the number comes from the API.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from tests.github.acting import Acting
 from tests.github.sweeping import SKIPPED, STUB, commanded, ended, opened
 
@@ -94,6 +96,7 @@ def test_a_plan_that_is_asked_for(swept: Acting) -> None:
     assert "no point matches nothing-like-it" in body
 
 
+@pytest.mark.hostile
 def test_a_commit_that_nobody_approved_is_not_measured(swept: Acting) -> None:
     """Nor one that is not the head; the answer says what is wanted."""
     head = opened(swept)
@@ -109,6 +112,7 @@ def test_a_commit_that_nobody_approved_is_not_measured(swept: Acting) -> None:
     assert "record.json" not in swept.git("ls-tree", "-r", "--name-only", "data")
 
 
+@pytest.mark.hostile
 def test_a_report_is_written_only_while_its_commit_is_the_head(swept: Acting) -> None:
     """Somebody pushes while it is measured: raw data is kept, the status says so, no comment, no entry."""
     head = opened(swept)
