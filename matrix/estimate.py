@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from matrix import key
 from matrix.errors import Exit, HarnessError
-from matrix.protocol import canary_seconds, in_canary
+from matrix.plan import in_canary
+from matrix.protocol import canary_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

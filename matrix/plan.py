@@ -18,7 +18,7 @@ from matrix.rules import Rules
 from matrix.schema import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from matrix.errors import Place
 
@@ -126,6 +126,22 @@ class Job(Value):
         if self.base is None or arm == "head":
             return self.model_copy(update={"base": None})
         return self.model_copy(update={"points": self.base.points, "serve": self.base.serve, "base": None})
+
+
+def in_canary(points: Sequence[Point], *, paired: bool) -> list[int]:
+    """Positions of the points that a canary loads, the one with the fewest tokens first.
+
+    In a pair they are the smallest of each concurrency: what only a batch of that size needs is compiled there, and not in a run, whose
+    point would be invalid and its comparison with it.
+    """
+    by_size = sorted(
+        range(len(points)),
+        key=lambda i: (points[i].concurrency * (points[i].isl + points[i].osl), points[i].id),
+    )
+    firsts: dict[int, int] = {}
+    for number in by_size:
+        firsts.setdefault(points[number].concurrency, number)
+    return list(firsts.values()) if paired else by_size[:1]
 
 
 class Pairing(Value):

@@ -12,10 +12,7 @@ from pydantic import Field
 from matrix.schema import Strict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from matrix.cluster import Limits
-    from matrix.plan import Point
 
 PROTOCOL_VERSION = 2
 """Raised by hand when the load changes in any way that can move a number: it is a part of every key."""
@@ -47,22 +44,6 @@ def of_canary(protocol: Protocol) -> Protocol:
     """A short load: nobody reads its figures, and what must be compiled is compiled in the first waves."""
     waves = min(CANARY_WAVES, protocol.requests_per_concurrency)
     return protocol.model_copy(update={"requests_per_concurrency": waves, "min_duration_s": 0.0})
-
-
-def in_canary(points: Sequence[Point], *, paired: bool) -> list[int]:
-    """Positions of the points that a canary loads, the one with the fewest tokens first.
-
-    In a pair they are the smallest of each concurrency: what only a batch of that size needs is compiled there, and not in a run, whose
-    point would be invalid and its comparison with it.
-    """
-    by_size = sorted(
-        range(len(points)),
-        key=lambda i: (points[i].concurrency * (points[i].isl + points[i].osl), points[i].id),
-    )
-    firsts: dict[int, int] = {}
-    for number in by_size:
-        firsts.setdefault(points[number].concurrency, number)
-    return list(firsts.values()) if paired else by_size[:1]
 
 
 def canary_seconds(protocol: Protocol, estimate_s: float) -> float:

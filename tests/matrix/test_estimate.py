@@ -10,7 +10,7 @@ import pytest
 from matrix import cluster as clusters
 from matrix import estimate, key, protocol, select
 from matrix.errors import Exit, HarnessError
-from matrix.plan import Plan
+from matrix.plan import Plan, in_canary
 from matrix.source import Folder
 from matrix.tree import Tree
 from tests.conftest import ROOT, Cli
@@ -89,10 +89,10 @@ def test_a_pairs_canary_loads_each_concurrency_once() -> None:
     """The smallest point of each, the one with the fewest tokens first; and the time that is asked for has room for it."""
     jobs = [shipped(name).jobs[0] for name in ("minimaxm3-layers-h100", "qwen3moe-tiny-cpu-vllm")]
     for job in jobs:
-        paired = [job.points[i] for i in protocol.in_canary(job.points, paired=True)]
+        paired = [job.points[i] for i in in_canary(job.points, paired=True)]
         assert [one.concurrency for one in paired] == sorted({one.concurrency for one in job.points})
         assert {one.isl for one in paired} == {min(one.isl for one in job.points)}
-        assert [job.points[i] for i in protocol.in_canary(job.points, paired=False)] == paired[:1]
+        assert [job.points[i] for i in in_canary(job.points, paired=False)] == paired[:1]
 
 
 def test_a_budget_is_held_with_the_sum_shown(cli: Cli) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from matrix.cluster import Cluster
-from matrix.plan import Arm, Job
-from matrix.protocol import in_canary, of_canary
+from matrix.plan import Arm, Job, in_canary
+from matrix.protocol import of_canary
 from matrix.schema import Value
 
 

@@ -118,6 +118,7 @@ def test_power_is_measured_in_every_run_of_a_pair(machine: Machine) -> None:
     ]
 
 
+@pytest.mark.nightly
 def test_other_firmware_is_another_observed_key(machine: Machine) -> None:
     """Nodes that differ in it are not taken for the same."""
     machine.declares("{kind: cuda, model: H100, arch: sm90, count: 2}")

@@ -116,6 +116,7 @@ def test_confirmation_is_a_stage_of_its_own(pairs: Pairs) -> None:
     assert "without --pair" in pairs.confirm("alone").stderr
 
 
+@pytest.mark.nightly
 def test_a_confirmation_that_was_cut_off_is_measured_again(pairs: Pairs) -> None:
     """Its half is kept raw and judged by nobody; a tree that changed since is refused."""
     pairs.run("same", "r/*c1", "--pair", "main")
