@@ -21,6 +21,7 @@ import yaml
 from tests.conftest import ROOT
 from tests.github.standin import StandIn
 from tests.github.state import REPOSITORY
+from utils.setup import environments
 
 LABELS = ("ubuntu-24.04", "servematrix")
 FAKES = Path(__file__).parent / "actions"
@@ -114,7 +115,10 @@ class Acting:
                 f'exec "{sys.executable}" {target} "$@"\n'
             )
             script.chmod(0o755)
-        (self.folder / "environments/report").symlink_to(ROOT / ".environments/report")
+        drawing = environments.for_report(
+            lambda _: None
+        )  # made here where no test has made it: a link to nothing cannot be made anew
+        (self.folder / "environments/report").symlink_to(drawing.folder)
         lend = self.folder / "lend"
         theirs, ours = (
             f'ln -s "{root / name}"'
