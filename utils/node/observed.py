@@ -40,6 +40,7 @@ def observed(point: Point, found: Found, node: Node) -> Observed | None:
         "power_cap_w": node.power_cap_w,
         "clock_mhz": node.clock_mhz,
         "squash_sha256": found.squash_sha256,
+        "load_image": node.load_image if node.load_image != point.image else None,
     }
     parts = point.parts | {"observed": {name: value for name, value in every.items() if value}}
     why_not = []

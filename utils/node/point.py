@@ -117,7 +117,7 @@ class Bench:
 
     def look(self, page: str) -> list[str]:
         """Look at the engine as it is and as its /metrics say; why it is not the one that it was."""
-        now = Engine.read(self.server.handle.pid, page)
+        now = Engine.read(self.server.process, page)
         found = engine.changes(self.engines[0], self.engines[-1], now)
         self.engines[1:] = [now]
         return found
@@ -147,11 +147,11 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
     rate = warm.completed / max(warm.duration_s, 1e-3)
     call = invocation.measured(point, server.model, server.port, str(folder), rate_per_s=rate, count=count)
     age = time.monotonic() - server.started_s
-    sampler = Sampler(server.handle.pid)
+    sampler = Sampler(server.process.rss_bytes)
     mark = bench.power.samples.mark() if bench.power else 0
     counted_before = _marked(bench, point, "before")
     compiled = caches.compiled(bench.home) if bench.home else frozenset()
-    others, ours = machine.read(), process.tree_cpu_seconds(os.getpid())
+    others, ours = machine.read(), _ours_s(server)
     page_before, log_from = server.metrics(), server.log_size()
     changed = bench.look(page_before)
     before, looks = read_counters(page_before), server_metrics.Looks()
@@ -161,9 +161,7 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
             profiling.begin()
         raw, ended = _call(bench, call, folder, Beside(sampler, looks, profiling))
     traces = profiling.finish() if profiling else []
-    beside = machine.between(
-        others, machine.read(), process.tree_cpu_seconds(os.getpid()) - ours, bench.cores
-    )
+    beside = machine.between(others, machine.read(), _ours_s(server) - ours, bench.cores)
     with phases.phase("gates"):
         page_after = _settled(server, before, raw.completed)
         counters = difference(read_counters(page_after), before)
@@ -247,6 +245,11 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
         "files": _raw_files(raw, beside_raw, folder),
     }
     return Measured(fields, call.requests)
+
+
+def _ours_s(server: Server) -> float:
+    """Processor seconds of this program and of the server, with all that they started."""
+    return process.tree_cpu_seconds(os.getpid()) + server.process.cpu_elsewhere_s()
 
 
 def _on_the_clock(raw: RawLoad, steady: record.Window | None) -> tuple[float, float] | None:

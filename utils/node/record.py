@@ -250,6 +250,8 @@ class Node(Kept):
     """Container runtime with its version, where there is one."""
     isolation: str | None = None
     """Whether the run had processes of its own, so that it could signal nothing outside; of a job on Slurm."""
+    load_image: str | None = None
+    """Image of the container of recorder and load client, where the server has one of its own; of a job on Slurm."""
     numa_balancing: str | None = None
     """The kernel's setting: 0 is off."""
     transparent_hugepage: str | None = None

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,9 +23,10 @@ from utils.node import (
     record,
     record_file,
     scratch,
+    variables,
 )
 from utils.node.exceptions import Cancelled, RunFailed
-from utils.node.host import allocation, witness
+from utils.node.host import witness
 from utils.node.point import Bench, Phases, measure
 from utils.node.power_meter import PowerMeter
 from utils.node.recorder import Recorder
@@ -35,11 +35,15 @@ from utils.node.vllm import invocation, marker, parity_probe, plugin, profiling
 from utils.node.vllm.client import Client, client_environment
 from utils.node.vllm.engine import Engine
 from utils.node.vllm.server import Server, free_port
+from utils.node.vllm.server_apart import Apart
+from utils.node.vllm.server_process import Here
 
 if TYPE_CHECKING:
     from matrix.plan import Point
     from utils.node.events import Emit
     from utils.node.spec import NodeJob, Run
+    from utils.node.variables import Wanted
+    from utils.node.vllm.server_process import Starter
 
 FIRST_COMPLETION_S = 120.0
 
@@ -73,6 +77,7 @@ class _Run:
     kills_before: int | None = field(default_factory=memory.kills)
     server: Server | None = None
     client: Client | None = None
+    apart: Apart | None = None
 
     def execute(self) -> Exit:
         """Start, measure every point, stop; whatever happens, each point has a record or a reason."""
@@ -122,21 +127,30 @@ class _Run:
             raise
         finally:
             self._stop()
-            if self.spec.canary and self.spec.caches and worst in {Exit.OK, Exit.GATE_FAILED}:
-                caches.keep(self.home, Path(self.spec.caches) / self.run.arm)
-            shutil.rmtree(self.home, ignore_errors=True)
-            shutil.rmtree(self.temporary, ignore_errors=True)
+            self._clear(keep=worst in {Exit.OK, Exit.GATE_FAILED})
         return worst
+
+    def _clear(self, *, keep: bool) -> None:
+        """Take the run's folders away; what a canary compiled is kept for its arm's runs."""
+        if keep and self.spec.canary and self.spec.caches:
+            caches.keep(self.home, Path(self.spec.caches) / self.run.arm)
+        for folder in {*self._folders(self.at), *self._folders(self.scratch)}:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @property
+    def at(self) -> Path:
+        """Where the server's folders are, which its own container sees too, if it has one; the same path in each run."""
+        return Path(self.spec.serve_in) if self.spec.serve_in else self.scratch
 
     @property
     def home(self) -> Path:
-        """The run's own; the same path in each run."""
-        return self.scratch / "home"
+        """The server's."""
+        return self._folders(self.at)[0]
 
-    @property
-    def temporary(self) -> Path:
-        """The run's own TMPDIR."""
-        return self.scratch / "t"
+    @staticmethod
+    def _folders(at: Path) -> tuple[Path, Path]:
+        """HOME and TMPDIR."""
+        return at / "home", at / "t"
 
     @property
     def job_folder(self) -> Path:
@@ -149,18 +163,19 @@ class _Run:
         with self.phases.phase("preflight"):
             self._preflight(model)
         server_cores, client_cores = preflight.split_cores(cluster.client_cores)
-        env = self._environment()
+        mine, servers = self._environments()
+        env = servers.whole()
         with self.phases.phase("server"):
+            starter = self._starter()
             self.client = Client(
                 spec.python,
-                client_environment(env, spec.job.serve.env),
+                client_environment(mine.whole(), spec.job.serve.env),
                 client_cores,
                 self.folder / "client.log",
                 revision=(model, first.revision or ""),
                 ready_s=cluster.limits.client_start_s,
             )
-            env = plugin.stage(spec.job, spec.tree, cluster.devices.arch, self.home, env)
-            self.server = self._serve(model, env, server_cores)
+            self.server = self._serve(starter, model, servers, server_cores)
         with self.phases.phase("first completion"):
             self.server.complete_once(FIRST_COMPLETION_S)
             self.recorder.server_is(self.server.version(), self.server.port, self.server.started_s)
@@ -185,21 +200,22 @@ class _Run:
             profile=profiling.maker(self.server, spec, self.folder, self.recorder.version),
             streamed=streamed,
             home=self.home,
-            engines=[Engine.read(self.server.handle.pid, self.server.metrics())],
+            engines=[Engine.read(self.server.process, self.server.metrics())],
         )
 
-    def _serve(self, model: str, env: dict[str, str], cores: list[int]) -> Server:
+    def _serve(self, starter: Starter, model: str, wanted: Wanted, cores: list[int]) -> Server:
         """A server that is healthy. A free port may be taken by another program until the server binds it: then another one."""
-        wanted = self.spec.cluster.port
+        fixed = self.spec.cluster.port
         self.recorder.more_argv = profiling.of_server(self.spec, self.folder)
-        for tries_left in (0,) if wanted else (2, 1, 0):
-            port = wanted or free_port()
+        for tries_left in (0,) if fixed else (2, 1, 0):
+            port = fixed or free_port()
             argv = [
                 *invocation.serve(self.spec.job.serve, model, port),
                 *self.recorder.more_argv,
             ]
             log = self.folder / "server.log"
-            server = Server.start([*self.spec.program, *argv], env, cores, port=port, log=log, model=model)
+            command = [*self.spec.program, *argv]
+            server = Server.start(starter, command, wanted, cores, port=port, log=log, model=model)
             self.server = server
             try:
                 server.wait_healthy(
@@ -217,12 +233,13 @@ class _Run:
         return server
 
     def _stop(self) -> None:
-        if self.server is None:
-            return
-        with self.phases.phase("stop"):
-            if self.client:
-                self.client.stop()
-            self.server.stop()
+        if self.server:
+            with self.phases.phase("stop"):
+                if self.client:
+                    self.client.stop()
+                self.server.stop()
+        if self.apart:
+            self.apart.close()
 
     def _preflight(self, model: str) -> None:
         cluster = self.spec.cluster
@@ -244,36 +261,25 @@ class _Run:
             if not check.passed:
                 raise RunFailed(codes.get(check.name, Exit.PREFLIGHT_FAILED), check.cause)
 
-    def _environment(self) -> dict[str, str]:
-        """The server's and the client's environment: an explicit list, nothing else of the caller's."""
-        self.home.mkdir()
-        self.temporary.mkdir()
-        if not self.spec.canary and self.spec.caches:
-            self.recorder.caches = caches.fill(
-                self.home, Path(self.spec.caches) / self.run.arm, f"the canary of {self.run.arm}"
-            )
-        paths = [str(Path(path).parent) for path in self.spec.program[:1] if "/" in path]
-        base = {
-            "PATH": ":".join([*paths, os.environ.get("PATH", "/usr/bin:/bin")]),
-            "HOME": str(self.home),
-            "TMPDIR": str(self.temporary),
-            "LANG": "C.UTF-8",
-        }
-        if self.spec.environment == "image":  # what the image sets, such as LD_LIBRARY_PATH, is part of it
-            of_image = {
-                name: value
-                for name, value in os.environ.items()
-                if not name.startswith(allocation.NOT_FOR_SERVERS)
-            }
-            base = of_image | base
-        base |= caches.variables(self.home)
-        base |= {"USER": "servematrix", "LOGNAME": "servematrix", "PYTHONUNBUFFERED": "1"}
-        taken = {
-            name: os.environ[other]
-            for name, other in self.spec.cluster.env_from.items()
-            if other in os.environ
-        }
-        return base | self.spec.job.serve.env | taken
+    def _environments(self) -> tuple[Wanted, Wanted]:
+        """The client's and the server's, whose folder has all that it needs before anybody else sees it."""
+        for folder in dict.fromkeys([*self._folders(self.scratch), *self._folders(self.at)]):
+            folder.mkdir()
+        spec = self.spec
+        if not spec.canary and spec.caches:
+            source = Path(spec.caches) / self.run.arm
+            self.recorder.caches = caches.fill(self.home, source, f"the canary of {self.run.arm}")
+        servers = variables.wanted(spec, *self._folders(self.at))
+        staged = plugin.stage(spec.job, spec.tree, spec.cluster.devices.arch, self.home, {})
+        modules = staged.pop("PYTHONPATH", "")
+        mine = variables.wanted(spec, *self._folders(self.scratch))
+        return mine, replace(servers, given=servers.given | staged, modules=modules)
+
+    def _starter(self) -> Starter:
+        if not self.spec.serve_in:
+            return Here()
+        self.apart = Apart(self.at, self.at.parent, self.spec.cluster.limits.ready_s)
+        return self.apart
 
     def _point(self, bench: Bench, point: Point) -> Exit:
         folder = self._point_folder(point)

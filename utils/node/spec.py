@@ -29,6 +29,12 @@ def runs(job: Job) -> list[Run]:
 
 REQUESTS = "requests.json"
 """In a job's folder: how many requests each point has, by its first run."""
+SERVER_SOCKET = "server.sock"
+"""In the folder that a run and its server's own container both see."""
+SERVER_READY = "ready"
+"""In the run's own folder: the server's container may start now."""
+SERVER_ENDED = "server-ended"
+"""There too, with the exit code of a container that has ended; the batch script writes it."""
 UNKNOWN = "0" * 40
 """A commit that git could not tell."""
 
@@ -72,6 +78,8 @@ class NodeJob(Value):
     """The job's folder, where results go."""
     run_folder: str = ""
     """The run's own folder, where a container has it mounted by itself; empty means: below `out`."""
+    serve_in: str = ""
+    """A folder that the server's own container sees too, in which it is asked to serve; empty: the run starts its server itself."""
     tree: str
     """The tree's root, for a model that it carries."""
     base_tree: str = ""

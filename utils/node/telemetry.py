@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from utils.node import process
 from utils.node.record import Telemetry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 EVERY_S = 0.2
 
@@ -18,7 +21,8 @@ EVERY_S = 0.2
 class Sampler:
     """Collects (monotonic seconds, value) pairs, at most one a fifth of a second."""
 
-    server_pid: int
+    rss_bytes: Callable[[], int]
+    """The server's memory now."""
     client_cpu: list[tuple[float, float]] = field(default_factory=list)
     server_rss: int = 0
     _last: float = 0.0
@@ -31,9 +35,7 @@ class Sampler:
         self._last = now
         if used := process.cpu_seconds(client_pid):
             self.client_cpu.append((now, used))
-        self.server_rss = max(
-            self.server_rss, sum(map(_rss, [self.server_pid, *process.descendants(self.server_pid)]))
-        )
+        self.server_rss = max(self.server_rss, self.rss_bytes())
 
     def over(self, start_s: float, end_s: float, whole_call_s: float) -> Telemetry:
         """What was used in a window of the monotonic clock; between samples it is interpolated.
@@ -48,11 +50,3 @@ class Sampler:
                 used = float(values[-1] - at_start)
         share = used / (end_s - start_s) if end_s > start_s else 0.0
         return Telemetry(client_cpu_s=used, client_cpu_share=share, server_rss_peak_bytes=self.server_rss)
-
-
-def _rss(pid: int) -> int:
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    except (OSError, IndexError):
-        return 0
-    return pages * 4096

@@ -49,7 +49,7 @@ in_canary() {
     --ntasks=1 \
     --overlap \
     --cpus-per-task=128 \
-    --export=TMPDIR=/workspace/scratch,HOME=/workspace/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1 \
+    --export=TMPDIR=/workspace/own,HOME=/workspace/own,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1 \
     --container-image=/raid/inferencex/squash/servematrix-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh \
     --container-mounts=/raid/inferencex/squash/servematrix-spool-1000/6f19ee9ea8c7/box/canary:/workspace,/raid/inferencex/squash/servematrix-spool-1000/6f19ee9ea8c7/results/canary:/workspace/results,/raid/inferencex/squash/servematrix-spool-1000/6f19ee9ea8c7/meter:/workspace/meter:ro,/raid/inferencex/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
     --container-workdir=/workspace/payload \
@@ -66,7 +66,7 @@ in_run_0_head() {
     --ntasks=1 \
     --overlap \
     --cpus-per-task=128 \
-    --export=TMPDIR=/workspace/scratch,HOME=/workspace/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1 \
+    --export=TMPDIR=/workspace/own,HOME=/workspace/own,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1 \
     --container-image=/raid/inferencex/squash/servematrix-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh \
     --container-mounts=/raid/inferencex/squash/servematrix-spool-1000/6f19ee9ea8c7/box/run-0-head:/workspace,/raid/inferencex/squash/servematrix-spool-1000/6f19ee9ea8c7/results/run-0-head:/workspace/results,/raid/inferencex/squash/servematrix-spool-1000/6f19ee9ea8c7/meter:/workspace/meter:ro,/raid/inferencex/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
     --container-workdir=/workspace/payload \
@@ -83,9 +83,60 @@ in_run_1_head() {
     --ntasks=1 \
     --overlap \
     --cpus-per-task=128 \
-    --export=TMPDIR=/workspace/scratch,HOME=/workspace/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1 \
+    --export=TMPDIR=/workspace/own,HOME=/workspace/own,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1 \
     --container-image=/raid/inferencex/squash/servematrix-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh \
     --container-mounts=/raid/inferencex/squash/servematrix-spool-1000/6f19ee9ea8c7/box/run-1-head:/workspace,/raid/inferencex/squash/servematrix-spool-1000/6f19ee9ea8c7/results/run-1-head:/workspace/results,/raid/inferencex/squash/servematrix-spool-1000/6f19ee9ea8c7/meter:/workspace/meter:ro,/raid/inferencex/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
+    --container-workdir=/workspace/payload \
+    --no-container-mount-home \
+    --container-writable \
+    --no-container-remap-root \
+    --no-container-entrypoint \
+    "$@"
+}
+
+# shellcheck disable=SC2317 # called by its name
+in_canary_server() {
+  exec srun \
+    --ntasks=1 \
+    --overlap \
+    --cpus-per-task=128 \
+    --export=TMPDIR=/workspace/scratch,HOME=/workspace/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1 \
+    --container-image=/raid/inferencex/squash/servematrix-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh \
+    --container-mounts=/raid/inferencex/squash/servematrix-spool-1000/6f19ee9ea8c7/box/server.canary:/workspace,/raid/inferencex/squash/servematrix-spool-1000/6f19ee9ea8c7/box/canary/scratch:/workspace/scratch,/raid/inferencex/squash/servematrix-spool-1000/6f19ee9ea8c7/results/server.canary:/workspace/results,/raid/inferencex/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
+    --container-workdir=/workspace/payload \
+    --no-container-mount-home \
+    --container-writable \
+    --no-container-remap-root \
+    --no-container-entrypoint \
+    "$@"
+}
+
+# shellcheck disable=SC2317 # called by its name
+in_run_0_head_server() {
+  exec srun \
+    --ntasks=1 \
+    --overlap \
+    --cpus-per-task=128 \
+    --export=TMPDIR=/workspace/scratch,HOME=/workspace/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1 \
+    --container-image=/raid/inferencex/squash/servematrix-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh \
+    --container-mounts=/raid/inferencex/squash/servematrix-spool-1000/6f19ee9ea8c7/box/server.run-0-head:/workspace,/raid/inferencex/squash/servematrix-spool-1000/6f19ee9ea8c7/box/run-0-head/scratch:/workspace/scratch,/raid/inferencex/squash/servematrix-spool-1000/6f19ee9ea8c7/results/server.run-0-head:/workspace/results,/raid/inferencex/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
+    --container-workdir=/workspace/payload \
+    --no-container-mount-home \
+    --container-writable \
+    --no-container-remap-root \
+    --no-container-entrypoint \
+    "$@"
+}
+
+# shellcheck disable=SC2317 # called by its name
+in_run_1_head_server() {
+  exec srun \
+    --ntasks=1 \
+    --overlap \
+    --cpus-per-task=128 \
+    --export=TMPDIR=/workspace/scratch,HOME=/workspace/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1 \
+    --container-image=/raid/inferencex/squash/servematrix-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh \
+    --container-mounts=/raid/inferencex/squash/servematrix-spool-1000/6f19ee9ea8c7/box/server.run-1-head:/workspace,/raid/inferencex/squash/servematrix-spool-1000/6f19ee9ea8c7/box/run-1-head/scratch:/workspace/scratch,/raid/inferencex/squash/servematrix-spool-1000/6f19ee9ea8c7/results/server.run-1-head:/workspace/results,/raid/inferencex/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
     --container-workdir=/workspace/payload \
     --no-container-mount-home \
     --container-writable \
@@ -100,7 +151,7 @@ begin() {
     [ "$mark" != "$token" ] || exit "$code"
   fi
   clear_away "$work"
-  if ! { mkdir -p "$work/"{payload,outside,image,scratch,meter} "$out" && : >>"$out/events.jsonl"; }; then
+  if ! { mkdir -p "$work/"{payload,outside,image,scratch,meter,server/image} "$out" && : >>"$out/events.jsonl"; }; then
     echo "servematrix: $work or $out cannot be made on $(hostname)" >&2
     exit 23
   fi
@@ -127,20 +178,23 @@ meter() { # samples power outside of every container: what runs inside reads the
 
 start() { # a run's name, and its arm
   # Folders that no run before could have touched: nothing in them leads elsewhere, and the code is as it was sent.
-  mkdir -p "$work/box/$1/"{scratch,agreed,results,meter} "$out/$1" || finish 23
+  mkdir -p "$work/box/$1/"{scratch,agreed,results,meter,own} "$out/$1" || finish 23
   cp -R "$work/payload" "$work/box/$1/payload" || finish 23
+  mkdir -p "$work/box/server.$1/"{scratch,results} "$out/server.$1" || finish 23
+  cp -R "$work/payload" "$work/box/server.$1/payload" || finish 23
   [ ! -e "$out/"requests.json ] || cp "$out/"requests.json "$work/box/$1/agreed/" || finish 23
   # What its arm's canary compiled, as a copy: no run changes what the next one starts with, and no arm sees the other's.
   if [ -d "$work/caches/$2" ]; then
     { mkdir "$work/box/$1/caches" && cp -R "$work/caches/$2" "$work/box/$1/caches/$2"; } || finish 23
   fi
   say '"kind":"srun","name":"%s"' "$1"
-  # The first thing inside says that it is there; what is said inside and what is said outside are different evidence.
+  # Recorder and load client; the server has a container of its own, beside the arm's code, which sees nothing of what is recorded.
   # shellcheck disable=SC2016 # the inner shell expands this
-  "in_${1//-/_}" sh -c ': >"$1/started" && exec 2>"$1/stderr.log" && shift && exec "$@"' sh /workspace/results \
+  "in_${1//-/_}" sh -c 'exec 2>"$1/stderr.log" && shift && exec "$@"' sh /workspace/results \
     python3 -s -m utils.node /workspace/payload"/$1.json" /workspace/payload/found.json \
-    >>"$out/events.jsonl" 2>"$out/$1.srun.log" &
+    >>"$out/events.jsonl" 2>"$out/$1.load.log" &
   local run=$!
+  serve "$1" "$run"
   wait "$run"
   code=$?
   while kill -0 "$run" 2>/dev/null; do # a signal ended the wait, not the run
@@ -148,8 +202,39 @@ start() { # a run's name, and its arm
     code=$?
   done
   gone "$out/$1/stderr.log"
+  ended "$out/server.$1/stderr.log"
   [ "$(tail -c 1 "$out/events.jsonl" | wc -l)" -eq 1 ] || echo >>"$out/events.jsonl" # what was being said is no part of the next line
   say '"kind":"srun","name":"%s","facts":{"exit":%d}' "$1" "$code"
+}
+
+serve() { # a run's name, and the process that waits for its server: what the server needs is prepared before anything of the arm's begins
+  until [ -e "$work/box/$1/ready" ] || ! kill -0 "$2" 2>/dev/null; do sleep 0.1; done
+  if [ ! -e "$work/box/$1/ready" ]; then return; fi
+  (
+    trap 'kill "$served" 2>/dev/null' TERM
+    # The first thing inside says that it is there; what is said inside and what is said outside are different evidence.
+    # shellcheck disable=SC2016 # the inner shell expands this
+    "in_${1//-/_}_server" sh -c ': >"$1/started" && exec 2>"$1/stderr.log" && shift && exec "$@"' sh /workspace/results \
+      python3 -s -m utils.node.vllm.server_host /workspace/scratch/server.sock >"$out/$1.srun.log" 2>&1 &
+    served=$!
+    wait "$served"
+    status=$?
+    while kill -0 "$served" 2>/dev/null; do wait "$served"; done
+    echo "$status" >"$work/box/$1/server-ended"
+  ) &
+  server=$!
+}
+
+ended() { # the run has closed its side, so that its server's container ends by itself, or is ended
+  if [ -z "$server" ]; then return; fi
+  for _ in {1..300}; do
+    kill -0 "$server" 2>/dev/null || break
+    sleep 0.2
+  done
+  kill "$server" 2>/dev/null
+  wait "$server"
+  server=''
+  gone "$1"
 }
 
 gone() { # srun can end before its task, when Slurm ends the step: what still runs would write into folders that are cleared away next
@@ -163,7 +248,7 @@ canary() { # the smallest point on a server that nobody judges: it fails early, 
   if [ ! -L "$made" ] && [ ! -L "$made/$2" ] && [ -d "$made/$2" ]; then # a link could lead out of the job's folder
     mkdir -p "$work/caches" && mv "$made/$2" "$work/caches/$2"
   fi
-  clear_away "$work/box/$1"
+  clear_away "$work/box/$1" "$work/box/server.$1"
 }
 
 witness() { # asks a run's server what it counted, outside of its container; the judge compares the run's own words with it
@@ -179,7 +264,7 @@ measure() {
   { kill "$witness" && wait "$witness"; } 2>/dev/null
   witness=''
   agree "$work/box/$1/agreed" requests.json # the first run alone decides how many requests each point has
-  clear_away "$work/box/$1"
+  clear_away "$work/box/$1" "$work/box/server.$1"
   [ "$code" -le "$worst" ] || worst=$code
   # What does not start now does not start next time; the rest would only take long to say so.
   if [ "$stopped" -eq 1 ] || [ "$code" -gt 42 ] || { [ "$code" -gt 0 ] && [ "$code" -lt 33 ]; }; then finish "$worst"; fi
@@ -204,7 +289,7 @@ finish() {
   [ -z "$witness" ] || kill "$witness" 2>/dev/null
   [ -z "$meter" ] || { kill "$meter" && wait "$meter"; } 2>/dev/null
   [ ! -s "$out/power.csv" ] || gzip -f "$out/power.csv"
-  clear_away "$work/box" "$work/caches" "$work/outside" "$work/image" "$work/scratch" "$work/meter"
+  clear_away "$work/box" "$work/caches" "$work/outside" "$work/image" "$work/scratch" "$work/meter" "$work/server"
   say '"kind":"end","name":"job","facts":{"exit":%d}' "$1"
   echo "$1 $token" >"$done.part" && mv "$done.part" "$done"
   if [ -e "$work/follower.lock" ]; then flock -w 45 "$work/follower.lock" true 2>/dev/null; fi
@@ -229,5 +314,5 @@ cGF5bG9hZCBvZiB0aGlzIGpvYgo=
 PAYLOAD
 }
 
-worst=0 stopped=0 code=0 mark='' meter='' witness=''
+worst=0 stopped=0 code=0 mark='' meter='' witness='' server=''
 main

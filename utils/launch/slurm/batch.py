@@ -16,13 +16,22 @@ from utils.launch.slurm import container, payload
 from utils.launch.slurm.container import PAYLOAD, Mount
 from utils.launch.slurm.receive import Left
 from utils.node import evaluation, parity_answers
-from utils.node.spec import REQUESTS, NodeJob, Run, canary_name, runs
+from utils.node.spec import (
+    REQUESTS,
+    SERVER_ENDED,
+    SERVER_READY,
+    SERVER_SOCKET,
+    NodeJob,
+    Run,
+    canary_name,
+    runs,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from matrix.cluster import Cluster
-    from matrix.plan import Arm, Job
+    from matrix.plan import Arm, Job, Point
     from utils.launch.interface import Order
     from utils.launch.slurm.payload import Payload
     from utils.node.spec import Provenance
@@ -32,6 +41,10 @@ BOX = "box"
 METER = "meter"
 """Power samples, which the host writes and a run reads."""
 SAMPLES = "power.csv"
+OWN = "own"
+"""Where a run and its load client keep their own files, which no server sees."""
+SERVER = "server."
+"""Before a run's name: the folders of its server's container, which nothing takes for a run's."""
 CACHES = "caches"
 """A start's own copy of its arm's compile caches."""
 REST_BYTES = 20_000
@@ -39,6 +52,10 @@ REST_BYTES = 20_000
 HOLD_S = 45
 GONE_S = 20
 """For a task that outlives its srun; less than Slurm's KillWait (30 s), after which the script itself is killed."""
+SERVER_GONE_S = 60
+"""For a server's container whose run has ended."""
+SERVER_WORK = "server"
+"""Folder of a job where a runtime may use `image` for the container of a server."""
 SBCAST_S = 300
 AGREED_BYTES = 50_000_000
 """Of a file that the first run leaves for those after it: answers at some thousands of requests at once."""
@@ -117,13 +134,27 @@ class Attempt:
         """Whether runs are in containers, which see what is mounted and nothing else."""
         return self.cluster.container.runtime != "none"
 
+    @property
+    def load_image(self) -> str:
+        """Image of the container of recorder and load client; empty where they run in the server's own container.
+
+        It is the base's, which the change did not choose, and of a recipe that has no base its own.
+        """
+        job = self.job
+        points = [point for arm in job.arms for point in job.of(arm).points]
+        # A tokenizer with code of its own is the arm's code; a trace is written beside the server, and is no measurement.
+        if not self.contained or self.order.profile or any(runs_own_code(point) for point in points):
+            return ""
+        return job.of("base").points[0].image
+
     def inside(self, part: str) -> str:
-        """A part of the job's folder (`payload`, `scratch`, `agreed`, `meter`) as programs of a run see it."""
+        """A part of the job's folder (`payload`, `scratch`, `own`, `agreed`, `meter`) as programs of a run see it."""
         if self.contained:
             return posixpath.join(self.cluster.container.workdir, part)
         outside = {
             "payload": f"{self.work}/{PAYLOAD}",
             "scratch": f"{self.work}/scratch",
+            OWN: f"{self.work}/scratch",
             "agreed": self.out,
             METER: f"{self.work}/{METER}",
         }
@@ -142,6 +173,11 @@ class Attempt:
             if self.contained
             else f"{self.out}/{name}"
         )
+
+
+def runs_own_code(point: Point) -> bool:
+    """Whether loading its tokenizer runs code that comes with the model."""
+    return point.parts.get("flags", {}).get("trust-remote-code") is True
 
 
 def log_on_node(folder: str) -> str:
@@ -168,6 +204,7 @@ def whole_job(attempt: Attempt, provenance: Provenance) -> NodeJob:
             "runs": attempt.runs,
             "allocation": attempt.name,
             "out": attempt.inside("agreed"),
+            "serve_in": attempt.inside("scratch") if attempt.load_image else "",
             "tree": f"{attempt.inside(PAYLOAD)}/{payload.TREE}",
             "base_tree": f"{attempt.inside(PAYLOAD)}/{payload.BASE_TREE}",
             "base_commit": attempt.order.plan.pair.commit if attempt.order.plan.pair else "",
@@ -186,7 +223,7 @@ def node_jobs(attempt: Attempt, provenance: Provenance) -> dict[str, NodeJob]:
     """The file of each container start by name: first the canaries, then the runs."""
     common = whole_job(attempt, provenance)
     found = {
-        canary_name(arm): common.as_canary(f"{attempt.inside('scratch')}/{canary_name(arm)}", arm).model_copy(
+        canary_name(arm): common.as_canary(f"{attempt.inside(OWN)}/{canary_name(arm)}", arm).model_copy(
             update={"caches": attempt.caches(canary_name(arm))}
         )
         for arm in attempt.arms
@@ -224,6 +261,7 @@ def host_file(attempt: Attempt) -> bytes:
     points = [point for arm in attempt.job.arms for point in attempt.job.of(arm).points]
     content = questions.of_cluster(attempt.cluster, points) | {
         "shared": attempt.out if attempt.shared else "",
+        "load_image": attempt.load_image,
         "images": [
             runtime.entry(image) | {"anonymous": known is not None and image not in known}
             for image in images(attempt)
@@ -235,6 +273,8 @@ def host_file(attempt: Attempt) -> bytes:
 def mounts(attempt: Attempt, name: str) -> list[Mount]:
     """What the container of a run sees: its own folders, and the models read-only; no home, no images.
 
+    It holds the load client and the recorder, and the server where that has no container of its own.
+
     Nothing that it can write is read outside by a name that it could turn into a link, and no other run's results are
     among it. How many requests each point has comes as a copy of what the first run said.
     """
@@ -242,6 +282,17 @@ def mounts(attempt: Attempt, name: str) -> list[Mount]:
         Mount(f"{attempt.work}/{BOX}/{name}", attempt.cluster.container.workdir),
         Mount(f"{attempt.out}/{name}", attempt.run_folder(name)),
         Mount(f"{attempt.work}/{METER}", attempt.inside(METER), read_only=True),
+    ]
+    return made + container.cluster_mounts(attempt.cluster)
+
+
+def server_mounts(attempt: Attempt, name: str) -> list[Mount]:
+    """What the container of a run's server sees: the code, its home and TMPDIR, and models. Nothing of what is recorded is among it."""
+    workdir = attempt.cluster.container.workdir
+    made = [
+        Mount(f"{attempt.work}/{BOX}/{SERVER}{name}", workdir),
+        Mount(f"{attempt.work}/{BOX}/{name}/scratch", attempt.inside("scratch")),
+        Mount(f"{attempt.out}/{SERVER}{name}", attempt.run_folder(name)),
     ]
     return made + container.cluster_mounts(attempt.cluster)
 
@@ -313,6 +364,13 @@ def by_sbcast(attempt: Attempt, packed: Payload) -> bool:
     return slurm is not None and len(packed.text()) > slurm.script_bytes - REST_BYTES
 
 
+def _environment(attempt: Attempt, folder: str) -> dict[str, str]:
+    """Of a container's programs, over what its image sets."""
+    where = attempt.inside(folder)
+    env = {"TMPDIR": where, "HOME": where, "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
+    return env if attempt.contained else env | {"PATH": container.PATH}
+
+
 def render(attempt: Attempt, packed: Payload) -> str:
     """The script."""
     cluster = attempt.cluster
@@ -320,12 +378,28 @@ def render(attempt: Attempt, packed: Payload) -> str:
     if slurm is None:
         raise AssertionError
     runtime = container.for_cluster(cluster)
-    scratch = attempt.inside("scratch")
     names = {canary_name(arm): arm for arm in attempt.arms} | {run_name(run): run.arm for run in attempt.runs}
     starts = {name: attempt.job.of(arm).points[0].image for name, arm in names.items()}
-    env = {"TMPDIR": scratch, "HOME": scratch, "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
-    if not attempt.contained:
-        env["PATH"] = container.PATH
+    load = attempt.load_image
+    enter = {
+        name: runtime.enter(
+            load or image,
+            mounts(attempt, name),
+            attempt.work,
+            _environment(attempt, OWN if load else "scratch"),
+        )
+        for name, image in starts.items()
+    }
+    serve = {
+        name: runtime.enter(
+            image,
+            server_mounts(attempt, name),
+            f"{attempt.work}/{SERVER_WORK}",
+            _environment(attempt, "scratch"),
+        )
+        for name, image in starts.items()
+        if load
+    }
     outside_env = {"TMPDIR": f"{attempt.work}/outside"}
     if cluster.container.runtime == "pyxis":
         outside_env["ENROOT_TEMP_PATH"] = f"{attempt.work}/outside"
@@ -353,16 +427,20 @@ def render(attempt: Attempt, packed: Payload) -> str:
         "shared": attempt.shared,
         "runtime_dir": bool(cluster.paths.runtime),
         "outside_env": outside_env,
-        "enter": {
-            name: runtime.enter(image, mounts(attempt, name), attempt.work, env)
-            for name, image in starts.items()
-        },
+        "enter": enter,
+        "serve": serve,
+        "server": SERVER,
+        "server_work": SERVER_WORK,
+        "ready": SERVER_READY,
+        "server_ended": SERVER_ENDED,
+        "server_gone_s": SERVER_GONE_S,
         "python": slurm.python,
         "host": f"{attempt.work}/{PAYLOAD}/host.json",
         "contained": attempt.contained,
         "inside": {
             "results": attempt.run_folder("") if attempt.contained else "",
             "payload": attempt.inside(PAYLOAD),
+            "socket": f"{attempt.inside('scratch')}/{SERVER_SOCKET}",
             "python": attempt.python,
         },
         "codes": {

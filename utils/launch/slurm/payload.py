@@ -37,11 +37,14 @@ NOT_SENT = (
         "matrix/vllm/probe_",
         "matrix/editor_schema.py",
         "matrix/cluster_schema.py",
+        "matrix/select.py",
+        "matrix/estimate.py",
+        "matrix/pair.py",
         "matrix/vllm/editor_flags.py",
     ),
     *(f"matrix/vllm/official/{name}.py" for name in ("compare", "document", "layers")),
 )
-"""What makes the vocabularies and the schemas for editors, and compares with official recipes: it never runs on a node."""
+"""What makes plans, vocabularies and the schemas for editors, and compares with official recipes: it never runs on a node."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -316,7 +316,8 @@ class Tracking:
         """Everything that a verdict on the attempt needs."""
         results, state = self.attempt.results, self.state
         slurm_logs = [results.parent / f"{results.name}.slurm.log", results / "slurm.log"]
-        logs = [*sorted(results.glob("*.srun.log")), *(results / name for name in OUR_LOGS)]
+        logs = [*sorted(results.glob("*.srun.log")), *sorted(results.glob("*.load.log"))]
+        logs += [results / name for name in OUR_LOGS]
         by_slurm = tuple(line for path in slurm_logs for line in _lines(path))
         known = self.attempt.order.known_images
         image_known = known is None or known.issuperset(batch.images(self.attempt))
@@ -336,7 +337,7 @@ class Tracking:
             preflight=tuple(self.failed_checks),
             node_at_fault=self.node_at_fault,
             shared=self.attempt.shared,
-            inside=tuple(_lines(started[-1].with_name("stderr.log"))[-3:]) if started else (),
+            inside=_inside(started[-1].parent) if started else (),
             all_here=self.attempt.shared or (isinstance(self.source, Staged) and self.source.complete),
             slurm_lines=by_slurm,
             lines=by_slurm + tuple(line for path in logs for line in _lines(path)),
@@ -346,6 +347,12 @@ class Tracking:
             cancelled_by_us=cancelled_by_us,
             gave_up=self.gave_up,
         )
+
+
+def _inside(folder: Path) -> tuple[str, ...]:
+    """The last words of a run's programs: of its recorder, where that has a container of its own, else of what ran there."""
+    recorder = folder.with_name(folder.name.removeprefix(batch.SERVER))
+    return tuple((_lines(recorder / "stderr.log") or _lines(folder / "stderr.log"))[-3:])
 
 
 def _closed(name: str) -> client.Node | None:

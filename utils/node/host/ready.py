@@ -153,6 +153,7 @@ def found(host: Host) -> dict[str, Any]:
             "name": allocation.node(),
             "runtime": runtime_version(host["runtime"]),
             "isolation": isolation.held(host["runtime"]),
+            **({"load_image": host["load_image"]} if host.get("load_image") else {}),
         },
     }
 

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from utils.node import process
 from utils.node.vllm.server import read_counters
+from utils.node.vllm.server_process import NAMED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from utils.node.record import Counters
+    from utils.node.vllm.server_process import ServerProcess
 
-NAMED = "VLLM::"
-"""How vLLM's engine and workers call themselves (setproctitle)."""
 _STARTED = re.compile(r"^process_start_time_seconds(?:{[^\n]*})? ([-+.0-9eE]+)$", re.MULTILINE)
 
 
@@ -31,18 +29,18 @@ class Engine:
     counters: Counters
 
     @classmethod
-    def read(cls, server_pid: int, metrics: str) -> Engine:
+    def read(cls, server: ServerProcess, metrics: str) -> Engine:
         """Now.
 
         Args:
-            server_pid: the server's main process.
+            server: its main process.
             metrics: the text of its /metrics.
 
         Raises:
             RunFailed: SERVER_UNHEALTHY where a counter is missing.
         """
         told = _STARTED.search(metrics)
-        return cls(_processes(server_pid), float(told[1]) if told else None, read_counters(metrics))
+        return cls(server.processes(), float(told[1]) if told else None, read_counters(metrics))
 
 
 def changes(first: Engine, before: Engine, now: Engine) -> list[str]:
@@ -70,19 +68,4 @@ def changes(first: Engine, before: Engine, now: Engine) -> list[str]:
         for name in type(now.counters).model_fields
         if getattr(now.counters, name) < getattr(before.counters, name)
     ]
-    return found
-
-
-def _processes(server_pid: int) -> dict[int, tuple[str, str]]:
-    """The engine's own: those that vLLM has named, else the server's main process; helpers such as compilers come and go."""
-    found = {}
-    for pid in [server_pid, *process.descendants(server_pid)]:
-        try:
-            began = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        except (OSError, IndexError):
-            continue
-        name = words[0].decode(errors="replace")
-        if pid == server_pid or name.startswith(NAMED):
-            found[pid] = (began, name[:60])
     return found

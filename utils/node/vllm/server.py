@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING
 import requests
 
 from matrix.errors import Exit
-from utils.node import process
 from utils.node.exceptions import RunFailed, decisive_lines
 from utils.node.record import Counters
 from utils.node.vllm import streaming
 from utils.node.vllm.starting import stage
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+
+    from utils.node.variables import Wanted
+    from utils.node.vllm.server_process import ServerProcess, Starter
 
 POLL_S = 0.2
 GLANCE_S = 1.0
@@ -55,15 +56,16 @@ class Server:
     port: int
     log: Path
     model: str
-    handle: subprocess.Popen[bytes]
+    process: ServerProcess
     started_s: float
     session: requests.Session = field(default_factory=requests.Session)
 
     @classmethod
     def start(
         cls,
+        starter: Starter,
         command: Sequence[str],
-        env: dict[str, str],
+        wanted: Wanted,
         cores: Sequence[int],
         *,
         port: int,
@@ -72,16 +74,14 @@ class Server:
     ) -> Server:
         """Start `vllm serve …` with its output in a log."""
         with log.open("wb") as sink:
-            server = cls(
-                port, log, model, process.start(command, env=env, log=sink, cores=cores), time.monotonic()
-            )
+            server = cls(port, log, model, starter.start(command, wanted, cores, sink), time.monotonic())
         server.session.trust_env = False  # a proxy of the node's environment must not stand between
         return server
 
     @property
     def alive(self) -> bool:
         """Whether the main process runs."""
-        return self.handle.poll() is None
+        return self.process.poll() is None
 
     def text(self, since: int = 0) -> str:
         """The log from a byte position on."""
@@ -191,7 +191,7 @@ class Server:
     def stop(self) -> None:
         """End the server with all that it started."""
         self.session.close()
-        process.stop(self.handle)
+        self.process.stop()
 
     def ask(
         self, method: str, path: str, body: Mapping[str, object] | None = None, limit_s: float = 60.0
@@ -218,7 +218,7 @@ class Server:
         return f"http://127.0.0.1:{self.port}{path}"
 
     def _status(self) -> str:
-        status = self.handle.poll()
+        status = self.process.poll()
         return "its main process still runs" if status is None else f"status {status}"
 
     def _exited(self) -> RunFailed:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-Word = Literal["recomputed", "compared", "replaced", "outside", "claimed"]
+Word = Literal["recomputed", "compared", "replaced", "outside", "recorded", "claimed"]
 MEANING: dict[Word, str] = {
     "recomputed": "made anew by the judging job from the raw requests and the plan; a record that says otherwise is refused",
     "compared": "compared with another source; a record that says otherwise is refused",
     "replaced": "written by the judging job from the plan, the sweep and what was sampled outside of the container, whatever the record says",
     "outside": "written by the batch script or the harness outside of the container; a record that says otherwise is refused where that is there",
+    "recorded": "written by the recorder outside of the arm's container, in an image that the change did not choose; where it runs in the arm's own, the arm's word",
     "claimed": "the arm's own word",
 }
 
@@ -21,7 +22,7 @@ FIELDS: dict[str, tuple[Word, str]] = {
     "vary": ("replaced", "the plan"),
     "observed": ("recomputed", "the plan's key with node, image and vLLM's version"),
     "status": ("recomputed", "all gates"),
-    "failure": ("claimed", "its text; a reason is an exit code's name, and `retry` follows from it"),
+    "failure": ("recorded", "its text; a reason is an exit code's name, and `retry` follows from it"),
     "job": ("compared", "the plan"),
     "recipe": ("compared", "the plan"),
     "rules": ("replaced", "the plan, which has them from the base revision"),
@@ -32,7 +33,7 @@ FIELDS: dict[str, tuple[Word, str]] = {
     "position": ("compared", "the plan"),
     "points_before": ("compared", "the plan"),
     "points_in_run": ("compared", "the plan; of a block that confirms, the other arm"),
-    "server_age_s": ("claimed", "within what its phases allow"),
+    "server_age_s": ("recorded", "within what its phases allow"),
     "devices": ("compared", "the plan"),
     "precision": ("compared", "the plan"),
     "image": ("compared", "the plan"),
@@ -46,14 +47,14 @@ FIELDS: dict[str, tuple[Word, str]] = {
         "the other runs with that image; of an image of the pull request's own it is its word",
     ),
     "serve_argv": ("compared", "the plan"),
-    "serve_argv.0": ("claimed", "the program's path; it and the port are the node's choice"),
+    "serve_argv.0": ("recorded", "the program's path; it and the port are the node's choice"),
     "serve_env": ("compared", "the plan"),
     "node": ("outside", "found.json where the batch script wrote it; else the base arm of the allocation"),
     "clock": ("compared", "the base arm of the allocation, and the phases"),
-    "phases": ("claimed", "in order, before the clock, and with the client's process in its place"),
+    "phases": ("recorded", "in order, before the clock, and with the client's process in its place"),
     "load": ("compared", "the plan; the number of requests with the allocation's first run"),
     "load.warmup_rate_per_s": (
-        "claimed",
+        "recorded",
         "no faster than the warm-up's phase allows; in the first run it gives the number of requests",
     ),
     "counts": ("recomputed", "the raw requests"),
@@ -63,7 +64,10 @@ FIELDS: dict[str, tuple[Word, str]] = {
         "compared",
         "the client's counts (gates `server_counts`, `prefix_cache`, `preemptions`); of a job on Slurm the raw requests also with what the server said outside of the container",
     ),
-    "telemetry": ("claimed", "its gates are recomputed from it; the client's share follows from its seconds"),
+    "telemetry": (
+        "recorded",
+        "its gates are recomputed from it; the client's share follows from its seconds; the server's memory and processor time are its word",
+    ),
     "marker": ("claimed", "the kernel's own counts; the gate `kernel_path` is recomputed from them"),
     "power": (
         "replaced",
@@ -74,7 +78,7 @@ FIELDS: dict[str, tuple[Word, str]] = {
         "claimed",
         "parity is recomputed from the answers of both, and a record that says more is refused; what was answered, and a task, are the arm's word",
     ),
-    "caches": ("claimed", "the arm's own list"),
+    "caches": ("recorded", "a list of what was given to it; what its canary compiled is the arm's own"),
     "environment": ("compared", "the plan's image; `own` makes a record that nobody reuses"),
     "derived": ("recomputed", "the raw requests"),
     "figures": ("recomputed", "written by the judging job alone"),

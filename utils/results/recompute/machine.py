@@ -34,7 +34,7 @@ OF_ALLOCATION = (
         "gpu_model",
     ),
     *("gpu_serials", "driver", "partition", "firmware", "clock_mhz", "power_cap_w", "name", "runtime"),
-    "isolation",
+    *("isolation", "load_image"),
     *("numa_balancing", "transparent_hugepage", "tool_notes"),
 )
 """Fields of `node` that are the same for all runs of an allocation, for it is one machine."""

@@ -192,11 +192,13 @@ def _notes(both: Sequence[Pair]) -> list[str]:
         for pair in both
         if pair.first.base and pair.first.head
     }
-    contained = any(record.squash_sha256 for pair in both for record in pair.first.all)
+    own_client = any(
+        record.squash_sha256 and not record.node.load_image for pair in both for record in pair.first.all
+    )
     return [
         f"the arms' images differ ({base}, {head}), and each arm's load client was its own image's"
         for base, head in sorted(images)
-        if base != head and contained
+        if base != head and own_client
     ] + _of_records(both)
 
 

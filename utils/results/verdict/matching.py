@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LONGEST = 200
 """Letters of a reason; the record has all of it."""
 FOLLOWS = {
-    "image": ("observed.vllm", "observed.squash_sha256"),
+    "image": ("observed.vllm", "observed.squash_sha256", "observed.load_image"),
     "locked": ("observed.vllm",),
 }
 """What a node finds otherwise because a part of the key is another one."""

@@ -132,19 +132,29 @@ def test_what_a_container_sees() -> None:
     """Its own folder, code and models read-only; no home, no images, no environment but the listed one."""
     attempt = next(one for one in some_attempts().values() if one.cluster.container.runtime == "pyxis")
     text = rendered(attempt)
-    canary, first, second = [word for word in text.split() if word.startswith("--container-mounts=")]
-    targets = dict(mount.split(":", 1) for mount in first.removeprefix("--container-mounts=").split(","))
+    words = [word for word in text.split() if word.startswith("--container-mounts=")]
+    canary, first, second, of_canary, server, _ = words
     work = attempt.work.replace(f"-{os.getuid()}/", "-1000/")
-    assert {source: target for source, target in targets.items() if not target.endswith(":ro")} == {
+
+    def writable(word: str) -> dict[str, str]:
+        targets = dict(mount.split(":", 1) for mount in word.removeprefix("--container-mounts=").split(","))
+        assert targets["/raid/inferencex/hf-hub-cache"].endswith(":ro")
+        assert f"{work}/payload" not in targets, "a copy for each run lies in its box"
+        return {source: target for source, target in targets.items() if not target.endswith(":ro")}
+
+    devices = {"/dev/kfd": "/dev/kfd", "/dev/dri": "/dev/dri"}
+    assert writable(first) == devices | {
         f"{work}/box/run-0-head": "/workspace",
         f"{work}/results/run-0-head": "/workspace/results",
-        "/dev/kfd": "/dev/kfd",
-        "/dev/dri": "/dev/dri",
     }
-    assert targets["/raid/inferencex/hf-hub-cache"].endswith(":ro")
-    assert f"{work}/payload" not in targets, "a copy for each run lies in its box"
+    assert writable(server) == devices | {
+        f"{work}/box/server.run-0-head": "/workspace",
+        f"{work}/box/run-0-head/scratch": "/workspace/scratch",
+        f"{work}/results/server.run-0-head": "/workspace/results",
+    }, "a server's container sees nothing of what is recorded"
     assert first.replace("run-0-head", "run-1-head") == second
     assert first.replace("run-0-head", "canary") == canary
+    assert server.replace("run-0-head", "canary") == of_canary
     assert attempt.token not in text.split("in_canary() {")[1].split("begin() {")[0]
     assert "--no-container-mount-home" in text
     assert "--export=ALL" not in text.split("main()")[1]
@@ -228,17 +238,18 @@ def test_each_arm_runs_in_its_own_image_with_its_own_kernel(tmp_path: Path) -> N
     attempt = paired(tmp_path)
     text = rendered(attempt)
     assert "# vllm/vllm-openai-rocm:v0.31.0, vllm/vllm-openai-rocm:v0.32.0" in text
-    images = {
-        name: text.split(f"in_{name}() {{")[1].split("\n}")[0].split("vllm-openai-rocm+")[1][:7]
-        for name in ("canary", "run_0_base", "run_1_head", "run_2_head", "run_3_base")
-    }
-    assert images == {
-        "canary": "v0.32.0",
-        "run_0_base": "v0.31.0",
-        "run_1_head": "v0.32.0",
-        "run_2_head": "v0.32.0",
-        "run_3_base": "v0.31.0",
-    }
+    names = ("canary", "run_0_base", "run_1_head", "run_2_head", "run_3_base")
+
+    def images(behind: str) -> list[str]:
+        """Of the containers that the script's functions enter."""
+        bodies = (text.split(f"in_{name}{behind}() {{")[1].split("\n}")[0] for name in names)
+        return [body.split("vllm-openai-rocm+")[1][:7] for body in bodies]
+
+    assert images("_server") == ["v0.32.0", "v0.31.0", "v0.32.0", "v0.32.0", "v0.31.0"]
+    assert set(images("")) == {"v0.31.0"}, (
+        "load client and recorder are in the image that the change did not choose"
+    )
+    assert json.loads(batch.host_file(attempt))["load_image"].endswith("v0.31.0")
     assert subprocess.run(["bash", "-n"], input=text, text=True, check=False).returncode == 0
     with mock.patch.object(os, "getuid", return_value=1000):
         packed = batch.pack(attempt, ROOT, PROVENANCE)

@@ -11,6 +11,7 @@ import pytest
 
 from utils.node.record import Counters
 from utils.node.vllm.engine import Engine, changes
+from utils.node.vllm.server_process import Child
 from utils.node.vllm.streaming import Streamed, parse, problem
 
 COUNTERS = Counters(
@@ -65,12 +66,12 @@ def test_counters_are_compared_with_the_last_look() -> None:
 def test_processes_of_a_real_one() -> None:
     """The main process is always there; another start of it is another engine."""
     one = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(30)"])
-    read = Engine.read(one.pid, METRICS + "process_start_time_seconds 1.5e+09\n")
+    read = Engine.read(Child(one), METRICS + "process_start_time_seconds 1.5e+09\n")
     assert list(read.processes) == [one.pid]
     assert read.started_unix_s == 1.5e9
     one.kill()
     one.wait()
-    assert "is gone" in changes(read, read, Engine.read(one.pid, METRICS))[0]
+    assert "is gone" in changes(read, read, Engine.read(Child(one), METRICS))[0]
 
 
 def events(*tokens: list[int] | None, counted: int) -> list[bytes]:

@@ -186,6 +186,8 @@ def test_what_the_batch_script_wrote_wins(allocation: Allocation) -> None:
     assert honest.differences(node={"hostname": honest.one.node.hostname}, images={}) == []
     (found,) = honest.differences(node={"gpu_model": "NVIDIA H100"})
     assert str(found) == "node.gpu_model says None, and is NVIDIA H100 outside of the container"
+    (found,) = honest.differences(node={"load_image": "vllm/vllm-openai:v1"})
+    assert str(found) == "node.load_image says None, and is vllm/vllm-openai:v1 outside of the container"
 
 
 def test_rounding_of_another_processor_is_no_forgery(allocation: Allocation) -> None:

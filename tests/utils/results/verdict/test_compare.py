@@ -190,6 +190,30 @@ def test_what_the_nodes_found_counts_as_well(records: Records) -> None:
         )
 
 
+def test_one_client_for_two_images_is_no_difference(records: Records) -> None:
+    """The head's image has another one's client, as every record says; where each arm had its own, a reader is told."""
+
+    def arm(image: str, client: str | None) -> list[Record]:
+        made = observed(
+            records(parts={"image": image}), **({"load_image": client} if client == "a" != image else {})
+        )
+        return [
+            one.model_copy(
+                update={
+                    "image": image,
+                    "squash_sha256": image * 64,
+                    "node": one.node.model_copy(update={"load_image": client}),
+                }
+            )
+            for one in made
+        ]
+
+    found = compare(arm("a", "a"), arm("b", "a"), Ledger(), vary=["image"])
+    assert not [note for note in found.notes if "load client" in note]
+    found = compare(arm("a", None), arm("b", None), Ledger(), vary=["image"])
+    assert [note for note in found.notes if "each arm's load client was its own image's" in note]
+
+
 def test_servers_with_other_lists_of_points_are_refused(records: Records) -> None:
     """What a server did before moves its numbers."""
     head = [one.model_copy(update={"points_before": ["r/x"]}) for one in records()]
