@@ -10,10 +10,10 @@ path computed, by number of tokens (`routed`), and `local_experts`; or an `error
 from __future__ import annotations
 
 import json
+import os
 import time
 from typing import TYPE_CHECKING
 
-from utils.node import files
 from utils.node.vllm.kernel_counts import Marker
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 FOLDER = "SERVEMATRIX_KERNEL_MARKER"
 """Tells a server's workers where they are asked and answer."""
 ANSWER_S = 20.0
+LARGEST = 5_000_000
+"""Bytes of an answer that are read: counts of some thousand sizes have a tenth of that."""
 MARKED_ONE_BY_ONE = 1024
 """Numbers of tokens that a kernel counts one by one; above, a number stands for several."""
 
@@ -48,7 +50,7 @@ def ask(folder: Path, word: str, expected: int) -> list[Marker]:
         word: a new one for every question.
         expected: number of workers.
     """
-    files.write_whole(folder / "request", f"{word}\n".encode())
+    _put(folder / "request", f"{word}\n".encode())
     end = time.monotonic() + ANSWER_S
     while True:
         found = sorted(folder.glob(f"answer-{word}-*.json"))
@@ -57,14 +59,31 @@ def ask(folder: Path, word: str, expected: int) -> list[Marker]:
         time.sleep(0.02)
 
 
+def _put(path: Path, content: bytes) -> None:
+    """Whole or not at all, in a folder of the server's: a link that it put there is replaced, not followed."""
+    private = path.with_name(f".{path.name}")
+    private.unlink(missing_ok=True)
+    with os.fdopen(
+        os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb"
+    ) as file:
+        file.write(content)
+    private.replace(path)
+
+
 def _read(path: Path) -> Marker:
     try:
-        body = json.loads(path.read_bytes())
+        body = json.loads(_content(path))
         if body.pop("schema") != 1:
             return Marker(worker=-1, error=f"{path.name}: not an answer of version 1")
         return Marker.model_validate(body)
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return Marker(worker=-1, error=f"{path.name}: {error}")
+
+
+def _content(path: Path) -> bytes:
+    """Of a file that a server's side wrote: no link is followed, no pipe waited for."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+        return file.read(LARGEST)
 
 
 def over(before: list[Marker], after: list[Marker]) -> list[Marker]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from pathlib import Path
@@ -103,3 +104,26 @@ def test_asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert first.taken == {3: 2}
     assert "not an answer of version 1" in str(second.error)
     assert marker.ask(folder, "two", 2) == []
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize("harm", ["link", "pipe", "deep", "list", "folder"])
+def test_what_a_server_puts_in_the_markers_folder_harms_nothing_else(tmp_path: Path, harm: str) -> None:
+    """The folder is the server's: a link there is not followed, and an answer that is none is an error of that worker."""
+    other, folder = tmp_path / "record.json", marker.make(tmp_path)
+    other.write_text("kept")
+    for name in ("request", ".request"):
+        (folder / name).symlink_to(other)
+    path = folder / "answer-w-0.json"
+    if harm == "link":
+        path.symlink_to(other)
+    elif harm == "pipe":
+        os.mkfifo(path)
+    elif harm == "folder":
+        path.mkdir()
+    else:
+        path.write_text("[" * 100_000 if harm == "deep" else "[1]")
+    (found,) = marker.ask(folder, "w", 1)
+    assert (found.error or "").startswith("answer-w-0.json: ")
+    assert other.read_text() == "kept"
+    assert (folder / "request").read_text() == "w\n"
