@@ -132,6 +132,7 @@ class Block:
                 self.attempt.left,
                 [node for node in self.memory.earlier if node != self.memory.node],
                 lambda why: notes.aside(attempt, why),
+                self._others_wait,
             )
         return self.earlier.step()
 
@@ -194,6 +195,14 @@ class Block:
             node=memory.node,
             payload=payload if payload.exists() else None,
             shut=self.partition.shut,
+            busy=self._others_wait,
+        )
+
+    def _others_wait(self) -> bool:
+        """Whether other jobs of this run are in the queue."""
+        run = self.name.rsplit("/", 2)[0] + "/"
+        return any(
+            one.name.startswith(run) and one.name != self.name and not one.over for one in self.poll.jobs
         )
 
     def _excluded(self, memory: Memory) -> tuple[str, ...]:

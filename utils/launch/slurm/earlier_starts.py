@@ -29,23 +29,36 @@ class EarlierStarts:
     nodes: list[str]
     aside: Callable[[str], Path]
     """A new folder for what is kept and not judged, marked with the reason."""
+    busy: Callable[[], bool] = lambda: False
+    """Whether other jobs of the same run are in the queue, which keep nodes busy."""
     source: Staged | None = None
     since_s: float = 0.0
+    last_try: bool = False
+    """No other job of the run was in the queue when the node was asked last."""
     notes: list[str] = field(default_factory=list)
     """What stays on a node, and why."""
 
     @classmethod
     def of(
-        cls, cluster: Cluster, left: Left, nodes: Sequence[str], aside: Callable[[str], Path]
+        cls,
+        cluster: Cluster,
+        left: Left,
+        nodes: Sequence[str],
+        aside: Callable[[str], Path],
+        busy: Callable[[], bool],
     ) -> EarlierStarts:
         """Of nodes without the last one."""
-        return cls(cluster, replace(left, restarts=0), list(dict.fromkeys(nodes)), aside)
+        return cls(cluster, replace(left, restarts=0), list(dict.fromkeys(nodes)), aside, busy)
 
     def step(self) -> bool:
         """Go on; whether all is done. Never waits."""
         if self.source is None:
             return self._next()
         self.source.read()
+        if retrieval_job.turned_away(self.source) and not self.last_try:
+            if time.monotonic() - self.since_s > retrieval_job.AGAIN_S:
+                self._ask(self.source.folder)
+            return False
         if self.source.over or time.monotonic() - self.since_s > 2 * retrieval_job.LIMIT_S:
             node = self.nodes.pop(0)
             if problem := retrieval_job.problem(self.source, self.left, node):
@@ -62,11 +75,16 @@ class EarlierStarts:
                 )
                 self.nodes.pop(0)
                 continue
-            where = retrieval_job.on_node(self.cluster, self.nodes[0])
-            self.source = Staged.start(where, self.left, self.aside(WHY), seen=0, hold_s=0)
-            self.since_s = time.monotonic()
+            self._ask(self.aside(WHY))
             return False
         return True
+
+    def _ask(self, folder: Path) -> None:
+        if self.source:
+            self.source.close()
+        where = retrieval_job.on_node(self.cluster, self.nodes[0])
+        self.last_try, self.since_s = not self.busy(), time.monotonic()
+        self.source = Staged.start(where, self.left, folder, seen=0, hold_s=0)
 
 
 def _shut(name: str) -> str:

@@ -18,6 +18,8 @@ EXPORT = "--export=PATH=/usr/local/bin:/usr/bin:/bin"
 """Nothing of the login node's environment."""
 LIMIT_S = 60.0
 """How long a small job may wait for its node, and take."""
+AGAIN_S = 10.0
+"""Between two tries at a node that other jobs of the same run keep busy."""
 
 
 def in_job(job: int) -> list[str]:
@@ -55,6 +57,15 @@ def on_node(cluster: Cluster, node: str) -> list[str]:
             if name in {"account", "qos", "reservation"}
         ]
     return line
+
+
+def turned_away(source: Staged) -> bool:
+    """Whether the node was busy all the time that a small job waits for its turn (`Requested nodes are busy` and the like, by srun)."""
+    return (
+        source.over
+        and not source.complete
+        and any("Unable to allocate resources" in line for line in source.said)
+    )
 
 
 def problem(source: Staged, left: Left, node: str) -> str:

@@ -57,6 +57,8 @@ class Tracking:
     node: str = ""
     payload: Path | None = None
     """Sent by sbcast once the job runs, where it was too large for the script."""
+    busy: Callable[[], bool] = lambda: False
+    """Whether other jobs of the same run are in the queue, which keep nodes busy."""
     source: Source | None = None
     state: JobState | None = None
     ended: int | None = None
@@ -85,6 +87,8 @@ class Tracking:
     """When the first of results and Slurm said that it is over."""
     fetching: bool = False
     """A small job brings what the ended one left on its node."""
+    last_try: bool = False
+    """No other job of the run was in the queue when that was begun."""
     closed: client.Node | None = None
     """The node, if Slurm lets nothing run there."""
     patience: Patience = field(default_factory=Patience)
@@ -275,6 +279,8 @@ class Tracking:
 
     def fetches(self) -> bool:
         """Whether a small job now brings what is still on the node; where results are shared, it only cleans up."""
+        if self.fetching and self._asks_again():
+            return True
         if self.fetching:
             self._read_kept()
             return False
@@ -287,8 +293,21 @@ class Tracking:
             text = f"{self.node} is {self.closed.state}: what the job left there stays there ({self.attempt.work})"
             self.emit({"kind": "note", "text": text})
             return False
-        self._follow(retrieval_job.on_node(self.attempt.cluster, self.node), hold_s=0)
         self.fetching = True
+        self._fetch()
+        return True
+
+    def _fetch(self) -> None:
+        self.follow_s = time.monotonic() + retrieval_job.AGAIN_S
+        self.last_try = not self.busy()
+        self._follow(retrieval_job.on_node(self.attempt.cluster, self.node), hold_s=0)
+
+    def _asks_again(self) -> bool:
+        """A node that was busy is asked again as long as other jobs of the run are in the queue, and once after that."""
+        if not (isinstance(self.source, Staged) and retrieval_job.turned_away(self.source)) or self.last_try:
+            return False
+        if time.monotonic() > self.follow_s:
+            self._fetch()
         return True
 
     def _read_kept(self) -> None:
