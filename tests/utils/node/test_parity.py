@@ -1,4 +1,4 @@
-"""Parity by simulated kernels: garbage at batch 200 only, off by 1 %, and right; found, found, passed, and how often that is wrong."""
+"""Parity by simulated kernels: garbage at batch 200 only, or in its last row alone, off by 1 %, and right; how often a verdict is wrong."""
 
 from __future__ import annotations
 
@@ -48,6 +48,8 @@ class Model:
                 out = np.tanh(hidden @ layer)
                 if kernel == "garbage at 200" and batch == 200:
                     out = rng.permutation(out, axis=1)
+                if kernel == "no last row" and batch == PROMPTS:
+                    out[-1] = 0
                 out = out * (1.01 if kernel == "off by 1 %" else 1.0)
                 hidden = hidden + out * (1 + ROUNDING * rng.normal(size=out.shape))
             logits = hidden @ self.head
@@ -77,7 +79,13 @@ def verdict(kernel: str, seed: int) -> str:
 @pytest.mark.nightly
 @pytest.mark.parametrize(
     ("kernel", "wanted"),
-    [("garbage at 200", "failed"), ("off by 1 %", "failed"), ("right", "passed"), ("", "passed")],
+    [
+        ("garbage at 200", "failed"),
+        ("no last row", "failed"),
+        ("off by 1 %", "failed"),
+        ("right", "passed"),
+        ("", "passed"),
+    ],
 )
 def test_rates_of_both_errors(kernel: str, wanted: str) -> None:
     """Over 200 seeds at most one verdict in a hundred is wrong, of each kernel."""
@@ -86,7 +94,8 @@ def test_rates_of_both_errors(kernel: str, wanted: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kernel", "wanted"), [("garbage at 200", "failed"), ("off by 1 %", "failed"), ("right", "passed")]
+    ("kernel", "wanted"),
+    [("garbage at 200", "failed"), ("no last row", "failed"), ("off by 1 %", "failed"), ("right", "passed")],
 )
 def test_five_seeds(kernel: str, wanted: str) -> None:
     """The same for every change of the code."""
@@ -131,6 +140,15 @@ def test_two_broken_rows_of_many_are_found() -> None:
         == "failed"
     )
     assert compared("decode", [*[Drift(0.01, 20, 0.0)] * 199, Drift(0.2, 3, 0.1)], own).verdict == "passed"
+
+
+@pytest.mark.parametrize("nats", [2.0, float("nan")])
+def test_one_broken_row_that_no_noise_explains_is_found(nats: float) -> None:
+    """As of a kernel that forgets a batch's last row; the prompt is named."""
+    found = compared(
+        "decode", [*[Drift(0.01, 20, 0.0)] * 199, Drift(nats, 0, 3.0)], [Drift(0.01, 20, 0.0)] * 200
+    )
+    assert (found.verdict, found.why.split(" is ")[0]) == ("failed", "the answer to prompt 200 of 200")
 
 
 def test_too_few_or_unequal_answers_test_nothing() -> None:
