@@ -153,10 +153,15 @@ def _before(known: Mapping[str, Sequence[Sample]], use: Use) -> list[Sample]:
 
 
 def _around(found: Sequence[Sample], use: Use) -> list[Sample]:
-    """From the last sample at or before the window to the first at or after it, of those that have watts."""
+    """From the last sample at or before the window to the first at or after it, of those that have watts.
+
+    Outside of the window one that is believed is taken before one that is not.
+    """
     powered = [one for one in found if one.watts is not None]
-    before = [one for one in powered if one.at_s <= use.start_s][-1:]
-    after = [one for one in powered if one.at_s >= use.end_s][:1]
+    before = [one for one in powered if one.at_s <= use.start_s]
+    before = ([one for one in before if not _odd(one, use.cap_w)] or before)[-1:]
+    after = [one for one in powered if one.at_s >= use.end_s]
+    after = ([one for one in after if not _odd(one, use.cap_w)] or after)[:1]
     within = [one for one in powered if use.start_s < one.at_s < use.end_s]
     return [*before, *within, *after]
 
@@ -180,14 +185,17 @@ def _unbelieved(name: str, around: Sequence[Sample], cap_w: float | None) -> str
     """What cannot be so; empty where all can."""
     if any(after.at_s < before.at_s for before, after in pairwise(around)):
         return f"impossible: the samples of device {name} are not in order"
+    odd = next((text for one in around if (text := _odd(one, cap_w))), "")
+    return f"impossible: device {name} {odd}" if odd else ""
+
+
+def _odd(one: Sample, cap_w: float | None) -> str:
+    """What cannot be so of a sample; empty where all can."""
     most = min(WATTS_MOST, CAP_MOST * cap_w) if cap_w else WATTS_MOST
-    for one in around:
-        if one.watts is None or not WATTS_LEAST <= one.watts <= most:
-            return (
-                f"impossible: device {name} drew {one.watts} W, believed is {WATTS_LEAST:.0f} to {most:.0f} W"
-            )
-        if one.utilisation is not None and not 0 <= one.utilisation <= 1:
-            return f"impossible: device {name} was used to {100 * one.utilisation:.0f} %"
+    if one.watts is None or not WATTS_LEAST <= one.watts <= most:
+        return f"drew {one.watts} W, believed is {WATTS_LEAST:.0f} to {most:.0f} W"
+    if one.utilisation is not None and not 0 <= one.utilisation <= 1:
+        return f"was used to {100 * one.utilisation:.0f} %"
     return ""
 
 

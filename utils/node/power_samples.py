@@ -63,11 +63,16 @@ class Samples:
         return about(head)
 
     def until(self, mark: int, end_s: float, limit_s: float = WAIT_S) -> list[Sample]:
-        """All samples from a mark on, once each device has one at or after `end_s`, or the wait is over."""
+        """All samples from a mark on, once each device has one at or after `end_s`, or the wait is over.
+
+        It must have watts, if it ever has: a tool says N/A or nought at times, and a card's other partitions never say more.
+        """
         give_up = time.monotonic() + limit_s
         while True:
             found = self._read(mark)
-            last = {one.device: one.at_s for one in found}
+            last = {one.device: one.at_s for one in found} | {
+                one.device: one.at_s for one in found if one.watts
+            }
             if (last and min(last.values()) >= end_s) or time.monotonic() > give_up:
                 return found
             time.sleep(0.2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import csv
 import gzip
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -99,6 +100,22 @@ def test_what_is_wrong_outside_the_window_does_not_matter() -> None:
     made = power.over(odd, use(), "nvidia-smi")
     assert made is not None
     assert made.invalid == []
+
+
+@pytest.mark.parametrize("odd", [{"watts": 0.0}, {"watts": 65535.0}, {"watts": None}, {"utilisation": 1.4}])
+@pytest.mark.parametrize("at_s", [100.0, 111.0])
+def test_an_odd_sample_next_to_the_window_is_passed_over(at_s: float, odd: dict[str, Any]) -> None:
+    """The one beyond it brackets the window; within three seconds, as any gap."""
+    found = [replace(one, **odd) if one.at_s == at_s else one for one in samples()]
+    made = power.over(found, use(), "amd-smi")
+    assert made is not None
+    assert made.invalid == []
+    assert made.mean_w_per_device == pytest.approx(500)
+    within = power.over(
+        [replace(one, watts=0.0) if one.at_s == 105 else one for one in found], use(), "amd-smi"
+    )
+    assert within is not None
+    assert within.invalid[0].startswith("impossible: device 0 drew 0.0 W")
 
 
 def test_devices_that_the_point_does_not_use() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from tests.conftest import environment
 from tests.utils.node.host.test_meter import NVIDIA, _metered
 from utils.node import record_file
+from utils.node.power_samples import Samples
 
 Command = Callable[..., "tuple[list[str], Path]"]
 
@@ -40,3 +43,21 @@ def test_the_record_of_a_run_has_its_power(node_command: Command, tmp_path: Path
         tokens = one.counts.input_tokens + one.counts.output_tokens
         assert one.power.joules_per_token == pytest.approx(600 * one.whole.duration_s * one.devices / tokens)
         assert one.power.total_tok_per_s_per_w == pytest.approx(one.whole.total_tok_per_s_per_device / 600)
+
+
+def test_it_waits_for_watts_where_there_are_any(tmp_path: Path) -> None:
+    """N/A and nought after the load's end bracket nothing; a partition that never has watts is not waited for."""
+    path = tmp_path / "power.csv"
+    path.write_text("99.0,0,600,,,,,,\n99.0,1,,,,,,,\n101.0,0,,,,,,,\n101.2,0,0,,,,,,\n101.0,1,,,,,,,\n")
+
+    def later() -> None:
+        with path.open("a") as file:
+            file.write("102.0,0,610,,,,,,\n")
+
+    timer = threading.Timer(0.5, later)
+    timer.start()
+    begin = time.monotonic()
+    found = Samples(path).until(0, 100.0, limit_s=20)
+    timer.join()
+    assert found[-1].watts == 610
+    assert time.monotonic() - begin < 10
