@@ -53,6 +53,7 @@ class Asked:
         self.kind, self.tool, self.sink = kind, TOOLS[kind], sink
         self.tries = list(self.tool.commands)
         self.process: subprocess.Popen[bytes] | None = None
+        self.told: list[str] = []
         self.parser, self.rest, self.due_s, self.spoke = Parser(kind), b"", 0.0, False
 
     def start(self, now_s: float) -> None:
@@ -87,6 +88,9 @@ class Asked:
                 self.sink.row(now_s, row)
             elif not self.spoke and text.strip() and not self.parser.header:
                 self.sink.line(f"# {self.tool.name}: {text.strip()[:200]}")
+            elif self.parser.odd and self.parser.odd not in self.told:
+                self.told.append(self.parser.odd)
+                self.sink.line(f"# {self.tool.name}: {self.parser.odd}: {text.strip()[:150]}")
         if not chunk:
             code = self.process.wait()
             self.sink.line(f"# {self.tool.name} ended with {code}")

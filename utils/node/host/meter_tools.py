@@ -89,6 +89,8 @@ class Parser:
 
     kind: str
     header: list[str] = field(default_factory=list)
+    odd: str = ""
+    """Of the last line, if it was a sample that does not fit the header."""
 
     def row(self, line: str) -> Row | None:
         """The row of a line; None for a header, a preamble, a cut line or a remark."""
@@ -100,7 +102,11 @@ class Parser:
         if "gpu" in cells[:2]:
             self.header = cells
             return None
-        if not self.header or len(cells) != len(self.header):
+        self.odd = ""
+        if not self.header:
+            return None
+        if len(cells) != len(self.header):
+            self.odd = f"{len(cells)} cells below {len(self.header)} headings" if len(cells) > 1 else ""
             return None
         said = dict(zip(self.header, cells))  # noqa: B905 - Python 3.9 has no `strict`, and lengths are equal
         if not said["gpu"].isdigit():
@@ -109,7 +115,7 @@ class Parser:
         for name, columns in AMD.items():
             row[name] = _first(said, columns, as_is=name == "throttle")
         row["utilisation"] = _share(row["utilisation"])
-        row["memory_bytes"] = _times(row["memory_bytes"], 1_000_000)
+        row["memory_bytes"] = _times(row["memory_bytes"], 1 << 20)  # its MB are bytes shifted by 20
         row["throttle"] = "throttled" if row["throttle"].upper() in {"THROTTLED", "TRUE", "ACTIVE"} else ""
         return row
 

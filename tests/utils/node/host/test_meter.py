@@ -72,6 +72,22 @@ def test_a_tool_that_ends_leaves_a_gap_and_is_started_again(tmp_path: Path) -> N
     assert "nvidia-smi ended with 3" in Samples(path).about()[1]
 
 
+AMD = """\
+echo 'timestamp,gpu,vcn_activity,socket_power'
+while :; do echo "1,0,['N/A', 'N/A'],712"; sleep 0.5; done
+"""
+
+
+def test_lines_that_no_header_explains_are_told_once(tmp_path: Path) -> None:
+    """So that power without a sample has its reason. FAKE: an amd-smi whose lists have no quotes."""
+    meter, path = _metered(tmp_path, "rocm", AMD, "amd-smi")
+    time.sleep(2.5)
+    meter.terminate()
+    meter.wait()
+    assert Samples(path).until(0, 0.0, limit_s=0) == []
+    assert Samples(path).about()[1] == ["amd-smi: 5 cells below 4 headings: 1,0,['N/A', 'N/A'],712"]
+
+
 def test_where_nothing_measures_it_says_so(tmp_path: Path) -> None:
     """A tool that is missing, and a machine without a counter."""
     for kind, wanted in (("rocm", "amd-smi"), ("cpu", "none")):

@@ -24,7 +24,7 @@ LISTS = """"['N/A', 'N/A']","['N/A', 'N/A']","[0, 0]","[0, 0]","[0, 0]\""""
     ("header", "line", "wanted"),
     [
         (ROCM_6_2, "1772939616,0,95,80,N/A,350,1980,500,2100,901,38,72,65", {"watts": "350", "clock_mhz": "1980", "temperature_c": "72"}),
-        (ROCM_6_4, "1772939616,7,95,80,N/A,0,0,652,N/A,N/A,N/A,THROTTLED,ENABLED,1900,2100,900,N/A,72,65,181000", {"watts": "652", "clock_mhz": "2100", "throttle": "throttled", "memory_bytes": "181000000000"}),
+        (ROCM_6_4, "1772939616,7,95,80,N/A,0,0,652,N/A,N/A,N/A,THROTTLED,ENABLED,1900,2100,900,N/A,72,65,181000", {"watts": "652", "clock_mhz": "2100", "throttle": "throttled", "memory_bytes": str(181000 << 20)}),
         (ROCM_7, f"1789515524,3,99,70,N/A,{LISTS},712,N/A,N/A,N/A,UNTHROTTLED,ENABLED,2100,2000,N/A,78,60", {"watts": "712", "utilisation": "0.9900", "throttle": ""}),
         ("gpu,gfx_activity,average_socket_power,current_socket_power", "0,50,410,N/A", {"watts": "410"}),
         (ROCM_6_2, "1772939616,1,N/A,N/A,N/A,N/A,N/A,N/A,N/A,N/A,N/A,N/A,N/A", {"device": "1", "watts": "", "utilisation": ""}),
@@ -42,6 +42,17 @@ def test_amd_lines(header: str, line: str, wanted: dict[str, str]) -> None:
     assert {name: row[name] for name in wanted} == wanted
     assert parser.row(header) is None, "the header comes again"
     assert parser.row(line[:-9]) is None, "a cut line is no sample"
+
+
+def test_a_line_that_does_not_fit_its_header_says_so() -> None:
+    """A list without quotes has commas of its own: no sample, and no silence either."""
+    parser = Parser("rocm")
+    parser.row("timestamp,gpu,vcn_activity,socket_power")
+    assert parser.row("1,0,['N/A', 'N/A'],712") is None
+    assert parser.odd == "5 cells below 4 headings"
+    assert parser.row("1,0,0,712")
+    assert parser.row("a remark") is None
+    assert parser.odd == ""
 
 
 def test_nvidia_lines() -> None:
