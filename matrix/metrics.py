@@ -72,6 +72,8 @@ class Metric:
         return f"{value:.{min(9, max(self.digits, wanted))}f}"
 
 
+BEYOND = "beyond saturation"
+"""How the label of a point begins whose server does not run all that it is sent."""
 METRICS: Mapping[str, Metric] = {
     "tput": Metric(
         label="",

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, TextIO
 
 from matrix import estimate
-from matrix.metrics import METRICS, figures
+from matrix.metrics import BEYOND, METRICS, figures
 from utils.show.curve import curves
 
 if TYPE_CHECKING:
@@ -123,7 +123,17 @@ def results(stream: TextIO, records: Sequence[Record]) -> None:
     """The table at a run's end, and how figures go with concurrency; a metric that no record has takes no column."""
     columns, rows = without_empty(RESULT_COLUMNS, [result_row(one) for one in records])
     table(stream, "Means of whole runs", columns, rows)
-    stream.writelines(f"{line}\n" for line in curves(records))
+    stream.writelines(f"{line}\n" for line in [*curves(records), *beyond_saturation(records)])
+
+
+def beyond_saturation(records: Sequence[Record]) -> list[str]:
+    """Points whose server did not run all that it was sent, each once, with what its first such run says."""
+    found: dict[str, str] = {}
+    for one in records:
+        for note in one.notes:
+            if note.startswith(BEYOND):
+                found.setdefault(one.point, f"{one.point}: {note}")
+    return list(found.values())
 
 
 def without_empty(

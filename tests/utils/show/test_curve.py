@@ -35,3 +35,20 @@ def test_a_curve_is_below_the_table_and_fits() -> None:
     assert curve.count("▁") >= 1
     assert all(len(line) <= 80 for line in curves(records))
     assert curves(generated(8, recipes=1, status="measured")) == []
+
+
+def test_a_point_beyond_saturation_is_labelled_below_the_table() -> None:
+    """Once, whatever else its runs say; a point without the label has no line."""
+    some = generated(8, recipes=1, status="measured")
+    label = (
+        "beyond saturation: of 4 requests 2.0 waited in the server on average; more at once only wait longer"
+    )
+    point = some[-1].point
+    noted = [
+        one.model_copy(update={"notes": ["another note", label]}) if one.point == point else one
+        for one in some
+    ]
+    out = io.StringIO()
+    tables.results(out, noted)
+    assert out.getvalue().count("beyond saturation") == 1
+    assert out.getvalue().endswith(f"{point}: {label}\n")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from matrix.metrics import BEYOND
 from matrix.vllm import versions
 from utils.node.record import ServerWindow, Summary
 
@@ -143,7 +144,7 @@ def remarks(found: ServerWindow, concurrency: int, preemptions: int) -> list[str
         why.append(f"{preemptions} preemptions")
     if found.kv_use_max is not None:
         why.append(f"KV cache used to {100 * found.kv_use_max:.0f} %")
-    return [f"beyond saturation: {', '.join(why)}; more at once only wait longer"]
+    return [f"{BEYOND}: {', '.join(why)}; more at once only wait longer"]
 
 
 def names(version: str) -> dict[str, str]:

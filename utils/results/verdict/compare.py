@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from matrix.metrics import JUDGED, METRICS
+from matrix.metrics import BEYOND, JUDGED, METRICS
 from utils.results.verdict import figures, matching, metrics, noise_notes, parity, power_reading
 from utils.results.verdict import judge as verdict
 from utils.results.verdict.beside import beside
@@ -203,13 +203,15 @@ def _notes(both: Sequence[Pair]) -> list[str]:
 
 
 def _of_records(both: Sequence[Pair]) -> list[str]:
-    """What runs say of themselves, by point; of several runs the first, and how many more."""
+    """What runs say of themselves, by point: of several notes the first, and how many more; but a point beyond saturation always has its label."""
     found = []
     for pair in both:
         said = [(record, note) for record in pair.first.all for note in record.notes]
-        if said:
-            record, note = said[0]
-            more = f" (and {len(said) - 1} more notes)" if len(said) > 1 else ""
+        labels = [one for one in said if one[1].startswith(BEYOND)]
+        kinds = [kind for kind in (labels, [one for one in said if one not in labels]) if kind]
+        for kind in kinds:
+            record, note = kind[0]
+            more = f" (and {len(kind) - 1} more notes)" if len(kind) > 1 else ""
             found.append(f"{pair.point}, run {record.run_index + 1} ({record.arm}): {note}{more}")
     return found
 

@@ -361,3 +361,19 @@ def test_a_quiet_figure_says_what_it_has_to_say(
         "why": why,
     }
     assert present.verdict_text(one.model_copy(update=quiet)) == said
+
+
+def test_a_point_beyond_saturation_keeps_its_label_behind_other_notes(pair: Records, noise: Ledger) -> None:
+    """The first run's note about its machine must not hide what the head's says of the point."""
+    label = (
+        "beyond saturation: of 10 requests 2.0 waited in the server on average; more at once only wait longer"
+    )
+    records = [
+        one.model_copy(update={"notes": ["its machine was busy"] if one.arm == "base" else ["x", label]})
+        for one in pair()
+    ]
+    notes = compare(*sides(records), noise).notes
+    assert [note for note in notes if note.startswith(f"{C1}, run")] == [
+        f"{C1}, run 2 (head): {label} (and 1 more notes)",
+        f"{C1}, run 1 (base): its machine was busy (and 3 more notes)",
+    ]
