@@ -27,7 +27,8 @@ LOOKS_LEAST = 5
 """Looks inside the steady window below which who waited follows from the queue's mean time instead (Little's law)."""
 WAITING_SHARE = 0.1
 """Of the concurrency: where so many requests wait in the server, it does not run what it is sent."""
-_SAMPLE = re.compile(r"^([A-Za-z_:][\w:]*)(?:\{(.*)\})? (\S+)$")
+_SAMPLE = re.compile(r"^([A-Za-z_:][\w:]*)(?:\{(.*)\})?[ \t]+(\S+)(?:[ \t]+-?\d+)?$")
+"""A time in milliseconds may be last; vLLM's own pages have none."""
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
@@ -200,8 +201,9 @@ def _by_little(queue: Summary | None, duration_s: float) -> float | None:
 
 
 def _grown(before: Page, after: Page, name: str) -> float | None:
-    end = after.total(name)
-    return None if end is None else end - (before.total(name) or 0.0)
+    """None where there is no such series, and where it began anew, as of an engine that was started again: what was before is lost."""
+    begin, end = before.total(name) or 0.0, after.total(name)
+    return None if end is None or end < begin else end - begin
 
 
 def _share(part: float | None, whole: float | None) -> float | None:

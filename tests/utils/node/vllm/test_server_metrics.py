@@ -121,6 +121,20 @@ def test_a_histogram_between_two_pages() -> None:
     assert found.std > 1
 
 
+def test_counters_that_began_anew_say_nothing() -> None:
+    """A negative number of requests in the queue is none."""
+    more = "vllm:num_preemptions_total {}\n"
+    before = Page.of(page(queue=(100, 5), more=more.format(9)))
+    found = window("0.32.0", before, Page.of(page(queue=(10, 0), more=more.format(2))), Looks(), LOAD)
+    assert (found.queue_s, found.waiting_mean, found.saturated) == (None, None, None)
+
+
+def test_times_and_spaces_that_the_format_allows() -> None:
+    """Labels may hold braces; a time may be last."""
+    found = Page.of('a{x="}{"}  3 1700000000000\nb\t4\nc 5 # {id="1"} 6\n')
+    assert found.series == {"a": [({"x": "}{"}, 3.0)], "b": [({}, 4.0)]}
+
+
 def test_acceptance_of_drafts() -> None:
     """Accepted of drafted tokens, over the load."""
     drafts = "vllm:spec_decode_num_draft_tokens_total {}\nvllm:spec_decode_num_accepted_tokens_total {}\n"
