@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -45,6 +46,8 @@ CAPTURES_SINCE = (0, 26)
 FOLDER = "profile"
 """Of a run, for its traces."""
 TRACE = "*.pt.trace.json.gz"
+CAPTURES = "capture_traces"
+"""Where vLLM puts those of the capture of graphs: a trace for each size of a batch."""
 
 
 def flags(folder: Path, image: str, kind: str, phase: Phase) -> list[str]:
@@ -194,9 +197,20 @@ class Profiling:
         for path in self.folder.glob("*.profiler_out.txt"):
             if (match := re.search(r"rank(\d+)", path.name)) and int(match[1]) != first:
                 path.unlink()
+        self._bound_captures()
         if not kept and not self.notes:
             self.notes.append(f"no trace: vLLM {self.version} wrote none within {WRITTEN_S:.0f} s")
         return kept
+
+    def _bound_captures(self) -> None:
+        """All of them, or none: nobody can say which graph a reader will want."""
+        folder = self.folder / CAPTURES
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        if size > MOST_BYTES:
+            shutil.rmtree(folder)
+            self.notes.append(
+                f"traces of the capture of graphs have {size / 1e6:.0f} MB, {MOST_BYTES / 1e6:.0f} MB are kept at most: dropped"
+            )
 
 
 def gate() -> Gate:

@@ -116,6 +116,24 @@ def test_what_is_too_large_is_dropped_with_a_note(tmp_path: Path, monkeypatch: p
     assert not list(tmp_path.glob("*.gz"))
 
 
+@pytest.mark.parametrize("size", [100, 400])
+def test_traces_of_captures_are_bounded_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """One for each size of a batch: together they may be far more than the steps."""
+    monkeypatch.setattr(profiling, "MOST_BYTES", 300)
+    for name in "ab":
+        (tmp_path / "capture_traces" / name).mkdir(parents=True)
+        (tmp_path / "capture_traces" / name / "capture_8_decode.pt.trace.json.gz").write_bytes(
+            b"x" * (size // 2)
+        )
+    one = made(FakeServer(tmp_path), tmp_path)
+    one.tick(100.0)
+    assert len(one.finish()) == 1
+    assert (tmp_path / "capture_traces").exists() == (size < 300)
+    assert bool(one.notes) == (size > 300)
+
+
 def test_no_trace_has_a_reason(tmp_path: Path) -> None:
     """A load that never was full, or a server that refuses."""
     idle = made(FakeServer(tmp_path, running=1), tmp_path)
