@@ -14,8 +14,9 @@ import pytest
 from tests.conftest import ROOT
 from utils.node import devices, power
 from utils.node.power import Use
-from utils.node.power_samples import Sample
+from utils.node.power_samples import Sample, parse
 
+PAIR = ROOT / "kernels/minimax_m3_ep/results/2026-11-27-h100-pair"
 REAL = ROOT / "tests/data/h100-energy.csv.gz"
 """Seventeen minutes of two H100s under loads of many kinds: NVML's power and, beside it, its energy counter, which the integral never reads."""
 
@@ -181,6 +182,33 @@ def test_the_integral_is_the_energy_counters_on_two_real_h100s() -> None:
         assert abs(off) < 0.002, "the last window was all of it"
         assert max(after - before for before, after in pairwise(times)) < power.GAP_MOST_S
     assert worst < 0.025
+
+
+def test_the_meters_own_samples_of_a_real_pair_are_the_counters() -> None:
+    """What nvidia-smi told the meter while two H100s were measured: of any two minutes within 2 % (the worst is off by 1.3 %)."""
+    with gzip.open(PAIR / "power.csv.gz", "rt") as file:
+        taken = [one for line in file.read().splitlines() if (one := parse(line))]
+    with gzip.open(PAIR / "energy.csv.gz", "rt") as file:
+        rows = list(csv.DictReader(file))
+    windows = 0
+    for card in "01":
+        at = [
+            (float(row["monotonic_s"]), float(row["energy_mj"]) / 1000) for row in rows if row["card"] == card
+        ]
+        times = [time for time, _ in at]
+        first = bisect.bisect(times, taken[0].at_s)
+        for begin in range(first, len(at), 20):
+            end = bisect.bisect(times, times[begin] + 120)
+            if end >= len(at) or times[end] > taken[-2].at_s:
+                break
+            window = use(start_s=times[begin], end_s=times[end], devices=1, visible=(card,))
+            made = power.over(taken, window, "nvidia-smi")
+            assert made is not None
+            assert made.invalid == []
+            joules = (made.mean_w_per_device or 0) * (times[end] - times[begin])
+            assert joules == pytest.approx(at[end][1] - at[begin][1], rel=0.02)
+            windows += 1
+    assert windows > 50
 
 
 def test_heat_and_a_power_cap_are_told_apart() -> None:
