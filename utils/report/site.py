@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from matrix.metrics import HEADLINE, METRICS
@@ -69,14 +69,18 @@ def make(inputs: Inputs, out: Path, tell: Callable[[str], None]) -> Path:
         point: steps(found, inputs.entries.get(point.split("/")[0], [])) for point, found in history.items()
     }
     alerts = alerts_of(stepped, inputs.said)
-    latest = points(_latest(inputs.placed))
+    numbers = {point: number for number, point in enumerate(history, 1)}
+    latest = [
+        replace(one, number=numbers[one.point])
+        for one in points(_latest(inputs.placed))
+        if one.point in numbers
+    ]
     groups = pictures.groups(latest)
     fronts = [
         one
         for name, ones in list(groups.items())[: pictures.MOST_GROUPS]
         for one in pictures.of_group(name, ones)[:1]
     ]
-    numbers = {point: number for number, point in enumerate(history, 1)}
     lines = {point: _history(point, history[point], stepped[point]) for point in list(history)[:HISTORIES]}
     made = drawn([*fronts, *lines.values()], tell)
     checked = trust(records, inputs.ledger, inputs.quarantine)
@@ -242,4 +246,7 @@ def _table(history: Mapping[str, Sequence[Measurement]]) -> tuple[list[Column], 
 
 
 def _origin(one: Measurement) -> str:
-    return "published by others" if not one.counts else "records" if one.origin == "records" else "changelog"
+    """Whose figures they are; those of one's own vLLM feed no step either, and are ours."""
+    if one.origin.startswith("source: "):
+        return "published by others"
+    return one.origin if one.origin.startswith("records") else "changelog"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -127,6 +130,33 @@ def test_a_page_and_a_digest(tmp_path: Path) -> None:
     text = (tmp_path / "out/digest.md").read_text()
     assert text.startswith("# Week of ")
     assert "measurements of 8 points" in text
+
+
+def content(page: str) -> dict[str, Any]:
+    """What the page's script reads."""
+    found = re.search(r'id="data">(.*?)</script>', page, re.DOTALL)
+    assert found
+    return dict(json.loads(found[1]))
+
+
+def test_a_mark_of_the_frontier_opens_its_own_point(tmp_path: Path) -> None:
+    """Whatever the order of records is: histories are sorted by name."""
+    placed = [(one, tmp_path) for one in generated(16, recipes=1, runs=1, arms=("head",), status="measured")]
+    page = make(inputs(placed), tmp_path / "out", lambda _: None).read_text()
+    marks = re.findall(r'href="#p(\d+)" aria-label="head (\S+):', page)
+    assert len(marks) == 8
+    panels = content(page)["panels"]
+    for number, name in marks:
+        assert panels[number]["title"] == f"generated-0/{name}"
+
+
+def test_a_measurement_with_ones_own_vllm_is_not_of_others(tmp_path: Path) -> None:
+    """It feeds no step, and is ours all the same."""
+    own = generated(2, recipes=1, runs=1, arms=("head",), status="measured")
+    placed = [(one.model_copy(update={"key": "local:" + "a" * 16}), tmp_path) for one in own]
+    page = make(inputs(placed), tmp_path / "out", lambda _: None).read_text()
+    columns = {one["name"]: one["words"] for one in content(page)["columns"]}
+    assert columns["from"] == ["published by others", "records, own environment"]
 
 
 def test_nothing_measured_is_a_page_too(tmp_path: Path) -> None:
