@@ -44,7 +44,8 @@ def run(arguments: Namespace) -> Exit:
     known = prices.read(Path(arguments.prices)) if arguments.prices else None
     found = placed([Path(folder) for folder in arguments.folders])
     records = [record for record, _ in found]
-    path = make(found, _compared(records, arguments), known, Path(arguments.out), _note)
+    compared, refused = _compared(records, arguments)
+    path = make(found, compared, known, Path(arguments.out), _note, refused=refused)
     sys.stdout.write(f"{path}\n")
     return Exit.OK
 
@@ -53,16 +54,16 @@ def _note(text: str) -> None:
     sys.stderr.write(f"note: {text}\n")
 
 
-def _compared(records: list[Record], arguments: Namespace) -> Comparison | None:
-    """Of both arms; None where there is one, or they cannot be compared, which the page says."""
+def _compared(records: list[Record], arguments: Namespace) -> tuple[Comparison | None, str]:
+    """Of both arms; None where there is one, or they cannot be compared, with the reason, which the page says."""
     base, head = ([one for one in records if one.arm == arm] for arm in ("base", "head"))
     if not base or not head:
-        return None
+        return None, ""
     try:
         found = judged(base, head, ledger_path(arguments), ROOT)
-        return with_reasons(found, map(Path, arguments.folders))
+        return with_reasons(found, map(Path, arguments.folders)), ""
     except HarnessError as error:
         if error.exit_code is not Exit.NOT_COMPARABLE:
             raise
         _note(f"no verdict: {error}")
-        return None
+        return None, " ".join(str(error).split())

@@ -40,6 +40,8 @@ def make(
     prices: Prices | None,
     out: Path,
     tell: Callable[[str], None],
+    *,
+    refused: str = "",
 ) -> Path:
     """Write the page and what goes with it; its path.
 
@@ -49,6 +51,7 @@ def make(
         prices: what devices cost, where somebody said.
         out: the folder.
         tell: gets a line where the drawing environment is made.
+        refused: why two arms were not compared.
     """
     known = points(placed)
     groups = pictures.groups(known)
@@ -61,7 +64,7 @@ def make(
         for one in pictures.of_group(name, ones, optional=True)
     ]
     scatter = pictures.scatter(known)
-    said = verdict(found, known)
+    said = verdict(found, known, refused)
     every = [
         *said.pictures,
         *(one for _, ones in asked for one in ones),

@@ -34,12 +34,18 @@ class Said:
     pictures: list[Picture] = field(default_factory=list)
 
 
-def verdict(found: Comparison | None, known: Sequence[Point]) -> Said:
-    """Of a comparison its result; else what was measured, and why there is no verdict."""
+def verdict(found: Comparison | None, known: Sequence[Point], refused: str = "") -> Said:
+    """Of a comparison its result; else what was measured, and why there is no verdict.
+
+    Args:
+        found: the comparison.
+        known: what was measured.
+        refused: why there is no comparison of two arms.
+    """
     if found is None or not found.points:
         good = sum(one.measured for one in known)
         arms = {one.arm for one in known}
-        why = "one arm alone was measured" if len(arms) < 2 else "the arms have no point in common"  # noqa: PLR2004 - base and head
+        why = "one arm alone was measured" if len(arms) < 2 else refused or "the arms have no point in common"  # noqa: PLR2004 - base and head
         return Said(
             f"{good} of {len(known)} points have figures. No verdict: {why}.",
             notes=cut(summary.notes(found)) if found else [],

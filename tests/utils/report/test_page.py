@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.utils.report.conftest import Opened
+from tests.conftest import Cli
+from tests.utils.report.conftest import H100, Opened
 
 pytestmark = pytest.mark.debian
 
@@ -29,6 +30,15 @@ def test_a_real_report_says_its_verdict_first(opened: Opened, h100: Path) -> Non
     assert "the order of runs (B H) is not balanced against drift" in page.locator("ul.notes").inner_text()
     assert page.locator("figure svg").count() >= 5
     assert "No power: nothing measured it in these runs." in page.locator("main").inner_text()
+
+
+def test_arms_that_cannot_be_compared_say_why(cli: Cli, tmp_path: Path) -> None:
+    """Two runs of the same points, as `results/20261126-*` may find them: the page has the reason that the terminal has."""
+    made = cli("report", str(H100), str(H100.parent / "2026-11-27-h100-pair"), "--out", str(tmp_path))
+    assert made.returncode == 0, made.stderr
+    page = (tmp_path / "report.html").read_text()
+    assert "No verdict: one side has minimaxm3-layers-h100/512x256-tp2-ep2-c64 with two keys, " in page
+    assert "no point in common" not in page
 
 
 def test_filter_and_sort(opened: Opened, many: Path) -> None:
