@@ -71,6 +71,21 @@ def series(point: Point, points: Sequence[Point]) -> str:
     return " · ".join(parts) or point.arm
 
 
+def layout(point: Point) -> str:
+    """How a server spreads over devices: `tp2-ep2` of `512x256-tp2-ep2-c64`."""
+    return "-".join(point.name.split("-")[1:-1])
+
+
+def _lines(points: Sequence[Point]) -> list[str]:
+    """Of each point the line over concurrency that it is on: of one series, and of one layout where a series has several at once."""
+    names = [series(one, points) for one in points]
+    at_once = {(name, one.concurrency): set[str]() for name, one in zip(names, points, strict=True)}
+    for name, one in zip(names, points, strict=True):
+        at_once[name, one.concurrency].add(layout(one))
+    several = any(len(found) > 1 for found in at_once.values())
+    return [f"{name} · {layout(one)}" if several else name for name, one in zip(names, points, strict=True)]
+
+
 def groups(points: Sequence[Point]) -> dict[str, list[Point]]:
     """Points that can be compared in one picture: the same model with the same lengths on the same device."""
     found: dict[str, list[Point]] = {}
@@ -128,15 +143,16 @@ def _frontier(name: str, points: Sequence[Point]) -> Picture:
 
 
 def _concurrency(name: str, metric: str, points: Sequence[Point]) -> Picture:
+    ordered = sorted(points, key=lambda one: one.concurrency or 0)
     rows = [
         {
-            "series": series(point, points),
+            "series": line,
             "x": point.concurrency,
             "label": f"{series(point, points)} {point.name}: {three(point.figures[metric].mean)} {METRICS[metric].unit}",
             "href": f"#p{point.number}",
         }
         | _range(point.figures[metric], "y")
-        for point in sorted(points, key=lambda one: one.concurrency or 0)
+        for point, line in zip(ordered, _lines(ordered), strict=True)
     ]
     titles = {"x": "concurrency, requests", "y": title_of(metric)}
     words, heading = _ends(points, metric), title_of(metric)

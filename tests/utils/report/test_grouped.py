@@ -127,6 +127,32 @@ def test_an_empty_state_for_everything(how: dict[str, object], tmp_path: Path) -
     assert "No price file was given" in text
 
 
+def test_a_line_over_concurrency_has_one_layout() -> None:
+    """Two tensor-parallel sizes at one concurrency are two lines; one line through both would jump up and down."""
+    wide = [
+        one.model_copy(update={"point": one.point.replace("tp1", "tp2"), "key": f"{one.key}2"})
+        for one in generated(32, recipes=1, status="measured")
+    ]
+    both = points([(one, Path()) for one in (*generated(32, recipes=1, status="measured"), *wide)])
+    for one in pictures.of_group("g", both)[1:]:
+        places = [(row["series"], row["x"]) for row in one.rows]
+        assert len(places) == len(set(places)) == 32
+        assert {row["series"] for row in one.rows} == {
+            f"{arm} · {tp}" for arm in ("base", "head") for tp in ("tp1", "tp2")
+        }
+
+
+def test_a_layout_for_more_requests_goes_on_with_the_line() -> None:
+    """A recipe that takes expert parallelism from some concurrency on has one curve."""
+    found = points(
+        [
+            (one.model_copy(update={"point": one.point.replace("tp1-c128", "tp1-ep1-c128")}), Path())
+            for one in generated(32, recipes=1, status="measured")
+        ]
+    )
+    assert {row["series"] for row in pictures.of_group("g", found)[1].rows} == {"base", "head"}
+
+
 def test_models_of_equal_lengths_have_frontiers_of_their_own() -> None:
     """A small model beats a large one at everything, and says nothing about it."""
     found = points([(one, Path()) for one in generated(64)])
