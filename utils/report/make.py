@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from utils.report.prices import Prices
     from utils.results.verdict.outcome import Comparison
 
-TIMELINES = 24
-"""Points whose first run is drawn over its time."""
 RANGES = "Bars are the range of two runs, or the 95 % interval of three and more; a single run has none."
 FILE = "report.html"
 
@@ -72,6 +70,7 @@ def make(
         *([scatter] if scatter else []),
     ]
     times = _timelines(known)
+    last = times[-1][0] if len(times) == timeline.POINTS else len(known)
     made = drawn([*every, *(one for _, one in times)], tell)
     shown = {
         one.name: picture(one.name, one.heading, one.words, two)
@@ -106,7 +105,10 @@ def make(
         "rows": rows,
         "ids": [one.number for one in known],
         "link": 0,
-        "panels": {one.number: panel(one, drawn=one.number in dict(times)) for one in known},
+        "panels": {
+            one.number: panel(one, drawn=one.number in dict(times), full=one.measured and one.number > last)
+            for one in known
+        },
     }
     csv = io.StringIO()
     flat.write_csv(csv, [one for one, _ in placed])
@@ -124,7 +126,7 @@ def _save(out: Path, html: str, csv: str, shown: dict[str, Drawn]) -> None:
 def _timelines(known: Sequence[Point]) -> list[tuple[int, pictures.Picture]]:
     made: list[tuple[int, pictures.Picture]] = []
     for point in known:
-        if len(made) < TIMELINES and point.measured:
+        if len(made) < timeline.POINTS and point.measured:
             server = point.records[0].server
             queue = server.queue_s.mean if server and server.queue_s else None
             if rows := timeline.rows(point.folders[0], queue):

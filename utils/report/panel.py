@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from matrix.metrics import METRICS
 from matrix.secrets import names_a_secret, redacted
-from utils.report import left
+from utils.report import left, timeline
 from utils.report.grouped import SPEED
 from utils.report.numbers import three
 from utils.show.log import clean
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from utils.report.grouped import Point
 
 
-def panel(point: Point, *, drawn: bool) -> dict[str, Any]:
+def panel(point: Point, *, drawn: bool, full: bool = False) -> dict[str, Any]:
     """Plain values, all of them texts: a title and parts, each of a `kind` that the page's script knows.
 
     Args:
         point: which.
         drawn: whether its first run was drawn over its time.
+        full: whether as many points as a page draws were drawn before it.
     """
     record, folder = point.records[0], point.folders[0]
     _, lines = left.log_tail(folder)
@@ -32,12 +33,17 @@ def panel(point: Point, *, drawn: bool) -> dict[str, Any]:
     commands = [[label, clean(redacted(text))] for label, text in _commands(record) if text]
     profiles = [["", f"./servematrix profile {shlex.quote(path)}"] for path in left.profiles(folder)]
     time = f"t{point.number}" if drawn else ""
+    undrawn = (
+        f"The page draws the first {timeline.POINTS} points alone; a report of fewer results draws this one."
+        if full
+        else "No raw requests are beside its record."
+    )
     return {
         "title": f"{point.point} ({point.arm})",
         "parts": [
             {"heading": "Runs", "kind": "table", "heads": heads, "lines": [_run(one) for one in point.records]},
             {"heading": "Where it comes from", "kind": "facts", "lines": [[label, clean(redacted(str(text)))] for label, text in _facts(point) if text]},
-            {"heading": "The first run over its time", "kind": "picture", "id": time, "lines": [time] if time else [], "empty": "No raw requests are beside its record."},
+            {"heading": "The first run over its time", "kind": "picture", "id": time, "lines": [time] if time else [], "empty": undrawn},
             {"heading": "Gates", "kind": "table", "heads": ["gate", "result", "what was found"], "lines": gates, "empty": "No gate was reached."},
             {"heading": "Commands", "kind": "commands", "lines": commands, "empty": "No command was started."},
             {"heading": "End of the server's log", "kind": "log", "lines": lines, "empty": "No log is beside its record."},

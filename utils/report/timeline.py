@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 FILE = "requests.json.gz"
 BINS = 60
+POINTS = 24
+"""Points of a page whose first run is drawn over its time."""
 MOST = 20_000_000
 """Bytes of a file that is read."""
 KINDS = ("in the queue", "before the first token", "decode")

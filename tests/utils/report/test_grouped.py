@@ -153,6 +153,31 @@ def test_a_layout_for_more_requests_goes_on_with_the_line() -> None:
     assert {row["series"] for row in pictures.of_group("g", found)[1].rows} == {"base", "head"}
 
 
+def test_a_point_that_is_not_drawn_says_why() -> None:
+    """Raw requests may well be beside it: the page draws the first points alone."""
+    from utils.report.panel import panel
+
+    (one, *_) = points(placed([H100]))
+    said = {
+        full: next(
+            part["empty"] for part in panel(one, drawn=False, full=full)["parts"] if part["kind"] == "picture"
+        )
+        for full in (False, True)
+    }
+    assert said[False] == "No raw requests are beside its record."
+    assert said[True].startswith(f"The page draws the first {timeline.POINTS} points alone")
+
+
+def test_the_page_knows_which_points_it_did_not_draw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the four points of a real run, where there is room for two."""
+    from utils.report.make import make
+
+    monkeypatch.setattr(timeline, "POINTS", 2)
+    text = make(placed([H100]), None, None, tmp_path, lambda _: None).read_text()
+    assert text.count("The page draws the first 2 points alone") == 2
+    assert text.count("No raw requests are beside its record.") == 2
+
+
 def test_models_of_equal_lengths_have_frontiers_of_their_own() -> None:
     """A small model beats a large one at everything, and says nothing about it."""
     found = points([(one, Path()) for one in generated(64)])
