@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from utils.report.grouped import Figure, Point
 
 MOST_GROUPS = 6
+MOST_EFFECTS = 12
+"""Changes that one picture has room for."""
 MOST_NAMES = 16
 """Marks that have room for their names."""
 _GROUPED = ("e2el",)
@@ -212,12 +214,23 @@ def effects(rows: Sequence[Mapping[str, Any]], title: str, *, alone: bool) -> Pi
             "metric": row["metric"], "x": row["percent"], "low": row["low"], "high": row["high"],
             "word": row["word"], "label": row["text"],
         }
-        for row in rows[:12]
+        for row in rows[:MOST_EFFECTS]
     ]  # fmt: skip
     words = "; ".join(f"{row['short']} {row['x']:+.1f} % {row['word']}" for row in shown[:6])
+    cut = f"the first {len(shown)} of {len(rows)} changes" if len(rows) > len(shown) else ""
+    if len(rows) > len(shown[:6]):
+        words += f"; and {len(rows) - len(shown[:6])} more" + (f" (drawn: {cut})" if cut else "")
     titles = {"x": "change from base to head, % (bars: 95 % interval)"}
     return Picture(
-        "effects", "effects", "Changes by effect", words, shown, titles, title if alone else "", alone=alone
+        "effects",
+        "effects",
+        "Changes by effect",
+        words,
+        shown,
+        titles,
+        title if alone else "",
+        subtitle=[cut] if alone and cut else [],
+        alone=alone,
     )
 
 

@@ -103,6 +103,18 @@ def test_the_picture_is_marks_and_words_alone() -> None:
     assert not safe_picture(b"<svg " + b" " * 300_000)
 
 
+def test_a_picture_of_many_changes_says_how_many_it_leaves_out() -> None:
+    """In its own words on a page, and under its title where it stands alone; one with room for all says nothing."""
+    rows = verdict.by_effect(found(1.1, quiet()))
+    many = [rows[0] | {"point": f"r/32x16-tp1-c{number}"} for number in range(20)]
+    one = pictures.effects(many, "title", alone=True)
+    assert len(one.rows) == 12
+    assert one.subtitle == ["the first 12 of 20 changes"]
+    assert one.words.endswith("; and 14 more (drawn: the first 12 of 20 changes)")
+    few = pictures.effects(many[:5], "title", alone=True)
+    assert (few.subtitle, "more" in few.words) == ([], False)
+
+
 def test_a_comment_that_is_too_long_loses_rows_and_says_how_many() -> None:
     """From the bottom of its longest table, with a count and a link; other parts stay whole where they fit."""
     rows = [[f"r/{number}", "x" * 100] for number in range(2000)]
