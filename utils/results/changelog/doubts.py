@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from utils.results.verdict.outcome import Comparison
 
 MOST = 6
+"""Notes that an entry has; reasons for doubt are never cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +41,11 @@ def doubts(head: Sequence[Record], base: Sequence[Record], found: Comparison | N
     if found is None:
         return []
     same = [] if changed(head, base) else ["no part of the points' keys differs between base and head"]
-    return [
-        *summary.reasons(found),
-        *summary.causes(found),
-        *_scattered(head, base, found),
-        *same,
-        *summary.notes(found),
-    ][:MOST]
+    first = [*summary.causes(found), *_scattered(head, base, found), *same]
+    more = [*summary.reasons(found), *summary.notes(found)]
+    room = max(0, MOST - len(first))
+    left = len(more) - room
+    return [*first, *more[:room], *([f"and {left} more notes, in the run's own report"] if left > 0 else [])]
 
 
 def _scattered(head: Sequence[Record], base: Sequence[Record], found: Comparison) -> list[str]:

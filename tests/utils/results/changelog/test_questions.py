@@ -14,10 +14,12 @@ from tests.utils.results.conftest import Records, sides
 from utils.pipeline.judge import judged
 from utils.results.changelog import entries as changelog
 from utils.results.changelog.absent import absent
+from utils.results.changelog.doubts import MOST, doubts
 from utils.results.changelog.edit import Stub, add
 from utils.results.summary import result
 from utils.results.verdict.compare import compare
 from utils.results.verdict.ledger import Ledger
+from utils.results.verdict.outcome import Reason
 
 STUB = "r:\n- pr: 42\n  title: Larger blocks\n  why: [Fewer tables to walk]\n"
 PARTS = ({"model": "m", "flags": {"block-size": "16"}}, {"model": "m", "flags": {"block-size": "32"}})
@@ -92,6 +94,22 @@ def test_a_change_without_verdict_and_reason_is_refused(pair: Records) -> None:
     without = [line for n, line in enumerate(lines) if n != notes and not line.startswith("    - ")]
     with pytest.raises(Exception, match="a change without a verdict wants its reason"):
         changelog.read("".join(without).encode())
+
+
+def test_reasons_for_doubt_are_never_cut(pair: Records) -> None:
+    """However much there is to say besides: here, where the time went in each of eight profiled points."""
+    base, head = sides(pair(parts=PARTS, more=MORE, slower=0.75, noise=(2.6, 1.2, 1.1, 1.0)))
+    found = compare(base, head, Ledger())
+    profiled = found.model_copy(
+        update={
+            "reasons": [Reason(point=f"r/{n}", explained=True, text=f"r/{n}: attention") for n in range(8)]
+        }
+    )
+    said = doubts(head, base, profiled)
+    assert any("an arm's own runs differ more than the change in 2 of 2 points" in one for one in said)
+    assert len(said) == MOST + 1
+    assert said[-1].startswith("and ")
+    assert said[-1].endswith(" more notes, in the run's own report")
 
 
 def test_points_outside_of_a_run_are_missing_with_a_reason(records: Records, tiny: str) -> None:
