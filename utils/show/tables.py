@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, TextIO
 from matrix import estimate
 from matrix.metrics import BEYOND, METRICS, figures
 from utils.show.curve import curves
+from utils.show.pieces import pieces
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from rich.table import Table as RichTable
 
     from matrix.plan import Plan
     from utils.node.events import Event
@@ -51,37 +54,74 @@ def table(
     if not is_terminal or os.environ.get("TERM") == "dumb":
         stream.write(f"{title}\n{aligned(columns, rows)}")
         return
-    from rich import box  # noqa: PLC0415 - only a terminal needs rich, and it is slow to import
-    from rich.console import Console  # noqa: PLC0415
+    _on_terminal(stream, title, columns, rows)
+
+
+def _on_terminal(
+    stream: TextIO, title: str, columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]]
+) -> None:
+    """Where it is too wide, headings have a word a line; where that is too wide, it comes in pieces. Figures are never cut."""
+    from rich.console import Console  # noqa: PLC0415 - only a terminal needs rich, and it is slow to import
+
+    console = Console(file=stream)
+    limit = console.width
+
+    def made(numbers: Sequence[int], *, narrow: bool, heading: str = title, wraps: bool = False) -> RichTable:
+        some = [[row[n] for n in numbers] for row in rows]
+        return _boxed(heading, [columns[n] for n in numbers], some, narrow=narrow, wraps=wraps)
+
+    def needs(numbers: Sequence[int], *, narrow: bool = True) -> int:
+        wide = console.options.update(width=1000)
+        return console.measure(made(numbers, narrow=narrow, heading=""), options=wide).maximum
+
+    every = range(len(columns))
+    narrow = needs(every, narrow=False) > limit
+    parts = pieces(columns, limit, needs) if narrow and needs(every) > limit else [every]
+    for number, part in enumerate(parts):
+        too_wide = len(parts) > 1 and needs(part) > limit
+        one = made(part, narrow=narrow, heading="" if number else title, wraps=too_wide)
+        console.width = limit if too_wide else max(limit, needs(part, narrow=narrow))
+        console.print(one, soft_wrap=True)
+
+
+def _boxed(
+    title: str,
+    columns: Sequence[tuple[str, str]],
+    rows: Sequence[Sequence[str]],
+    *,
+    narrow: bool,
+    wraps: bool,
+) -> RichTable:
+    """One table.
+
+    Args:
+        title: the line above.
+        columns: names, each with `left` or `right`.
+        rows: cells.
+        narrow: whether headings have a word a line.
+        wraps: whether words of the last column go on in the next line.
+    """
+    from rich import box  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    console = Console(file=stream)
-    for narrow in (False, True):  # where it is too wide, headings have a word a line
-        side_space = 0 if narrow else 1
-        made = Table(
-            title=title,
-            title_justify="left",
-            box=box.SIMPLE_HEAD,
-            pad_edge=False,
-            padding=(0, side_space),
-            collapse_padding=narrow,
+    made = Table(
+        title=title or None,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 0 if narrow else 1),
+        collapse_padding=narrow,
+    )
+    for number, (name, side) in enumerate(columns):
+        heading = name.replace(" ", "\n").replace("-", "-\n").replace("/d", "/\nd") if narrow else name
+        last = wraps and side == "left" and number == len(columns) - 1
+        made.add_column(heading, justify="left" if side == "left" else "right", no_wrap=not last)
+    for row in rows:
+        made.add_row(
+            *(Text(cell, style="red" if cell in {"invalid", "failed", "cancelled"} else "") for cell in row)
         )
-        for name, side in columns:
-            heading = name.replace(" ", "\n").replace("-", "-\n").replace("/d", "/\nd") if narrow else name
-            made.add_column(heading, justify="left" if side == "left" else "right", no_wrap=True)
-        for row in rows:
-            made.add_row(
-                *(
-                    Text(cell, style="red" if cell in {"invalid", "failed", "cancelled"} else "")
-                    for cell in row
-                )
-            )
-        width = console.measure(made, options=console.options.update(width=1000)).maximum
-        if width <= console.width:
-            break
-    console.width = max(console.width, width)  # figures are never cut
-    console.print(made, soft_wrap=True)
+    return made
 
 
 def aligned(columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]]) -> str:

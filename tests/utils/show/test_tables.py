@@ -25,6 +25,43 @@ tables.table(sys.stdout, "Means of whole runs", columns, rows)
 """
 
 
+WIDE = """
+import sys
+from utils.show import tables
+figures = [part for n in range(9) for part in ((f"metric{n} tok/s", "right"), ("change", "right"))]
+columns = [("point", "left"), ("verdict", "left"), *figures, ("why", "left")]
+rows = [["r/512x256-tp2-ep2-c64", "no change seen", *[f"{n}234.5" if n % 2 else "+1.5%" for n in range(18)], "some words " * 9]]
+tables.table(sys.stdout, "Title", columns, rows)
+"""
+
+
+def on_terminal(program: str, width: int, term: str = "xterm") -> str:
+    """What a program shows there, without colours."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
+    done = subprocess.run(
+        [sys.executable, "-c", program], stdout=theirs, env=environment({"TERM": term}), check=False
+    )
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    os.close(theirs)
+    assert done.returncode == 0
+    return re.sub(r"\x1b\[[0-9;]*m", "", shown).replace("\r", "")
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_table_that_is_too_wide_comes_in_pieces(width: int) -> None:
+    """As an entry with power and energy: each piece names its rows, a change stays beside its figure, and every figure is whole."""
+    shown = on_terminal(WIDE, width)
+    assert max(len(line.rstrip()) for line in shown.splitlines()) <= width
+    assert shown.count("Title") == 1
+    assert shown.count("+1.5%") == shown.count("234.5") == 9
+    rows = [line for line in shown.splitlines() if "512x256-tp2-ep2-c64" in line]
+    assert len(rows) > 1
+    assert all(line.count("+1.5%") == line.count("234.5") for line in rows)
+    assert shown.count("some") == 9
+
+
 @pytest.mark.parametrize("term", ["xterm", "dumb"])
 def test_the_table_of_a_run_fits_80_columns(term: str) -> None:
     """With each figure whole; a terminal that knows nothing gets plain text."""
