@@ -173,6 +173,20 @@ class Entry(Strict):
             return content
         return content | {"format": 2, "points": {name: _in_ms(line) for name, line in points.items()}}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _says_its_format(cls, content: Any) -> Any:  # noqa: ANN401 - any YAML value
+        """Changes stand behind their figures from format 3 on: an entry that has them so is no older one, and its rules hold."""
+        if not isinstance(content, dict) or content.get("format", 1) == FORMAT:
+            return content
+        points = content.get("points")
+        for name, line in points.items() if isinstance(points, dict) else ():
+            for cell in line.values() if isinstance(line, dict) else ():
+                known = cells.figure(cell)
+                if known and known[1]:
+                    raise ValueError(f"a change stands behind a figure of {name}; write `format: {FORMAT}`")
+        return content
+
     @property
     def is_stub(self) -> bool:
         """Whether it still waits for its figures."""

@@ -58,6 +58,7 @@ BAD = {
     "a point over lines": (", tput: 1000.1", ",\n      tput: 1000.1", "a point is one line"),
     "figures and missing": ("8k1k-tp8-ep8-c128: the", "8k1k-tp8-ep8-c256: the", "cannot have figures and be missing"),
     "figures without head": ("  source: a public run\n", "", "wants date and head, or date and source"),
+    "a change behind a figure of an older format": ("tput: 900", "tput: 900 +37.9%", "write `format: 3`"),
     "negative throughput": ("tput: 900", "tput: -900", "greater than 0"),
     "not yaml": ("[because]", "[because", "not YAML"),
 }  # fmt: skip
