@@ -150,11 +150,11 @@ def _verdict(alerts: Sequence[Alert], history: Mapping[str, object], stale: Sequ
     waiting = [one for one in alerts if one.state == "new"]
     if not history:
         return "Nothing was measured yet."
+    more = f"; {len(stale)} thing{' is' if len(stale) == 1 else 's are'} stale" if stale else ""
     if not waiting:
-        return f"No new alert; {len(stale)} things are stale." if stale else "No new alert."
+        return f"No new alert{more}."
     worst = max(waiting, key=lambda one: abs(one.step.percent))
-    more = f"; {len(stale)} things are stale" if stale else ""
-    return f"{len(waiting)} new alerts, the worst {worst.point} {METRICS[worst.step.metric].heading} {worst.step.percent:+.1f} % since {worst.step.day}{more}."
+    return f"{len(waiting)} new alert{'s' if len(waiting) > 1 else ''}, the worst {worst.point} {METRICS[worst.step.metric].heading} {worst.step.percent:+.1f} % since {worst.step.day}{more}."
 
 
 def _alerts(alerts: Sequence[Alert]) -> Section:

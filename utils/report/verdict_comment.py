@@ -42,13 +42,17 @@ def parts(found: Comparison, picture: str = "") -> list[str]:
     if len(shown) > ROWS:
         visible.append(f"and {len(shown) - ROWS} more points in the folded table\n\n")
     visible += _claims(found)
-    listed = [f"{len(found.new)} points are new: {', '.join(found.new[:3])}"] if found.new else []
-    listed += [f"{len(found.gone)} points are gone: {', '.join(found.gone[:3])}"] if found.gone else []
+    listed = [f"{_are(len(found.new))} new: {', '.join(found.new[:3])}"] if found.new else []
+    listed += [f"{_are(len(found.gone))} gone: {', '.join(found.gone[:3])}"] if found.gone else []
     visible += [
         f"- {escape(line)}\n"
         for line in [*listed, *cut([*summary.reasons(found), *summary.causes(found), *summary.notes(found)])]
     ]
     return ["".join(visible), *_folded(found, ordered, whole=len(shown[:ROWS]) == len(ordered))]
+
+
+def _are(points: int) -> str:
+    return "1 point is" if points == 1 else f"{points} points are"
 
 
 def words(found: Comparison) -> str:
@@ -77,7 +81,7 @@ def heads(points: Sequence[PointVerdict]) -> list[str]:
 def _row(one: PointVerdict, points: Sequence[PointVerdict]) -> list[str]:
     """A point: its word, and of each judged metric base, head, change and 95 % interval."""
     seen = summary.by_metric(one)
-    word = summary.of_verdict(one)
+    word = _named(summary.of_verdict(one))
     cells = []
     for name in _judged(points):
         metric, each = one.metrics.get(name), seen.get(name)
@@ -97,6 +101,16 @@ def _row(one: PointVerdict, points: Sequence[PointVerdict]) -> list[str]:
         )
         cells.append(f"{three(metric.base)} → {three(metric.head)}, {each.percent:+.1f} %{interval}")
     return [one.point, "invalid" if one.invalid else word, *cells, f"{one.runs[0]}+{one.runs[1]}"]
+
+
+def _named(word: str) -> str:
+    """A verdict with its metrics as the columns beside it call them: `improvement throughput, TPOT p50`."""
+    parts = []
+    for part in word.split("; "):
+        first = summary.first_word(part)
+        names = [METRICS[name].judged_as for name in part.removeprefix(first).split() if name in METRICS]
+        parts.append(f"{first} {', '.join(names)}".strip())
+    return "; ".join(parts)
 
 
 def _claims(found: Comparison) -> list[str]:

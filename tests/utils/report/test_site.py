@@ -126,6 +126,7 @@ def test_a_page_and_a_digest(tmp_path: Path) -> None:
     assert "new alerts, the worst generated-0/1k1k-tp1-c" in page
     assert "published by others" in page
     assert "r: x was measured as y" in page
+    assert "; 1 thing is stale." in page
     assert "2026-11-27" in page
     text = (tmp_path / "out/digest.md").read_text()
     assert text.startswith("# Week of ")

@@ -103,6 +103,17 @@ def test_the_picture_is_marks_and_words_alone() -> None:
     assert not safe_picture(b"<svg " + b" " * 300_000)
 
 
+def test_a_verdict_names_metrics_as_its_columns_do() -> None:
+    """`tput` is a name of ours, which no reader of a comment knows; and one point is not `points`."""
+    one = found(1.1, quiet())
+    calm = one.points[0].metrics["ttft"].model_copy(update={"word": "no change seen"})
+    first = one.points[0].model_copy(update={"metrics": one.points[0].metrics | {"ttft": calm}})
+    said = parts(one.model_copy(update={"points": [first], "new": ["r/x"], "gone": ["r/y", "r/z"]}))[0]
+    assert "| regression throughput, TPOT p50 |" in said
+    assert "- 1 point is new: r/x" in said
+    assert "- 2 points are gone: r/y, r/z" in said
+
+
 def test_a_picture_of_many_changes_says_how_many_it_leaves_out() -> None:
     """In its own words on a page, and under its title where it stands alone; one with room for all says nothing."""
     rows = verdict.by_effect(found(1.1, quiet()))
