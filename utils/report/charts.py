@@ -23,6 +23,7 @@ def _series(rows: Rows) -> tuple[alt.Color, alt.Shape]:
     )
 
 
+# Lines, bars and names have `aria=False`: their label would be names of fields, and the mark beside them says it in words.
 def _link(rows: Rows) -> dict[str, Any]:
     """Marks that open their point, where they have one."""
     found = {"description": alt.Description("label:N")}
@@ -42,10 +43,10 @@ def frontier(rows: Rows, titles: dict[str, str]) -> alt.LayerChart:
     y = alt.Y("y:Q", title=titles["y"], scale=alt.Scale(zero=False, nice=True, padding=12))
     best = alt.datum.best == True  # noqa: E712 - an expression of Vega
     faint = alt.condition(best, alt.value(1.0), alt.value(0.3))
-    bars = alt.Chart(data).mark_rule(strokeWidth=1.5).encode(colour, opacity=faint)
+    bars = alt.Chart(data).mark_rule(aria=False, strokeWidth=1.5).encode(colour, opacity=faint)
     line = (
         alt.Chart(data)
-        .mark_line(strokeWidth=1.5, interpolate="step-before", opacity=0.6)
+        .mark_line(aria=False, strokeWidth=1.5, interpolate="step-before", opacity=0.6)
         .encode(x, y, colour)
         .transform_filter(best)
     )
@@ -56,7 +57,7 @@ def frontier(rows: Rows, titles: dict[str, str]) -> alt.LayerChart:
     )
     names = (
         alt.Chart(data)
-        .mark_text(dx=7, dy=-8, align="left", fontSize=12, color=QUIET)
+        .mark_text(aria=False, dx=7, dy=-8, align="left", fontSize=12, color=QUIET)
         .encode(x, y, text="short:N", opacity=faint)
     )
     across = bars.encode(x=alt.X("x_low:Q", title=titles["x"]), x2="x_high:Q", y=y)
@@ -74,10 +75,10 @@ def over_concurrency(rows: Rows, titles: dict[str, str]) -> alt.LayerChart:
         "x:Q", title=titles["x"], scale=alt.Scale(type="log", base=2, padding=14, nice=False), axis=axis
     )
     y = alt.Y("y:Q", title=titles["y"], scale=alt.Scale(zero=True, nice=True))
-    line = alt.Chart(data).mark_line(strokeWidth=1.5).encode(x, y, colour)
+    line = alt.Chart(data).mark_line(aria=False, strokeWidth=1.5).encode(x, y, colour)
     bars = (
         alt.Chart(data)
-        .mark_rule(strokeWidth=1.5)
+        .mark_rule(aria=False, strokeWidth=1.5)
         .encode(x, colour, y=alt.Y("y_low:Q", title=titles["y"]), y2="y_high:Q")
     )
     marks = alt.Chart(data).mark_point(size=60, filled=True).encode(x, y, colour, shape, **_link(rows))
@@ -92,7 +93,9 @@ def runs(rows: Rows, titles: dict[str, str]) -> alt.LayerChart:
     x = alt.X("x:Q", title=titles["x"], scale=alt.Scale(nice=True, padding=10), axis=alt.Axis(tickCount=5))
     y = alt.Y("short:N", title=None, sort=names)
     zero = (
-        alt.Chart(alt.Data(values=[{"x": 0}])).mark_rule(color=QUIET, strokeDash=[3, 3]).encode(alt.X("x:Q"))
+        alt.Chart(alt.Data(values=[{"x": 0}]))
+        .mark_rule(aria=False, color=QUIET, strokeDash=[3, 3])
+        .encode(alt.X("x:Q"))
     )
     marks = (
         alt.Chart(data)
@@ -110,7 +113,7 @@ def timeline(rows: Rows, titles: dict[str, str]) -> alt.Chart:
     scale = alt.Scale(domain=kinds, range=[colours[kind] for kind in kinds])
     return (
         alt.Chart(alt.Data(values=rows))
-        .mark_area(opacity=0.85, interpolate="step-after")
+        .mark_area(aria=False, opacity=0.85, interpolate="step-after")
         .encode(
             alt.X("x:Q", title=titles["x"]),
             alt.Y("y:Q", title=titles["y"], stack="zero"),
@@ -139,11 +142,13 @@ def effects(rows: Rows, titles: dict[str, str]) -> alt.LayerChart:
     )
     y = alt.Y("short:N", title=None, sort=names)
     zero = (
-        alt.Chart(alt.Data(values=[{"x": 0}])).mark_rule(color=QUIET, strokeDash=[3, 3]).encode(alt.X("x:Q"))
+        alt.Chart(alt.Data(values=[{"x": 0}]))
+        .mark_rule(aria=False, color=QUIET, strokeDash=[3, 3])
+        .encode(alt.X("x:Q"))
     )
     bars = (
         alt.Chart(data)
-        .mark_rule(strokeWidth=2)
+        .mark_rule(aria=False, strokeWidth=2)
         .encode(y, colour, x=alt.X("low:Q", title=titles["x"]), x2="high:Q")
         .transform_filter("isValid(datum.low)")
     )
@@ -156,24 +161,31 @@ def effects(rows: Rows, titles: dict[str, str]) -> alt.LayerChart:
 
 
 def history(rows: Rows, titles: dict[str, str]) -> alt.LayerChart:
-    """A point's figure over time, with its entries and where it stepped."""
+    """A point's figure over time, and where it stepped; the line joins what counts, and marks of anything else have a shape of their own."""
+    colour, shape = _series(sorted(rows, key=lambda row: not row["counts"]))
     data = alt.Data(values=rows)
     x = alt.X("x:T", title=titles["x"])
     y = alt.Y("y:Q", title=titles["y"], scale=alt.Scale(zero=False, nice=True, padding=10))
-    line = alt.Chart(data).mark_line(strokeWidth=1, color=SERIES[0]).encode(x, y)
+    line = (
+        alt.Chart(data)
+        .mark_line(strokeWidth=1, color=SERIES[0], aria=False)
+        .encode(x, y)
+        .transform_filter("datum.counts")
+    )
     marks = (
-        alt.Chart(data).mark_point(size=45, filled=True, color=SERIES[0]).encode(x, y, description="label:N")
+        alt.Chart(data).mark_point(size=45, filled=True).encode(x, y, colour, shape, description="label:N")
     )
     steps = (
         alt.Chart(data)
-        .mark_rule(color=SERIES[1], strokeWidth=1.5, strokeDash=[4, 3])
+        .mark_rule(color=SERIES[1], strokeWidth=1.5, strokeDash=[4, 3], aria=False)
         .encode(x)
         .transform_filter("datum.step != ''")
     )
     names = (
         alt.Chart(data)
-        .mark_text(dx=4, align="left", baseline="top", fontSize=12, color=SERIES[1])
+        .mark_text(dx=4, align="left", baseline="top", fontSize=12, color=SERIES[1], aria=False)
         .encode(x, y=alt.value(0), text="step:N")
+        .transform_filter("datum.step != ''")
     )
     return alt.layer(line, steps, names, marks).properties(width=WIDTH, height=HEIGHT - 70)
 

@@ -41,13 +41,14 @@ def digest(
     first = (datetime.fromisoformat(last).replace(tzinfo=UTC) - timedelta(days=DAYS - 1)).strftime("%Y-%m-%d")
     measured = sum(first <= one.day <= last for ones in history.values() for one in ones)
     fresh = [one for one in alerts if first <= one.step.day <= last]
+    older = [one for one in alerts if one.state == "new" and one.step.day < first]
     out = [
-        f"# Week of {first} to {last}\n\n**{_headline(fresh)}; {measured} measurements of {len(history)} points.**\n"
+        f"# Week of {first} to {last}\n\n**{_headline(fresh)}{_waiting(len(older))}; {measured} measurements of {len(history)} points.**\n"
     ]
-    if fresh:
+    if told := [*fresh, *older]:
         rows = [
             [one.point, METRICS[one.step.metric].heading, *_step(one), one.step.day, one.state]
-            for one in fresh
+            for one in told
         ]
         out.append(
             "\n## Alerts\n\n"
@@ -76,6 +77,11 @@ def _headline(fresh: Sequence[Alert]) -> str:
     worst = max(waiting, key=lambda one: abs(one.step.percent))
     text = f"{worst.point} {METRICS[worst.step.metric].heading} {worst.step.percent:+.1f} %"
     return f"{len(waiting)} new alert{'s' if len(waiting) > 1 else ''}, the worst {escape(text)}"
+
+
+def _waiting(older: int) -> str:
+    """Alerts of earlier weeks that nobody has seen to."""
+    return f"; {older} of earlier weeks still wait" if older else ""
 
 
 def _step(one: Alert) -> list[str]:

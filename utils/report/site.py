@@ -196,6 +196,8 @@ def _history(point: str, found: Sequence[Measurement], stepped: Sequence[Step]) 
                 "x": round(1000 * one.time),
                 "y": one.values[HEADLINE],
                 "label": said,
+                "counts": one.counts,
+                "series": "measured here" if one.counts else _origin(one),
                 "step": marks.pop((one.day, one.commit), ""),
             }
         )
@@ -246,7 +248,7 @@ def _table(history: Mapping[str, Sequence[Measurement]]) -> tuple[list[Column], 
 
 
 def _origin(one: Measurement) -> str:
-    """Whose figures they are; those of one's own vLLM feed no step either, and are ours."""
+    """Whose figures they are. Those of one's own vLLM feed no step either, and are ours."""
     if one.origin.startswith("source: "):
         return "published by others"
     return one.origin if one.origin.startswith("records") else "changelog"

@@ -66,7 +66,7 @@ class Step:
     percent: float
     sides: tuple[int, int]
     near: str
-    """The entry nearest before or at it."""
+    """The entry nearest before or at it; what others published changed nothing here."""
     taken_back: bool = False
     """Whether it was shown while the series was shorter, and is not borne out by what was measured since."""
 
@@ -205,7 +205,7 @@ def _step(
 ) -> Step:
     begin, at, end = bounds
     before, after = fmean(logs[begin:at]), fmean(logs[at:end])
-    near = [entry for entry in entries if entry.date and entry.date <= ones[at].day]
+    near = [entry for entry in entries if entry.date and entry.date <= ones[at].day and not entry.source]
     return Step(
         metric=metric,
         day=ones[at].day,

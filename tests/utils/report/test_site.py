@@ -16,9 +16,10 @@ from tests.utils.report.generated import generated, write
 from tests.utils.sweeps.test_report import arms, quiet
 from utils.node.record import Record
 from utils.report import alerts, trust
+from utils.report.drawing import drawn
 from utils.report.site import Inputs, make
 from utils.results.changelog import entries as changelog
-from utils.results.history import Step
+from utils.results.history import Step, series
 from utils.results.verdict.ledger import Ledger
 
 CHANGELOG = f"""\
@@ -131,6 +132,27 @@ def test_a_page_and_a_digest(tmp_path: Path) -> None:
     text = (tmp_path / "out/digest.md").read_text()
     assert text.startswith("# Week of ")
     assert "measurements of 8 points" in text
+    assert "**No new alert; 8 of earlier weeks still wait; " in text
+    assert text.count("| new |") == 8
+
+
+def test_figures_of_others_are_marked_in_a_history(tmp_path: Path) -> None:
+    """With a shape and a word of their own; our line does not go through them, and no step is laid to their entry."""
+    from utils.report.site import _history
+
+    placed = [(one, tmp_path) for one in generated(16, recipes=1, runs=1, arms=("head",), status="measured")]
+    known = inputs(placed)
+    found = series("generated-0/1k1k-tp1-c1", [one for one, _ in placed], known.entries["generated-0"])
+    asked = _history("p", found, [])
+    assert [(row["series"], row["counts"]) for row in asked.rows] == [
+        ("published by others", False), ("measured here", True), ("measured here", True)
+    ]  # fmt: skip
+    ((svg, _),) = drawn([asked], lambda _: None)
+    assert svg.count("published by others") >= 2
+    assert "step: " not in svg
+    line = re.search(r'class="mark-line[^>]*>.*? d="([^"]*)"', svg, re.DOTALL)
+    assert line
+    assert line[1].count("L") == 1
 
 
 def content(page: str) -> dict[str, Any]:

@@ -73,6 +73,15 @@ def test_figures_of_others_make_no_step(records: Records) -> None:
     assert steps(series(POINT, measured(records, [1.0, 1.001, 1.0, 0.999, 1.0]), entries), entries) == []
 
 
+def test_no_step_is_laid_to_what_others_published(records: Records) -> None:
+    """Their entry may be the newest before it, and changed nothing here."""
+    entries = changelog.read(LOG.encode()).root["r"][1:]
+    found = measured(records, [1.0, 1.001, 1.0, 0.999, 1.2, 1.201, 1.2, 1.199])
+    made = steps(series(POINT, found, entries), entries)
+    assert made
+    assert {one.near for one in made} == {""}
+
+
 def test_figures_of_an_own_environment_make_no_step(records: Records) -> None:
     """They are in the series, marked, and a vLLM half as fast is no step of the recipe."""
     found = measured(records, [1.0, 1.001, 1.0, 0.999, 1.0, 1.001])
