@@ -132,8 +132,22 @@ def from_entries(point: str, entries: Sequence[Entry], known: Sequence[Measureme
 
 def series(point: str, records: Sequence[Record], entries: Sequence[Entry]) -> list[Measurement]:
     """All measurements of a point, oldest first."""
-    known = from_records(point, records)
+    known = [_with_its_entry(point, one, entries) for one in from_records(point, records)]
     return sorted([*known, *from_entries(point, entries, known)], key=lambda one: one.time)
+
+
+def _with_its_entry(point: str, one: Measurement, entries: Sequence[Entry]) -> Measurement:
+    """A measurement with the name of the entry that was made of it."""
+    for entry in entries:
+        line = entry.points.get(point.split("/")[1])
+        if (
+            line
+            and entry.head
+            and one.arm != "base"
+            and (entry.head.commit, line.key) == (one.commit, one.key)
+        ):
+            return replace(one, title=_named(entry))
+    return one
 
 
 def steps(measured: Sequence[Measurement], entries: Sequence[Entry], *, among: int = 1) -> list[Step]:

@@ -73,6 +73,20 @@ def test_figures_of_others_make_no_step(records: Records) -> None:
     assert steps(series(POINT, measured(records, [1.0, 1.001, 1.0, 0.999, 1.0]), entries), entries) == []
 
 
+def test_a_measurement_names_the_entry_that_was_made_of_it(records: Records) -> None:
+    """Once: the entry takes no place of its own beside its records."""
+    found = measured(records, [1.0, 1.0])
+    (entry,) = changelog.read(LOG.encode()).root["r"][:1]
+    first = found[0]
+    assert entry.head
+    head = entry.head.model_copy(update={"commit": first.provenance.tree_commit})
+    line = entry.points["32x16-tp1-c1"].model_copy(update={"key": first.key})
+    own = entry.model_copy(update={"head": head, "points": {"32x16-tp1-c1": line}})
+    shown = series(POINT, found, [own])
+    assert {one.origin for one in shown} == {"records"}
+    assert any(one.title == "#8 A slower thing" for one in shown)
+
+
 def test_no_step_is_laid_to_what_others_published(records: Records) -> None:
     """Their entry may be the newest before it, and changed nothing here."""
     entries = changelog.read(LOG.encode()).root["r"][1:]
