@@ -9,6 +9,7 @@ from matrix.secrets import redacted
 from utils.show.log import clean
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 LINES = 40
@@ -32,8 +33,14 @@ def log_tail(folder: Path) -> tuple[str, list[str]]:
     return "", []
 
 
-def profiles(folder: Path) -> list[str]:
-    """Traces beside the record, as paths that `servematrix profile` takes."""
-    return sorted(
-        {str(path) for pattern in PROFILES for path in folder.glob(pattern) if not path.is_symlink()}
-    )
+def profiles(folder: Path, named: Sequence[str] = ()) -> list[str]:
+    """Traces of a point, as paths that `servematrix profile` takes.
+
+    Args:
+        folder: of the record; what lies beside it counts.
+        named: the record's own traces, relative to its run's folder.
+    """
+    run = folder.parent
+    there = [run / name for name in named if (run / name).resolve().is_relative_to(run.resolve())]
+    there += [path for pattern in PROFILES for path in folder.glob(pattern)]
+    return sorted({str(path) for path in there if path.is_file() and not path.is_symlink()})

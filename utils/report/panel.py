@@ -31,7 +31,12 @@ def panel(point: Point, *, drawn: bool, full: bool = False) -> dict[str, Any]:
     heads = ["run", "status", *(metric.heading for metric in METRICS.values()), "requests"]
     gates = [[gate.name, "passed" if gate.passed else "failed", clean(gate.found)] for gate in record.gates]
     commands = [[label, clean(redacted(text))] for label, text in _commands(record) if text]
-    profiles = [["", f"./servematrix profile {shlex.quote(path)}"] for path in left.profiles(folder)]
+    traces = [
+        path
+        for one, place in zip(point.records, point.folders, strict=True)
+        for path in left.profiles(place, one.traces)
+    ]
+    profiles = [["", f"./servematrix profile {shlex.quote(path)}"] for path in dict.fromkeys(traces)]
     time = f"t{point.number}" if drawn else ""
     undrawn = (
         f"The page draws the first {timeline.POINTS} points alone; a report of fewer results draws this one."

@@ -168,6 +168,21 @@ def test_a_point_that_is_not_drawn_says_why() -> None:
     assert said[True].startswith(f"The page draws the first {timeline.POINTS} points alone")
 
 
+def test_a_profiled_run_shows_its_traces(tmp_path: Path) -> None:
+    """They lie in the run's folder, above the record's; a name that leads out of it is left out."""
+    from utils.report.panel import panel
+
+    (one,) = generated(1)
+    run = tmp_path / "run-0-head"
+    (run / "profile").mkdir(parents=True)
+    (run / "profile/rank0.pt.trace.json.gz").write_bytes(b"")
+    (tmp_path / "other.pt.trace.json.gz").write_bytes(b"")
+    names = ["profile/rank0.pt.trace.json.gz", "../other.pt.trace.json.gz", "profile/gone.pt.trace.json.gz"]
+    (point,) = points([(one.model_copy(update={"traces": names}), run / "c1")])
+    (part,) = (part for part in panel(point, drawn=False)["parts"] if part["heading"] == "Profile")
+    assert part["lines"] == [["", f"./servematrix profile {run / 'profile/rank0.pt.trace.json.gz'}"]]
+
+
 def test_the_page_knows_which_points_it_did_not_draw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the four points of a real run, where there is room for two."""
     from utils.report.make import make
