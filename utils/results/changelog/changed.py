@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from matrix.key import differences
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 UNSET = "unset"
 LONGEST = 80
+AHEAD = 12
+"""Of two long values that begin alike, the letters shown before they part."""
 _HASH = 16
 """Letters of a digest of files; seven of them name it."""
 
@@ -27,7 +30,7 @@ def changed(head: Sequence[Record], base: Sequence[Record]) -> dict[str, str]:
     found: dict[str, dict[str, int]] = {}
     for old, new in pairs.values():
         for name in differences(old, new):
-            text = f"{_text(_at(old, name))} → {_text(_at(new, name))}"
+            text = _arrow(_whole(_at(old, name)), _whole(_at(new, name)))
             texts = found.setdefault(name, {})
             texts[text] = texts.get(text, 0) + 1
     return {name: _over_points(texts, len(pairs)) for name, texts in found.items()}
@@ -62,10 +65,20 @@ def _at(parts: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 - any value
     return value
 
 
-def _text(value: Any) -> str:  # noqa: ANN401 - any value of a recipe
+def _arrow(before: str, after: str) -> str:
+    """Both, of long ones what has room; where that is the same of both, from shortly before they part."""
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, after, strict=False)))
+    skip = same - AHEAD if same >= LONGEST - 1 else 0
+    return f"{_cut(before, skip)} → {_cut(after, skip)}"
+
+
+def _cut(text: str, skip: int) -> str:
+    text = f"…{text[skip:]}" if skip else text
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def _whole(value: Any) -> str:  # noqa: ANN401 - any value of a recipe
     if value in (None, "", {}, []):
         return UNSET
     text = str(value).lower() if isinstance(value, bool) else " ".join(str(value).split())
-    if len(text) == _HASH and set(text) <= set("0123456789abcdef"):
-        text = text[:7]
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    return text[:7] if len(text) == _HASH and set(text) <= set("0123456789abcdef") else text

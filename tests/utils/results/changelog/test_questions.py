@@ -14,6 +14,7 @@ from tests.utils.results.conftest import Records, sides
 from utils.pipeline.judge import judged
 from utils.results.changelog import entries as changelog
 from utils.results.changelog.absent import absent
+from utils.results.changelog.changed import changed
 from utils.results.changelog.doubts import MOST, doubts
 from utils.results.changelog.edit import Stub, add
 from utils.results.summary import result
@@ -110,6 +111,17 @@ def test_reasons_for_doubt_are_never_cut(pair: Records) -> None:
     assert len(said) == MOST + 1
     assert said[-1].startswith("and ")
     assert said[-1].endswith(" more notes, in the run's own report")
+
+
+def test_long_values_are_shown_where_they_part(pair: Records) -> None:
+    """A configuration in JSON, and an image by its digest: what is cut off was the change itself."""
+    long = '{"mode": 3, "cudagraph_mode": "FULL_DECODE_ONLY", "cudagraph_capture_sizes": [1, 2, 4, 8, 16, 32], "level": %d}'
+    parts = tuple({"model": "m", "flags": {"compilation-config": long % n}} for n in (2, 3))
+    base, head = sides(pair(parts=parts, more={"vary": ["flags.compilation-config"]}))
+    assert changed(head, base) == {"flags.compilation-config": '…], "level": 2} → …], "level": 3}'}
+    short = tuple({"model": "m", "flags": {"a": value}} for value in ("x" * 100, "y" * 100))
+    base, head = sides(pair(parts=short, more={"vary": ["flags.a"]}))
+    assert changed(head, base) == {"flags.a": f"{'x' * 79}… → {'y' * 79}…"}
 
 
 def test_points_outside_of_a_run_are_missing_with_a_reason(records: Records, tiny: str) -> None:
