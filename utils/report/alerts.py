@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 State = Literal["new", "seen", "fixed", "invalid"]
 FILE = "alerts.yaml"
+NOT_BORNE_OUT = "not borne out by what was measured since"
 BACK = 0.5
 """Of a step, what a later one must take back for it to count as fixed."""
 
@@ -64,7 +65,7 @@ def read(path: Path) -> dict[str, Said]:
 
 
 def alerts(steps: Mapping[str, Sequence[Step]], said: Mapping[str, Said]) -> list[Alert]:
-    """Steps for the worse of judged metrics, newest first; one that a later step took back is fixed unless a person said otherwise."""
+    """Steps for the worse of judged metrics, newest first; unless a person said otherwise, one that a later step took back is fixed, and one that later figures do not bear out is invalid."""
     made = []
     for point, found in steps.items():
         for number, step in enumerate(found):
@@ -77,6 +78,7 @@ def alerts(steps: Mapping[str, Sequence[Step]], said: Mapping[str, Said]) -> lis
                 for one in later
             )
             known = said.get(name)
-            state: State = known.state if known else "fixed" if taken_back else "new"
-            made.append(Alert(name, point, step, state, known.why if known else ""))
+            untold: State = "invalid" if step.taken_back else "fixed" if taken_back else "new"
+            why = known.why if known else NOT_BORNE_OUT if step.taken_back else ""
+            made.append(Alert(name, point, step, known.state if known else untold, why))
     return sorted(made, key=lambda one: one.step.day, reverse=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from matrix.metrics import HEADLINE, METRICS
 from utils.node.files import write_whole
 from utils.report import pictures
+from utils.report.alerts import NOT_BORNE_OUT
 from utils.report.alerts import alerts as alerts_of
 from utils.report.costs import costs
 from utils.report.digest import digest
@@ -187,7 +188,11 @@ def _alerts(alerts: Sequence[Alert]) -> Section:
 
 def _history(point: str, found: Sequence[Measurement], stepped: Sequence[Step]) -> pictures.Picture:
     shown = [one for one in found if HEADLINE in one.values][-RECENT:]
-    marks = {(one.day, one.commit): f"{one.percent:+.1f} %" for one in stepped if one.metric == HEADLINE}
+    marks = {
+        (one.day, one.commit): f"{one.percent:+.1f} %"
+        for one in stepped
+        if one.metric == HEADLINE and not one.taken_back
+    }
     rows = []
     for one in shown:
         said = f"{one.day} {one.commit[:10]}: {three(one.values[HEADLINE])} {METRICS[HEADLINE].unit} ({one.origin}{', ' + one.title if one.title else ''})"
@@ -217,7 +222,7 @@ def _panel(point: str, found: Sequence[Measurement], stepped: Sequence[Step], pi
             f"{one.percent:+.1f} %",
             three(one.before),
             three(one.after),
-            one.near,
+            NOT_BORNE_OUT if one.taken_back else one.near,
         ]
         for one in stepped
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,16 @@ def test_alerts_are_steps_for_the_worse() -> None:
     name = f"r/p:ttft:{'c' * 10}"
     said = {name: alerts.Said(id=name, state="invalid", why="a broken node")}
     assert alerts.alerts({"r/p": [step(9, "2026-11-03", "ttft")]}, said)[0].state == "invalid"
+
+
+def test_a_step_that_later_figures_do_not_bear_out_is_no_new_alert() -> None:
+    """It was shown once; nobody need look at it, and a person may still say what it was."""
+    gone = replace(step(-5, "2026-11-01"), taken_back=True)
+    (one,) = alerts.alerts({"r/p": [gone]}, {})
+    assert (one.state, one.why) == ("invalid", "not borne out by what was measured since")
+    said = {one.id: alerts.Said(id=one.id, state="seen", why="a slow night")}
+    (told,) = alerts.alerts({"r/p": [gone]}, said)
+    assert (told.state, told.why) == ("seen", "a slow night")
 
 
 def test_the_file_of_states(tmp_path: Path) -> None:
