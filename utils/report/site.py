@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -66,8 +67,11 @@ def make(inputs: Inputs, out: Path, tell: Callable[[str], None]) -> Path:
         for point in sorted({*by_point, *named})
         if (found := series(point, by_point.get(point, []), inputs.entries.get(point.split("/")[0], [])))
     }
+    among = Counter(point.split("/")[0] for point in history)
     stepped = {
-        point: steps(found, inputs.entries.get(point.split("/")[0], [])) for point, found in history.items()
+        point: steps(found, inputs.entries.get(recipe, []), among=among[recipe])
+        for point, found in history.items()
+        if (recipe := point.split("/")[0])
     }
     alerts = alerts_of(stepped, inputs.said)
     numbers = {point: number for number, point in enumerate(history, 1)}

@@ -16,7 +16,7 @@ from tests.utils.report.conftest import Opened
 from tests.utils.report.generated import generated, write
 from tests.utils.sweeps.test_report import arms, quiet
 from utils.node.record import Record
-from utils.report import alerts, trust
+from utils.report import alerts, site, trust
 from utils.report.drawing import drawn
 from utils.report.site import Inputs, make
 from utils.results.changelog import entries as changelog
@@ -81,6 +81,20 @@ def test_a_step_that_later_figures_do_not_bear_out_is_no_new_alert() -> None:
     said = {one.id: alerts.Said(id=one.id, state="seen", why="a slow night")}
     (told,) = alerts.alerts({"r/p": [gone]}, said)
     assert (told.state, told.why) == ("seen", "a slow night")
+
+
+def test_steps_are_found_as_history_finds_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """False ones are held to 1 % over all points of a recipe, not 1 % a point."""
+    asked: list[int] = []
+
+    def spied(*_: object, among: int = 1) -> list[Step]:
+        asked.append(among)
+        return []
+
+    monkeypatch.setattr(site, "steps", spied)
+    placed = [(one, tmp_path) for one in generated(32, recipes=2, runs=1, arms=("head",), status="measured")]
+    make(inputs(placed), tmp_path / "out", lambda _: None)
+    assert asked == [8] * 16
 
 
 def test_the_file_of_states(tmp_path: Path) -> None:
