@@ -223,24 +223,19 @@ def _filled_by_a_full_loop(raw: RawLoad, concurrency: int) -> float:
 
 
 def silence(e: Evidence) -> Gate:
-    """No stall: the longest time without a token to anybody is within five times what is usual in this load, and 5 s of it; short ones are a note."""
+    """No stall: the longest time without a token to anybody is within five times what is usual in this load, and 5 s of it, and all stalls are within a tenth of the load; short ones are a note."""
     found = stationarity.silence(e.raw)
     if found is None:
         return _gate("silence", passed=True, found="too few tokens to say what is usual")
-    text = (
-        f"{found.longest_s:.3f} s without a token at {found.at_s:.1f} s, {found.usual_s:.3f} s is usual here"
-    )
-    return _gate("silence", not found.is_stall, text)
+    return _gate("silence", not found.is_stall, found.words)
 
 
 def evenness(e: Evidence) -> Gate:
-    """Thirds of the steady window have throughputs within half of their mean; from 15 % on it is a note, and no more where the cluster shares its machine."""
+    """Thirds of the steady window have throughputs within half of their mean, and a slow first wave took at most a tenth of the load; from 15 % and 3 % on it is a note, and no more where the cluster shares its machine."""
     found = stationarity.course(e.raw, e.steady_s) if e.steady_s else None
     if found is None:
         return _gate("evenness", passed=True, found="too few tokens in a steady window to say")
-    thirds = ", ".join(f"{third:.2f}" for third in found.thirds)
-    good = found.change <= stationarity.UNEVEN_MOST or e.foreign_most >= SHARED
-    return _gate("evenness", good, f"thirds at {thirds} of their mean")
+    return _gate("evenness", not found.is_wrong or e.foreign_most >= SHARED, found.words)
 
 
 def reported_means(e: Evidence) -> Gate:
@@ -379,13 +374,10 @@ def notes(evidence: Evidence) -> list[str]:
         found.append(f"{100 * share:.1f} % of the output tokens had no streamed answer of their own")
     quiet = stationarity.silence(evidence.raw)
     if quiet and quiet.is_hiccup and not quiet.is_stall:
-        found.append(
-            f"{quiet.longest_s:.2f} s without a token at {quiet.at_s:.0f} s of the load ({quiet.usual_s:.3f} s is usual)"
-        )
+        found.append(quiet.words)
     course = stationarity.course(evidence.raw, evidence.steady_s) if evidence.steady_s else None
     if course and course.is_uneven and evenness(evidence).passed:
-        thirds = ", ".join(f"{third:.2f}" for third in course.thirds)
-        found.append(f"throughput was not even over the steady window: thirds at {thirds} of their mean")
+        found.append(f"throughput was not even over the steady window: {course.words}")
     return found
 
 

@@ -145,6 +145,8 @@ BREAKS: dict[str, tuple[Callable[[Evidence], Evidence], set[str]]] = {
     "every time is stretched": (lambda e: replace(e, call_s=(99.9, 100.0 + e.raw.duration_s / 2)), {"node_clock"}),
     "the client's mean is another file's": (raw(reported=lambda load: load.reported | {"mean_ttft_ms": 21.0}), {"reported_means"}),
     "nobody got a token for six seconds": (on_another_clock(lambda t: np.where(t > 1_000_000, t + 6_000_000, t)), {"silence", "evenness"}),
+    "a stall in each part of the load": (on_another_clock(lambda t: t + 1_000_000 * (t // 250_000)), {"silence"}),
+    "a slow first wave": (lambda e: replace(on_another_clock(lambda t: np.where(t < 280_000, 6 * t, t + 1_400_000))(e), steady_s=(1.8, 4.2)), {"evenness"}),
     "the server became slower and slower": (on_another_clock(lambda t: t + t.astype(float) ** 2 / 1e6), {"evenness"}),
     "prompts were sent before": (counters(prefix_cache_hits=1), {"prefix_cache"}),
     "a preemption storm": (counters(preemptions=5), {"preemptions"}),
