@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from utils.node import devices, machine, stationarity, tokens
-from utils.node.gates_words import JIT, TROUBLE
+from utils.node.gates_words import JIT, trouble
 from utils.node.record import Gate
 from utils.node.vllm import marker, streaming
 from utils.node.vllm.streaming import Streamed
@@ -317,10 +317,8 @@ def one_engine(e: Evidence) -> Gate:
 
 def server_log(e: Evidence) -> Gate:
     """The server logged no error, no traceback and no restart, from the warm-up on."""
-    found = TROUBLE.search(e.log_of_point or e.log_of_load)
-    return _gate(
-        "server_log", found is None, f"found {found[0].strip()[:200]!r}" if found else "nothing of it"
-    )
+    found = trouble(e.log_of_point or e.log_of_load)
+    return _gate("server_log", not found, f"found {found[:200]!r}" if found else "nothing of it")
 
 
 def jit(e: Evidence) -> Gate:

@@ -4,13 +4,34 @@ from __future__ import annotations
 
 import re
 
-TROUBLE = re.compile(
-    r"Traceback \(most recent call last\)|EngineDeadError|Fatal Python error|Segmentation fault|core dumped|"
-    r"^(?:\([^)\n]*\) )?(?:ERROR|CRITICAL|FATAL)\b[^\n]*|"
-    r"[^\n]*\b(?:re-?start|re-?spawn|re-?launch|re-?boot|re-?initiali[sz])(?:s|ed|ing)?\b[^\n]*",
-    re.IGNORECASE | re.MULTILINE,
+_BEFORE = r"^(?:\x1b\[[\d;]*m|\([^)\n]*\)|[ \t\[\]\d:.,/-])*"
+"""Colours, a process's name and the time, which may stand before a line's level."""
+_TROUBLES = (
+    r"Traceback \(most recent call last\)|EngineDeadError|Fatal Python error|Segmentation fault|core dumped",
+    rf"{_BEFORE}(?-i:ERROR|CRITICAL|FATAL)\b[^\n]*",
+    rf"{_BEFORE}(?:error|fatal|panic)\b ?:[^\n]*",
+    r"^[^\n]* [-|] (?-i:ERROR|CRITICAL|FATAL) [-|] [^\n]*",
+    rf"{_BEFORE}(?:\w+\.)*\w*(?:Error|Exception|Interrupt): [^\n]*",  # Python's last line of what was raised
+    r"^[^\n]*Exception in thread[^\n]*|^Process \S+:$|^[^\n]*never retrieved\b",
+    r"^[^\n]*\[[EF]\d{4} \d\d:\d\d[^\n]*|^[EF]\d{4} \d\d:\d\d[^\n]*",  # C++'s, of torch and of NCCL's watchdog
+    r"^[^\n]*terminate called\b[^\n]*|^(?:Bus error|Aborted|Killed)\b|^[^\n]*(?:invalid pointer|double free|corrupted size)\b[^\n]*",
+    r"^[^\n]*(?:Memory access fault by GPU|GPU hang|HSA_STATUS_ERROR|(?:CUDA|HIP) error:)[^\n]*",
+    r"^[^\n]*\bdied unexpectedly\b[^\n]*|^[^\n]*\bpanicked at\b[^\n]*",
+    r"^[^\n]*\b(?:re-?start|re-?spawn|re-?launch|re-?boot|re-?initiali[sz])(?:s|ed|ing)?\b[^\n]*",
+    r"^[^\n]*(?:Initializing a V1 LLM engine|Started server process|Application startup complete)[^\n]*",  # again
 )
-"""Words in a server's log after which figures are not of an engine that ran well."""
+TROUBLE = re.compile("|".join(_TROUBLES), re.IGNORECASE | re.MULTILINE)
+"""Words in a server's log after which figures are not of an engine that ran well. Anchored: a line of many letters takes no longer than it must."""
+_SERVED = " 200 OK"
+"""How the line of a request that was answered ends: most of a load's log."""
+
+
+def trouble(log: str) -> str:
+    """The first line that says so; empty where none does."""
+    lines = (line for line in log.splitlines() if not line.endswith(_SERVED))
+    return next((line.strip() for line in lines if TROUBLE.search(line)), "")
+
+
 COMPILERS = (
     r"during inference: .*latency spike",  # vLLM's own monitor
     r"JIT compilation during inference[^\n]{0,80}",

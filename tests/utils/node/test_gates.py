@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from matrix.plan import KernelChoice
 from utils.node import gates
 from utils.node.gates import Evidence
-from utils.node.gates_words import JIT
+from utils.node.gates_words import JIT, trouble
 from utils.node.record import Counters, Load, MachineLoad, Power, Telemetry
 from utils.node.requests_raw import RawLoad
 from utils.node.vllm.load_result import drawn_lengths
@@ -256,3 +257,49 @@ def test_loading_what_was_compiled_before_is_no_compilation() -> None:
         "INFO [fused_moe.py:1] Using default MoE config. Performance might be sub-optimal!",
     ):
         assert not JIT.search(f"{line}\n")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "\x1b[1;36m(EngineCore_DP0 pid=7)\x1b[0;0m ERROR 11-26 10:00:00 [core.py:1] no words known",
+        "2026-11-26 10:00:00,123 - vllm - ERROR - no words known",
+        "[2026-11-26 10:00:00,123] ERROR in app: no words known",
+        "[rank0]:[E1126 10:00:00.123456789 ProcessGroupNCCL.cpp:632] [Rank 0] Watchdog caught collective operation timeout",
+        "E1126 10:00:00.12 1234 x.cc:1] no words known",
+        "terminate called after throwing an instance of 'std::runtime_error'",
+        "Exception in thread Thread-7 (run):",
+        "Process SpawnProcess-1:",
+        "Task exception was never retrieved",
+        "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 MiB",
+        "Memory access fault by GPU node-5 (Agent handle: 0x55) on address 0x7f. Reason: Unknown.",
+        "WARNING [executor.py:1] Worker proc VllmWorker-0 died unexpectedly",
+        "INFO 11-26 10:00:00 [core.py:58] Initializing a V1 LLM engine (v0.32.0) with config: x",
+        "INFO:     Started server process [4711]",
+        "INFO:     Application startup complete.",
+        "double free or corruption (out)",
+    ],
+)
+def test_trouble_is_seen_whatever_its_words(line: str) -> None:
+    """Of Python, C++, the GPU's software, and of an engine that begins again."""
+    assert trouble(f"INFO fine\n{line}\n")
+
+
+def test_a_log_of_a_good_load_is_no_trouble() -> None:
+    """Counts of errors, warnings, and a server's own lines."""
+    for line in (
+        "Error counts: 0",
+        "INFO 11-26 10:00:00 [loggers.py:1] Engine 000: Avg prompt throughput: 1.0 tokens/s, Running: 4 reqs",
+        "WARNING 11-26 10:00:00 [x.py:1] nothing that is wrong",
+        '(APIServer pid=7) INFO:     127.0.0.1:4711 - "POST /v1/completions HTTP/1.1" 200 OK',
+    ):
+        assert not trouble(f"{line}\n")
+
+
+def test_a_log_is_read_in_little_time() -> None:
+    """A prompt in one line of 200,000 letters, and as many requests as a large point has: 24 s for 32,000 letters once."""
+    served = '(APIServer pid=7) INFO:     127.0.0.1:4711 - "POST /v1/completions HTTP/1.1" 200 OK\n'
+    log = f"INFO prompt: {'ab cd ' * 35_000}\n" + served * 5000 + "[1 " * 50_000 + "\n" + "(a" * 50_000
+    began = time.process_time()
+    assert not trouble(log)
+    assert time.process_time() - began < 2
