@@ -34,9 +34,14 @@ def problems(load: MachineLoad | None, power: Power | None) -> list[str]:
 
 def remarks(power: Power | None) -> list[str]:
     """What a reader of the figures should know of the devices."""
-    if power is None or not power.slowed_share:
+    if power is None:
         return []
-    return [f"{_slowed(power)} lowered clocks in {100 * power.slowed_share:.0f} % of the samples"]
+    found = []
+    if power.slowed_share:
+        found.append(f"{_slowed(power)} lowered clocks in {100 * power.slowed_share:.0f} % of the samples")
+    if before := slowing(power.throttled_before):
+        found.append(f"{' and '.join(before)} lowered clocks before the load")
+    return found
 
 
 def _slowed(power: Power) -> str:

@@ -223,6 +223,11 @@ def test_heat_and_a_power_cap_are_told_apart() -> None:
     assert found.throttled_before == ["hardware thermal"]
     assert found.slowed_share == pytest.approx(0.2)
     assert devices.problems(None, found)
-    assert devices.remarks(found) == ["hardware thermal lowered clocks in 20 % of the samples"]
-    capped = found.model_copy(update={"throttled": ["power cap"], "slowed_share": 0.0})
+    assert devices.remarks(found) == [
+        "hardware thermal lowered clocks in 20 % of the samples",
+        "hardware thermal lowered clocks before the load",
+    ]
+    capped = found.model_copy(
+        update={"throttled": ["power cap"], "throttled_before": [], "slowed_share": 0.0}
+    )
     assert devices.problems(None, capped) == devices.remarks(capped) == []
