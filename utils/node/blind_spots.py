@@ -8,7 +8,7 @@ CANNOT_SEE = {
     "input_lengths": "prompts of the right lengths that are not random",
     "server_counts": "a server whose counters and `usage` tell the same lie",
     "itl_sum": "a clock that is wrong everywhere alike",
-    "chunks": "up to a tenth of the tokens without an answer of their own, a note from 2 % on; which tokens they were",
+    "chunks": "up to a tenth of the tokens without an answer of their own, a note from 2 % on, or where every request lacks one; which tokens they were",
     "stream": "a server that is honest to this one completion and not to the load; the chat endpoint; a vLLM that tells no ids of tokens",
     "first_token": "an empty first answer in the second half of a prompt's time, or where decoding takes longer than the prompt",
     "span": "idle time inside of the load, which is `littles_law`'s",

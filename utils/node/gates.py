@@ -368,7 +368,8 @@ GATES: tuple[Callable[[Evidence], Gate], ...] = (
 def notes(evidence: Evidence) -> list[str]:
     """What a reader of the figures should know, and no gate refuses."""
     found = []
-    if not evidence.speculative and (share := tokens.merged(evidence.raw)) >= tokens.MERGED_NOTE:
+    if not evidence.speculative and tokens.are_merged(evidence.raw):
+        share = tokens.merged(evidence.raw)
         found.append(f"{100 * share:.1f} % of the output tokens had no streamed answer of their own")
     quiet = stationarity.silence(evidence.raw)
     if quiet and quiet.is_hiccup and not quiet.is_stall:

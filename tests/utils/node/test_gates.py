@@ -303,3 +303,17 @@ def test_a_log_is_read_in_little_time() -> None:
     began = time.process_time()
     assert not trouble(log)
     assert time.process_time() - began < 2
+
+
+def test_a_few_tokens_in_each_first_answer_are_a_note() -> None:
+    """Three of 256 tokens are little, and TTFT is another one in every request; some that come together by chance are none."""
+
+    def short(rows: int) -> Callable[[RawLoad], list[np.ndarray]]:
+        return lambda load: [row[1:] if number < rows else row for number, row in enumerate(load.itl_us)]
+
+    many = raw(output_len=lambda load: load.output_len + 300, itl_us=lambda load: [
+        np.concatenate((row, np.full(300, 5000))) for row in load.itl_us
+    ])(good())  # fmt: skip
+    assert gates.notes(many) == []
+    assert "no streamed answer of their own" in gates.notes(raw(itl_us=short(N))(many))[0]
+    assert gates.notes(raw(itl_us=short(N // 2))(many)) == []
