@@ -79,7 +79,7 @@ def test_the_tiny_recipe_in_charliecloud(site: Site) -> None:
             if "=" in part
         )
         mounts = Path(f"/proc/{process}/mountinfo").read_text()
-        text, _ = launcher.communicate(timeout=600)
+        text, _ = launcher.communicate(timeout=1500)
         assert launcher.returncode == 0, text
         found = records(out)
         assert [one["status"] for one in found] == ["measured"] * 4
