@@ -146,8 +146,20 @@ class Cluster:
             self._own(name, path).mkdir(parents=True, exist_ok=True)
             self._own(name, path).chmod(0o1777)
         command = ["unshare", "--fork", "--pid", "--mount", "--kill-child", "--mount-proc", "sh", "-ec"]
-        script = "\n".join([*inside, f"exec slurmd -D -N {name} -f {self.root}/slurm.conf"])
+        daemon = f"slurmd -D -N {name} -f {self.root}/slurm.conf"
+        script = "\n".join([*inside, f"while :; do {daemon} || sleep 0.2; done"])
         self.nodes[name] = self._daemon([*command, script], f"{name}.out")
+
+    def restart_daemon(self, name: str) -> None:
+        """A node's slurmd is killed, and started again as a service manager does; its jobs' steps live on."""
+        first = int(
+            Path(f"/proc/{self.nodes[name].pid}/task/{self.nodes[name].pid}/children").read_text().split()[0]
+        )
+        for child in Path(f"/proc/{first}/task/{first}/children").read_text().split():
+            if Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")[0].endswith(b"slurmd"):
+                os.kill(int(child), signal.SIGKILL)
+                return
+        raise LookupError(f"no slurmd runs on {name}")
 
     def node_path(self, name: str, path: Path) -> Path:
         """Where a file of a node's private folder lies on this machine."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -40,4 +42,34 @@ def test_the_second_waits_says_so_and_goes_on_when_the_first_is_killed(
     assert told == ["another run is measuring on this machine; this one starts when that has ended"]
     with alone_on_the_machine(told.append):
         pass
+    assert len(told) == 1
+
+
+@pytest.mark.skipif(
+    subprocess.run(["unshare", "-rn", "true"], capture_output=True, check=False).returncode != 0,
+    reason="no user namespaces here",
+)
+def test_a_run_in_a_network_of_its_own_waits_as_well(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It has the same cores, and names of sockets of its own; the file may be another user's, and stays."""
+    monkeypatch.setenv(machine_lock.ANOTHER, f"-test-{tmp_path.name}-{os.getpid()}")
+    told: list[str] = []
+    with subprocess.Popen(
+        ["unshare", "-rn", sys.executable, "-c", HOLD], stdout=subprocess.PIPE, text=True
+    ) as first:
+        assert first.stdout
+        assert first.stdout.readline() == "mine\n"
+
+        def tell(text: str) -> None:
+            told.append(text)
+            first.kill()
+
+        with alone_on_the_machine(tell):
+            pass
+    path = machine_lock.FOLDER / f"{machine_lock.NAME}{os.environ[machine_lock.ANOTHER]}.lock"
+    path.unlink()
+    assert len(told) == 1
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(machine_lock, "FOLDER", tmp_path / "missing")
+        with alone_on_the_machine(told.append):
+            pass
     assert len(told) == 1

@@ -341,7 +341,9 @@ class Tracking:
         known = self.attempt.order.known_images
         image_known = known is None or known.issuperset(batch.images(self.attempt))
         by_guest = [path for path in logs if path.name.endswith(".srun.log") or not image_known]
-        started = sorted(results.glob("*/started"), key=lambda path: path.lstat().st_mtime)
+        started = sorted(
+            results.glob("*/started"), key=lambda path: path.parent.name.removeprefix(batch.SERVER)
+        )  # canaries first
         return failures.Facts(
             state=state.state if state else "",
             exit_code=state.exit_code if state else "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from matrix.metrics import BEYOND, JUDGED, METRICS
@@ -202,17 +203,27 @@ def _notes(both: Sequence[Pair]) -> list[str]:
     ] + _of_records(both)
 
 
+KIND = 40
+"""Letters of a note, numbers aside, by which two are of one kind."""
+KINDS_SHOWN = 4
+"""Kinds of notes of a point that are shown."""
+
+
 def _of_records(both: Sequence[Pair]) -> list[str]:
-    """What runs say of themselves, by point: of several notes the first, and how many more; but a point beyond saturation always has its label."""
+    """What runs say of themselves, by point: each kind of note once, and in how many runs more; that a point is beyond saturation comes first."""
     found = []
     for pair in both:
-        said = [(record, note) for record in pair.first.all for note in record.notes]
-        labels = [one for one in said if one[1].startswith(BEYOND)]
-        kinds = [kind for kind in (labels, [one for one in said if one not in labels]) if kind]
-        for kind in kinds:
+        kinds: dict[str, list[tuple[Record, str]]] = {}
+        for record in pair.first.all:
+            for note in record.notes:
+                kinds.setdefault(re.sub(r"[\d.,]+", "#", note)[:KIND], []).append((record, note))
+        said = sorted(kinds.values(), key=lambda kind: not kind[0][1].startswith(BEYOND))
+        for kind in said[:KINDS_SHOWN]:
             record, note = kind[0]
-            more = f" (and {len(kind) - 1} more notes)" if len(kind) > 1 else ""
+            more = f" (and in {len(kind) - 1} more)" if len(kind) > 1 else ""
             found.append(f"{pair.point}, run {record.run_index + 1} ({record.arm}): {note}{more}")
+        if rest := said[KINDS_SHOWN:]:
+            found.append(f"{pair.point}: {sum(map(len, rest))} more notes, in its records")
     return found
 
 

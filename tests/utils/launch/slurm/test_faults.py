@@ -48,6 +48,21 @@ def test_a_node_that_loses_power_is_quarantined_and_the_job_runs_elsewhere(site:
     assert "no node is in quarantine" in site.call("nodes").stdout
 
 
+@pytest.mark.parametrize("storage", ["shared", "staged"])
+def test_a_slurmd_that_is_started_again_costs_nothing(site: Site, storage: str) -> None:
+    """Its job's steps live on; nothing is measured twice, and no node is blamed."""
+    launcher = site.start(storage, "--runs", "2")
+    site.wait_for_record(storage)
+    _, node = node_of_the_job(site)
+    site.slurm.restart_daemon(node)
+    text, _ = launcher.communicate(timeout=120)
+    assert launcher.returncode == 0, text
+    assert site.statuses(storage) == ["measured"] * 4
+    assert list(site.every_job().values()) == ["COMPLETED"]
+    assert "no node is in quarantine" in site.call("nodes").stdout
+    site.wait(lambda: site.left_on_nodes() == [])
+
+
 def test_a_node_set_down_and_all_others_too_ends_after_three_tries(site: Site) -> None:
     """No fourth one; the exit code says whose fault it was."""
     launcher = site.start("shared", "--runs", "9")

@@ -63,7 +63,7 @@ def test_run_collect_and_cancel_killed_at_random_moments(site: Site, seed: int) 
     ("jobs", "faults"), [(4, 3), pytest.param(100, 50, marks=[pytest.mark.nightly])], ids=["short", "night"]
 )
 def test_a_soak_while_slurm_has_faults(site: Site, jobs: int, faults: int) -> None:
-    """Squeue fails one time in three; the controller goes away, jobs are requeued, the launcher is killed: nothing is lost, doubled or left."""
+    """Squeue fails one time in three; the controller goes away, nodes' daemons are killed, jobs are requeued, the launcher is killed: nothing is lost, doubled or left."""
     draw = random.Random(jobs)  # noqa: S311 - moments, not secrets
     real, count = site.slurm.which("squeue"), site.base / "count"
     wrapper(
@@ -80,7 +80,7 @@ def test_a_soak_while_slurm_has_faults(site: Site, jobs: int, faults: int) -> No
             with contextlib.suppress(subprocess.TimeoutExpired):
                 launcher.wait(draw.uniform(1.0, 5.0))
             faults -= 1
-            if one_fault(site, launcher, draw.choice(["kill", "controller", "requeue"])):
+            if one_fault(site, launcher, draw.choice(["kill", "controller", "requeue", "daemon"])):
                 break
         text, _ = launcher.communicate(timeout=1800)
         code = launcher.returncode
@@ -97,6 +97,12 @@ def test_a_soak_while_slurm_has_faults(site: Site, jobs: int, faults: int) -> No
     assert site.left_on_nodes() == []
 
 
+def draw_node(site: Site) -> str:
+    """One that a job runs on, if there is any."""
+    busy = site.slurm.call("squeue", "--noheader", "--states=R", "--format=%N", check=False).split()
+    return busy[0] if busy else site.slurm.names[0]
+
+
 def one_fault(site: Site, launcher: subprocess.Popen[str], kind: str) -> bool:
     """Let it happen; whether the launcher is gone by it."""
     if kind == "kill":
@@ -107,6 +113,8 @@ def one_fault(site: Site, launcher: subprocess.Popen[str], kind: str) -> bool:
         time.sleep(2)
         site.slurm.start_controller()
         site.slurm.wait_ready(of_nodes=False)
+    elif kind == "daemon":
+        site.slurm.restart_daemon(draw_node(site))
     elif job := next((job for job, state in site.jobs().items() if state == "RUNNING"), None):
         site.slurm.call("scontrol", "update", f"jobid={job}", "Requeue=1", check=False)
         site.slurm.call("scontrol", "requeue", job, check=False)

@@ -363,6 +363,23 @@ def test_a_quiet_figure_says_what_it_has_to_say(
     assert present.verdict_text(one.model_copy(update=quiet)) == said
 
 
+def test_no_note_hides_one_of_another_kind(pair: Records, noise: Ledger) -> None:
+    """What one run alone says stands beside what all of them say; the same with other numbers is the same. Beyond four kinds they are counted."""
+    said = ["others used 7 % of the cores", "3 of 40 tokens came at once", "a", "b", "c"]
+    records = [
+        one.model_copy(
+            update={"notes": [f"the hypervisor took {n}.5 % of the cores' time", *(said if n == 2 else [])]}
+        )
+        for n, one in enumerate(pair())
+    ]
+    notes = [note for note in compare(*sides(records), noise).notes if note.startswith(C1)]
+    (shown,) = (note for note in notes if "hypervisor" in note)
+    assert shown.endswith("time (and in 3 more)")
+    if any("others used" in note for note in notes):
+        assert notes[-1] == f"{C1}: 2 more notes, in its records"
+        assert len(notes) == 5
+
+
 def test_a_point_beyond_saturation_keeps_its_label_behind_other_notes(pair: Records, noise: Ledger) -> None:
     """The first run's note about its machine must not hide what the head's says of the point."""
     label = (
@@ -374,6 +391,7 @@ def test_a_point_beyond_saturation_keeps_its_label_behind_other_notes(pair: Reco
     ]
     notes = compare(*sides(records), noise).notes
     assert [note for note in notes if note.startswith(f"{C1}, run")] == [
-        f"{C1}, run 2 (head): {label} (and 1 more notes)",
-        f"{C1}, run 1 (base): its machine was busy (and 3 more notes)",
+        f"{C1}, run 2 (head): {label} (and in 1 more)",
+        f"{C1}, run 1 (base): its machine was busy (and in 1 more)",
+        f"{C1}, run 2 (head): x (and in 1 more)",
     ]
