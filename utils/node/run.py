@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING
 from matrix import tree as trees
 from matrix.errors import Exit, HarnessError
 from matrix.metrics import figures
-from matrix.protocol import fits
 from utils.node import (
     afterwards,
     caches,
@@ -25,6 +23,7 @@ from utils.node import (
     scratch,
     variables,
 )
+from utils.node.agreed import Agreed
 from utils.node.exceptions import Cancelled, RunFailed
 from utils.node.host import witness
 from utils.node.point import Bench, Phases, measure
@@ -74,6 +73,7 @@ class _Run:
     folder: Path = field(init=False)
     phases: Phases = field(init=False)
     recorder: Recorder = field(init=False)
+    agreed: Agreed = field(init=False)
     kills_before: int | None = field(default_factory=memory.kills)
     server: Server | None = None
     client: Client | None = None
@@ -95,6 +95,7 @@ class _Run:
         )
         self.phases = Phases(self.emit)
         self.recorder = Recorder(self.spec, self.run)
+        self.agreed = Agreed(self.job_folder / REQUESTS, points)
         left = list(points)
         worst = Exit.OK
         try:
@@ -286,7 +287,7 @@ class _Run:
         self.emit({"kind": "point", "name": point.id, "facts": {"begins": True}})
         phases = Phases(self.emit, list(self.phases.done))
         try:
-            measured = measure(bench, point, folder, phases, self._agreed_requests().get(point.id))
+            measured = measure(bench, point, folder, phases, self.agreed.of(point))
         except RunFailed as error:
             if not bench.server.alive or error.exit_code is Exit.STORAGE_FULL:
                 raise
@@ -296,7 +297,7 @@ class _Run:
             bench.client.restart()
             return blamed.exit_code
         with process.uninterrupted():
-            self._agree_on(point, measured.requests)
+            self.agreed.note(point, measured.requests)
             written = self.recorder.record(point, phases.done, measured.fields)
             record_file.save(written, folder)
         failed = [gate for gate in written.gates if not gate.passed]
@@ -357,28 +358,6 @@ class _Run:
         folder = self.folder / point.id.split("/")[1]
         folder.mkdir(exist_ok=True)
         return folder
-
-    @property
-    def _agreement(self) -> Path:
-        return self.job_folder / REQUESTS
-
-    def _agreed_requests(self) -> dict[str, int]:
-        """How many requests each point has in this allocation: the first run decides, for the prompts follow from it."""
-        try:
-            said = json.loads(self._agreement.read_bytes())
-        except (OSError, ValueError, RecursionError):  # there is none yet, or a guest wrote it
-            return {}
-        points = {point.id: point for point in self.spec.job.points}
-        return {
-            name: count
-            for name, count in (said.items() if isinstance(said, dict) else ())
-            if name in points and fits(points[name].protocol, points[name].concurrency, count)
-        }
-
-    def _agree_on(self, point: Point, requests: int) -> None:
-        files.write_whole(
-            self._agreement, json.dumps(self._agreed_requests() | {point.id: requests}).encode()
-        )
 
 
 def outcome(spec: NodeJob, emit: Emit) -> Exit:
