@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -85,8 +83,7 @@ WORTH_ANOTHER_TRY = frozenset(
 """Ends that say nothing about the benchmark: the same points may be measured where and when the machine lets them."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Place:
+class Place(NamedTuple):
     """Where in a file: line and column count from 1, as editors do."""
 
     file: str
@@ -97,8 +94,7 @@ class Place:
         return f"{self.file}:{self.line}:{self.col}" if self.line else self.file
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing that is wrong: where, what, and what to change."""
 
     place: Place
@@ -131,5 +127,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """A hint at the nearest known word; empty where none is near."""
+    from difflib import get_close_matches  # noqa: PLC0415 - slow to import, and seldom is there anything to guess
+
     near = get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"did you mean {near[0]!r}?" if near else ""

@@ -8,15 +8,12 @@ import importlib
 import os
 import signal
 import sys
-import traceback
 from typing import TYPE_CHECKING, NoReturn
 
 from matrix.errors import Exit, HarnessError, nearest
 from matrix.version import VERSION
 from utils.cli import streams
-from utils.cli.options import new_parser
 from utils.cli.verbs import ACTS, READS, VERBS
-from utils.show import foreign
 
 if TYPE_CHECKING:
     import argparse
@@ -92,6 +89,8 @@ def module(name: str) -> ModuleType:
 
 def parser(name: str, verb: ModuleType) -> argparse.ArgumentParser:
     """A verb's own parser."""
+    from utils.cli.options import new_parser  # noqa: PLC0415 - the table of verbs is shown without it
+
     made = new_parser(f"servematrix {name}", VERBS[name], getattr(verb, "EXAMPLE", ""))
     verb.configure(made)
     return made
@@ -138,6 +137,10 @@ def _unforeseen(error: Exception) -> Exit:
             f"servematrix: {error.name} is not in {sys.prefix}, which was made by another Python; remove that folder and try again\n"
         )
         return Exit.SETUP_FAILED
+    import traceback  # noqa: PLC0415 - seldom, and slow to import
+
+    from utils.show import foreign  # noqa: PLC0415 - the same
+
     sys.stderr.write(f"{foreign.lines(traceback.format_exc().rstrip())}\n")
     sys.stderr.write("servematrix: this is an error in servematrix; please report it with the lines above\n")
     return Exit.BUG
@@ -145,6 +148,8 @@ def _unforeseen(error: Exception) -> Exit:
 
 def _say(error: HarnessError) -> None:
     """Errors on stderr; in Actions also as annotations at their place."""
+    from utils.show import foreign  # noqa: PLC0415 - its patterns take longer than `--help` does
+
     lines = str(error).splitlines()
     sys.stderr.writelines(f"{foreign.line(line)}\n" for line in lines[:LINES_SHOWN])
     if len(lines) > LINES_SHOWN:
