@@ -139,10 +139,13 @@ def read(folder: Path, task: str) -> tuple[dict[str, float], dict[str, bool]]:
     name = next(key for key in found if key not in _NOT_METRICS and "_stderr" not in key)
     metric, _, wanted = name.partition(",")
     right: dict[str, bool] = {}
-    for line in _newest(folder, f"samples_{task}_*.jsonl").read_text().splitlines():
-        sample = json.loads(line)
-        if sample.get("filter", wanted) == wanted:
-            right[str(sample["doc_hash"])] = float(sample[metric]) > 0.5  # noqa: PLR2004 - of 0 and 1
+    with _newest(folder, f"samples_{task}_*.jsonl").open(encoding="utf-8") as lines:
+        for (
+            line
+        ) in lines:  # a line feed alone ends one: answers may hold other marks that Unicode ends lines with
+            sample = json.loads(line)
+            if sample.get("filter", wanted) == wanted:
+                right[str(sample["doc_hash"])] = float(sample[metric]) > 0.5  # noqa: PLR2004 - of 0 and 1
     error = found.get(f"{metric}_stderr,{wanted}")
     score = {"score": float(found[name]), "questions": float(len(right))}
     return score | ({"stderr": float(error)} if isinstance(error, int | float) else {}), right

@@ -65,7 +65,7 @@ def test_the_exact_test() -> None:
 
 
 def test_results_are_read_as_lm_eval_0_4_13_writes_them(tmp_path: Path) -> None:
-    """Shapes seen of a real call: a metric's name has its filter behind it, samples say theirs; of two filters the first counts."""
+    """Shapes seen of a real call: a metric's name has its filter behind it, samples say theirs; of two filters the first counts; letters stay as they are."""
     folder = tmp_path / "m"
     folder.mkdir()
     found = {
@@ -78,12 +78,12 @@ def test_results_are_read_as_lm_eval_0_4_13_writes_them(tmp_path: Path) -> None:
     }
     (folder / "results_2026-11-26T21-10-05.672913.json").write_text(json.dumps({"results": {"t": found}}))
     samples = [
-        {"doc_hash": "a", "filter": "strict", "exact_match": 1.0},
+        {"doc_hash": "a", "filter": "strict", "exact_match": 1.0, "resps": [["a\u2028b\x85c"]]},
         {"doc_hash": "b", "filter": "strict", "exact_match": 0.0},
         {"doc_hash": "b", "filter": "flexible", "exact_match": 1.0},
     ]
     (folder / "samples_t_2026-11-26T21-10-05.672913.jsonl").write_text(
-        "".join(f"{json.dumps(one)}\n" for one in samples)
+        "".join(f"{json.dumps(one, ensure_ascii=False)}\n" for one in samples)
     )
     assert evaluation.read(tmp_path, "t") == (
         {"score": 0.5, "questions": 2.0, "stderr": 0.5},

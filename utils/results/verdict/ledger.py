@@ -40,6 +40,7 @@ __all__ = [
     "differences",
     "read",
     "text",
+    "written",
 ]
 
 LEVEL_DF = 8.0
@@ -181,23 +182,34 @@ def read(path: Path) -> Ledger:
         HarnessError: LEDGER_INVALID with the line that is none.
     """
     try:
-        text = path.read_text()
+        text = written(path)
     except FileNotFoundError:
         return Ledger()
     except (OSError, UnicodeDecodeError) as error:
         raise HarnessError(Exit.LEDGER_INVALID, f"{path}: {error}") from error
     lines: list[Line] = []
-    for number, written in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text, 1):
         try:
-            lines.append(line_of(json.loads(written)))
+            lines.append(line_of(json.loads(line)))
         except (ValueError, TypeError, AttributeError, ValidationError) as error:
             first = str(error).splitlines()[0]
             raise HarnessError(
                 Exit.LEDGER_INVALID,
                 "",
-                [Problem(Place(str(path), number, 1), f"not a line of a ledger: {first}")],
+                [
+                    Problem(
+                        Place(str(path), number, 1),
+                        f"not a line of a ledger: {first}; take it out, or restore the file",
+                    )
+                ],
             ) from error
     return Ledger(lines)
+
+
+def written(path: Path) -> list[str]:
+    """The lines of a ledger's file. A line feed alone ends one: names and reasons may hold other marks that Unicode ends lines with."""
+    with path.open(encoding="utf-8") as file:
+        return list(file)
 
 
 def text(ledger: Ledger) -> str:
