@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from matrix.errors import Exit
+from matrix.errors import Exit, HarnessError
 from tests.conftest import ROOT, Cli
 from utils.node import record, record_file
 from utils.results.changelog import entries
 from utils.results.changelog.migrate import migrated
 from utils.results.verdict import ledger
-from utils.results.verdict.ledger_lines import LEGACY, Difference
+from utils.results.verdict.ledger_lines import LEGACY, Difference, Reset
 
 OLD = ROOT / "tests/golden/formats"
 
@@ -83,6 +83,40 @@ def test_migrate(cli: Cli, tmp_path: Path) -> None:
     assert "0 records" in cli("migrate", *paths).stdout
     assert before == [path.read_bytes() for path in (folder / "record.json", tmp_path / "ledger.jsonl")]
     assert cli("migrate", "/nowhere").returncode == Exit.USAGE
+
+
+def test_migrate_says_what_it_did_not_write(cli: Cli, tmp_path: Path) -> None:
+    """A record is named by its file, too; what is none of the three is no success."""
+    one = Path(shutil.copy(OLD / "record-1.json", tmp_path / record.FILE))
+    assert "1 records" in cli("migrate", str(one)).stdout
+    assert json.loads(one.read_bytes())["schema_version"] == record.SCHEMA
+    (tmp_path / "notes.txt").write_text("x")
+    done = cli("migrate", str(tmp_path / "notes.txt"))
+    assert (done.returncode, "none of these" in done.stderr) == (Exit.USAGE, True)
+    (tmp_path / "a.yaml").mkdir()
+    assert "0 records" in cli("migrate", str(tmp_path / "a.yaml")).stdout
+
+
+@pytest.mark.parametrize("content", [{"failure": {"message": "x"}}, {"failure": {"reason": "CANCELLED"}}, {}])
+def test_a_part_of_a_record_of_version_1_is_unreadable(tmp_path: Path, content: object) -> None:
+    """Not an error in servematrix: whoever measured may have left anything."""
+    path = tmp_path / record.FILE
+    path.write_text(json.dumps(content))
+    with pytest.raises(HarnessError) as caught:
+        record_file.read(path)
+    assert caught.value.exit_code == Exit.RECORD_UNREADABLE
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85"])
+def test_a_ledger_with_other_ends_of_lines_in_its_texts(cli: Cli, tmp_path: Path, mark: str) -> None:
+    """JSON need not escape them; a line feed alone ends a line."""
+    path = Path(shutil.copy(OLD / "ledger-1.jsonl", tmp_path / "ledger.jsonl"))
+    why = f"new power{mark}supplies"
+    assert cli("ledger", "reset", "--device", "cpu", "--why", why, "--ledger", str(path)).returncode == 0
+    last = ledger.read(path).lines[-1]
+    assert isinstance(last, Reset)
+    assert last.reset == why
+    assert "0 lines" in cli("migrate", str(path)).stdout
 
 
 def test_a_changelog_of_format_1_is_read_and_written_anew() -> None:

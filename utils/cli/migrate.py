@@ -26,7 +26,7 @@ def configure(parser: ArgumentParser) -> None:
         "paths",
         nargs="+",
         metavar="PATH",
-        help="folders with records, ledgers (.jsonl), or perf-changelog.yaml",
+        help="folders with records, records, ledgers (.jsonl), or perf-changelog.yaml",
     )
 
 
@@ -37,13 +37,18 @@ def run(arguments: Namespace) -> Exit:
             raise HarnessError(
                 Exit.USAGE, f"{path} is not there; name a folder with records, a ledger, or a changelog"
             )
-        if path.suffix == ".jsonl":
+        if path.is_dir() or path.name == record.FILE:
+            found = sorted(path.rglob(record.FILE)) if path.is_dir() else [path]
+            said = f"{sum(map(_record, found))} records written in version {record.SCHEMA}"
+        elif path.suffix == ".jsonl":
             said = f"{_ledger(path)} lines written in version {ledger_lines.SCHEMA}"
         elif path.suffix in {".yaml", ".yml"}:
             said = f"{_changelog(path)} entries written in format {entries.FORMAT}"
         else:
-            done = sum(map(_record, sorted(path.rglob(record.FILE))))
-            said = f"{done} records written in version {record.SCHEMA}"
+            raise HarnessError(
+                Exit.USAGE,
+                f"{path} is none of these: {record.FILE}, a ledger in .jsonl, a changelog in .yaml",
+            )
         sys.stdout.write(f"{path}: {said}\n")
     return Exit.OK
 
@@ -69,7 +74,7 @@ def _ledger(path: Path) -> int:
     """How many lines had to be written."""
     with ledger_file.locked(path):
         known = ledger.read(path)
-        versions = [json.loads(line).get("schema_version", 1) for line in path.read_text().splitlines()]
+        versions = [json.loads(line).get("schema_version", 1) for line in ledger.written(path)]
         old = len([version for version in versions if version != ledger_lines.SCHEMA])
         if old:
             write_whole(path, ledger.text(known).encode())

@@ -63,7 +63,7 @@ def read(path: Path) -> record.Record:
             Exit.RECORD_UNREADABLE,
             f"{path}: not a record of version 1 to {record.SCHEMA}: {where}: {first['msg']}; a newer servematrix may have written it: update this one",
         ) from error
-    except (ValueError, RecursionError, AttributeError, TypeError, OverflowError) as error:
+    except (ValueError, LookupError, RecursionError, AttributeError, TypeError, OverflowError) as error:
         raise HarnessError(
             Exit.RECORD_UNREADABLE,
             f"{path}: not a record ({type(error).__name__}); take the file away, or measure the point again",
