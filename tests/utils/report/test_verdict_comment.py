@@ -39,8 +39,9 @@ def test_every_golden_file_is_what_it_looks_like(name: str) -> None:
     assert html.count("<table>") == len(re.findall(r"(?m)^\| (---(?: \| )?)+", text))
     assert html.count("<details>") == html.count("</details>") == text.count("<details>")
     assert not re.findall(r"<(script|img src=x|iframe)", html)
-    for row in re.findall(r"<tr>.*?</tr>", html, re.DOTALL):
-        assert row.count("<td") + row.count("<th") in {0, 3, 4, 5, 6, 7, 8, 9}
+    for rows in (one.split("</tr>")[:-1] for one in re.findall(r"<table>.*?</table>", html, re.DOTALL)):
+        (cells,) = {row.count("<td>") + row.count("<th>") for row in rows}
+        assert cells >= 3
     assert "| ---" not in re.sub(r"<pre>.*?</pre>", "", html, flags=re.DOTALL)
 
 
@@ -154,6 +155,9 @@ def test_a_comment_of_very_many_points_fits() -> None:
     assert re.search(r"and \d+ more rows: \[all of them\]", body)
 
 
+KNOWN = ("tput", "ttft", "tpot")
+
+
 def test_one_cause_is_counted_once() -> None:
     """Throughput and TPOT are one fact: one row of the changes, one bar a point; TTFT is another."""
     one = found(1.1, quiet())
@@ -165,7 +169,7 @@ def test_one_cause_is_counted_once() -> None:
     assert speed[2].startswith("throughput -9.1 % (-10.5 to -7.7) of 32x16-tp1-c")
     assert "; TPOT p50 +10.0 % (+8.3 to +11.7) of 32x16-tp1-c" in speed[2]
     rows = verdict.once(verdict.by_effect(one))
-    assert sorted((row["point"][-2:], row["metric"]) for row in rows) == [
+    assert sorted((row["point"][-2:], row["metric"]) for row in rows if row["metric"] in KNOWN) == [
         ("c1", "tpot"),
         ("c1", "ttft"),
         ("c2", "tpot"),

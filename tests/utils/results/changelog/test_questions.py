@@ -48,7 +48,7 @@ def test_a_regression_answers_all_five(pair: Records, noise: Ledger) -> None:
         "+    32x16-tp1-c1: {verdict: regression, tput: 2043 -9.1%, ttft: 22 +10.0%, tpot: 5.5 +10.0%,"
         in text
     )
-    assert "means of whole runs (tput tok/s/device, ttft ms, tpot ms)" in text
+    assert "means of whole runs (tput tok/s/device, ttft ms, tpot ms" in text
     assert "+    32x16-tp1-c4: " in text
     assert "not in this run" in text
 
@@ -139,7 +139,7 @@ def tiny() -> str:
 
 
 def test_show_is_a_table_in_both_forms(pair: Records, noise: Ledger) -> None:
-    """With heading and unit of the one table of metrics; text of others stays text."""
+    """With heading and unit of the one table of metrics, which are listed by hand here; text of others stays text."""
     from io import StringIO
 
     from utils.results.changelog import present
