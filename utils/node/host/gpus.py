@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from utils.node.host.tools import Said, ask, gpu_entries, tool
+from utils.node.host.tools import Said, ask, gpu_entries, text_of, tool
 
 KFD = Path("/sys/class/kfd/kfd")
 DRM = Path("/sys/class/drm")
@@ -31,7 +31,7 @@ def count(kind: str, kfd: Path = KFD) -> int | None:
     """
     if kind == "rocm":
         files = sorted((kfd / "topology" / "nodes").glob("*/properties"))
-        return sum(bool(re.search(r"^simd_count [1-9]", _text(file), re.MULTILINE)) for file in files)
+        return sum(bool(re.search(r"^simd_count [1-9]", text_of(file), re.MULTILINE)) for file in files)
     if kind == "cuda":
         return len(re.findall(r"^GPU \d+:", tool("nvidia-smi", "-L"), re.MULTILINE))
     return None
@@ -45,9 +45,9 @@ def strays(kind: str, kfd: Path = KFD) -> list[str] | None:
     if kind == "rocm":
         found = []
         for folder in sorted((kfd / "proc").glob("[0-9]*")):
-            held = sum(int(_text(file).strip() or 0) for file in folder.glob("vram_*"))
+            held = sum(int(text_of(file).strip() or 0) for file in folder.glob("vram_*"))
             if held > STRAY_BYTES:
-                found.append(f"{folder.name} {_text(Path('/proc', folder.name, 'comm')).strip()}".strip())
+                found.append(f"{folder.name} {text_of(Path('/proc', folder.name, 'comm')).strip()}".strip())
         return found
     if kind == "cuda":
         query = ("nvidia-smi", "--query-compute-apps=pid,process_name", "--format=csv,noheader")
@@ -136,7 +136,7 @@ def modes_of_driver(drm: Path = DRM) -> str:
     """The same as the driver has it in sysfs, of all GPUs; empty where it says nothing."""
     found = set()
     for file in sorted(drm.glob("card*/device/current_compute_partition")):
-        compute, memory = _text(file).strip(), _text(file.with_name("current_memory_partition")).strip()
+        compute, memory = text_of(file).strip(), text_of(file.with_name("current_memory_partition")).strip()
         found.add(f"{compute}/{memory}" if compute and memory else "")
     return found.pop() if len(found) == 1 else "mixed" if found else ""
 
@@ -210,10 +210,3 @@ def _least(gpus: list[dict[str, Any]], *paths: tuple[str, ...]) -> int | None:
         if values:
             return int(min(values)) if len(values) == len(gpus) else None
     return None
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:
-        return ""

@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from utils.node.host.tools import text_of
+
 POWERCAP = Path("/sys/class/powercap")
 HOST = "host"
 """Name of the device whose watts are those of the processors' packages."""
@@ -194,13 +196,6 @@ class HostMeter:
             used += (
                 other - one
                 if other >= one
-                else other - one + int(_text(path.with_name("max_energy_range_uj")) or 0)
+                else other - one + int(text_of(path.with_name("max_energy_range_uj")) or 0)
             )
         return {"device": HOST, "watts": f"{used / 1e6 / (now_s - before[0]):.2f}"}
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:
-        return ""

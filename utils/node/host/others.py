@@ -16,7 +16,7 @@ from pathlib import Path
 
 from utils.node.host import allocation
 from utils.node.host.gpus import KFD, strays
-from utils.node.host.tools import die_with_parent
+from utils.node.host.tools import die_with_parent, text_of
 
 EVERY_S = 5.0
 """Between two looks."""
@@ -63,16 +63,16 @@ class Ours:
     def _is_of_job(self, pid: int) -> bool:
         if not self.job:
             return False
-        if self.job in _JOB.findall(_text(self.proc / str(pid) / "cgroup")):
+        if self.job in _JOB.findall(text_of(self.proc / str(pid) / "cgroup")):
             return True
-        said = _text(self.proc / str(pid) / "environ").split(
+        said = text_of(self.proc / str(pid) / "environ").split(
             "\0"
         )  # of another user: not to be read, and not ours
         return f"{allocation.JOB}={self.job}" in said
 
     def _stat(self, pid: int) -> tuple[int, str]:
         """Parent and start time of proc_pid_stat(5); 0 and nothing for a process that is not there."""
-        fields = _text(self.proc / str(pid) / "stat").rpartition(") ")[2].split()
+        fields = text_of(self.proc / str(pid) / "stat").rpartition(") ")[2].split()
         return (int(fields[1]), fields[19]) if len(fields) > 19 else (0, "")  # noqa: PLR2004 - field 22 of the page
 
 
@@ -126,10 +126,3 @@ class Others:
         """`# others AT PID NAME` of what is not ours."""
         foreign = [one for one in found if not self.ours.has(int(one.split()[0]))]
         return [f"# others {time.monotonic():.3f} {one[:120]}" for one in foreign]
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""

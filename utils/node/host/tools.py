@@ -8,7 +8,10 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 LIMIT_S = 60
 _PR_SET_PDEATHSIG = 1
@@ -50,6 +53,14 @@ def die_with_parent(sig: int) -> None:
 def tool(*command: str) -> str:
     """What a tool prints; empty where it is missing, fails, or hangs."""
     return ask(*command).text
+
+
+def text_of(path: Path) -> str:
+    """A small file of the kernel's; empty where it is not there. Names of processes are any bytes."""
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
 
 
 def gpu_entries(text: str) -> tuple[list[dict[str, Any]], list[str]]:

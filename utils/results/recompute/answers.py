@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from utils.node import parity_answers
 from utils.results.recompute import same
-from utils.results.recompute.left import opened
+from utils.results.recompute.left import bounded
 from utils.results.recompute.same import Difference
 
 if TYPE_CHECKING:
@@ -66,10 +66,7 @@ def _said(said: Accuracy | None, made: Accuracy) -> Iterator[Difference]:
 
 def _heard(path: Path) -> Heard | None:
     try:
-        with opened(path) as file:
-            content = file.read(MOST + 1)
+        content = bounded(path, MOST)
     except FileNotFoundError:
         return None
-    if len(content) > MOST:
-        raise ValueError(f"{path.name}: larger than {MOST:,} bytes")
     return parity_answers.read(content)

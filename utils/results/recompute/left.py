@@ -60,7 +60,7 @@ def read(folder: Path) -> Left:
     Raises:
         ValueError: what is missing, too large, or not what it should be; also as OSError, KeyError, TypeError.
     """
-    requests, itls = _bytes(folder / REQUESTS, MOST_REQUESTS), _bytes(folder / ITLS, MOST_ITLS)
+    requests, itls = bounded(folder / REQUESTS, MOST_REQUESTS), bounded(folder / ITLS, MOST_ITLS)
     rows = _unpacked(requests, MOST_REQUESTS)
     node = rows["node"]
     start, end = (float(edge) for edge in node["call_s"])
@@ -108,7 +108,12 @@ def _streamed(said: dict[str, Any]) -> Streamed:
     return Streamed(tokens, counted, str(said["failed"])[:1000])
 
 
-def _bytes(path: Path, most: int) -> bytes:
+def bounded(path: Path, most: int) -> bytes:
+    """All of a file that a guest may have left.
+
+    Raises:
+        ValueError: for one of more bytes; also as OSError.
+    """
     with opened(path) as file:
         content = file.read(most + 1)
     if len(content) > most:

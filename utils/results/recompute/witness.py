@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from utils.results.recompute.left import opened
+from utils.results.recompute.left import bounded
 from utils.results.recompute.same import Difference
 
 if TYPE_CHECKING:
@@ -44,12 +44,9 @@ def read(path: Path) -> list[Seen] | None:
         ValueError: too large, or not what it should be; also as OSError.
     """
     try:
-        with opened(path) as file:
-            content = file.read(MOST + 1)
+        content = bounded(path, MOST)
     except FileNotFoundError:
         return None
-    if len(content) > MOST:
-        raise ValueError(f"{path.name}: larger than {MOST:,} bytes")
     whole = content[: content.rfind(b"\n") + 1].decode().splitlines()[1:]  # the last line can be cut
     rows = [line.split(",") for line in whole]
     return [Seen(float(a), float(b), int(n), int(tokens)) for a, b, n, tokens in rows]

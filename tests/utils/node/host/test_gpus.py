@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +172,21 @@ def test_stray_processes_are_those_that_hold_memory(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(gpus.strays, "__defaults__", (root,))
     (cause,) = failed(host(tmp_path, kind="rocm"))
     assert cause.startswith(f"GPU memory is held by {os.getpid()} ")
+
+
+def test_a_process_may_have_any_bytes_for_a_name(tmp_path: Path) -> None:
+    """It is reported, and ends no check."""
+    program = str(tmp_path / os.fsdecode(b"odd-\xff"))
+    shutil.copy("/bin/sleep", program)
+    with subprocess.Popen([program, "60"]) as running:
+        write(tmp_path / f"kfd/proc/{running.pid}/vram_5", "400000000\n")
+        try:
+            while not Path(f"/proc/{running.pid}/comm").read_bytes().startswith(b"odd"):
+                time.sleep(0.01)  # it is Python until it has become another program
+            found = gpus.strays("rocm", tmp_path / "kfd")
+        finally:
+            running.kill()
+    assert found == [f"{running.pid} odd-\N{REPLACEMENT CHARACTER}"]
 
 
 @pytest.mark.parametrize("wrap", [lambda gpu: [gpu], lambda gpu: {"gpu_data": [gpu]}])
