@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING
 from matrix.errors import HarnessError
 from utils.node import record, record_file
 from utils.pipeline.because import because
-from utils.profile.analyse import analysis
-from utils.profile.source import MOST_GB
-from utils.profile.trace import MOST_EVENTS, Bounds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,4 +52,9 @@ def with_reasons(found: Comparison, folders: Iterable[Path]) -> Comparison:
 
 
 def _profile(path: Path) -> Profile:
+    # They import numpy, which takes 150 ms and which few comparisons need.
+    from utils.profile.analyse import analysis  # noqa: PLC0415
+    from utils.profile.source import MOST_GB  # noqa: PLC0415
+    from utils.profile.trace import MOST_EVENTS, Bounds  # noqa: PLC0415
+
     return analysis(path, bounds=Bounds(MOST_GB, MOST_EVENTS)).profile()

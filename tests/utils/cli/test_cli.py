@@ -238,6 +238,16 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stderr.strip() == "set()"
 
 
+def test_verbs_that_only_read_need_no_numpy() -> None:
+    """It takes half of what `compare` may take to start; a profile, which a few comparisons have, does need it."""
+    verbs = ("compare", "changelog", "history", "plan", "collect")
+    program = f"import sys, {', '.join(f'utils.cli.{verb}' for verb in verbs)}; print({{'numpy', 'scipy'}} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment(), capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "set()"
+
+
 def test_a_usage_error_leaves_no_results(
     cli: Cli, tree: Path, fake_environment: Path, tmp_path: Path
 ) -> None:
