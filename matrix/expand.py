@@ -66,7 +66,8 @@ def expand(from_tree: Tree, name: str) -> list[Cell]:
     many = sum(len(concurrencies(search.concurrency)) for one in read.workloads for search in one.search)
     if many > MOST_POINTS:
         problem = Problem(
-            document.place(("workloads",)), f"has {many:,} points, at most {MOST_POINTS:,} are taken"
+            document.place(("workloads",)),
+            f"has {many:,} points, {MOST_POINTS:,} are the most; make two recipes of it",
         )
         raise HarnessError(Exit.RECIPE_INVALID, "", [problem])
     if from_tree.cluster:
@@ -298,7 +299,8 @@ class _Expansion:
         parts = key.parts(**self.common, flags=told, env=kept_env, workload=load | chat, kernel=hashed)
         if longest < workload.isl + workload.osl:
             need = workload.isl + workload.osl
-            self.problems.append(Problem(place, f"max-model-len {longest} is below isl + osl = {need}"))
+            text = f"max-model-len {longest} is below isl + osl = {need}; raise it, or leave it out"
+            self.problems.append(Problem(place, text))
         asked = memory_use.Asked(
             self.cluster.devices, search, self.recipe.image, texts, kept_env, kernel, longest
         )

@@ -316,7 +316,7 @@ def read(content: bytes, file: str) -> Document:
         reader.problems.append(Problem(Place(file), f"not YAML: {error}"))
     if not broken and not reader.result:
         broken = True
-        reader.problems.append(Problem(Place(file, 1, 1), "the file is empty"))
+        reader.problems.append(Problem(Place(file, 1, 1), "the file is empty; write it, or take it away"))
     if broken:
         raise HarnessError(Exit.RECIPE_UNREADABLE, "", reader.problems)
     reader.places.setdefault((), Place(file, 1, 1))

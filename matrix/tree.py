@@ -87,7 +87,8 @@ def locked_digest(source: Source, image: str) -> str:
     if image not in versions:
         found = [line for line in versions if line.startswith(image.split("==", maxsplit=1)[0] + "==")]
         raise HarnessError(
-            Exit.RECIPE_INVALID, f"{path} locks {found[0] if found else 'another package'}, not {image}"
+            Exit.RECIPE_INVALID,
+            f"{path} locks {found[0] if found else 'another package'}, not {image}; write what is locked",
         )
     return key.digest(versions)
 

@@ -45,7 +45,8 @@ def plan_of(out: Path) -> Plan:
         raise HarnessError(Exit.USAGE, f"{out} has no plan.json of a run: {error}") from error
     if plan.pair is None or not any(job.base for job in plan.jobs):
         raise HarnessError(
-            Exit.USAGE, f"{out} was measured without --pair, so that there is nothing to confirm"
+            Exit.USAGE,
+            f"{out} was measured without --pair, so there is nothing to confirm; run it again with --pair",
         )
     return plan
 
