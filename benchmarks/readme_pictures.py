@@ -59,7 +59,7 @@ def the_diff(records: list[Record], found: Comparison) -> str:
     """An entry as GitHub shows it."""
     base, head = sides(records)
     stub = Stub(42, "Fewer block tables to walk", ("Blocks of 32 instead of 16",))
-    text = add(b"", "perf-changelog.yaml", head, base, stub, found=found)
+    text = add(b"", "perf-changelog.yaml", head, base, stub, comparison=found)
     lines = "".join(f"+{html.escape(line)}\n" for line in text.splitlines()[1:])
     return f'<div class="diff">{lines}</div>'
 

@@ -88,7 +88,7 @@ def test_compare_comment_changelog_history(measured: list[Record], noise: ledger
     comment = present.markdown(comparison)
     assert JUDGED_HEADING in comment
     assert HEADING in comment
-    text = add(b"", "perf-changelog.yaml", head, base, Stub(1, "t", ("w",)), found=comparison)
+    text = add(b"", "perf-changelog.yaml", head, base, Stub(1, "t", ("w",)), comparison=comparison)
     entry = entries.read(text.encode()).root["r"][0]
     line = entry.points["32x16-tp1-c1"]
     assert line.figures["itl_p99"] == pytest.approx(24)

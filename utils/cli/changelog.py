@@ -130,7 +130,7 @@ def _add(arguments: Namespace) -> Exit:
             head,
             base,
             stub,
-            found=found,
+            comparison=found,
             runs=arguments.run,
             absent=absent(ROOT, head, [Path(folder) for folder in arguments.folders]),
         ).encode(),

@@ -48,13 +48,15 @@ def judged(
     return with_claims(found, head, tree)
 
 
-def with_claims(found: Comparison, head: Sequence[Record], tree: Path) -> Comparison:
+def with_claims(comparison: Comparison, head: Sequence[Record], tree: Path) -> Comparison:
     """A comparison with what became of the claims in a checkout's changelog."""
     outcomes = []
     for recipe in sorted({record.point.split("/")[0] for record in head}):
         committed = expect.committed(tree, head[0].provenance.tree_commit, recipe)
-        outcomes += expect.outcomes(found, recipe, committed, expect.written(tree / changelog.FILE, recipe))
-    return found.model_copy(update={"claims": outcomes})
+        outcomes += expect.outcomes(
+            comparison, recipe, committed, expect.written(tree / changelog.FILE, recipe)
+        )
+    return comparison.model_copy(update={"claims": outcomes})
 
 
 def judge_folder(out: Path, ledger_file: Path, tree: Path, *, quiet: bool = False) -> Comparison:

@@ -32,10 +32,10 @@ def traces(out: Path) -> dict[str, dict[str, Path]]:
     return found
 
 
-def with_reasons(found: Comparison, folders: Iterable[Path]) -> Comparison:
+def with_reasons(comparison: Comparison, folders: Iterable[Path]) -> Comparison:
     """A comparison with the reason of each point of which the folders have a pair of profiles; a trace that cannot be read is said."""
     reasons, notes = [], []
-    points = {one.point: one for one in found.points}
+    points = {one.point: one for one in comparison.points}
     for folder in folders:
         for point, by_arm in traces(folder).items():
             if point not in points or len(by_arm) < 2:  # noqa: PLR2004 - base and head
@@ -47,8 +47,8 @@ def with_reasons(found: Comparison, folders: Iterable[Path]) -> Comparison:
                 continue
             reasons.append(because(points[point], base, head))
     if not reasons and not notes:
-        return found
-    return found.model_copy(update={"reasons": reasons, "notes": [*found.notes, *notes]})
+        return comparison
+    return comparison.model_copy(update={"reasons": reasons, "notes": [*comparison.notes, *notes]})
 
 
 def _profile(path: Path) -> Profile:

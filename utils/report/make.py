@@ -34,7 +34,7 @@ FILE = "report.html"
 
 def make(
     placed: Sequence[tuple[Record, Path]],
-    found: Comparison | None,
+    comparison: Comparison | None,
     prices: Prices | None,
     out: Path,
     tell: Callable[[str], None],
@@ -45,7 +45,7 @@ def make(
 
     Args:
         placed: records with their folders.
-        found: the comparison of their arms, where there are two.
+        comparison: the comparison of their arms, where there are two.
         prices: what devices cost, where somebody said.
         out: the folder.
         tell: gets a line where the drawing environment is made.
@@ -62,7 +62,7 @@ def make(
         for one in pictures.of_group(name, ones, optional=True)
     ]
     scatter = pictures.scatter(known)
-    said = verdict(found, known, refused)
+    said = verdict(comparison, known, refused)
     every = [
         *said.pictures,
         *(one for _, ones in asked for one in ones),
@@ -83,7 +83,7 @@ def make(
         notes=said.notes,
         about=_about(known),
         sections=[
-            *([Section("What was compared", said.words, [shown[one.name] for one in said.pictures], said.table)] if found else []),
+            *([Section("What was compared", said.words, [shown[one.name] for one in said.pictures], said.table)] if comparison else []),
             *(_group(name, [shown[one.name] for one in ones]) for name, ones in asked),
             *([] if groups else [Section("Figures", empty="No point has figures: open one in the table below to see why.")]),
             *([Section("More", empty=f"{len(groups) - pictures.MOST_GROUPS} more combinations of models, lengths and devices are in the table alone.")] if len(groups) > pictures.MOST_GROUPS else []),

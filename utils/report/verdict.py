@@ -34,24 +34,24 @@ class Said:
     pictures: list[Picture] = field(default_factory=list)
 
 
-def verdict(found: Comparison | None, known: Sequence[Point], refused: str = "") -> Said:
+def verdict(comparison: Comparison | None, known: Sequence[Point], refused: str = "") -> Said:
     """Of a comparison its result; else what was measured, and why there is no verdict.
 
     Args:
-        found: the comparison.
+        comparison: the comparison.
         known: what was measured.
         refused: why there is no comparison of two arms.
     """
-    if found is None or not found.points:
+    if comparison is None or not comparison.points:
         good = sum(one.measured for one in known)
         arms = {one.arm for one in known}
         why = "one arm alone was measured" if len(arms) < 2 else refused or "the arms have no point in common"  # noqa: PLR2004 - base and head
         return Said(
             f"{good} of {len(known)} points have figures. No verdict: {why}.",
-            notes=cut(summary.notes(found)) if found else [],
+            notes=cut(summary.notes(comparison)) if comparison else [],
         )
-    counts = summary.counts(found)
-    rows = by_effect(found)
+    counts = summary.counts(comparison)
+    rows = by_effect(comparison)
     table = {
         "heads": ["point", "metric", "base", "head", "change", "95 % interval", "verdict", "could have seen"],
         "lines": [_line(row) for row in rows],
@@ -59,9 +59,9 @@ def verdict(found: Comparison | None, known: Sequence[Point], refused: str = "")
     }
     drawn = once(rows)
     return Said(
-        summary.result(found) + ".",
+        summary.result(comparison) + ".",
         next((word for word in ("regression", "improvement") if counts.get(word)), ""),
-        cut([*summary.reasons(found), *summary.causes(found), *summary.notes(found)]),
+        cut([*summary.reasons(comparison), *summary.causes(comparison), *summary.notes(comparison)]),
         "Rows by effect; figures of the steady window.",
         table,
         [pictures.effects(drawn, "", alone=False)] if drawn else [],
@@ -73,7 +73,7 @@ def cut(lines: list[str]) -> list[str]:
     return lines if len(lines) <= MOST else [*lines[:MOST], f"and {len(lines) - MOST} more notes"]
 
 
-def by_effect(found: Comparison) -> list[dict[str, Any]]:
+def by_effect(comparison: Comparison) -> list[dict[str, Any]]:
     """A row a point and judged metric: what is worse first, then by the size of the effect."""
     rank = {"regression": 0, "improvement": 1, "invalid": 2}
     rows = [
@@ -82,13 +82,13 @@ def by_effect(found: Comparison) -> list[dict[str, Any]]:
             "percent": one.percent, "low": one.low, "high": one.high, "word": one.word, "could_see": one.could_see,
             "why": one.why, "text": f"{point.point.split('/')[-1]} {METRICS[name].about}: {one.text}",
         }
-        for point in found.points
+        for point in comparison.points
         for name, one in summary.by_metric(point).items()
         if not point.invalid
     ] + [
         dict.fromkeys(("base", "head", "percent", "low", "high", "could_see"))
         | {"point": point.point, "metric": "", "word": "invalid", "why": point.invalid, "text": f"{point.point}: {point.invalid}"}
-        for point in found.points
+        for point in comparison.points
         if point.invalid
     ]  # fmt: skip
     return sorted(rows, key=lambda row: (rank.get(row["word"], 3), -abs(row["percent"] or 0)))

@@ -21,52 +21,57 @@ ROWS = 12
 LOUD = ("regression", "improvement")
 
 
-def parts(found: Comparison, picture: str = "") -> list[str]:
+def parts(comparison: Comparison, picture: str = "") -> list[str]:
     """The comment in parts, the first of them visible.
 
     Args:
-        found: the comparison; every text in it is somebody's.
+        comparison: the comparison; every text in it is somebody's.
         picture: address of the picture of `utils.report.pictures.effects`; the words stand without it.
     """
-    ordered = _by_effect(found)
+    ordered = _by_effect(comparison)
     loud = [one for one in ordered if any(seen.word in LOUD for seen in summary.by_metric(one).values())]
     shown = loud or [one for one in ordered if not one.invalid]
-    visible = [f"**{escape(summary.first(found))}**\n\n"]
-    if picture and once(by_effect(found)):
-        visible.append(f"![{escape(words(found))}]({picture})\n\n")
-    if facts := summary.facts(found):
+    visible = [f"**{escape(summary.first(comparison))}**\n\n"]
+    if picture and once(by_effect(comparison)):
+        visible.append(f"![{escape(words(comparison))}]({picture})\n\n")
+    if facts := summary.facts(comparison):
         visible.append(table(summary.FACT_COLUMNS, facts[:ROWS]) + "\n")
         visible += [f"and {len(facts) - ROWS} more changes\n\n"] if len(facts) > ROWS else []
     if shown:
         visible.append(table(heads(shown), [_row(one, shown) for one in shown[:ROWS]]) + "\n")
     if len(shown) > ROWS:
         visible.append(f"and {len(shown) - ROWS} more points in the folded table\n\n")
-    visible += _claims(found)
-    listed = [f"{_are(len(found.new))} new: {', '.join(found.new[:3])}"] if found.new else []
-    listed += [f"{_are(len(found.gone))} gone: {', '.join(found.gone[:3])}"] if found.gone else []
+    visible += _claims(comparison)
+    listed = [f"{_are(len(comparison.new))} new: {', '.join(comparison.new[:3])}"] if comparison.new else []
+    listed += (
+        [f"{_are(len(comparison.gone))} gone: {', '.join(comparison.gone[:3])}"] if comparison.gone else []
+    )
     visible += [
         f"- {escape(line)}\n"
-        for line in [*listed, *cut([*summary.reasons(found), *summary.causes(found), *summary.notes(found)])]
+        for line in [
+            *listed,
+            *cut([*summary.reasons(comparison), *summary.causes(comparison), *summary.notes(comparison)]),
+        ]
     ]
-    return ["".join(visible), *_folded(found, ordered, whole=len(shown[:ROWS]) == len(ordered))]
+    return ["".join(visible), *_folded(comparison, ordered, whole=len(shown[:ROWS]) == len(ordered))]
 
 
 def _are(points: int) -> str:
     return "1 point is" if points == 1 else f"{points} points are"
 
 
-def words(found: Comparison) -> str:
+def words(comparison: Comparison) -> str:
     """The picture in words."""
-    rows = once(by_effect(found))
+    rows = once(by_effect(comparison))
     said = [f"{row['text']}" for row in rows[:6]]
     more = f"; and {len(rows) - len(said)} more" if len(rows) > len(said) else ""
     return "Changes by effect: " + "; ".join(said) + more
 
 
-def _by_effect(found: Comparison) -> list[PointVerdict]:
+def _by_effect(comparison: Comparison) -> list[PointVerdict]:
     """Points, those with the worst row first."""
-    order = list(dict.fromkeys(row["point"] for row in by_effect(found)))
-    return sorted(found.points, key=lambda one: order.index(one.point))
+    order = list(dict.fromkeys(row["point"] for row in by_effect(comparison)))
+    return sorted(comparison.points, key=lambda one: order.index(one.point))
 
 
 def _judged(points: Sequence[PointVerdict]) -> list[str]:
@@ -113,26 +118,26 @@ def _named(word: str) -> str:
     return "; ".join(parts)
 
 
-def _claims(found: Comparison) -> list[str]:
-    if not found.claims:
+def _claims(comparison: Comparison) -> list[str]:
+    if not comparison.claims:
         return []
-    rows = present.claim_rows(found)
+    rows = present.claim_rows(comparison)
     more = f"and {len(rows) - ROWS} more claims\n\n" if len(rows) > ROWS else ""
     return [table(present.CLAIM_COLUMNS, rows[:ROWS]) + "\n" + more]
 
 
-def _folded(found: Comparison, ordered: Sequence[PointVerdict], *, whole: bool) -> list[str]:
+def _folded(comparison: Comparison, ordered: Sequence[PointVerdict], *, whole: bool) -> list[str]:
     """Every point, unless all are visible already; how each figure was judged; and what the field publishes."""
-    if not found.points:
+    if not comparison.points:
         return []
     made = []
     if not whole:
         every = table(heads(ordered), [_row(one, ordered) for one in ordered])
         made.append("\n" + folded(f"All {len(ordered)} points", every))
-    how = table([name for name, _ in present.COLUMNS], present.rows(found))
+    how = table([name for name, _ in present.COLUMNS], present.rows(comparison))
     made.append("\n" + folded("How each figure was judged", how))
-    if present.shown_figures(found):
+    if present.shown_figures(comparison):
         body = "Nothing is judged by them.\n\n"
-        body += table([name for name, _ in present.whole_columns(found)], present.whole_rows(found))
+        body += table([name for name, _ in present.whole_columns(comparison)], present.whole_rows(comparison))
         made.append("\n" + folded("Means of whole runs, as the field publishes them", body))
     return made

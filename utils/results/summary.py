@@ -119,19 +119,19 @@ def of_verdict(point: PointVerdict) -> str:
     return of_point(judged(point)) if word != NONE else NONE
 
 
-def counts(found: Comparison) -> dict[str, int]:
+def counts(comparison: Comparison) -> dict[str, int]:
     """Word -> points; a point with a regression counts as one, whatever else it has."""
     made: dict[str, int] = {}
-    for point in found.points:
+    for point in comparison.points:
         word = "invalid" if point.invalid else worst_word(point)
         made[word] = made.get(word, 0) + 1
     return dict(sorted(made.items(), key=lambda item: _rank(item[0])))
 
 
-def result(found: Comparison) -> str:
+def result(comparison: Comparison) -> str:
     """The change in one line: throughput with its interval, what a single point could have shown, and how many points have which word."""
-    one = found.headline
-    total = len(found.points)
+    one = comparison.headline
+    total = len(comparison.points)
     said = []
     if one.percent is not None:
         known = one.low_percent is not None and one.high_percent is not None
@@ -141,71 +141,75 @@ def result(found: Comparison) -> str:
         said.append(f"throughput {one.percent:+.1f} % ({interval})")
     names = {NONE: "no verdict"}
     words = ", ".join(
-        f"{names.get(word, word)} in {n}{_of_metrics(found, word, n)}" for word, n in counts(found).items()
+        f"{names.get(word, word)} in {n}{_of_metrics(comparison, word, n)}"
+        for word, n in counts(comparison).items()
     )
     said.append(f"{words or 'nothing to compare, in 0'} of {total} points")
-    if missed := sensitivity(found):
+    if missed := sensitivity(comparison):
         said.append(missed)
     return "; ".join(said)
 
 
-def _of_metrics(found: Comparison, word: str, points: int) -> str:
+def _of_metrics(comparison: Comparison, word: str, points: int) -> str:
     """Of which metrics so many points have a change's word; empty where it is the same number of all that have it."""
     each = {
         metric.judged_as: n
         for name, metric in METRICS.items()
-        if (n := sum(one.metrics[name].word == word for one in found.points if name in one.metrics))
+        if (n := sum(one.metrics[name].word == word for one in comparison.points if name in one.metrics))
     }
     if word not in _LOUD or set(each.values()) <= {points}:
         return ""
     return f" ({', '.join(f'{name} in {n}' for name, n in each.items())})"
 
 
-def sensitivity(found: Comparison) -> str:
+def sensitivity(comparison: Comparison) -> str:
     """What could have been seen, and so what could have been missed; empty where nothing was judged."""
-    if told := getattr(found, "sensitivity", ""):
+    if told := getattr(comparison, "sensitivity", ""):
         return str(told)
-    limits = could_see(found)
+    limits = could_see(comparison)
     if not limits:
         return ""
     worst = f" (worst point {max(limits):.1f} %)" if max(limits) > 1.05 * min(limits) else ""
     return f"could have seen >= {min(limits):.1f} % throughput{worst}"
 
 
-def first(found: Comparison) -> str:
+def first(comparison: Comparison) -> str:
     """A comment's first line: did it regress, where, how much, how sure, and what could have been missed."""
     said: list[str] = []
     loud = sorted(
         ((rank, -abs(one.percent), point.point, name, one)
-         for point in found.points for name, one in by_metric(point).items()
+         for point in comparison.points for name, one in by_metric(point).items()
          if one.percent is not None and (rank := _rank(one.word)) < len(_LOUD)),
         key=lambda row: row[:4],
     )  # fmt: skip
     names = {NONE: "no verdict"}
     quiet: list[str] = []
-    for word, n in counts(found).items():
-        text = f"{names.get(word, word)} in {n} of {len(found.points)} points"
+    for word, n in counts(comparison).items():
+        text = f"{names.get(word, word)} in {n} of {len(comparison.points)} points"
         worst = next((row for row in loud if row[4].word == word), None)
         if worst:
-            of = ", ".join(_fact(one.cause) for one in found.causes if one.word == word and not one.job)
+            of = ", ".join(_fact(one.cause) for one in comparison.causes if one.word == word and not one.job)
             text += f" ({of})" if of else ""
             text += f", most {METRICS[worst[3]].judged_as} of {worst[2].split('/')[-1]} {_change(worst[4].percent, worst[4].low, worst[4].high)}"
         (said if worst else quiet).append(text)
-    said += [*(f"{_of_job(one)} {_change(*mean(found, one))}" for one in found.causes if one.job), *quiet]
-    one = found.headline
+    said += [
+        *(f"{_of_job(one)} {_change(*mean(comparison, one))}" for one in comparison.causes if one.job),
+        *quiet,
+    ]
+    one = comparison.headline
     if one.percent is not None:
         whole = f", {one.word} of the whole" if one.word in _LOUD else ""
         said.append(
             f"throughput over all points {_change(one.percent, one.low_percent, one.high_percent)}{whole}"
         )
-    if waiting := sum(map(waits, found.points)):
+    if waiting := sum(map(waits, comparison.points)):
         said.append(f"{waiting} point{'' if waiting == 1 else 's'} flagged, to be confirmed")
     said += [
         f"the head's runs vary {(noise.head_over_base or 1.0) ** 0.5:.1f} times as much as the base's in {METRICS[noise.metric].judged_as}"
-        for noise in found.noise
+        for noise in comparison.noise
         if noise.noisier_head and noise.metric in METRICS
     ][:1]
-    said.append(sensitivity(found) or "what could have been seen is not known")
+    said.append(sensitivity(comparison) or "what could have been seen is not known")
     text = "; ".join(said)
     return text[0].upper() + text[1:]
 
@@ -213,10 +217,10 @@ def first(found: Comparison) -> str:
 FACT_COLUMNS = ["change", "points", "most"]
 
 
-def facts(found: Comparison) -> list[list[str]]:
+def facts(comparison: Comparison) -> list[list[str]]:
     """Every change, each fact once, by effect: what, in how many points, and the largest of each of its metrics, under `FACT_COLUMNS`."""
     made = []
-    for one in found.causes:
+    for one in comparison.causes:
         if one.job:
             name = METRICS[one.metrics[0]].judged_as if one.metrics else ""
             what = f"{_of_job(one)}: {_fact(one.cause)}"
@@ -224,11 +228,11 @@ def facts(found: Comparison) -> list[list[str]]:
                 [
                     what,
                     f"{len(one.points)} without a word of their own",
-                    f"{name} {_change(*mean(found, one))} in the mean",
+                    f"{name} {_change(*mean(comparison, one))} in the mean",
                 ]
             )
             continue
-        points = [point for point in found.points if point.point in one.points]
+        points = [point for point in comparison.points if point.point in one.points]
         most = []
         for name in one.metrics:
             seen_of = [(abs(each.percent), point.point, each) for point in points
@@ -239,14 +243,18 @@ def facts(found: Comparison) -> list[list[str]]:
                     f"{METRICS[name].judged_as} {_change(each.percent, each.low, each.high)} of {where.split('/')[-1]}"
                 )
         made.append(
-            [f"{one.word}: {_fact(one.cause)}", f"{len(one.points)} of {len(found.points)}", "; ".join(most)]
+            [
+                f"{one.word}: {_fact(one.cause)}",
+                f"{len(one.points)} of {len(comparison.points)}",
+                "; ".join(most),
+            ]
         )
     return made
 
 
-def mean(found: Comparison, cause: CauseVerdict) -> tuple[float | None, float | None, float | None]:
+def mean(comparison: Comparison, cause: CauseVerdict) -> tuple[float | None, float | None, float | None]:
     """A job's mean change in the first of a cause's metrics, with its interval."""
-    for one in found.jobs:
+    for one in comparison.jobs:
         if one.job == cause.job and one.metric in cause.metrics[:1]:
             return one.percent, one.low_percent, one.high_percent
     return cause.worst_percent, None, None
@@ -268,30 +276,30 @@ def _change(percent: float | None, low: float | None, high: float | None) -> str
     return f"{percent:+.1f} %{interval}"
 
 
-def could_see(found: Comparison) -> list[float]:
+def could_see(comparison: Comparison) -> list[float]:
     """Of each point that was judged, the smallest change of throughput that would have been seen four times in five, in percent."""
-    every = (point.metrics.get(HEADLINE) for point in found.points)
+    every = (point.metrics.get(HEADLINE) for point in comparison.points)
     return [one.could_see_percent for one in every if one is not None and one.could_see_percent is not None]
 
 
-def reasons(found: Comparison) -> list[str]:
+def reasons(comparison: Comparison) -> list[str]:
     """Where the change comes from, of points that were profiled in both arms."""
-    return [f"where the time went: {one.text}" for one in found.reasons]
+    return [f"where the time went: {one.text}" for one in comparison.reasons]
 
 
-def causes(found: Comparison) -> list[str]:
+def causes(comparison: Comparison) -> list[str]:
     """Why points have no verdict or are invalid, each cause once."""
     silent: dict[str, list[str]] = {}
     broken: dict[str, list[str]] = {}
-    for point in found.points:
+    for point in comparison.points:
         if point.invalid:
             broken.setdefault(_cause(point.invalid), []).append(point.point)
             continue
         for one in point.metrics.values():
             if one.word is None and not one.flagged:
                 silent.setdefault(one.why, []).append(point.point)
-    total = len(found.points)
-    waiting = [point.point for point in found.points if waits(point)]
+    total = len(comparison.points)
+    waiting = [point.point for point in comparison.points if waits(point)]
     first = (
         [
             f"no verdict yet for {_points(waiting, total)}: flagged by one block, and to be confirmed by a second"
@@ -306,12 +314,12 @@ def causes(found: Comparison) -> list[str]:
     ]
 
 
-def notes(found: Comparison) -> list[str]:
+def notes(comparison: Comparison) -> list[str]:
     """What runs say of themselves and what else is to be known, each text once."""
     grouped: dict[str, list[str]] = {}
     read: dict[str, list[tuple[str, str]]] = {}
     made = []
-    for note in found.notes:
+    for note in comparison.notes:
         if match := _OF_A_RUN.fullmatch(note):
             grouped.setdefault(match[2], []).append(match[1])
         elif match := _READING.fullmatch(note):
@@ -323,7 +331,7 @@ def notes(found: Comparison) -> list[str]:
         + (f" (and {len(ones) - 1} more point{'' if len(ones) == 2 else 's'} alike)" if len(ones) > 1 else "")  # noqa: PLR2004 - one more
         for meaning, ones in read.items()
     ]
-    return made + [f"{_points(points, len(found.points))}: {text}" for text, points in grouped.items()]
+    return made + [f"{_points(points, len(comparison.points))}: {text}" for text, points in grouped.items()]
 
 
 _OF_A_RUN = re.compile(r"(\S+/\S+), run \d+ \(\w+\): (.*?)(?: \(and \d+ more notes\))?")

@@ -42,7 +42,7 @@ def refuse_bad_changelog(tree: Path) -> None:
 
 
 def with_entry(
-    report: Report, records: Sequence[Record], found: Comparison | None, tree: Path, run_url: str
+    report: Report, records: Sequence[Record], comparison: Comparison | None, tree: Path, run_url: str
 ) -> Report:
     """The report with the pull request's changelog filled, a recipe at a time; where there is no stub, a note says so."""
     text = committed_changelog(tree)
@@ -60,7 +60,7 @@ def with_entry(
                 head,
                 base,
                 stub,
-                found=found,
+                comparison=comparison,
                 runs=[run_url],
                 absent=absent(tree, head, left=report.missing),
             ).encode()

@@ -74,13 +74,15 @@ def judge(tree: Path, plan: Path, results: Path, out: Path, ledger_file: Path | 
     return Exit.OK
 
 
-def _drawn(found: Comparison) -> bytes:
+def _drawn(comparison: Comparison) -> bytes:
     """The comment's picture; empty where there is nothing to draw, or nothing to draw it with: the words stand without it."""
-    rows = verdict.once(verdict.by_effect(found))
+    rows = verdict.once(verdict.by_effect(comparison))
     if not rows:
         return b""
     title = (
-        found.headline.text if len(found.headline.text) <= TITLE else f"{found.headline.text[: TITLE - 1]}…"
+        comparison.headline.text
+        if len(comparison.headline.text) <= TITLE
+        else f"{comparison.headline.text[: TITLE - 1]}…"
     )
     try:
         ((svg, _),) = drawn([pictures.effects(rows, title, alone=True)], _tell)

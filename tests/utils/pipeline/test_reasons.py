@@ -75,7 +75,7 @@ def test_the_line_is_everywhere(out: Path, noise: Ledger) -> None:
     assert line in present.markdown(found).replace("\\", "")
     assert json.loads(found.to_json())["reasons"][0]["text"] == found.reasons[0].text
     base, head = sides(collect([out]))
-    text = add(b"", "f", head, base, Stub(1, "t", ("w",)), found=found)
+    text = add(b"", "f", head, base, Stub(1, "t", ("w",)), comparison=found)
     assert line in text
     assert Comparison.model_validate_json(found.model_dump_json()) == found
 

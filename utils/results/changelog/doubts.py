@@ -36,21 +36,21 @@ class _Spread:
         return self.high / self.low
 
 
-def doubts(head: Sequence[Record], base: Sequence[Record], found: Comparison | None) -> list[str]:
+def doubts(head: Sequence[Record], base: Sequence[Record], comparison: Comparison | None) -> list[str]:
     """Reasons why figures have no verdict, and arms whose own runs differ more than the change."""
-    if found is None:
+    if comparison is None:
         return []
     same = [] if changed(head, base) else ["no part of the points' keys differs between base and head"]
-    first = [*summary.causes(found), *_scattered(head, base, found), *same]
-    more = [*summary.reasons(found), *summary.notes(found)]
+    first = [*summary.causes(comparison), *_scattered(head, base, comparison), *same]
+    more = [*summary.reasons(comparison), *summary.notes(comparison)]
     room = max(0, MOST - len(first))
     left = len(more) - room
     return [*first, *more[:room], *([f"and {left} more notes, in the run's own report"] if left > 0 else [])]
 
 
-def _scattered(head: Sequence[Record], base: Sequence[Record], found: Comparison) -> list[str]:
+def _scattered(head: Sequence[Record], base: Sequence[Record], comparison: Comparison) -> list[str]:
     worst: dict[str, _Spread] = {}
-    for point in found.points:
+    for point in comparison.points:
         for name, change in point.whole.items():
             for arm, records in (("base", base), ("head", head)):
                 values = _values(records, point.point, name)
@@ -68,7 +68,7 @@ def _scattered(head: Sequence[Record], base: Sequence[Record], found: Comparison
     metric = METRICS[one.metric]
     apart = f"{one.times:.1f} times" if one.times >= 2 else f"{100 * (one.times - 1):.1f} %"  # noqa: PLR2004 - from there on people say "times"
     return [
-        f"an arm's own runs differ more than the change in {len(worst)} of {len(found.points)} points; most: {one.point}, {one.arm} {metric.in_words(one.low)} and {metric.shown(one.high)} ({apart}), change {one.change:+.1f} %"
+        f"an arm's own runs differ more than the change in {len(worst)} of {len(comparison.points)} points; most: {one.point}, {one.arm} {metric.in_words(one.low)} and {metric.shown(one.high)} ({apart}), change {one.change:+.1f} %"
     ]
 
 

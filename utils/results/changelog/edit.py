@@ -36,7 +36,7 @@ def add(
     base: Sequence[Record],
     stub: Stub,
     *,
-    found: Comparison | None = None,
+    comparison: Comparison | None = None,
     runs: Sequence[str] = (),
     absent: Mapping[str, str] | None = None,
 ) -> str:
@@ -48,7 +48,7 @@ def add(
         head: what was measured.
         base: what it is compared with; empty for a first entry.
         stub: finds the entry by its pull request, and makes one if it says title and why.
-        found: the comparison with the base.
+        comparison: the comparison with the base.
         runs: addresses of the runs.
         absent: points of the recipe without a record, by name without the recipe, each with the reason.
 
@@ -83,7 +83,7 @@ def add(
     entries = log.root.get(recipes[0], [])
     number = _find(entries, stub)
     older = entries[0 if number is None else number + 1 :]
-    made = facts(head, base, found, runs=runs, below=older[0] if older else None, absent=absent or {})
+    made = facts(head, base, comparison, runs=runs, below=older[0] if older else None, absent=absent or {})
     if number is None:
         author = _author_lines(stub, recipes[0])
         at = start + 1 if entries else end

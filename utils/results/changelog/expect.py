@@ -39,16 +39,16 @@ def written(path: Path, recipe: str) -> Claims:
     return dict(entries[0].expect) if entries else {}
 
 
-def outcomes(found: Comparison, recipe: str, claims: Claims | None, now: Claims) -> list[ClaimVerdict]:
+def outcomes(comparison: Comparison, recipe: str, claims: Claims | None, now: Claims) -> list[ClaimVerdict]:
     """What became of each claim.
 
     Args:
-        found: the comparison.
+        comparison: the comparison.
         recipe: whose claims they are.
         claims: as committed before the sweep; None where that commit is not here.
         now: as they stand in the file; what is not among the committed ones does not count, and what is gone counts all the same.
     """
-    points = {one.point: one.metrics | one.beside for one in found.points}
+    points = {one.point: one.metrics | one.beside for one in comparison.points}
     result = []
     late = (
         "the measured commit is not in this repository"

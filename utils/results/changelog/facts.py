@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def facts(
     head: Sequence[Record],
     base: Sequence[Record],
-    found: Comparison | None,
+    comparison: Comparison | None,
     *,
     runs: Sequence[str],
     below: changelog.Entry | None,
@@ -36,7 +36,7 @@ def facts(
     Args:
         head: its records.
         base: what they are compared with.
-        found: the comparison.
+        comparison: the comparison.
         runs: addresses of runs.
         below: the entry before it.
         absent: point without its recipe -> why it has no record at all.
@@ -44,7 +44,7 @@ def facts(
     newest = max(
         (record for record in head if record.block == 1), key=lambda record: record.clock.wall_unix_s
     )
-    mine = _of_recipe(found, newest.point.split("/")[0])
+    mine = _of_recipe(comparison, newest.point.split("/")[0])
     day = datetime.fromtimestamp(newest.clock.wall_unix_s, UTC).strftime("%Y-%m-%d")
     lines = [f"  format: {changelog.FORMAT}\n", f"  date: {day}\n"]
     if different := changed(head, base):
@@ -63,18 +63,18 @@ def facts(
     return [*lines, *_points(head, mine, absent)]
 
 
-def _of_recipe(found: Comparison | None, recipe: str) -> Comparison | None:
+def _of_recipe(comparison: Comparison | None, recipe: str) -> Comparison | None:
     """Without points of other recipes, which have entries of their own; the headline is kept where it is of these points alone."""
-    if found is None:
+    if comparison is None:
         return None
-    points = [one for one in found.points if one.point.startswith(f"{recipe}/")]
-    claims = [one for one in found.claims if one.point.startswith(f"{recipe}/")]
+    points = [one for one in comparison.points if one.point.startswith(f"{recipe}/")]
+    claims = [one for one in comparison.claims if one.point.startswith(f"{recipe}/")]
     update: dict[str, object] = {"points": points, "claims": claims}
-    if len(points) < len(found.points):
-        update["headline"] = found.headline.model_copy(
+    if len(points) < len(comparison.points):
+        update["headline"] = comparison.headline.model_copy(
             update={"percent": None, "low_percent": None, "high_percent": None}
         )
-    return found.model_copy(update=update)
+    return comparison.model_copy(update=update)
 
 
 def _where(newest: Record, base: Sequence[Record], below: changelog.Entry | None) -> list[str]:
@@ -109,9 +109,9 @@ def _base(base: Record, head: Record, below: changelog.Entry | None) -> list[str
     return made
 
 
-def _points(head: Sequence[Record], found: Comparison | None, absent: Mapping[str, str]) -> list[str]:
+def _points(head: Sequence[Record], comparison: Comparison | None, absent: Mapping[str, str]) -> list[str]:
     """Rows of points with figures, then the others with their reason."""
-    compared = {one.point: one for one in found.points} if found else {}
+    compared = {one.point: one for one in comparison.points} if comparison else {}
     good: dict[str, list[Record]] = {}
     bad: dict[str, Record] = {}
     for record in head:
@@ -153,9 +153,9 @@ def _point(records: Sequence[Record], compared: PointVerdict | None) -> changelo
     )
 
 
-def _claims(found: Comparison) -> str:
+def _claims(comparison: Comparison) -> str:
     by_point: dict[str, dict[str, str]] = {}
-    for one in found.claims:  # what was committed comes first, and wins over what was written since
+    for one in comparison.claims:  # what was committed comes first, and wins over what was written since
         by_point.setdefault(one.point.split("/")[1], {}).setdefault(one.metric, scalar(one.outcome))
     return mapping({point: mapping(said) for point, said in by_point.items()})
 

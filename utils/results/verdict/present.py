@@ -43,10 +43,10 @@ def verdict_text(one: MetricVerdict) -> str:
     return f"{one.word} ({one.why})" if one.why else one.word
 
 
-def silences(found: Comparison) -> list[str]:
+def silences(comparison: Comparison) -> list[str]:
     """Why metrics have no word, each reason once."""
     counts: dict[str, int] = {}
-    for point in found.points:
+    for point in comparison.points:
         for one in point.metrics.values():
             if one.word is None and not one.flagged:
                 counts[one.why] = counts.get(one.why, 0) + 1
@@ -80,7 +80,7 @@ def _cells(metric: Metric, one: MetricVerdict) -> list[str]:
     ]
 
 
-def claim_rows(found: Comparison) -> list[list[str]]:
+def claim_rows(comparison: Comparison) -> list[list[str]]:
     """What came of each claim, under `CLAIM_COLUMNS`."""
     return [
         [
@@ -90,29 +90,29 @@ def claim_rows(found: Comparison) -> list[list[str]]:
             one.outcome,
             one.why,
         ]
-        for one in found.claims
+        for one in comparison.claims
     ]
 
 
-def rows(found: Comparison) -> list[list[str]]:
+def rows(comparison: Comparison) -> list[list[str]]:
     """A row a point and metric."""
     return [
         [one.point, METRICS[name].about, *_cells(METRICS[name], metric), verdict_text(metric)]
-        for one in found.points
+        for one in comparison.points
         for name, metric in one.metrics.items()
     ] + [
         [one.point, METRICS[name].about, *_cells(METRICS[name], metric), metric.why]
-        for one in found.points
+        for one in comparison.points
         for name, metric in one.beside.items()
     ]
 
 
-def whole_rows(found: Comparison) -> list[list[str]]:
+def whole_rows(comparison: Comparison) -> list[list[str]]:
     """Published figures, a row a point."""
     made = []
-    for one in found.points:
+    for one in comparison.points:
         cells = [one.point]
-        for name in shown_figures(found):
+        for name in shown_figures(comparison):
             metric, value = METRICS[name], one.whole.get(name)
             cells += (
                 [f"{metric.shown(value.base)} → {metric.shown(value.head)}", f"{value.percent:+.1f}%"]
@@ -123,82 +123,92 @@ def whole_rows(found: Comparison) -> list[list[str]]:
     return made
 
 
-def shown_figures(found: Comparison) -> list[str]:
+def shown_figures(comparison: Comparison) -> list[str]:
     """The published figures that some point has, without those that have a row of their own."""
-    beside = {name for one in found.points for name in one.beside}
-    return [name for name in METRICS if name not in beside and any(name in one.whole for one in found.points)]
+    beside = {name for one in comparison.points for name in one.beside}
+    return [
+        name for name in METRICS if name not in beside and any(name in one.whole for one in comparison.points)
+    ]
 
 
-def whole_columns(found: Comparison) -> list[tuple[str, str]]:
+def whole_columns(comparison: Comparison) -> list[tuple[str, str]]:
     """Headings of `whole_rows`."""
     columns = [("point", "left")]
-    for name in shown_figures(found):
+    for name in shown_figures(comparison):
         columns += [(METRICS[name].heading, "right"), ("diff", "right")]
     return columns
 
 
-def judged_by(found: Comparison) -> str:
+def judged_by(comparison: Comparison) -> str:
     """The rule's version and the ledger's name: whoever has that ledger gets the same words."""
-    known = found.ledger
+    known = comparison.ledger
     if known is None:
         return "another version's rule"
     name = f"ledger {known.sha256[:10]} of {known.differences:,} differences" if known.sha256 else "no ledger"
     return f"rule {known.rule}, {name}"
 
 
-def write_text(stream: TextIO, found: Comparison) -> None:
+def write_text(stream: TextIO, comparison: Comparison) -> None:
     """Tables and lines; texts of nodes without what a terminal or Actions would read as a command."""
-    if found.points:
+    if comparison.points:
         tables.table(
-            stream, "Steady window, base → head", COLUMNS, [list(map(clean, row)) for row in rows(found)]
+            stream, "Steady window, base → head", COLUMNS, [list(map(clean, row)) for row in rows(comparison)]
         )
-    if shown_figures(found):
+    if shown_figures(comparison):
         stream.write("\n")
-        tables.table(stream, "Means of whole runs, base → head", whole_columns(found), whole_rows(found))
-    lines = silences(found)
-    lines += [f"new: {point}" for point in found.new] + [f"gone: {point}" for point in found.gone]
+        tables.table(
+            stream, "Means of whole runs, base → head", whole_columns(comparison), whole_rows(comparison)
+        )
+    lines = silences(comparison)
+    lines += [f"new: {point}" for point in comparison.new] + [f"gone: {point}" for point in comparison.gone]
     lines += [
-        f"claim: {one.point} {one.metric} {one.claim}: {one.outcome} ({one.why})" for one in found.claims
+        f"claim: {one.point} {one.metric} {one.claim}: {one.outcome} ({one.why})" for one in comparison.claims
     ]
-    lines += [f"where the time went: {one.text}" for one in found.reasons]
-    lines += [*(f"note: {note}" for note in found.notes), *filter(None, [found.sensitivity])]
-    lines += [f"judged by {judged_by(found)}"] if found.ledger else []
-    lines.append(found.headline.text)
+    lines += [f"where the time went: {one.text}" for one in comparison.reasons]
+    lines += [*(f"note: {note}" for note in comparison.notes), *filter(None, [comparison.sensitivity])]
+    lines += [f"judged by {judged_by(comparison)}"] if comparison.ledger else []
+    lines.append(comparison.headline.text)
     stream.writelines(f"{clean(' '.join(line.split()))}\n" for line in lines)
 
 
-def markdown(found: Comparison) -> str:
+def markdown(comparison: Comparison) -> str:
     """A headline, what may be a change, and everything else folded away: at most `NOTABLE` rows are visible, however many there are."""
     out = io.StringIO()
-    out.write(f"**{escape(found.headline.text)}**\n\n")
-    if found.sensitivity:
-        out.write(f"{escape(found.sensitivity[:1].upper() + found.sensitivity[1:])}.\n\n")
-    wanted = _notable(found)
+    out.write(f"**{escape(comparison.headline.text)}**\n\n")
+    if comparison.sensitivity:
+        out.write(f"{escape(comparison.sensitivity[:1].upper() + comparison.sensitivity[1:])}.\n\n")
+    wanted = _notable(comparison)
     if wanted:
         out.write(table([name for name, _ in (*COLUMNS[:6], COLUMNS[7])], wanted[:NOTABLE]) + "\n")
     if len(wanted) > NOTABLE:
         out.write(f"and {len(wanted) - NOTABLE} more rows in the folded table\n\n")
-    if found.claims:
-        out.write(table(CLAIM_COLUMNS, claim_rows(found)[:NOTABLE]) + "\n")
-    listed = [f"{len(found.new)} points are new: {', '.join(found.new[:3])}"] if found.new else []
-    listed += [f"{len(found.gone)} points are gone: {', '.join(found.gone[:3])}"] if found.gone else []
-    listed += [f"where the time went: {one.text}" for one in found.reasons]
-    listed += [*silences(found)[:5], *(f"note: {note}" for note in found.notes[:5])]
+    if comparison.claims:
+        out.write(table(CLAIM_COLUMNS, claim_rows(comparison)[:NOTABLE]) + "\n")
+    listed = (
+        [f"{len(comparison.new)} points are new: {', '.join(comparison.new[:3])}"] if comparison.new else []
+    )
+    listed += (
+        [f"{len(comparison.gone)} points are gone: {', '.join(comparison.gone[:3])}"]
+        if comparison.gone
+        else []
+    )
+    listed += [f"where the time went: {one.text}" for one in comparison.reasons]
+    listed += [*silences(comparison)[:5], *(f"note: {note}" for note in comparison.notes[:5])]
     out.writelines(f"- {escape(line)}\n" for line in listed)
-    if found.points:
-        body = table([name for name, _ in COLUMNS], rows(found))
-        if shown_figures(found):
+    if comparison.points:
+        body = table([name for name, _ in COLUMNS], rows(comparison))
+        if shown_figures(comparison):
             body += "\nMeans of whole runs, as the field publishes them; nothing is judged by them.\n\n"
-            body += table([name for name, _ in whole_columns(found)], whole_rows(found))
-        out.write("\n" + folded(f"All {len(found.points)} points", body))
+            body += table([name for name, _ in whole_columns(comparison)], whole_rows(comparison))
+        out.write("\n" + folded(f"All {len(comparison.points)} points", body))
     return out.getvalue()
 
 
-def _notable(found: Comparison) -> list[list[str]]:
+def _notable(comparison: Comparison) -> list[list[str]]:
     """Rows of what may be a change, the worst first; a point that is invalid as a whole has one row."""
     made = []
     for word in WORST_FIRST:
-        for one in found.points:
+        for one in comparison.points:
             standing = [
                 (name, m) for name, m in one.metrics.items() if m.word == word and (m.flagged or word)
             ]

@@ -152,7 +152,7 @@ def test_add_compares_with_a_base(records: Records) -> None:
     """Differences stand in the line, and n counts both sides."""
     slower = records(slower=2.0)
     found = compare(slower, records(), Ledger())
-    new = add(b"", "c.yaml", records(), slower, Stub(5, "Faster", ("x",)), found=found)
+    new = add(b"", "c.yaml", records(), slower, Stub(5, "Faster", ("x",)), comparison=found)
     line = changelog.read(new.encode()).root["r"][0].points["32x16-tp1-c1"]
     assert line.n == "1+1"
     assert list(line.vs)[:3] == ["tput", "ttft", "tpot"]
@@ -167,7 +167,7 @@ def test_add_writes_the_verdict_and_what_became_of_claims(pair: Records, noise: 
     claim = ClaimVerdict(point="r/32x16-tp1-c1", metric="tpot", claim="<= -2%", outcome="fails", why="")
     found = found.model_copy(update={"claims": [claim]})
     stub = GOOD.replace("  title: A stub", '  expect: {32x16-tp1-c1: {tpot: "<= -2%"}}\n  title: A stub')
-    new = add(stub.encode(), "c.yaml", head, base, Stub(42, "", ()), found=found)
+    new = add(stub.encode(), "c.yaml", head, base, Stub(42, "", ()), comparison=found)
     entry = changelog.read(new.encode()).root["r"][0]
     line = entry.points["32x16-tp1-c1"]
     assert line.n == "2+2"
@@ -177,9 +177,9 @@ def test_add_writes_the_verdict_and_what_became_of_claims(pair: Records, noise: 
         "tpot": "regression +10.0% (+8.3 to +11.7)",
     }
     assert entry.claims == {"32x16-tp1-c1": {"tpot": "fails"}}
-    assert add(new.encode(), "c.yaml", head, base, Stub(42, "", ()), found=found) == new
+    assert add(new.encode(), "c.yaml", head, base, Stub(42, "", ()), comparison=found) == new
     base, head = sides(pair())
-    quiet = add(stub.encode(), "c.yaml", head, base, Stub(42, "", ()), found=compare(base, head, noise))
+    quiet = add(stub.encode(), "c.yaml", head, base, Stub(42, "", ()), comparison=compare(base, head, noise))
     line = changelog.read(quiet.encode()).root["r"][0].points["32x16-tp1-c1"]
     assert (line.word, line.verdict["tput"]) == (
         "no change seen",

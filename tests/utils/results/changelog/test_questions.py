@@ -33,7 +33,7 @@ def diff(pair: Records, ledger: Ledger, **how: object) -> list[str]:
     base, head = sides(records)
     found = compare(base, head, ledger, confirmation=False)
     left = {"32x16-tp1-c4": "not in this run, which was of 2 of 3 points"}
-    new = add(STUB.encode(), "c", head, base, Stub(42, "", ()), found=found, absent=left)
+    new = add(STUB.encode(), "c", head, base, Stub(42, "", ()), comparison=found, absent=left)
     changelog.read(new.encode())
     lines = unified_diff(STUB.splitlines(), new.splitlines(), lineterm="", n=9)
     return [line[:121] for line in lines]
@@ -89,7 +89,7 @@ def test_a_change_without_verdict_and_reason_is_refused(pair: Records) -> None:
     """Also where somebody writes one by hand."""
     records = pair(parts=PARTS, more=MORE)
     base, head = sides(records)
-    text = add(STUB.encode(), "c", head, base, Stub(42, "", ()), found=compare(base, head, Ledger()))
+    text = add(STUB.encode(), "c", head, base, Stub(42, "", ()), comparison=compare(base, head, Ledger()))
     lines = text.splitlines(keepends=True)
     notes = next(n for n, line in enumerate(lines) if line == "  notes:\n")
     without = [line for n, line in enumerate(lines) if n != notes and not line.startswith("    - ")]
@@ -147,7 +147,7 @@ def test_show_is_a_table_in_both_forms(pair: Records, noise: Ledger) -> None:
     base, head = sides(pair(slower=1.1, parts=PARTS, more=MORE))
     found = compare(base, head, noise, confirmation=False)
     stub = Stub(42, "Larger <b>blocks</b>", ("w",))
-    text = add(b"", "c", head, base, stub, found=found, absent={"32x16-tp1-c4": "gone | away"})
+    text = add(b"", "c", head, base, stub, comparison=found, absent={"32x16-tp1-c4": "gone | away"})
     entries = changelog.read(text.encode()).root["r"]
     points = {"32x16-tp1-c1", "32x16-tp1-c2", "32x16-tp1-c4"}
     out = StringIO()

@@ -114,7 +114,7 @@ def test_a_claim_can_be_about_power_and_the_changelog_has_it(pair: Records, nois
     assert outcomes == {"power": "holds", "j_tok": "fails", "clock": "fails"}
     records = [_with_power(one, 652 if one.arm == "head" else 712) for one in pair()]
     base, head = sides(records)
-    text = add(b"", "perf-changelog.yaml", head, base, Stub(1, "t", ("w",)), found=found)
+    text = add(b"", "perf-changelog.yaml", head, base, Stub(1, "t", ("w",)), comparison=found)
     line = next(
         line for line in text.splitlines() if line.strip().startswith("32x16-tp1-c1:") and "tput" in line
     )

@@ -39,6 +39,6 @@ def test_scores_and_verdict_are_everywhere(
     assert {m.word for point in found.points for m in point.metrics.values()} == words
     comment = present.markdown(found)
     assert f"97.0 % → {right}.0 % of 100 questions, {97 - right} lost and 0 won" in comment
-    text = add(b"", "perf-changelog.yaml", head, base, Stub(1, "t", ("w",)), found=found)
+    text = add(b"", "perf-changelog.yaml", head, base, Stub(1, "t", ("w",)), comparison=found)
     line = entries.read(text.encode()).root["r"][0].points["32x16-tp1-c1"]
     assert line.accuracy == {"gsm8k": said}
