@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from matrix.errors import Exit, HarnessError
 from utils.launch.failures import Kind, Verdict, as_json, classify
 from utils.launch.journal import Memory, Notebook
-from utils.launch.slurm import batch, client, states
+from utils.launch.slurm import batch, client, job_files, states, submission
 from utils.launch.slurm.client import SlurmError
 from utils.launch.slurm.earlier_starts import EarlierStarts
 from utils.launch.slurm.names import folder
@@ -38,7 +38,7 @@ UNANSWERED_S = 90.0
 class Block:
     """A job with its attempts."""
 
-    attempt: batch.Attempt
+    attempt: submission.Attempt
     identity: Identity
     root: Path
     """Of the harness, whose code travels."""
@@ -227,7 +227,7 @@ class Block:
         self.notes.write(self.memory)
 
     def _submit(self) -> None:
-        packed = batch.pack(self.attempt, self.root, self.provenance)
+        packed = job_files.pack(self.attempt, self.root, self.provenance)
         script = self.notes.beside(self.memory.attempt, "sh")
         files.write_whole(script, batch.render(self.attempt, packed).encode())
         if self.track and batch.by_sbcast(self.attempt, packed):
@@ -382,7 +382,7 @@ class Block:
 
     def _leave_records(self, code: Exit, cause: str) -> None:
         """A record for each point that has none, with the reason."""
-        spec = batch.whole_job(self.attempt, self.provenance)
+        spec = job_files.whole_job(self.attempt, self.provenance)
         spec = spec.model_copy(update={"out": str(self.attempt.results)})
         unmeasured.leave(spec, code, cause, self.memory.node or "")
 

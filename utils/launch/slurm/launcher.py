@@ -12,7 +12,7 @@ from matrix.errors import Exit, HarnessError
 from matrix.slurm.section import Slurm as Asked
 from utils.launch import lease
 from utils.launch.quarantine import Quarantine
-from utils.launch.slurm import batch, by_hand, client, names
+from utils.launch.slurm import batch, by_hand, client, job_files, names, submission
 from utils.launch.slurm.attempts import Block
 from utils.launch.slurm.client import SlurmError
 from utils.launch.slurm.poll import Poll, squeue, state_folder
@@ -97,7 +97,7 @@ class _Session:
         poll = Poll(state_folder(), cluster.slurm.poll_s if cluster.slurm else Asked().poll_s)
         blocks = [self._block(job, poll) for job in self.order.plan.jobs]
         for block in blocks:
-            batch.check_paths(block.attempt)
+            submission.check_paths(block.attempt)
         try:
             for block in blocks:
                 block.begin()
@@ -117,16 +117,16 @@ class _Session:
 
     def preview(self, job: Job) -> str:
         block = self._block(job, Poll(state_folder(), 1))
-        batch.check_paths(block.attempt)
+        submission.check_paths(block.attempt)
         attempt = replace(block.attempt, name=block.name, folder=names.folder(block.name), token="0" * 16)
-        return batch.render(attempt, batch.pack(attempt, block.root, block.provenance))
+        return batch.render(attempt, job_files.pack(attempt, block.root, block.provenance))
 
     def _block(self, job: Job, poll: Poll) -> Block:
         order, cluster = self.order, with_slurm(self.order.clusters[job.cluster])
         known = provenance.find(order.tree)
         program, python = _programs(order, cluster, job, self.emit)
         base_program, _ = _programs(order, cluster, job.of("base"), self.emit)
-        attempt = batch.Attempt(
+        attempt = submission.Attempt(
             job=job,
             cluster=cluster,
             order=order,

@@ -11,7 +11,7 @@ from matrix.errors import Exit, HarnessError
 from matrix.source import Folder
 from utils.launch import lease
 from utils.launch.journal import Notebook
-from utils.launch.slurm import batch, names, retrieval_job
+from utils.launch.slurm import names, retrieval_job, submission
 from utils.launch.slurm.client import SlurmError
 from utils.launch.slurm.launcher import with_slurm
 from utils.launch.slurm.poll import accounted, squeue
@@ -58,7 +58,7 @@ def fetch_job(job: int, folder: Path, node: str | None, cluster: str | None) -> 
     chosen = _cluster(cluster)
     notes = Notebook(folder, job_id)
     known_token = (memory := notes.read()) and memory.name == state.name and memory.token
-    left = replace(batch.left(chosen, names.folder(state.name)), token=known_token or "")
+    left = replace(submission.left(chosen, names.folder(state.name)), token=known_token or "")
     to, newer = notes.place(int(attempt))
     events, problem = retrieval_job.spool(chosen, node or state.node, left, to)
     if newer and to.exists():

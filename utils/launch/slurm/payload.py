@@ -40,11 +40,12 @@ NOT_SENT = (
         "matrix/select.py",
         "matrix/estimate.py",
         "matrix/pair.py",
+        "utils/node/blind_spots.py",
         "matrix/vllm/editor_flags.py",
     ),
     *(f"matrix/vllm/official/{name}.py" for name in ("compare", "document", "layers")),
 )
-"""What makes plans, vocabularies and the schemas for editors, and compares with official recipes: it never runs on a node."""
+"""What makes plans, vocabularies, pages and the schemas for editors, and compares with official recipes: it never runs on a node."""
 
 
 @dataclass(frozen=True, slots=True)

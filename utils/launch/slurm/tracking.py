@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from matrix.errors import Exit
 from utils.launch import failures
-from utils.launch.slurm import batch, client, retrieval_job
+from utils.launch.slurm import client, retrieval_job, submission
 from utils.launch.slurm.client import SlurmError
 from utils.launch.slurm.patience import Patience
 from utils.launch.slurm.poll import accounted
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from utils.launch.slurm.batch import Attempt
     from utils.launch.slurm.receive import Source
     from utils.launch.slurm.states import JobState
+    from utils.launch.slurm.submission import Attempt
     from utils.node.events import Event
 
 LOST_S = 600.0
@@ -339,10 +339,10 @@ class Tracking:
         logs += [results / name for name in OUR_LOGS]
         by_slurm = tuple(line for path in slurm_logs for line in _lines(path))
         known = self.attempt.order.known_images
-        image_known = known is None or known.issuperset(batch.images(self.attempt))
+        image_known = known is None or known.issuperset(submission.images(self.attempt))
         by_guest = [path for path in logs if path.name.endswith(".srun.log") or not image_known]
         started = sorted(
-            results.glob("*/started"), key=lambda path: path.parent.name.removeprefix(batch.SERVER)
+            results.glob("*/started"), key=lambda path: path.parent.name.removeprefix(submission.SERVER)
         )  # canaries first
         return failures.Facts(
             state=state.state if state else "",
@@ -372,7 +372,7 @@ class Tracking:
 
 def _inside(folder: Path) -> tuple[str, ...]:
     """The last words of a run's programs: of its recorder, where that has a container of its own, else of what ran there."""
-    recorder = folder.with_name(folder.name.removeprefix(batch.SERVER))
+    recorder = folder.with_name(folder.name.removeprefix(submission.SERVER))
     return tuple((_lines(recorder / "stderr.log") or _lines(folder / "stderr.log"))[-3:])
 
 

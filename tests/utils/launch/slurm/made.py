@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from tests.utils.launch.slurm.test_batch import some_attempts
-from utils.launch.slurm import batch
+from utils.launch.slurm import submission
 from utils.launch.slurm.tracking import Tracking
 from utils.node.events import Event
 
 TOKEN = "00112233445566ff"  # noqa: S105 - of the golden scripts
 
 
-def an_attempt(out: Path, **changes: Any) -> batch.Attempt:
+def an_attempt(out: Path, **changes: Any) -> submission.Attempt:
     """One with shared storage, so that its events are read from a file."""
     attempt = next(one for name, one in some_attempts().items() if "tiny" in name)
     return replace(attempt, order=replace(attempt.order, out=out), **changes)

@@ -25,7 +25,7 @@ from matrix.source import Folder
 from matrix.tree import Tree
 from tests.conftest import ROOT
 from utils.launch.interface import Order
-from utils.launch.slurm import batch, names, payload
+from utils.launch.slurm import batch, job_files, names, payload, submission
 from utils.launch.slurm.launcher import with_slurm
 from utils.node.spec import Provenance
 
@@ -33,13 +33,13 @@ GOLDEN = ROOT / "tests/golden/batch"
 PROVENANCE = Provenance(commit="a" * 40, clean=True, tree_commit="b" * 40, tree_clean=True, harness="test")
 
 
-def some_attempts() -> dict[str, batch.Attempt]:
+def some_attempts() -> dict[str, submission.Attempt]:
     """The first attempt at every job of every shipped recipe, two runs, by the name of its golden file."""
     source = Folder(ROOT)
     plan = select.chosen(Tree.of(source), [], runs=2)
     known = {job.cluster: with_slurm(clusters.load(source, job.cluster)) for job in plan.jobs}
     plan = estimate.timed(plan, known, estimate.History(), canary=True)
-    found: dict[str, batch.Attempt] = {}
+    found: dict[str, submission.Attempt] = {}
     for job in plan.jobs:
         one = job.model_copy(update={"id": ".".join(part for part in job.id.split(".") if len(part) != 8)})
         recipe = job.points[0].recipe
@@ -52,7 +52,7 @@ def some_attempts() -> dict[str, batch.Attempt]:
         )
         who = names.Identity("organisation-repository", "42", "0123456789ab", "89abcdef")
         name = who.job(one.id, 0)
-        found[f"{recipe}.{number}"] = batch.Attempt(
+        found[f"{recipe}.{number}"] = submission.Attempt(
             job=one,
             cluster=known[job.cluster],
             order=order,
@@ -65,14 +65,14 @@ def some_attempts() -> dict[str, batch.Attempt]:
     return found
 
 
-def rendered(attempt: batch.Attempt) -> str:
+def rendered(attempt: submission.Attempt) -> str:
     """A script with a short payload in the place of the real one."""
     with mock.patch.object(os, "getuid", return_value=1000):
         return batch.render(attempt, payload.Payload(b"payload of this job\n"))
 
 
 @pytest.mark.parametrize(("name", "attempt"), some_attempts().items(), ids=some_attempts().keys())
-def test_each_script_is_its_golden_file(name: str, attempt: batch.Attempt) -> None:
+def test_each_script_is_its_golden_file(name: str, attempt: submission.Attempt) -> None:
     """So that a change of what runs on the cluster is read in a diff."""
     assert rendered(attempt) == (GOLDEN / f"{name}.sh").read_text()
 
@@ -163,7 +163,7 @@ def test_what_a_container_sees() -> None:
 def test_what_the_payload_leaves_out_is_not_missed(tmp_path: Path) -> None:
     """Every module of the node is imported from the payload alone."""
     attempt = next(one for one in some_attempts().values() if "tiny" in one.name)
-    with tarfile.open(fileobj=io.BytesIO(batch.pack(attempt, ROOT, PROVENANCE).content)) as tar:
+    with tarfile.open(fileobj=io.BytesIO(job_files.pack(attempt, ROOT, PROVENANCE).content)) as tar:
         tar.extractall(tmp_path, filter="data")
     names = [path.relative_to(tmp_path).with_suffix("") for path in (tmp_path / "utils/node").rglob("*.py")]
     modules = [".".join(name.parts) for name in names if name.name not in {"__init__", "__main__"}]
@@ -183,7 +183,7 @@ def test_the_payload_has_the_same_bytes_every_time() -> None:
     """And nothing but code, the job's files and carried models."""
     attempt = next(one for one in some_attempts().values() if "tiny" in one.name)
     with mock.patch.object(os, "getuid", return_value=1000):
-        first, second = (batch.pack(attempt, ROOT, PROVENANCE) for _ in range(2))
+        first, second = (job_files.pack(attempt, ROOT, PROVENANCE) for _ in range(2))
     assert first.content == second.content
     with tarfile.open(fileobj=io.BytesIO(first.content)) as tar:
         names_in = tar.getnames()
@@ -205,7 +205,7 @@ def test_the_payload_has_the_same_bytes_every_time() -> None:
 def test_what_is_sent_runs_alone(tmp_path: Path) -> None:
     """Nothing that the node program imports stays behind: a job would end before it began."""
     attempt = next(one for one in some_attempts().values() if "tiny" in one.name)
-    with tarfile.open(fileobj=io.BytesIO(batch.pack(attempt, ROOT, PROVENANCE).content)) as tar:
+    with tarfile.open(fileobj=io.BytesIO(job_files.pack(attempt, ROOT, PROVENANCE).content)) as tar:
         tar.extractall(tmp_path, filter="data")
     code = "import sys; sys.path.insert(0, sys.argv[1]); import utils.node.__main__, utils.node.host.ready, utils.node.host.image, utils.node.host.meter; "
     code += "from utils.node.vllm import server_metrics; assert server_metrics.names('0.32.0'); assert server_metrics.names('9.9.9')"
@@ -214,7 +214,7 @@ def test_what_is_sent_runs_alone(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def paired(tmp_path: Path) -> batch.Attempt:
+def paired(tmp_path: Path) -> submission.Attempt:
     """MiniMax-M3 with its kernel against a base of another image and an older kernel, from another tree."""
     for name in ("recipes", "kernels"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -249,10 +249,10 @@ def test_each_arm_runs_in_its_own_image_with_its_own_kernel(tmp_path: Path) -> N
     assert set(images("")) == {"v0.31.0"}, (
         "load client and recorder are in the image that the change did not choose"
     )
-    assert json.loads(batch.host_file(attempt))["load_image"].endswith("v0.31.0")
+    assert json.loads(job_files.host_file(attempt))["load_image"].endswith("v0.31.0")
     assert subprocess.run(["bash", "-n"], input=text, text=True, check=False).returncode == 0
     with mock.patch.object(os, "getuid", return_value=1000):
-        packed = batch.pack(attempt, ROOT, PROVENANCE)
+        packed = job_files.pack(attempt, ROOT, PROVENANCE)
     with tarfile.open(fileobj=io.BytesIO(packed.content)) as tar:
         names_in = tar.getnames()
         base = json.loads(tar.extractfile("run-3-base.json").read())  # type: ignore[union-attr]  # it is a file

@@ -11,7 +11,7 @@ import pytest
 from matrix.errors import Exit, HarnessError
 from tests.utils.launch.slurm.made import TOKEN, an_attempt, tracked
 from utils.launch.failures import Kind, classify
-from utils.launch.slurm import batch, client, tracking
+from utils.launch.slurm import client, submission, tracking
 from utils.node.events import Event
 
 
@@ -97,6 +97,6 @@ def test_a_note_of_the_preflight_reaches_a_person_and_blames_nobody(tmp_path: Pa
 def test_paths_that_slurm_cannot_be_given_are_refused(tmp_path: Path, path: str) -> None:
     """Before anything is submitted, with the letter."""
     with pytest.raises(HarnessError, match=r"--out.* has .* in it") as error:
-        batch.check_paths(an_attempt(tmp_path / path))
+        submission.check_paths(an_attempt(tmp_path / path))
     assert error.value.exit_code is Exit.USAGE
-    batch.check_paths(an_attempt(tmp_path / "plain-1.2_x"))
+    submission.check_paths(an_attempt(tmp_path / "plain-1.2_x"))
