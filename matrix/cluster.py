@@ -82,6 +82,8 @@ class Paths(Strict):
     """Imported images."""
     archives: str = ""
     """Squashfs files that `image: archive:NAME` names, put there by hand."""
+    evaluator: str = ""
+    """A Python with lm-eval, for recipes that ask for a task: as runs see it, which in a container is below one of its mounts."""
     runtime: str = ""
     """XDG_RUNTIME_DIR of the container runtime, where the node has none."""
     spool: str = "/tmp/servematrix-$UID"  # noqa: S108 - a folder per user, made with mode 0700 on the node

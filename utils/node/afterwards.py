@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from utils.node import evaluation
-from utils.node.vllm import parity_probe
+from utils.node.vllm import invocation, parity_probe
 
 if TYPE_CHECKING:
     from utils.node.point import Bench, Phases
@@ -48,5 +48,8 @@ def _asked(bench: Bench, spec: NodeJob, where: parity_probe.Where) -> evaluation
         concurrency=max(point.concurrency for point in spec.job.points),
         folder=mine,
         shared=where.shared,
+        env={
+            name: text for name, text in spec.job.serve.env.items() if name.startswith(invocation.OF_MODELS)
+        },
         first=where.first,
     )

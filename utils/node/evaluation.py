@@ -9,7 +9,7 @@ import json
 import math
 import os
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,8 @@ class Where:
     """For what lm-eval leaves; it exists."""
     shared: Path
     """The job's, where the base's answers are or will be."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Where the node's cache of models and data is, and whether it is all that there is."""
     first: bool = True
     """Whether this run may be the one that the others are compared with: one of the base, where there is one."""
 
@@ -52,7 +54,8 @@ def evaluate(asked: Evaluation, where: Where) -> Accuracy:
     """Run a task, and compare it with the first run of the allocation, which is a base's; that one has a score and no verdict."""
     if not where.python:
         return _untested(
-            asked, "no environment with lm-eval is on this node; only the local launcher makes one"
+            asked,
+            "no environment with lm-eval is on this node: the local launcher makes one, elsewhere paths.evaluator of the cluster file names one",
         )
     why = _run(asked, where)
     if why:
@@ -116,12 +119,16 @@ def _run(asked: Evaluation, where: Where) -> str:
         "no_proxy": "127.0.0.1",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
+    env |= where.env
     env |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"} if own else {}
     log = where.folder / "lm-eval.log"
     with log.open(
         "wb"
     ) as sink:  # a carried task names its questions beside itself, so that it is run from there
-        running = process.start(command(asked, where), env=env, log=sink, folder=tasks if own else None)
+        try:
+            running = process.start(command(asked, where), env=env, log=sink, folder=tasks if own else None)
+        except OSError as error:
+            return f"{where.python} cannot be started: {error.strerror}"
         try:
             status = running.wait(LIMIT_S)
         except subprocess.TimeoutExpired:

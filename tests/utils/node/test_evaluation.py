@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,7 @@ def test_the_call_is_bounded_and_offline_where_the_task_is_the_trees_own(tmp_pat
     ("python", "why"),
     [
         ("", "no environment with lm-eval"),
+        ("/no/such/python", "/no/such/python cannot be started: No such file"),
         ("/bin/false", "ended with status 1"),
         ("/bin/true", "left no result"),
     ],
@@ -114,3 +116,17 @@ def test_what_cannot_be_asked_is_not_tested(tmp_path: Path, python: str, why: st
     found = evaluation.evaluate(Evaluation(task="t"), where(tmp_path, python))
     assert found.verdict == "not tested"
     assert why in found.why
+
+
+def test_the_nodes_cache_is_the_evaluators_too(tmp_path: Path) -> None:
+    """A node that reaches no hub has its data in the cache that the cluster file names."""
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\nenv >{tmp_path}/env\nexit 1\n")
+    python.chmod(0o755)
+    cache = {"HF_HUB_CACHE": "/mnt/hf", "HF_HUB_OFFLINE": "1"}
+    given = replace(where(tmp_path, str(python)), env=cache)
+    found = evaluation.evaluate(Evaluation(task="t"), given)
+    assert found.verdict == "not tested"
+    env = dict(line.split("=", 1) for line in (tmp_path / "env").read_text().splitlines() if "=" in line)
+    assert cache.items() <= env.items()
+    assert env["NO_PROXY"] == "127.0.0.1"

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from utils.launch import questions
+from utils.launch.questions import on_node
 from utils.launch.slurm import container, payload
 from utils.launch.slurm.container import PAYLOAD
 from utils.launch.slurm.submission import METER, OWN, SAMPLES, images, run_name
@@ -48,6 +49,7 @@ def whole_job(attempt: Attempt, provenance: Provenance) -> NodeJob:
             "provenance": provenance,
             "runs_in_all": len(attempt.runs),
             "samples": f"{attempt.inside(METER)}/{SAMPLES}",
+            "evaluator": on_node(attempt.cluster.paths.evaluator),
         }
     )
 

@@ -265,6 +265,17 @@ def test_each_arm_runs_in_its_own_image_with_its_own_kernel(tmp_path: Path) -> N
     assert base["provenance"]["tree_commit"] == "c" * 40
 
 
+def test_the_clusters_evaluator_is_every_runs() -> None:
+    """As the cluster file names it; none is nowhere."""
+    attempt = next(one for one in some_attempts().values() if one.cluster.container.runtime == "pyxis")
+    assert job_files.whole_job(attempt, PROVENANCE).evaluator == ""
+    paths = attempt.cluster.paths.model_copy(update={"evaluator": "/mnt/lm-eval/bin/python"})
+    named = replace(attempt, cluster=attempt.cluster.model_copy(update={"paths": paths}))
+    assert {one.evaluator for one in job_files.node_jobs(named, PROVENANCE).values()} == {
+        "/mnt/lm-eval/bin/python"
+    }
+
+
 def test_a_mount_above_the_images_is_refused() -> None:
     """A server must not reach them."""
     base = {
