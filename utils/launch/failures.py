@@ -38,6 +38,8 @@ class Row:
     """Evidence against this node whatever others show; else many nodes with one cause clear each other (quarantine)."""
     same_node: bool = False
     """The node may be asked again at once."""
+    used_up: bool = False
+    """A run can bring it about: what is used up is there again once its job has ended."""
     code: Exit | None = None
     """Its own exit code, where the kind's does not say enough."""
 
@@ -60,7 +62,7 @@ LINES = (
     Row(r"[Cc]ould not open stdout file|IO setup failed", Kind.INFRA, "the node could not write the job's output", node=True),
     Row(r"^servematrix: the payload did not come", Kind.INFRA, "the job's files did not reach the node in time"),
     # user namespaces
-    Row(r"(failed to create user namespace|unshare failed|can.t init user\+mount namespaces): No space left", Kind.INFRA, "user namespaces are used up", node=True),
+    Row(r"(failed to create user namespace|unshare failed|can.t init user\+mount namespaces): No space left", Kind.INFRA, "user namespaces are used up", node=True, used_up=True),
     Row(r"enroot-\w+: failed to set capabilities", Kind.INFRA, "enroot's helpers may not set capabilities on the node", node=True),
     Row(r"failed to create user namespace", Kind.INFRA, "user namespaces are forbidden", node=True),
     Row(r"(unshare failed|can.t init user\+mount namespaces): Operation not permitted", Kind.INFRA, "user namespaces are forbidden", node=True),
@@ -74,20 +76,20 @@ LINES = (
     # curl(1), EXIT CODES: what it could not read, could not write, could not transfer; all others are the network's or the registry's
     Row(r"curl: \([1-4]\)|curl: \(4[138]\)", Kind.BENCHMARK, "the image's address is none that curl can ask"),
     Row(r"curl: \((18|33|36)\)|pigz: skipping: .* corrupted", Kind.INFRA, "the image did not arrive whole"),
-    Row(r"curl: \(23\)", Kind.INFRA, "a disk of the node takes nothing more, or forbids it", node=True),
+    Row(r"curl: \(23\)", Kind.INFRA, "a disk of the node takes nothing more, or forbids it", node=True, used_up=True),
     Row(r"curl: \((27|58|59|77|82)\)", Kind.INFRA, "curl lacks memory or certificates on the node", node=True),
     Row(r"curl: \(\d+\)", Kind.INFRA, "the registry could not be reached"),
-    Row(r"FATAL ERROR: ?(Failed to create thread|Out of memory)|mksquashfs: .*(thread|memory)", Kind.INFRA, "memory or threads of the node ran out while the image was packed", node=True),
-    Row(r"zstd: error \d+ : Write error|tar: .*: Wrote only", Kind.INFRA, "a disk of the node is full", node=True),
+    Row(r"FATAL ERROR: ?(Failed to create thread|Out of memory)|mksquashfs: .*(thread|memory)", Kind.INFRA, "memory or threads of the node ran out while the image was packed", node=True, used_up=True),
+    Row(r"zstd: error \d+ : Write error|tar: .*: Wrote only", Kind.INFRA, "a disk of the node is full", node=True, used_up=True),
     Row(r"zstd: error|zstd: .*unsupported format|Read error \(39\)|premature end|[Uu]nexpected (end of file|EOF)|checksum did NOT match|not in gzip format|invalid compressed data", Kind.INFRA, "a cached layer of the image is damaged", node=True),
-    Row(r"Write (on output file )?failed because No space left", Kind.INFRA, "a disk of the node is full", node=True),
+    Row(r"Write (on output file )?failed because No space left", Kind.INFRA, "a disk of the node is full", node=True, used_up=True),
     Row(r"Invalid image format|Read on filesystem failed|File system corruption|read_block: failed|Failed to mount: .*sqsh|can.t open SquashFS", Kind.INFRA, "the imported image is damaged, or the node cannot read it", node=True),
     Row(r"No such file or directory: .*\.sqsh|can.t (stat|read): .*\.sqsh: No such file", Kind.INFRA, "the imported image is gone", node=True),
     Row(r"enroot-switchroot: failed to execute", Kind.INFRA, "the container's files are incomplete", node=True),
     # disks and mounts
     Row(r"can.t mkdir: .*: Read-only file system", Kind.BENCHMARK, "the image has no folder for a mount: add it, or set container.workdir"),
-    Row(r"No space left on device", Kind.INFRA, "a disk of the node is full", node=True),
-    Row(r"Disk quota exceeded", Kind.INFRA, "a quota on the node is used up", node=True),
+    Row(r"No space left on device", Kind.INFRA, "a disk of the node is full", node=True, used_up=True),
+    Row(r"Disk quota exceeded", Kind.INFRA, "a quota on the node is used up", node=True, used_up=True),
     Row(r"Read-only file system", Kind.INFRA, "a disk of the node is read-only", node=True),
     Row(r"Input/output error|Structure needs cleaning", Kind.INFRA, "a disk of the node fails", node=True),
     Row(r"Stale file handle|Transport endpoint is not connected", Kind.INFRA, "a file system of the node is gone", node=True),
@@ -157,6 +159,8 @@ class Facts:
     """Every run that was started also said its last word; srun's exit code is 0 after a node failure too."""
     started: bool = False
     """The first thing inside the container wrote its sentinel, in every run that was started."""
+    some_started: bool = False
+    """It did so in at least one of them."""
     asked: bool = False
     """At least one container start was asked for."""
     preflight: tuple[str, ...] = ()
@@ -196,6 +200,7 @@ class Verdict:
     node: bool = False
     alone: bool = False
     same_node: bool = False
+    used_up: bool = False
     final: bool = False
     """Another try would only wait as long again."""
     once_more: bool = False
@@ -244,11 +249,14 @@ def _may_blame(found: Verdict, facts: Facts) -> bool:
 
     What a container wrote, its exit code and its silence are the guest's, unless the default branch runs that image too and
     nothing of the checkout had run yet. Silence is so in any case: a run can take away the file that says that it began.
+    So is a full disk, whoever says so, once a run began: a run can fill it, and it is free again when the job has ended.
     A node that is not blamed is tried no more by this job, and stays everybody else's.
     """
     if not facts.foreign:
         return True
     if found.cause == NEVER_STARTED:
+        return False
+    if (facts.started or facts.some_started) and (found.used_up or found.exit_code is Exit.STORAGE_FULL):
         return False
     if facts.image_known and not facts.started:
         return True
@@ -351,7 +359,14 @@ def _by_row(row: Row, evidence: str) -> Verdict:
         Kind.CANCELLED: Exit.CANCELLED,
     }.get(row.kind, Exit.JOB_FAILED)
     return Verdict(
-        row.kind, row.cause, code, (evidence,), node=row.node, alone=row.alone, same_node=row.same_node
+        row.kind,
+        row.cause,
+        code,
+        (evidence,),
+        node=row.node,
+        alone=row.alone,
+        same_node=row.same_node,
+        used_up=row.used_up,
     )
 
 

@@ -309,6 +309,22 @@ def test_a_guest_blames_no_node(facts: Facts, blamed: bool) -> None:  # noqa: FB
     assert found.node is blamed
 
 
+FULL = "slurm_script: line 140: printf: write error: No space left on device"
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize("ended", [None, 1, int(Exit.STORAGE_FULL)])
+@pytest.mark.parametrize(
+    "line", [FULL, "tee: /raid/x: Disk quota exceeded", "unshare: unshare failed: No space left on device"]
+)
+def test_a_run_that_used_something_up_blames_no_node(ended: int | None, line: str) -> None:
+    """Slurm's and the batch script's own words say so, and the node is as before once the job has ended; before any run it is the node's."""
+    facts = Facts("FAILED", ended=ended, lines=(line,), slurm_lines=(line,), foreign=True, asked=True)
+    for run in ({"started": True}, {"some_started": True}):
+        assert classify(replace(facts, **run)).node is False
+    assert classify(replace(facts, ended=1)).node is True
+
+
 def test_a_guest_excuses_no_node() -> None:
     """It can show a true cause on many nodes; as none of them is blamed, the cause is never remembered as one that nodes share."""
     found = classify(Facts("FAILED", ended=1, lines=(GUEST,), guest_lines=(GUEST,), **HOSTILE))
