@@ -7,13 +7,12 @@ copy keeps a run from changing what the next one starts with, and no arm ever se
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
-from typing import TYPE_CHECKING
+import stat
+from pathlib import Path
 
 from utils.node.record import Cache
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 FOLDERS = {
     "vllm": ".cache/vllm",
@@ -40,10 +39,34 @@ def variables(home: Path) -> dict[str, str]:
 
 
 def keep(home: Path, into: Path) -> list[str]:
-    """Copy what a server compiled to where its arm's runs get it from; the names of what there was."""
-    found = [name for name, folder in FOLDERS.items() if (home / folder).is_dir()]
+    """Copy what a server compiled to where its arm's runs get it from; the names of what there was.
+
+    The server's side wrote it: no folder is looked for behind a link, and what is neither file, folder nor link stays where it is.
+    """
+    found = [name for name, folder in FOLDERS.items() if _is_there(home, folder)]
     for name in found:
-        shutil.copytree(home / FOLDERS[name], into / name, symlinks=True, dirs_exist_ok=True)
+        shutil.copytree(
+            home / FOLDERS[name],
+            into / name,
+            symlinks=True,
+            dirs_exist_ok=True,
+            ignore=_neither_file_nor_folder,
+        )
+    return found
+
+
+def _is_there(home: Path, folder: str) -> bool:
+    above = [home, *(home.joinpath(*Path(folder).parts[: n + 1]) for n in range(len(Path(folder).parts)))]
+    return all(path.is_dir() and not path.is_symlink() for path in above)
+
+
+def _neither_file_nor_folder(folder: str, names: list[str]) -> list[str]:
+    """Pipes and sockets, whose copy would wait or fail, and devices, which have no end."""
+    found = []
+    for name in names:
+        mode = os.lstat(os.path.join(folder, name)).st_mode  # noqa: PTH116, PTH118 - many thousand names
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)):
+            found.append(name)
     return found
 
 
