@@ -279,7 +279,7 @@ class _Run:
     def _starter(self) -> Starter:
         if not self.spec.serve_in:
             return Here()
-        self.apart = Apart(self.at, self.at.parent, self.spec.cluster.limits.ready_s)
+        self.apart = Apart(self.at, self.at.parent, self.folder, self.spec.cluster.limits.ready_s)
         return self.apart
 
     def _point(self, bench: Bench, point: Point) -> Exit:

@@ -35,6 +35,8 @@ SERVER_READY = "ready"
 """In the run's own folder: the server's container may start now."""
 SERVER_ENDED = "server-ended"
 """There too, with the exit code of a container that has ended; the batch script writes it."""
+STARTED = "started"
+"""In a run's results, or in those of its server's own container: the first thing inside wrote it."""
 UNKNOWN = "0" * 40
 """A commit that git could not tell."""
 

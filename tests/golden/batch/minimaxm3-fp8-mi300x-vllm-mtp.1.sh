@@ -190,7 +190,7 @@ start() { # a run's name, and its arm
   say '"kind":"srun","name":"%s"' "$1"
   # Recorder and load client; the server has a container of its own, beside the arm's code, which sees nothing of what is recorded.
   # shellcheck disable=SC2016 # the inner shell expands this
-  "in_${1//-/_}" sh -c 'exec 2>"$1/stderr.log" && shift && exec "$@"' sh /workspace/results \
+  "in_${1//-/_}" sh -c ': >"$1/started" && exec 2>"$1/stderr.log" && shift && exec "$@"' sh /workspace/results \
     python3 -s -m utils.node /workspace/payload"/$1.json" /workspace/payload/found.json \
     >>"$out/events.jsonl" 2>"$out/$1.load.log" &
   local run=$!
@@ -212,9 +212,9 @@ serve() { # a run's name, and the process that waits for its server: what the se
   if [ ! -e "$work/box/$1/ready" ]; then return; fi
   (
     trap 'kill "$served" 2>/dev/null' TERM
-    # The first thing inside says that it is there; what is said inside and what is said outside are different evidence.
+    # The first thing inside says that it is there. All that is said inside goes to a file there: srun's own words are other evidence.
     # shellcheck disable=SC2016 # the inner shell expands this
-    "in_${1//-/_}_server" sh -c ': >"$1/started" && exec 2>"$1/stderr.log" && shift && exec "$@"' sh /workspace/results \
+    "in_${1//-/_}_server" sh -c ': >"$1/started" && exec 2>"$1/stderr.log" >&2 && shift && exec "$@"' sh /workspace/results \
       python3 -s -m utils.node.vllm.server_host /workspace/scratch/server.sock >"$out/$1.srun.log" 2>&1 &
     served=$!
     wait "$served"
@@ -232,6 +232,16 @@ ended() { # the run has closed its side, so that its server's container ends by 
     sleep 0.2
   done
   kill "$server" 2>/dev/null
+  for _ in {1..100}; do
+    kill -0 "$server" 2>/dev/null || break
+    sleep 0.2
+  done
+  if kill -0 "$server" 2>/dev/null; then # it takes no signal, and no run shall begin beside it: the end of the job ends it
+    say '"kind":"note","text":"the container of a server does not end; the job ends"'
+    stopped=1
+    [ "$code" -ge 33 ] || code=33
+    return
+  fi
   wait "$server"
   server=''
   gone "$1"

@@ -15,6 +15,7 @@ from utils.launch.slurm.patience import Patience
 from utils.launch.slurm.poll import accounted
 from utils.launch.slurm.receive import Left, Shared, Staged, is_last
 from utils.node import process
+from utils.node.spec import STARTED
 
 if TYPE_CHECKING:
     import subprocess
@@ -340,10 +341,11 @@ class Tracking:
         by_slurm = tuple(line for path in slurm_logs for line in _lines(path))
         known = self.attempt.order.known_images
         image_known = known is None or known.issuperset(submission.images(self.attempt))
-        by_guest = [path for path in logs if path.name.endswith(".srun.log") or not image_known]
-        started = sorted(
-            results.glob("*/started"), key=lambda path: path.parent.name.removeprefix(submission.SERVER)
-        )  # canaries first
+        by_guest = [
+            path for path in logs if path.name.endswith((".srun.log", ".load.log")) or not image_known
+        ]
+        started = sorted(results.glob(f"*/{STARTED}"), key=lambda path: _run(path.parent))  # canaries first
+        runs = {_run(path.parent) for path in started}
         return failures.Facts(
             state=state.state if state else "",
             exit_code=state.exit_code if state else "",
@@ -354,7 +356,8 @@ class Tracking:
             ended=self.ended,
             asked=self.asked > 0,
             runs_ended=self.runs_ended >= self.asked,
-            started=self.asked > 0 and len(started) >= self.asked,
+            started=self.asked > 0 and len(runs) >= self.asked,
+            some_started=bool(runs),
             preflight=tuple(self.failed_checks),
             node_at_fault=self.node_at_fault,
             shared=self.attempt.shared,
@@ -370,9 +373,14 @@ class Tracking:
         )
 
 
+def _run(folder: Path) -> str:
+    """Of which run a folder is: its own, or its server's."""
+    return folder.name.removeprefix(submission.SERVER)
+
+
 def _inside(folder: Path) -> tuple[str, ...]:
     """The last words of a run's programs: of its recorder, where that has a container of its own, else of what ran there."""
-    recorder = folder.with_name(folder.name.removeprefix(submission.SERVER))
+    recorder = folder.with_name(_run(folder))
     return tuple((_lines(recorder / "stderr.log") or _lines(folder / "stderr.log"))[-3:])
 
 

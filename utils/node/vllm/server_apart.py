@@ -5,6 +5,7 @@ What it answers is the word of whoever runs there. An answer that does not come,
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from dataclasses import asdict
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from matrix.errors import Exit
 from utils.node.exceptions import RunFailed
-from utils.node.spec import SERVER_ENDED, SERVER_READY, SERVER_SOCKET
+from utils.node.spec import SERVER_ENDED, SERVER_READY, SERVER_SOCKET, STARTED
 from utils.node.vllm.server_host import Lines
 
 if TYPE_CHECKING:
@@ -25,22 +26,28 @@ if TYPE_CHECKING:
 
 ANSWER_S = 60.0
 """More than a server gets to end itself."""
+MOST = 1000
+"""Processes of an engine that are looked at; one of many devices has some hundred."""
 LOST = 255
 """The status of a server that nobody can be asked about."""
+_NUMBER = re.compile("[0-9]{1,10}")
 
 
 class Apart:
     """Starts servers in another container."""
 
-    def __init__(self, shared: Path, own: Path, limit_s: float) -> None:
+    def __init__(self, shared: Path, own: Path, results: Path, limit_s: float) -> None:
         """Listen, and say that the container may start.
 
         Args:
             shared: a folder that both containers see, with what the server needs in it already.
             own: the run's, where nobody else writes but the batch script.
+            results: the run's; `started` is there but while the container is waited for, and nobody there can take it away.
             limit_s: how long the container may take to start.
         """
         self._own, self._limit_s = own, limit_s
+        self._started = results / STARTED
+        self._started.unlink(missing_ok=True)
         self._listening = socket.socket(socket.AF_UNIX)
         self._listening.bind(str(shared / SERVER_SOCKET))
         self._listening.listen(1)
@@ -81,8 +88,8 @@ class Apart:
                 link, _ = self._listening.accept()
             except TimeoutError:
                 continue
-            link.settimeout(ANSWER_S)
-            return Lines(link)
+            self._started.touch()
+            return Lines(link, answer_s=ANSWER_S, files=False)
         raise RunFailed(
             Exit.SERVER_NOT_READY,
             f"the server's container did not start within {self._limit_s:.0f} s (limits.ready_s of the cluster)",
@@ -121,9 +128,9 @@ class ServerElsewhere:
         found = self._said("processes", "processes")
         rows = found.items() if isinstance(found, dict) else ()
         return {
-            int(pid): (str(row[0]), str(row[1])[:60])
-            for pid, row in rows
-            if pid.isdecimal() and isinstance(row, list) and len(row) == 2  # noqa: PLR2004 - begin and name
+            int(pid): (str(row[0])[:20], str(row[1])[:60])
+            for pid, row in list(rows)[:MOST]
+            if _NUMBER.fullmatch(pid) and isinstance(row, list) and len(row) == 2  # noqa: PLR2004 - begin and name
         }
 
     def rss_bytes(self) -> int:

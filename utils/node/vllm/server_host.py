@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 from utils.node import process
@@ -28,14 +29,22 @@ LARGEST = 1_000_000
 class Lines:
     """Lines of JSON on a stream, and open files beside them."""
 
-    def __init__(self, link: socket.socket) -> None:
-        self.link = link
+    def __init__(self, link: socket.socket, answer_s: float | None = None, *, files: bool = True) -> None:
+        """On a stream.
+
+        Args:
+            link: to the other side.
+            answer_s: how long a whole line may take, however it comes; as long as it likes where that is not said.
+            files: whether the other side may send open files; else the kernel drops them.
+        """
+        self.link, self._answer_s, self._takes_files = link, answer_s, files
         self._rest = b""
         self._files: list[int] = []
 
     def send(self, body: dict[str, Any], file: int | None = None) -> None:
         """One line, and a file where there is one."""
         line = (json.dumps(body) + "\n").encode()
+        self.link.settimeout(self._answer_s)
         sent = socket.send_fds(self.link, [line], [file] if file is not None else [])
         self.link.sendall(line[sent:])
 
@@ -44,12 +53,15 @@ class Lines:
 
         Raises:
             ValueError: for one that is too long or no JSON object.
-            TimeoutError: where the link's own time is over.
+            TimeoutError: where it does not come in time.
         """
+        end = time.monotonic() + (self._answer_s or 0)
         while b"\n" not in self._rest:
             if len(self._rest) > LARGEST:
                 raise ValueError("a line is too long")
-            chunk, beside, _, _ = self.link.recvmsg(65536, socket.CMSG_SPACE(4))
+            if self._answer_s is not None:
+                self.link.settimeout(max(end - time.monotonic(), 1e-3))
+            chunk, beside, _, _ = self.link.recvmsg(65536, socket.CMSG_SPACE(4) if self._takes_files else 0)
             for level, kind, data in beside:
                 if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                     self._files += array.array("i", data[: len(data) - len(data) % 4])

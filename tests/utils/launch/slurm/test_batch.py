@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -274,6 +275,60 @@ def test_the_clusters_evaluator_is_every_runs() -> None:
     assert {one.evaluator for one in job_files.node_jobs(named, PROVENANCE).values()} == {
         "/mnt/lm-eval/bin/python"
     }
+
+
+def two_containers() -> str:
+    """A script whose runs have two each."""
+    return next(text for text in map(rendered, some_attempts().values()) if "_server() {" in text)
+
+
+def in_bash(script: str, text: str, tmp_path: Path, *functions: str) -> subprocess.CompletedProcess[str]:
+    """Some functions of a script, and what calls them."""
+    bodies = [
+        f"{name}() {{{script.split(chr(10) + name + '() {')[1].split(chr(10) + '}')[0]}\n}}"
+        for name in functions
+    ]
+    whole = "\n".join(
+        [
+            "set -uo pipefail",
+            f"out={tmp_path} work={tmp_path} token=t worst=0 stopped=0 code=0",
+            *bodies,
+            text,
+        ]
+    )
+    return subprocess.run(["bash", "-c", whole], capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.mark.hostile
+def test_a_server_says_nothing_where_slurm_speaks(tmp_path: Path) -> None:
+    """Its program's stdout is open to all that runs beside it, and srun's words are evidence against a node."""
+    script = two_containers()
+    line = next(line for line in script.splitlines() if '_server" sh -c' in line)
+    inside = line.split("sh -c '")[1].split("'")[0]
+    said = [
+        "sh",
+        "-c",
+        inside,
+        "sh",
+        str(tmp_path),
+        "sh",
+        "-c",
+        "echo No space left on device; echo more >&2",
+    ]
+    done = subprocess.run(said, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
+    assert (tmp_path / "stderr.log").read_text() == "No space left on device\nmore\n"
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize(("obeys", "wanted"), [(True, "0 0"), (False, "33 1")])
+def test_a_server_that_takes_no_signal_ends_the_job(tmp_path: Path, wanted: str, *, obeys: bool) -> None:
+    """srun only passes signals on; without a bound the job would wait for it until its time is up."""
+    script = re.sub(r"\{1\.\.\d+\}", "{1..3}", two_containers())
+    trap = "" if obeys else "trap '' TERM;"
+    text = f"gone() {{ :; }}\n({trap} exec sleep 40) &\nserver=$!\nended x\necho $code $stopped\nkill -KILL $! 2>/dev/null"
+    done = in_bash(script, text, tmp_path, "ended", "say")
+    assert done.stdout.strip() == wanted, done
 
 
 def test_a_mount_above_the_images_is_refused() -> None:

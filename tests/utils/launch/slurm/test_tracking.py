@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,33 @@ def test_what_a_run_wrote_last_is_shown_where_nothing_else_tells_why(tmp_path: P
     (folder / "stderr.log").unlink()
     (folder / "stderr.log").symlink_to("/etc/passwd")
     assert track.facts(cancelled_by_us=False).inside == ()
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize("name", ["run-0-head.srun.log", "run-0-head.load.log"])
+def test_what_stands_beside_a_run_that_began_is_no_machines_word(tmp_path: Path, name: str) -> None:
+    """The recorder says that the server's container began, where that cannot take it away: then its image may be known."""
+    track, _ = tracked(tmp_path, [])
+    order = replace(track.attempt.order, known_images=frozenset(batch.images(track.attempt)))
+    track.attempt = replace(track.attempt, order=order)
+    for folder in ("run-0-head", "server.run-0-head"):
+        (track.attempt.results / folder).mkdir()
+    (track.attempt.results / name).write_text("srun: error: Zero Bytes were transmitted or received\n")
+    track.asked, track.ended, track.runs_ended = 1, 1, 0
+    assert classify(track.facts(cancelled_by_us=False)).node
+    (track.attempt.results / "run-0-head/started").touch()
+    assert not classify(track.facts(cancelled_by_us=False)).node
+
+
+def test_the_two_containers_of_a_run_count_once(tmp_path: Path) -> None:
+    """A second run that never began is not hidden by them."""
+    track, _ = tracked(tmp_path, [])
+    for folder in ("run-0-head", "server.run-0-head"):
+        (track.attempt.results / folder).mkdir()
+        (track.attempt.results / folder / "started").touch()
+    track.asked = 2
+    found = track.facts(cancelled_by_us=False)
+    assert (found.started, found.some_started) == (False, True)
 
 
 def test_a_job_that_slurm_and_its_results_say_nothing_of_is_ended(

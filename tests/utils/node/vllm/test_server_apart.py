@@ -86,6 +86,7 @@ def test_a_run_measures_a_server_that_it_cannot_see(node_command: Command, both:
     assert found[0].telemetry
     assert found[0].telemetry.server_rss_peak_bytes > 1_000_000
     assert (out / "run-0-head/server.log").stat().st_size
+    assert (out / "run-0-head/started").exists(), "where the server's container cannot take it away"
     own, shared = both
     assert [path.name for path in shared.iterdir()] == ["server.sock"]
     assert list((own / "own").iterdir()) == []
@@ -116,6 +117,7 @@ def test_a_container_that_ends_before_it_serves_is_not_waited_for(
     code, _, out, _ = run_apart(node_command, both, starts=False)
     assert code == Exit.SERVER_EXITED
     assert "container ended before it served (exit 127)" in records(out)[0].failure.message  # type: ignore[union-attr]  # it failed
+    assert not (out / "run-0-head/started").exists(), "something that was to start did not"
 
 
 @pytest.fixture
@@ -123,8 +125,7 @@ def link() -> Iterator[tuple[Lines, Lines]]:
     """The run's side, and the server's."""
     with contextlib.ExitStack() as ends:
         ours, theirs = (ends.enter_context(one) for one in socket.socketpair())
-        ours.settimeout(0.5)
-        yield Lines(ours), Lines(theirs)
+        yield Lines(ours, answer_s=0.5, files=False), Lines(theirs)
 
 
 LIES = {
@@ -135,6 +136,7 @@ LIES = {
     "no end": b"x" * 3_000_000,
     "a status that is none": b'{"status": "fine", "processes": 7, "bytes": "many", "seconds": -1}\n',
     "endless numbers": b'{"status": true, "processes": {"x": 1, "8": ["1", 2, 3]}, "bytes": 1e400, "seconds": NaN}\n',
+    "a number that is none": b'{"status": 255.0, "processes": {"' + b"9" * 5000 + b'": ["1", "x"]}}\n',
 }
 
 
@@ -162,6 +164,42 @@ def test_what_a_server_side_says_never_breaks_the_run(link: tuple[Lines, Lines],
 
 
 @pytest.mark.hostile
+def test_an_answer_that_comes_by_drops_is_not_waited_for(link: tuple[Lines, Lines]) -> None:
+    """A letter each moment is no answer: what counts is the time of a whole one."""
+    ours, theirs = link
+    over = threading.Event()
+
+    def drip() -> None:
+        with contextlib.suppress(OSError):
+            while not over.wait(0.05):
+                theirs.link.sendall(b" ")
+
+    speaking = threading.Thread(target=drip, daemon=True)
+    speaking.start()
+    began = time.monotonic()
+    closing = threading.Timer(5, theirs.link.close)
+    closing.start()
+    try:
+        assert ServerElsewhere(ours).poll() == LOST
+    finally:
+        over.set()
+        closing.cancel()
+    assert time.monotonic() - began < 3
+
+
+@pytest.mark.hostile
+def test_files_that_a_server_side_sends_are_not_taken(link: tuple[Lines, Lines]) -> None:
+    """Else they would use up what the run may open."""
+    ours, theirs = link
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with Path("/dev/null").open("rb") as file:
+        for letter in '{"status": null}\n':
+            socket.send_fds(theirs.link, [letter.encode()], [file.fileno()] * 2)
+        assert ServerElsewhere(ours).poll() is None
+        assert len(list(Path("/proc/self/fd").iterdir())) == before + 1
+
+
+@pytest.mark.hostile
 def test_a_side_that_goes_away_is_the_servers_end(link: tuple[Lines, Lines]) -> None:
     """And what runs there ends with the run, whatever ended that."""
     ours, theirs = link
@@ -172,7 +210,7 @@ def test_a_side_that_goes_away_is_the_servers_end(link: tuple[Lines, Lines]) -> 
 def test_nothing_outlives_a_run_that_was_killed(both: tuple[Path, Path], tmp_path: Path) -> None:
     """Its side of the socket closes with it."""
     own, shared = both
-    apart = Apart(shared, own, 20)
+    apart = Apart(shared, own, tmp_path, 20)
     with subprocess.Popen([*HOST, str(shared / "server.sock")], env=environment(), cwd=ROOT) as host:
         program = [
             sys.executable,
@@ -196,7 +234,7 @@ def test_nothing_outlives_a_run_that_was_killed(both: tuple[Path, Path], tmp_pat
 def test_a_program_that_is_not_there_is_named(both: tuple[Path, Path], tmp_path: Path) -> None:
     """By the server's side, whose image it is that lacks it."""
     own, shared = both
-    apart = Apart(shared, own, 20)
+    apart = Apart(shared, own, tmp_path, 20)
     with subprocess.Popen([*HOST, str(shared / "server.sock")], env=environment(), cwd=ROOT) as host:
         with (
             (tmp_path / "log").open("wb") as sink,
