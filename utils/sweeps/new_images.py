@@ -5,8 +5,9 @@ A tag and a branch name another thing tomorrow, so that neither counts for what 
 
 from __future__ import annotations
 
+import json
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from matrix import cluster as clusters
 from matrix import image as images
@@ -17,11 +18,22 @@ from matrix.tree import Tree, is_carried
 from utils.setup.environments import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from matrix.plan import Job, Plan, Point
 
 ADVICE = "tags and branches are for the default branch: `./servematrix pin RECIPE` writes the digest of an image into a recipe"
+
+
+OF_MODELS = re.compile(
+    r"HF_(ENDPOINT|HOME|\w*CACHE\w*)|HUGGINGFACE_\w+|TRANSFORMERS_CACHE|MODELSCOPE_\w+|VLLM_USE_MODELSCOPE|VLLM_MODEL_REDIRECT_PATH"
+)
+"""Variables that say where a model of some name comes from."""
+_COMMIT = re.compile("[0-9a-f]{40}")
+_REVISIONS = {"code-revision", "tokenizer-revision"}
+_NO_REVISION = {"hf-config-path", "lora-modules", "generation-config"}
+"""Flags that name a model, and no commit of it."""
+_OF_VLLM = {"auto", "vllm"}
 
 
 class Known(NamedTuple):
@@ -30,12 +42,22 @@ class Known(NamedTuple):
     images: frozenset[str]
     models: frozenset[tuple[str, str]]
     """With their revision, empty where the recipe pins none."""
+    sources: frozenset[str] = frozenset()
+    """What else says which model, as `NAME=VALUE` of a variable or a flag."""
 
 
 def known() -> Known:
     """Of this checkout's own recipes."""
     points = [point for job in select.chosen(Tree.of(Folder(ROOT)), []).jobs for point in job.points]
-    return Known(frozenset(point.image for point in points), frozenset(map(_model, points)))
+    return _of(points)
+
+
+def _of(points: Sequence[Point]) -> Known:
+    return Known(
+        frozenset(point.image for point in points),
+        frozenset(map(_model, points)),
+        frozenset(text for point in points for text in _sources(point)),
+    )
 
 
 def new(plan: Plan, known: Known) -> list[str]:
@@ -48,9 +70,12 @@ def new(plan: Plan, known: Known) -> list[str]:
     points = [point for job in plan.jobs for point in _points(job)]
     pictures = sorted({point.image for point in points if _is_new_image(point, known)})
     models = sorted({_model(point) for point in points if _is_new_model(point, known)})
+    sources = sorted({text for point in points for text in _sources(point)} - known.sources)
     return [
         *(f"new image from {_host(one)}: {one}" for one in pictures),
         *(f"new model: {name} at {revision or 'no revision'}" for name, revision in models),
+        *(f"new source of a model: {text}" for text in sources),
+        *(f"new trust-remote-code: {text}" for text in _own_clients(plan)),
     ]
 
 
@@ -68,6 +93,9 @@ def refuse_floating(plan: Plan, known: Known) -> None:
                 wrong[why] = None
             if _is_new_model(point, known) and (why := _wrong_model(*_model(point))):
                 wrong[why] = None
+            for text, floats in _sources(point).items():
+                if floats and text not in known.sources:
+                    wrong[f"{text} is new, and names no commit of a model"] = None
     if wrong:
         raise HarnessError(Exit.REFUSED, f"{'; '.join(wrong)}; {ADVICE}")
 
@@ -75,9 +103,8 @@ def refuse_floating(plan: Plan, known: Known) -> None:
 def with_base(known: Known, plan: Plan) -> Known:
     """What is run already, where the plan's base is a commit of the default branch: its images and models too."""
     points = [point for job in plan.jobs if job.base for point in job.base.points]
-    return Known(
-        known.images | {point.image for point in points}, known.models | {_model(point) for point in points}
-    )
+    more = _of(points)
+    return Known(known.images | more.images, known.models | more.models, known.sources | more.sources)
 
 
 def _points(job: Job) -> Iterable[Point]:
@@ -87,6 +114,50 @@ def _points(job: Job) -> Iterable[Point]:
 
 def _model(point: Point) -> tuple[str, str]:
     return point.model, point.revision or ""
+
+
+def _sources(point: Point) -> dict[str, bool]:
+    """What besides `model` says which model is loaded, and whether that can be another one tomorrow."""
+    env, flags = point.parts.get("env", {}), point.parts.get("flags", {})
+    found = {f"{name}={value}": True for name, value in env.items() if OF_MODELS.fullmatch(name)}
+    drafts = {name: value for name, value in flags.items() if name.partition(".")[0] == "speculative-config"}
+    if draft := _draft(drafts):
+        found["; ".join(f"{name}={value}" for name, value in sorted(drafts.items()))] = (
+            is_carried(str(draft.get("model"))) is False
+            and _COMMIT.fullmatch(str(draft.get("revision"))) is None
+        )
+    for name, value in flags.items():
+        if name in _REVISIONS:
+            found[f"{name}={value}"] = _COMMIT.fullmatch(str(value)) is None
+        if name in _NO_REVISION and str(value) not in _OF_VLLM:
+            found[f"{name}={value}"] = True
+    return found
+
+
+def _draft(flags: dict[str, Any]) -> dict[str, Any]:
+    """The draft of a speculative server, if it is a model of its own."""
+    found: dict[str, Any] = {}
+    for name, value in flags.items():
+        if part := name.partition(".")[2]:
+            found[part] = value
+            continue
+        try:
+            body = json.loads(value)
+        except (ValueError, TypeError, RecursionError):
+            body = {"model": value}  # nobody knows what it names
+        found |= body if isinstance(body, dict) else {"model": value}
+    return found if found.get("model") else {}
+
+
+def _own_clients(plan: Plan) -> list[str]:
+    """Recipes whose head alone asks for it: then what measures runs in the head's own container, too."""
+
+    def asks(points: Iterable[Point]) -> bool:
+        return any(point.parts.get("flags", {}).get("trust-remote-code") is True for point in points)
+
+    jobs = [job for job in plan.jobs if asks(job.points) and not (job.base and asks(job.base.points))]
+    names = sorted({point.recipe or point.id.split("/")[0] for job in jobs for point in job.points})
+    return [f"load client and recorder of {name} run in its own image (docs/trust.md)" for name in names]
 
 
 def _is_new_image(point: Point, known: Known) -> bool:

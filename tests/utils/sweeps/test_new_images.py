@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from matrix import select
@@ -33,6 +35,24 @@ def plan(image: str = "", model: str = "", revision: str | None = None) -> Plan:
         job.model_copy(update={"points": [point.model_copy(update=update) for point in job.points]})
         for job in made.jobs
     ]
+    return made.model_copy(update={"jobs": jobs})
+
+
+def plan_with(env: dict[str, str] | None = None, flags: dict[str, Any] | None = None) -> Plan:
+    """The same with more variables and flags."""
+    made = plan()
+    jobs = []
+    for job in made.jobs:
+        points = [
+            point.model_copy(
+                update={
+                    "parts": point.parts
+                    | {"env": point.parts["env"] | (env or {}), "flags": point.parts["flags"] | (flags or {})}
+                }
+            )
+            for point in job.points
+        ]
+        jobs.append(job.model_copy(update={"points": points}))
     return made.model_copy(update={"jobs": jobs})
 
 
@@ -80,6 +100,60 @@ def test_what_could_be_another_thing_tomorrow_is_refused(known: new_images.Known
 def test_what_stays_what_it_is_runs(known: new_images.Known, change: dict[str, str]) -> None:
     """The default branch's own, digests of a listed registry, commits, and what the approved tree carries."""
     new_images.refuse_floating(plan(**change), known)
+
+
+SOURCES: dict[str, dict[str, Any]] = {
+    "another hub": {"env": {"HF_ENDPOINT": "https://evil.example"}},
+    "a cache that the server writes": {"env": {"HF_HOME": "/workspace/scratch/home"}},
+    "another kind of hub": {"env": {"VLLM_USE_MODELSCOPE": "1"}},
+    "a list of other places": {"env": {"VLLM_MODEL_REDIRECT_PATH": "/workspace/list"}},
+    "a draft's branch": {
+        "flags": {"speculative-config": '{"model": "someone/draft", "num_speculative_tokens": 3}'}
+    },
+    "a draft's tag": {"flags": {"speculative-config": '{"model": "someone/draft", "revision": "v1"}'}},
+    "a draft by parts": {"flags": {"speculative-config.model": "someone/draft"}},
+    "a draft that is no JSON": {"flags": {"speculative-config": "{model: someone/draft}"}},
+    "a branch of code": {"flags": {"trust-remote-code": True, "code-revision": "main"}},
+    "a tokenizer's branch": {"flags": {"tokenizer-revision": "main"}},
+    "an adapter": {"flags": {"lora-modules": "a=someone/adapter"}},
+    "a configuration of elsewhere": {"flags": {"hf-config-path": "someone/config"}},
+    "sampling of elsewhere": {"flags": {"generation-config": "someone/config"}},
+}
+
+
+@pytest.mark.parametrize("how", SOURCES)
+def test_a_model_by_another_way_is_refused(known: new_images.Known, how: str) -> None:
+    """`model:` is not all that names one."""
+    with pytest.raises(HarnessError, match="names no commit of a model"):
+        new_images.refuse_floating(plan_with(**SOURCES[how]), known)
+    assert new_images.new(plan_with(**SOURCES[how]), known)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"flags": {"speculative-config": f'{{"model": "someone/draft", "revision": "{COMMIT}"}}'}},
+        {"flags": {"speculative-config": '{"method": "ngram", "num_speculative_tokens": 3}'}},
+        {"flags": {"generation-config": "vllm", "code-revision": COMMIT}},
+        {"env": {"HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": "/mnt/hf_hub_cache"}},
+    ],
+    ids=str,
+)
+def test_a_model_by_another_way_that_stays_what_it_is_runs(
+    known: new_images.Known, change: dict[str, Any]
+) -> None:
+    """Commits, no model at all, and what recipes of the default branch say."""
+    new_images.refuse_floating(plan_with(**change), known)
+
+
+def test_who_takes_the_load_client_into_its_own_container_is_named(known: new_images.Known) -> None:
+    """The code of a tokenizer runs there; whoever approves reads that the recorder does, too."""
+    made = plan_with(flags={"trust-remote-code": True})
+    said = [line for line in new_images.new(made, known) if "trust-remote-code" in line]
+    assert said == [
+        "new trust-remote-code: load client and recorder of minimaxm3-fp8-mi300x-vllm run in its own image (docs/trust.md)"
+    ]
+    assert new_images.new(plan(), known) == []
 
 
 def test_the_comment_begins_with_what_is_new(known: new_images.Known) -> None:

@@ -285,7 +285,7 @@ def two_containers() -> str:
 def in_bash(script: str, text: str, tmp_path: Path, *functions: str) -> subprocess.CompletedProcess[str]:
     """Some functions of a script, and what calls them."""
     bodies = [
-        f"{name}() {{{script.split(chr(10) + name + '() {')[1].split(chr(10) + '}')[0]}\n}}"
+        f"{name}() {{{script.split(chr(10) + name + '() {')[1].split(chr(10) + '}', maxsplit=1)[0]}\n}}"
         for name in functions
     ]
     whole = "\n".join(
@@ -323,7 +323,7 @@ def test_a_server_says_nothing_where_slurm_speaks(tmp_path: Path) -> None:
 @pytest.mark.hostile
 @pytest.mark.parametrize(("obeys", "wanted"), [(True, "0 0"), (False, "33 1")])
 def test_a_server_that_takes_no_signal_ends_the_job(tmp_path: Path, wanted: str, *, obeys: bool) -> None:
-    """srun only passes signals on; without a bound the job would wait for it until its time is up."""
+    """Srun only passes signals on; without a bound the job would wait for it until its time is up."""
     script = re.sub(r"\{1\.\.\d+\}", "{1..3}", two_containers())
     trap = "" if obeys else "trap '' TERM;"
     text = f"gone() {{ :; }}\n({trap} exec sleep 40) &\nserver=$!\nended x\necho $code $stopped\nkill -KILL $! 2>/dev/null"
