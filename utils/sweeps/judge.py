@@ -15,6 +15,7 @@ from utils.pipeline.judge import with_claims
 from utils.pipeline.plan import timed
 from utils.report import pictures, verdict, verdict_comment
 from utils.report.drawing import drawn
+from utils.results.recompute import check
 from utils.results.verdict import compare, kept, matching
 from utils.show import tables
 from utils.sweeps.entry import with_entry
@@ -66,7 +67,8 @@ def judge(tree: Path, plan: Path, results: Path, out: Path, ledger_file: Path | 
     report = with_entry(report, records, comparison, tree, event.run_url)
     write_whole(out / REPORT, report.model_dump_json().encode())
     for place, one in left.items():
-        keep(one, place, out / "records")
+        if not any(check.place(one, place)):  # else it would be kept over another run's
+            keep(one, place, out / "records")
     kept.keep(out, ledger_file)
     if comparison:
         write_whole(out / PICTURE, _drawn(comparison))

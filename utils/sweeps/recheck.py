@@ -37,10 +37,11 @@ def rechecked(taken: Mapping[Path, Record], plan: Plan) -> dict[Path, Record]:
     }
     shares = {name: _foreign_share(name) for name in {job.cluster for job in plan.jobs}}
     by_allocation: dict[str, list[Record]] = {}
-    for one in taken.values():
-        by_allocation.setdefault(one.allocation, []).append(one)
+    for folder, one in taken.items():
+        if not any(check.place(one, folder)):  # a run could speak for another one
+            by_allocation.setdefault(one.allocation, []).append(one)
     return {
-        folder: _checked(one, folder, jobs[one.point, one.arm], shares, by_allocation[one.allocation])
+        folder: _checked(one, folder, jobs[one.point, one.arm], shares, by_allocation.get(one.allocation, []))
         for folder, one in taken.items()
     }
 

@@ -132,3 +132,21 @@ def test_another_card_is_seen_by_the_base_and_by_the_batch_script(results: Path,
     write(head(results), node=body["node"])
     (results / "results-1-j/jobs/j" / FOUND).write_text('{"node": {"gpu_model": "NVIDIA H100"}}')
     assert {one.status for one in judged(results, plan).values()} == {"failed"}
+
+
+@pytest.mark.parametrize("lie", ["another machine", "another number of requests"])
+def test_a_head_cannot_speak_for_the_base(results: Path, plan: Plan, lie: str) -> None:
+    """Where a recorder runs beside the arm's code, it can leave records in the base's name: they are refused, and witness nothing."""
+    base = results / "results-1-j/jobs/j/run-0-base" / POINT.split("/")[1]
+    body = json.loads((base / "record.json").read_bytes())
+    update = {"node": body["node"] | {"hostname": "elsewhere"}}
+    if lie == "another number of requests":
+        update = {"load": body["load"] | {"requests": 7}}
+    for number in range(9):
+        folder = head(results).with_name(f"{number}-lie")
+        folder.mkdir()
+        (folder / "record.json").write_text(json.dumps(body | update))
+    found = judged(results, plan)
+    honest = {folder: one.status for folder, one in found.items() if not folder.name.endswith("-lie")}
+    assert set(honest.values()) == {"measured"}, [one.failure for one in found.values()]
+    assert {one.status for folder, one in found.items() if folder.name.endswith("-lie")} == {"failed"}

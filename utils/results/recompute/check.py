@@ -83,7 +83,7 @@ def look(
         made |= _NOTHING | {"failure": _failure(one)}
     differing = [
         *same.differences(said, made),
-        *_place(one, folder),
+        *place(one, folder),
         *machine.times(one, beside),
         *unseen,
         *machine.outside(one, found),
@@ -92,7 +92,7 @@ def look(
     return Looked(differing, seen)
 
 
-def _place(one: Record, folder: Path) -> Iterator[Difference]:
+def place(one: Record, folder: Path) -> Iterator[Difference]:
     """The run's folder, which was made outside of the container, and is all that a run can write to."""
     run, short = f"run-{one.run_index}-{one.arm}", one.point.split("/")[1]
     if folder.parent.name != run:
