@@ -254,11 +254,10 @@ def _may_blame(found: Verdict, facts: Facts) -> bool:
     """
     if not facts.foreign:
         return True
-    if found.cause == NEVER_STARTED:
+    ran, full = facts.started or facts.some_started, found.used_up or found.exit_code is Exit.STORAGE_FULL
+    if found.cause == NEVER_STARTED or (ran and full):
         return False
-    if (facts.started or facts.some_started) and (found.used_up or found.exit_code is Exit.STORAGE_FULL):
-        return False
-    if facts.image_known and not facts.started:
+    if facts.image_known and not ran:
         return True
     guests = {line.strip()[:300] for line in facts.guest_lines}
     return bool(found.evidence) and guests.isdisjoint(found.evidence)

@@ -325,6 +325,15 @@ def test_a_run_that_used_something_up_blames_no_node(ended: int | None, line: st
     assert classify(replace(facts, ended=1)).node is True
 
 
+@pytest.mark.hostile
+def test_a_run_before_may_have_broken_the_next_ones_start() -> None:
+    """A process that it left can end what starts a container, whose image is known: the machine's own word is Slurm's alone then."""
+    line = "slurmstepd: error: pyxis: container start failed with error code: 1"
+    facts = Facts("FAILED", ended=1, lines=(line,), guest_lines=(line,), asked=True, foreign=True)
+    assert classify(facts).node
+    assert not classify(replace(facts, some_started=True)).node
+
+
 def test_a_guest_excuses_no_node() -> None:
     """It can show a true cause on many nodes; as none of them is blamed, the cause is never remembered as one that nodes share."""
     found = classify(Facts("FAILED", ended=1, lines=(GUEST,), guest_lines=(GUEST,), **HOSTILE))
