@@ -248,7 +248,9 @@ ended() { # the run has closed its side, so that its server's container ends by 
 }
 
 gone() { # srun can end before its task, when Slurm ends the step: what still runs would write into folders that are cleared away next
-  if [ -f "$1" ] && [ ! -L "$1" ]; then timeout 20 flock "$1" true; fi # the task holds a lock on it, as do its children
+  # The task holds a lock on it, as do its children. They may put a link or a pipe in its place at any moment: none is followed, nor waited for.
+  timeout 20 python3 -I -c 'import fcntl, os, sys
+fcntl.flock(os.open(sys.argv[1], os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK), fcntl.LOCK_EX)' "$1" 2>/dev/null
 }
 
 canary() { # the smallest point on a server that nobody judges: it fails early, and fills its arm's compile caches

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import time
 from dataclasses import replace
 from pathlib import Path
 from unittest import mock
@@ -329,6 +330,28 @@ def test_a_server_that_takes_no_signal_ends_the_job(tmp_path: Path, wanted: str,
     text = f"gone() {{ :; }}\n({trap} exec sleep 40) &\nserver=$!\nended x\necho $code $stopped\nkill -KILL $! 2>/dev/null"
     done = in_bash(script, text, tmp_path, "ended", "say")
     assert done.stdout.strip() == wanted, done
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize("left", ["a link", "a pipe", "nothing"])
+def test_who_waits_for_a_tasks_end_follows_no_link(tmp_path: Path, left: str) -> None:
+    """It may come at the last moment: a file that is made behind it could pass for what an earlier run left."""
+    log, made = tmp_path / "stderr.log", tmp_path / "parity.json.gz"
+    log.touch()
+    swaps = {"a link": f"ln -s {made} {log}", "a pipe": f"mkfifo {log}", "nothing": ":"}
+    late = f'timeout() {{ rm {log}; {swaps[left]}; command timeout "$@"; }}\ngone {log}'
+    began = time.monotonic()
+    in_bash(two_containers(), late, tmp_path, "gone")
+    assert not made.exists()
+    assert time.monotonic() - began < 10
+
+
+def test_who_waits_for_a_tasks_end_waits_for_its_lock(tmp_path: Path) -> None:
+    """Which the task and its children hold."""
+    log = tmp_path / "stderr.log"
+    hold = f"( exec 8>{log}; flock -s 8; echo held; sleep 2; echo let go ) 9>&- &\nuntil [ -e {log} ]; do sleep 0.1; done; sleep 0.3\n"
+    done = in_bash(two_containers(), f"{hold}gone {log}\necho gone", tmp_path, "gone")
+    assert done.stdout.split() == ["held", "let", "go", "gone"], done
 
 
 def test_a_mount_above_the_images_is_refused() -> None:
