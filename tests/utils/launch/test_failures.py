@@ -320,8 +320,8 @@ FULL = "slurm_script: line 140: printf: write error: No space left on device"
 def test_a_run_that_used_something_up_blames_no_node(ended: int | None, line: str) -> None:
     """Slurm's and the batch script's own words say so, and the node is as before once the job has ended; before any run it is the node's."""
     facts = Facts("FAILED", ended=ended, lines=(line,), slurm_lines=(line,), foreign=True, asked=True)
-    for run in ({"started": True}, {"some_started": True}):
-        assert classify(replace(facts, **run)).node is False
+    for run in (replace(facts, started=True), replace(facts, some_started=True)):
+        assert classify(run).node is False
     assert classify(replace(facts, ended=1)).node is True
 
 
