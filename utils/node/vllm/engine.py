@@ -40,7 +40,14 @@ class Engine:
             RunFailed: SERVER_UNHEALTHY where a counter is missing.
         """
         told = _STARTED.search(metrics)
-        return cls(server.processes(), float(told[1]) if told else None, read_counters(metrics))
+        return cls(server.processes(), _seconds(told[1]) if told else None, read_counters(metrics))
+
+
+def _seconds(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def changes(first: Engine, before: Engine, now: Engine) -> list[str]:

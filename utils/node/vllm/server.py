@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 import socket
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import requests
 
@@ -25,10 +26,16 @@ if TYPE_CHECKING:
 
 POLL_S = 0.2
 GLANCE_S = 1.0
+LONGEST = 100
+"""Letters of a version."""
 TAIL_BYTES = 16_384
 """Of the log, where the words of a start's stage are looked for."""
 FIRST_PROMPT = list(range(5, 37))
 """Token ids. Long enough to look like a prompt: on a CPU with AMX a first one of 4 tokens killed vLLM 0.32.0 (SIGILL)."""
+ABSURD = 1e18
+"""No count of a server."""
+_WRONG = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What reading an answer ends with that is not as it should be."""
 _PORT_IN_USE = re.compile(r"address already in use", re.IGNORECASE)
 _METRICS = {
     "prompt_tokens": "vllm:prompt_tokens_total",
@@ -138,7 +145,7 @@ class Server:
             ):
                 return
             why = f"status {answer.status_code}"
-        except (requests.RequestException, ValueError) as error:
+        except (requests.RequestException, *_WRONG) as error:
             why = type(error).__name__
         time.sleep(1.0)  # the log's last words come after the connection broke
         raise RunFailed(
@@ -156,7 +163,7 @@ class Server:
             ) as answer:
                 answer.raise_for_status()
                 return streaming.parse(answer.iter_lines())
-        except (requests.RequestException, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (requests.RequestException, *_WRONG) as error:
             return streaming.Streamed(failed=f"a streamed completion could not be read: {error!r}"[:300])
 
     def special_tokens(self) -> int:
@@ -164,12 +171,18 @@ class Server:
         lengths = []
         for add in (True, False):
             body: dict[str, object] = {"model": self.model, "prompt": "5", "add_special_tokens": add}
-            lengths.append(int(self.ask("POST", "/tokenize", body).json()["count"]))
+            count = self._said("POST", "/tokenize", "count", body)
+            if not isinstance(count, int) or not 0 <= count < ABSURD:
+                raise self._odd("/tokenize")
+            lengths.append(count)
         return lengths[0] - lengths[1]
 
     def version(self) -> str:
         """What the server says it is."""
-        return str(self.ask("GET", "/version").json()["version"])
+        found = self._said("GET", "/version", "version")
+        if not isinstance(found, str) or len(found) > LONGEST:
+            raise self._odd("/version")
+        return found
 
     def metrics(self) -> str:
         """The page /metrics."""
@@ -214,6 +227,16 @@ class Server:
             ) from error
         return answer
 
+    def _said(self, method: str, path: str, name: str, body: Mapping[str, object] | None = None) -> Any:  # noqa: ANN401 - a server's word
+        answer = self.ask(method, path, body)
+        try:
+            return answer.json()[name]
+        except _WRONG:
+            return None
+
+    def _odd(self, path: str) -> RunFailed:
+        return RunFailed(Exit.SERVER_UNHEALTHY, f"the server's answer to {path} is not as it should be")
+
     def _url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}{path}"
 
@@ -245,7 +268,7 @@ def read_counters(text: str) -> Counters:
     totals: dict[str, int] = {}
     found: dict[str, list[float]] = {name: [] for name in _METRICS.values()}
     for name, value in _SAMPLES.findall(text):
-        found[name].append(float(value))
+        found[name].append(_number(name, value))
     for field_name, metric in _METRICS.items():
         samples = found[metric]
         if not samples and not re.search(r"^vllm:", text, re.MULTILINE):
@@ -261,6 +284,18 @@ def read_counters(text: str) -> Counters:
             )
         totals[field_name] = int(sum(samples))
     return Counters(**totals)
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < ABSURD:
+        raise RunFailed(
+            Exit.SERVER_UNHEALTHY, f"the server's /metrics says {name} {text[:40]}, which is no count"
+        )
+    return value
 
 
 def difference(after: Counters, before: Counters) -> Counters:

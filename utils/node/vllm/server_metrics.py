@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -27,6 +28,8 @@ LOOKS_LEAST = 5
 """Looks inside the steady window below which who waited follows from the queue's mean time instead (Little's law)."""
 WAITING_SHARE = 0.1
 """Of the concurrency: where so many requests wait in the server, it does not run what it is sent."""
+ABSURD = 1e18
+"""No count, time or size of a server."""
 _SAMPLE = re.compile(r"^([A-Za-z_:][\w:]*)(?:\{(.*)\})?[ \t]+(\S+)(?:[ \t]+-?\d+)?$")
 """A time in milliseconds may be last; vLLM's own pages have none."""
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
@@ -48,7 +51,7 @@ class Page:
                     value = float(match[3])
                 except ValueError:
                     continue
-                if math.isfinite(value):
+                if abs(value) < ABSURD:  # nor one that is not a number
                     found[match[1]].append((dict(_LABEL.findall(match[2] or "")), value))
         return cls(dict(found))
 
@@ -65,8 +68,10 @@ class Page:
         """A histogram's counts by upper bound, summed over engines."""
         found: dict[float, float] = defaultdict(float)
         for labels, value in self.series.get(f"{name}_bucket", []):
-            if "le" in labels:
-                found[float(labels["le"])] += value
+            with suppress(ValueError):  # of a bound that is no number
+                bound = float(labels.get("le", "nan"))
+                if bound == math.inf or abs(bound) < ABSURD:
+                    found[bound] += value
         return dict(found)
 
 
@@ -161,7 +166,7 @@ def difference(before: Page, after: Page, name: str) -> Summary | None:
     """
     n = _grown(before, after, f"{name}_count")
     total = _grown(before, after, f"{name}_sum")
-    if not name or not n or total is None:
+    if not name or n is None or n < 1 or total is None:
         return None
     old, new = before.buckets(name), after.buckets(name)
     bounds = sorted(new)
@@ -172,7 +177,9 @@ def difference(before: Page, after: Page, name: str) -> Summary | None:
     mean = total / n
     one = sum(count > 0 for count in inside) <= 1
     spread = (
-        0.0 if one else math.sqrt(sum(c * (m - mean) ** 2 for c, m in zip(inside, middles, strict=True)) / n)
+        0.0
+        if one
+        else math.sqrt(max(0.0, sum(c * (m - mean) ** 2 for c, m in zip(inside, middles, strict=True))) / n)
     )
     quantiles = {
         key: _quantile(share, bounds, counts, n) for key, share in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))
@@ -207,4 +214,4 @@ def _grown(before: Page, after: Page, name: str) -> float | None:
 
 
 def _share(part: float | None, whole: float | None) -> float | None:
-    return part / whole if part is not None and whole else None
+    return part / whole if part is not None and whole and whole >= 1 else None
