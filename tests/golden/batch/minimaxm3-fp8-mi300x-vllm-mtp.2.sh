@@ -231,7 +231,7 @@ ended() { # the run has closed its side, so that its server's container ends by 
     kill -0 "$server" 2>/dev/null || break
     sleep 0.2
   done
-  kill "$server" 2>/dev/null
+  { kill "$server" && kill -CONT "$server"; } 2>/dev/null
   for _ in {1..100}; do
     kill -0 "$server" 2>/dev/null || break
     sleep 0.2
@@ -273,7 +273,7 @@ measure() {
   start "$1" "$2"
   beside "$witness" "what asks the server of $1 what it counted"
   [ -z "$meter" ] || beside "$meter" 'the meter of power'
-  { kill "$witness" && wait "$witness"; } 2>/dev/null
+  end "$witness"
   witness=''
   agree "$work/box/$1/agreed" requests.json # the first run alone decides how many requests each point has
   clear_away "$work/box/$1" "$work/box/server.$1"
@@ -297,9 +297,13 @@ beside() { # a program of ours that ran beside a run: what ended it, if it did n
   [ "$stopped" -eq 1 ] || kill -0 "$1" 2>/dev/null || wait "$1" || say '"kind":"note","text":"%s was ended by something else; nothing that it would have seen is there"' "$2"
 }
 
+end() { # also what somebody stopped: a run of the same user can, and would be waited for
+  { kill "$1" && kill -CONT "$1" && wait "$1"; } 2>/dev/null
+}
+
 finish() {
-  [ -z "$witness" ] || kill "$witness" 2>/dev/null
-  [ -z "$meter" ] || { kill "$meter" && wait "$meter"; } 2>/dev/null
+  [ -z "$witness" ] || end "$witness"
+  [ -z "$meter" ] || end "$meter"
   [ ! -s "$out/power.csv" ] || gzip -f "$out/power.csv"
   clear_away "$work/box" "$work/caches" "$work/outside" "$work/image" "$work/scratch" "$work/meter" "$work/server"
   say '"kind":"end","name":"job","facts":{"exit":%d}' "$1"

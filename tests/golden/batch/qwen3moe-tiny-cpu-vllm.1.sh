@@ -156,7 +156,7 @@ measure() {
   start "$1" "$2"
   beside "$witness" "what asks the server of $1 what it counted"
   [ -z "$meter" ] || beside "$meter" 'the meter of power'
-  { kill "$witness" && wait "$witness"; } 2>/dev/null
+  end "$witness"
   witness=''
   clear_away "$work/box/$1"
   [ "$code" -le "$worst" ] || worst=$code
@@ -168,9 +168,13 @@ beside() { # a program of ours that ran beside a run: what ended it, if it did n
   [ "$stopped" -eq 1 ] || kill -0 "$1" 2>/dev/null || wait "$1" || say '"kind":"note","text":"%s was ended by something else; nothing that it would have seen is there"' "$2"
 }
 
+end() { # also what somebody stopped: a run of the same user can, and would be waited for
+  { kill "$1" && kill -CONT "$1" && wait "$1"; } 2>/dev/null
+}
+
 finish() {
-  [ -z "$witness" ] || kill "$witness" 2>/dev/null
-  [ -z "$meter" ] || { kill "$meter" && wait "$meter"; } 2>/dev/null
+  [ -z "$witness" ] || end "$witness"
+  [ -z "$meter" ] || end "$meter"
   [ ! -s "$out/power.csv" ] || gzip -f "$out/power.csv"
   cd / && clear_away "$work"
   say '"kind":"end","name":"job","facts":{"exit":%d}' "$1"

@@ -346,6 +346,23 @@ def test_who_waits_for_a_tasks_end_follows_no_link(tmp_path: Path, left: str) ->
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.hostile
+def test_a_program_that_a_run_stopped_is_not_waited_for(tmp_path: Path) -> None:
+    """A signal needs the same user alone (kill(2)), where processes are the node's; what is stopped takes none until it goes on."""
+    script = two_containers()
+    lines = [
+        line.strip()
+        for line in script.splitlines()
+        if re.fullmatch(r'  (end "\$witness"|.*wait "\$witness".*)', line)
+    ]
+    assert len(lines) == 1
+    bodies = ["end"] if "end()" in script else []
+    stopped = "sleep 50 &\nwitness=$!\nkill -STOP $witness\n(sleep 20; kill -KILL $witness) 2>/dev/null &\n"
+    began = time.monotonic()
+    in_bash(script, f"{stopped}{lines[0]}\nkill -KILL $! 2>/dev/null", tmp_path, *bodies)
+    assert time.monotonic() - began < 10
+
+
 def test_who_waits_for_a_tasks_end_waits_for_its_lock(tmp_path: Path) -> None:
     """Which the task and its children hold."""
     log = tmp_path / "stderr.log"
