@@ -249,18 +249,17 @@ def _may_blame(found: Verdict, facts: Facts) -> bool:
 
     What a container wrote, its exit code and its silence are the guest's, unless the default branch runs that image too and
     nothing of the checkout had run yet. Silence is so in any case: a run can take away the file that says that it began.
-    So is a full disk, whoever says so, once a run began: a run can fill it, and it is free again when the job has ended.
+    So is a full disk, whoever says so, once a run was asked for: a run can fill it, and it is free again when the job has ended.
     A node that is not blamed is tried no more by this job, and stays everybody else's.
     """
     if not facts.foreign:
         return True
     ran, full = facts.started or facts.some_started, found.used_up or found.exit_code is Exit.STORAGE_FULL
-    if found.cause == NEVER_STARTED or (ran and full):
-        return False
-    if facts.image_known and not ran:
-        return True
     guests = {line.strip()[:300] for line in facts.guest_lines}
-    return bool(found.evidence) and guests.isdisjoint(found.evidence)
+    ours = bool(found.evidence) and guests.isdisjoint(found.evidence)
+    if found.cause == NEVER_STARTED or (full and (ran or (facts.asked and ours))):
+        return False
+    return ours or (facts.image_known and not ran)
 
 
 def _classify(facts: Facts) -> Verdict:

@@ -322,7 +322,8 @@ def test_a_run_that_used_something_up_blames_no_node(ended: int | None, line: st
     facts = Facts("FAILED", ended=ended, lines=(line,), slurm_lines=(line,), foreign=True, asked=True)
     for run in (replace(facts, started=True), replace(facts, some_started=True)):
         assert classify(run).node is False
-    assert classify(replace(facts, ended=1)).node is True
+    assert classify(replace(facts, ended=1)).node is False, "it took away what says that it began"
+    assert classify(replace(facts, ended=1, asked=False)).node is True
 
 
 @pytest.mark.hostile
