@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from matrix.errors import Exit, HarnessError
 from utils.launch.failures import Kind, Verdict, as_json, classify
 from utils.launch.journal import Memory, Notebook
-from utils.launch.slurm import batch, client, job_files, states, submission
+from utils.launch.slurm import batch, client, evidence, job_files, states, submission
 from utils.launch.slurm.client import SlurmError
 from utils.launch.slurm.earlier_starts import EarlierStarts
 from utils.launch.slurm.names import folder
@@ -289,7 +289,7 @@ class Block:
         for problem in filter(None, [track.problem, *(self.earlier.notes if self.earlier else [])]):
             self.tell(problem)
         track.close()
-        verdict = classify(track.facts(cancelled_by_us=self.cancelled))
+        verdict = classify(evidence.facts(track, cancelled_by_us=self.cancelled))
         wanted = len(self.attempt.runs) * len(self.attempt.job.points)
         there = len(list(self.attempt.results.glob(f"run-*/*/{record.FILE}")))
         if verdict.kind is None and there < wanted:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit
 from utils.launch import failures
-from utils.launch.slurm import client, retrieval_job, submission
+from utils.launch.slurm import client, retrieval_job
 from utils.launch.slurm.client import SlurmError
 from utils.launch.slurm.patience import Patience
 from utils.launch.slurm.poll import accounted
 from utils.launch.slurm.receive import Left, Shared, Staged, is_last
 from utils.node import process
-from utils.node.spec import STARTED
 
 if TYPE_CHECKING:
     import subprocess
@@ -33,9 +31,6 @@ SETTLE_S = 30.0
 """How long after the end of one side, results or Slurm, the other's last word is waited for."""
 CLOSE_S = 2.0
 """The same where nothing is on its way any more: a shared file system may show a file a little late."""
-LOG_BYTES = 1_000_000
-"""Of a log's end that are looked at."""
-OUR_LOGS = ("payload.log", "preflight.log", "image.log")
 OURS = frozenset({"begin", "payload", "srun", "check"})
 """What only the batch script and what it starts outside of containers may say."""
 
@@ -332,74 +327,9 @@ class Tracking:
             else ""
         )
 
-    def facts(self, *, cancelled_by_us: bool) -> failures.Facts:
-        """Everything that a verdict on the attempt needs."""
-        results, state = self.attempt.results, self.state
-        slurm_logs = [results.parent / f"{results.name}.slurm.log", results / "slurm.log"]
-        logs = [*sorted(results.glob("*.srun.log")), *sorted(results.glob("*.load.log"))]
-        logs += [results / name for name in OUR_LOGS]
-        by_slurm = tuple(line for path in slurm_logs for line in _lines(path))
-        known = self.attempt.order.known_images
-        image_known = known is None or known.issuperset(submission.images(self.attempt))
-        by_guest = [
-            path for path in logs if path.name.endswith((".srun.log", ".load.log")) or not image_known
-        ]
-        started = sorted(results.glob(f"*/{STARTED}"), key=lambda path: _run(path.parent))  # canaries first
-        runs = {_run(path.parent) for path in started}
-        return failures.Facts(
-            state=state.state if state else "",
-            exit_code=state.exit_code if state else "",
-            reason=state.reason if state else "",
-            node=self.node,
-            node_reason=self.closed.reason if self.closed else "",
-            begun=self.begun,
-            ended=self.ended,
-            asked=self.asked > 0,
-            runs_ended=self.runs_ended >= self.asked,
-            started=self.asked > 0 and len(runs) >= self.asked,
-            some_started=bool(runs),
-            preflight=tuple(self.failed_checks),
-            node_at_fault=self.node_at_fault,
-            shared=self.attempt.shared,
-            inside=_inside(started[-1].parent) if started else (),
-            all_here=self.attempt.shared or (isinstance(self.source, Staged) and self.source.complete),
-            slurm_lines=by_slurm,
-            lines=by_slurm + tuple(line for path in logs for line in _lines(path)),
-            foreign=known is not None,
-            image_known=image_known,
-            guest_lines=tuple(line for path in by_guest for line in _lines(path)),
-            cancelled_by_us=cancelled_by_us,
-            gave_up=self.gave_up,
-        )
-
-
-def _run(folder: Path) -> str:
-    """Of which run a folder is: its own, or its server's."""
-    return folder.name.removeprefix(submission.SERVER)
-
-
-def _inside(folder: Path) -> tuple[str, ...]:
-    """The last words of a run's programs: of its recorder, where that has a container of its own, else of what ran there."""
-    recorder = folder.with_name(_run(folder))
-    return tuple((_lines(recorder / "stderr.log") or _lines(folder / "stderr.log"))[-3:])
-
 
 def _closed(name: str) -> client.Node | None:
     try:
         return next((node for node in client.nodes() if node.name == name and not node.up), None)
     except SlurmError:
         return None
-
-
-def _lines(path: Path) -> list[str]:
-    """The last lines of a log; none of one that is a link, which a container may have put there."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return []
-    try:
-        with os.fdopen(handle, "rb") as file:
-            file.seek(max(0, os.fstat(handle).st_size - LOG_BYTES))
-            return (file.read(LOG_BYTES) or b"").decode(errors="replace").splitlines()[-200:]
-    except (OSError, ValueError):  # no file at all
-        return []

@@ -11,7 +11,7 @@ import pytest
 from matrix.errors import Exit
 from tests.utils.launch.slurm.made import tracked
 from utils.launch.failures import Kind, classify
-from utils.launch.slurm import client
+from utils.launch.slurm import client, evidence
 from utils.launch.slurm.states import JobState
 from utils.launch.slurm.tracking import Tracking
 from utils.node.events import Event
@@ -71,7 +71,7 @@ def test_a_state_that_stays_unknown_is_not_waited_for_without_an_end(
     assert ended == [7]
     clock.now += 1
     assert track.finished()
-    verdict = classify(track.facts(cancelled_by_us=False))
+    verdict = classify(evidence.facts(track, cancelled_by_us=False))
     assert (verdict.kind, verdict.exit_code, verdict.final) == (Kind.INFRA, Exit.INFRA_FAILED, True)
     assert verdict.cause.startswith("Slurm's state NEW_WORD, which servematrix does not know, did not end")
     assert "limits.stuck_s" in verdict.cause
@@ -104,7 +104,7 @@ def test_a_partition_without_a_node_is_not_waited_for_without_an_end(
     clock.now += 101
     track.says([a_job("PENDING", "Resources")])
     assert ended == [7]
-    assert classify(track.facts(cancelled_by_us=False)).cause.startswith(shut)
+    assert classify(evidence.facts(track, cancelled_by_us=False)).cause.startswith(shut)
 
 
 def test_a_job_waits_for_its_turn_longer_and_not_for_ever(

@@ -12,7 +12,7 @@ import pytest
 from matrix.errors import Exit, HarnessError
 from tests.utils.launch.slurm.made import TOKEN, an_attempt, tracked
 from utils.launch.failures import Kind, classify
-from utils.launch.slurm import client, submission, tracking
+from utils.launch.slurm import client, evidence, submission, tracking
 from utils.node.events import Event
 
 
@@ -50,12 +50,12 @@ def test_what_a_run_wrote_last_is_shown_where_nothing_else_tells_why(tmp_path: P
     (folder / "started").touch()
     (folder / "stderr.log").write_text("Segmentation fault\nError: Node failure on mi0\n")
     track.asked, track.ended, track.runs_ended = 1, 139, 0
-    verdict = classify(track.facts(cancelled_by_us=False))
+    verdict = classify(evidence.facts(track, cancelled_by_us=False))
     assert verdict.kind is Kind.BENCHMARK
     assert "Segmentation fault" in verdict.evidence
     (folder / "stderr.log").unlink()
     (folder / "stderr.log").symlink_to("/etc/passwd")
-    assert track.facts(cancelled_by_us=False).inside == ()
+    assert evidence.facts(track, cancelled_by_us=False).inside == ()
 
 
 @pytest.mark.hostile
@@ -63,15 +63,15 @@ def test_what_a_run_wrote_last_is_shown_where_nothing_else_tells_why(tmp_path: P
 def test_what_stands_beside_a_run_that_began_is_no_machines_word(tmp_path: Path, name: str) -> None:
     """The recorder says that the server's container began, where that cannot take it away: then its image may be known."""
     track, _ = tracked(tmp_path, [])
-    order = replace(track.attempt.order, known_images=frozenset(batch.images(track.attempt)))
+    order = replace(track.attempt.order, known_images=frozenset(submission.images(track.attempt)))
     track.attempt = replace(track.attempt, order=order)
     for folder in ("run-0-head", "server.run-0-head"):
         (track.attempt.results / folder).mkdir()
     (track.attempt.results / name).write_text("srun: error: Zero Bytes were transmitted or received\n")
     track.asked, track.ended, track.runs_ended = 1, 1, 0
-    assert classify(track.facts(cancelled_by_us=False)).node
+    assert classify(evidence.facts(track, cancelled_by_us=False)).node
     (track.attempt.results / "run-0-head/started").touch()
-    assert not classify(track.facts(cancelled_by_us=False)).node
+    assert not classify(evidence.facts(track, cancelled_by_us=False)).node
 
 
 def test_the_two_containers_of_a_run_count_once(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_the_two_containers_of_a_run_count_once(tmp_path: Path) -> None:
         (track.attempt.results / folder).mkdir()
         (track.attempt.results / folder / "started").touch()
     track.asked = 2
-    found = track.facts(cancelled_by_us=False)
+    found = evidence.facts(track, cancelled_by_us=False)
     assert (found.started, found.some_started) == (False, True)
 
 
@@ -102,7 +102,7 @@ def test_a_job_that_slurm_and_its_results_say_nothing_of_is_ended(
     assert ended == [track.attempt.name]
     assert track.finished()
     assert (
-        classify(track.facts(cancelled_by_us=False)).cause
+        classify(evidence.facts(track, cancelled_by_us=False)).cause
         == "the job ended, for no known reason; see the job's log"
     )
 
