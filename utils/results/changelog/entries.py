@@ -51,6 +51,10 @@ FORMAT = 3
 """Of an entry: 1 had TTFT in s; 2 had changes apart from their figures, and the verdict beyond them."""
 
 
+_REASON = re.compile(r"(no verdict\b[^:]*?)(?:: *|, and )\S")
+"""A note that is a reason: which figures have no verdict, then why."""
+
+
 class PointLine(Strict):
     """A point's figures: means of whole runs."""
 
@@ -277,7 +281,7 @@ def _rules(log: Changelog, document: Document) -> Iterable[Problem]:
                 text = f"nothing is known of the noise of {metric!r}; claims are about {', '.join(WITH_NOISE)}, whose noise is known"
                 yield problem(text, name, number, "expect", point)
             if silent := _without_reason(entry):
-                text = "a change without a verdict wants its reason; say it in `notes`, or fill the entry again with `changelog add`"
+                text = "a change without a verdict wants its reason; write `no verdict: WHY` in `notes`, or fill the entry again with `changelog add`"
                 yield problem(text, name, number, "points", silent)
             for point in entry.missing.keys() & entry.points.keys():
                 yield problem("a point cannot have figures and be missing", name, number, "missing", point)
@@ -294,9 +298,23 @@ def _undecidable(entry: Entry) -> list[tuple[str, str]]:
 
 def _without_reason(entry: Entry) -> str | None:
     """The first point with a change, no verdict, and nothing that says why; older formats had no place for it."""
-    if entry.format != FORMAT or entry.notes:
+    if entry.format != FORMAT:
         return None
-    return next((name for name, line in entry.points.items() if line.vs and line.word == summary.NONE), None)
+    reasons = [found[1] for note in entry.notes if (found := _REASON.match(note))]
+    return next(
+        (
+            name
+            for name, line in entry.points.items()
+            if line.vs and line.word == summary.NONE and not any(_is_about(one, name) for one in reasons)
+        ),
+        None,
+    )
+
+
+def _is_about(which: str, point: str) -> bool:
+    """Whether a reason speaks of a point: it names it, or no single one."""
+    named = re.search(r"of (?:\S+/)?([0-9]\S*-c[0-9]+)$", which)
+    return named is None or named[1] == point
 
 
 def _lines(text: str, file: str) -> Iterable[Problem]:

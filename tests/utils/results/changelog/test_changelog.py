@@ -193,6 +193,46 @@ def test_a_verdict_that_is_none_is_refused() -> None:
         changelog.read(GOOD.replace("{tpot: improvement}", "{tpot: better}").encode())
 
 
+SILENT = f"""\
+r:
+- pr: 1
+  title: Quiet
+  why: [x]
+  format: 3
+  date: 2026-11-26
+  notes: [NOTE]
+  head: {{commit: {"a" * 40}, image: i, vllm: "1", device: d}}
+  points:
+    32x16-tp1-c1: {{verdict: none, tput: 384 +37.9%, n: 1+1, key: "k1:{"b" * 16}"}}
+    32x16-tp1-c2: {{verdict: none, tput: 384 +37.9%, n: 1+1, key: "k1:{"c" * 16}"}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("note", "silent"),
+    [
+        ("an arm's own runs differ more than the change in 1 of 2 points", "c1"),
+        ("no verdict", "c1"),
+        ("no verdict for 3 figures of 2 points, the first r/32x16-tp1-c1", "c1"),
+        ("no verdict for 3 figures of r/32x16-tp1-c1: no noise is known", "c2"),
+        ("no verdict for 3 figures of all 2 points: no noise is known", ""),
+        ("no verdict for 6 figures of 2 points, the first r/32x16-tp1-c1: no noise is known", ""),
+        ("no verdict for 2 of 2 points, and this older entry does not say why", ""),
+        ("no verdict: one run an arm", ""),
+    ],
+)
+def test_a_change_without_a_verdict_wants_a_reason_and_no_other_note(note: str, silent: str) -> None:
+    """What runs differ by does not say why nothing was judged; a reason of one point is none of another."""
+    text = SILENT.replace("NOTE", f'"{note}"').encode()
+    if not silent:
+        assert changelog.read(text).root["r"][0].notes == [note]
+        return
+    with pytest.raises(HarnessError, match="a change without a verdict wants its reason") as caught:
+        changelog.read(text)
+    (problem,) = caught.value.problems
+    assert problem.place.line == (10 if silent == "c1" else 11)
+
+
 def test_add_lists_what_is_missing(records: Records) -> None:
     """A point that failed has a reason instead of figures."""
     entry = changelog.read(add(b"", "c.yaml", records(failed=True), [], Stub(5, "T", ("x",))).encode()).root[

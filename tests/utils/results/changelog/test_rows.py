@@ -18,7 +18,7 @@ HEAD = f"""r:
   why: [w]
   format: 3
   date: 2026-11-26
-  notes: [why]
+  notes: ["no verdict: why"]
   head: {{commit: {"b" * 40}, image: x, vllm: "1", device: d}}
 """
 WORDS = st.sampled_from(
