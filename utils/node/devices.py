@@ -1,4 +1,4 @@
-"""What else happened on the devices over a load: processes of others, and clocks that heat or the supply lowered. Pure."""
+"""What a load's devices are called, and what else happened on them: processes of others, and clocks that heat or the supply lowered. Pure."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from utils.node.record import MachineLoad, Power
+    from utils.node.record import MachineLoad, Power, Record
 
 EXPECTED = frozenset({"power cap", "sync boost", "throttled"})
 """Reasons for lower clocks that a loaded card gives in good health; amd-smi says `throttled` alone, whatever the reason."""
 SLOWED_MOST = 0.1
 """Share of a window's samples in which heat or the supply lowered a clock; beyond it the card is what was measured."""
+
+
+def name(one: Record) -> str:
+    """The device for people: as its tool calls it, else as the cluster's file does; of a CPU, whose file says no more, its model."""
+    said = str(one.parts.get("devices", {}).get("model") or "cpu")
+    return one.node.gpu_model or (one.node.cpu_model if said == "cpu" else said)
 
 
 def slowing(reasons: Sequence[str]) -> list[str]:

@@ -11,6 +11,7 @@ from scipy import special
 
 from matrix.metrics import METRICS, value
 from matrix.tree import MODELS
+from utils.node import devices
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -84,9 +85,7 @@ class Point:
     @property
     def device(self) -> str:
         """What it ran on."""
-        node = self.records[0].node
-        named = self.records[0].parts.get("devices", {}).get("model")
-        return node.gpu_model or named or node.cpu_model
+        return devices.name(self.records[0])
 
 
 def points(placed: Iterable[tuple[Record, Path]]) -> list[Point]:

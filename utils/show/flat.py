@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from matrix.errors import Exit, HarnessError
 from matrix.metrics import METRICS, value
+from utils.node import devices
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,7 +33,7 @@ IDENTITY: dict[str, Callable[[Record], Cell]] = {
     "observed_key": lambda one: one.observed.key if one.observed else None,
     "allocation": lambda one: one.allocation,
     "node": lambda one: one.node.name or one.node.hostname,
-    "device": lambda one: one.node.gpu_model or one.node.cpu_model,
+    "device": devices.name,
     "devices": lambda one: one.devices,
     "model": lambda one: one.model,
     "precision": lambda one: one.precision,

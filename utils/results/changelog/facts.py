@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from matrix.key import is_local
 from matrix.metrics import HEADLINE, METRICS, known
+from utils.node import devices
 from utils.results import summary
 from utils.results.changelog import cells, rows
 from utils.results.changelog import entries as changelog
@@ -82,7 +83,9 @@ def _where(newest: Record, base: Sequence[Record], below: changelog.Entry | None
     lines = []
     if base:
         lines.append(f"  base: {{{', '.join(_base(base[0], newest, below))}}}\n")
-    device = newest.node.gpu_model or f"{newest.node.cpu_model}, {newest.node.cores} cores"
+    device = devices.name(newest)
+    if device == newest.node.cpu_model:
+        device += f", {newest.node.cores} cores"
     of_head = [
         f"commit: {newest.provenance.tree_commit}",
         f"image: {scalar(newest.image)}",

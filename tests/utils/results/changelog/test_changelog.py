@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from matrix.errors import Exit, HarnessError
 from tests.conftest import ROOT, Cli
 from tests.utils.results.conftest import Records, sides
+from utils.report.grouped import points
 from utils.results.changelog import entries as changelog
 from utils.results.changelog.edit import Stub, add
+from utils.results.collect import collect
 from utils.results.verdict.compare import compare
 from utils.results.verdict.ledger import Ledger
 from utils.results.verdict.outcome import ClaimVerdict
@@ -231,6 +233,22 @@ def test_a_change_without_a_verdict_wants_a_reason_and_no_other_note(note: str, 
         changelog.read(text)
     (problem,) = caught.value.problems
     assert problem.place.line == (10 if silent == "c1" else 11)
+
+
+def test_the_device_of_an_old_record_is_no_cpu() -> None:
+    """Records of before the tool was asked name no GPU; the entry says what the cluster's file says, as the report does."""
+    found = collect([ROOT / "kernels/minimax_m3_ep/results/2026-11-26-h100-server"])
+    head = [one for one in found if one.arm == "head"]
+    assert {one.node.gpu_model for one in head} == {None}
+    entry = next(
+        iter(changelog.read(add(b"", "c.yaml", head, [], Stub(5, "T", ("x",))).encode()).root.values())
+    )[0]
+    assert entry.head
+    assert entry.head.device == "H100"
+    (cpu, *_) = points(
+        [(one.model_copy(update={"parts": {"devices": {"model": "cpu"}}}), Path()) for one in head]
+    )
+    assert cpu.device == head[0].node.cpu_model
 
 
 def test_add_lists_what_is_missing(records: Records) -> None:
