@@ -14,7 +14,8 @@ from utils.pipeline.because import moved_most
 from utils.pipeline.execute import execute
 from utils.pipeline.judge import judge_folder
 from utils.pipeline.plan import timed
-from utils.pipeline.reasons import FOLDER, traces
+from utils.pipeline.reasons import traces
+from utils.profile.pair import FOLDER
 
 if TYPE_CHECKING:
     from matrix.plan import Plan

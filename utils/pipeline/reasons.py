@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from matrix.errors import HarnessError
-from utils.node import record, record_file
 from utils.pipeline.because import because
+from utils.profile import pair
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,20 +15,12 @@ if TYPE_CHECKING:
     from utils.profile.figures import Profile
     from utils.results.verdict.outcome import Comparison
 
-FOLDER = "profile-pair"
-"""Below a run's results."""
-
 
 def traces(out: Path) -> dict[str, dict[str, Path]]:
     """Point -> arm -> its trace, of the pairs below a results folder."""
     found: dict[str, dict[str, Path]] = {}
-    for path in sorted(out.glob(f"{FOLDER}/run/jobs/*/run-*/*/{record.FILE}")):
-        one = record_file.read(path)
-        for name in one.traces:
-            trace = path.parent.parent / name
-            inside = trace.resolve().is_relative_to(path.parent.parent.resolve())
-            if inside and trace.is_file():
-                found.setdefault(one.point, {}).setdefault(one.arm, trace)
+    for one, trace in pair.traces(out):
+        found.setdefault(one.point, {}).setdefault(one.arm, trace)
     return found
 
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 import gzip
 from typing import TYPE_CHECKING
 
+from matrix.errors import HarnessError
 from matrix.secrets import redacted
+from utils.profile import pair
 from utils.show.log import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
+
+Paired = dict[tuple[str, str, str], list[str]]
+"""Results folder, point and arm -> traces."""
 
 LINES = 40
 MOST = 64_000_000
@@ -44,3 +49,30 @@ def profiles(folder: Path, named: Sequence[str] = ()) -> list[str]:
     there = [run / name for name in named if (run / name).resolve().is_relative_to(run.resolve())]
     there += [path for pattern in PROFILES for path in folder.glob(pattern)]
     return sorted({str(path) for path in there if path.is_file() and not path.is_symlink()})
+
+
+def paired(folders: Iterable[Path]) -> Paired:
+    """Traces of the pairs that were profiled after a verdict: beside the jobs of the results in which the records lie.
+
+    Args:
+        folders: of records.
+    """
+    found: Paired = {}
+    for out in {_results(folder) for folder in folders}:
+        try:
+            for one, trace in pair.traces(out):
+                if not trace.is_symlink():
+                    found.setdefault((str(out), one.point, one.arm), []).append(str(trace))
+        except HarnessError:  # the page is of the records; a pair that cannot be read is none of its
+            continue
+    return found
+
+
+def of_pair(known: Paired, folder: Path, point: str, arm: str) -> list[str]:
+    """Those of one record."""
+    return known.get((str(_results(folder)), point, arm), [])
+
+
+def _results(folder: Path) -> Path:
+    """RESULTS of RESULTS/jobs/JOB/RUN/POINT."""
+    return folder.parent.parent.parent.parent

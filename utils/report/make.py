@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from matrix.metrics import METRICS
 from utils.node.files import write_whole
-from utils.report import pictures, timeline
+from utils.report import left, pictures, timeline
 from utils.report.costs import costs
 from utils.report.drawing import drawn
 from utils.report.grid import Column, coded
@@ -100,13 +100,19 @@ def make(
     )  # fmt: skip
     columns, rows = coded(*_table(known))
     page.table["columns"] = columns
+    paired = left.paired(folder for _, folder in placed)
     data = {
         "columns": columns,
         "rows": rows,
         "ids": [one.number for one in known],
         "link": 0,
         "panels": {
-            one.number: panel(one, drawn=one.number in dict(times), full=one.measured and one.number > last)
+            one.number: panel(
+                one,
+                drawn=one.number in dict(times),
+                full=one.measured and one.number > last,
+                paired=paired,
+            )
             for one in known
         },
     }

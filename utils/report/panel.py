@@ -18,25 +18,29 @@ if TYPE_CHECKING:
     from utils.report.grouped import Point
 
 
-def panel(point: Point, *, drawn: bool, full: bool = False) -> dict[str, Any]:
+def panel(
+    point: Point, *, drawn: bool, full: bool = False, paired: left.Paired | None = None
+) -> dict[str, Any]:
     """Plain values, all of them texts: a title and parts, each of a `kind` that the page's script knows.
 
     Args:
         point: which.
         drawn: whether its first run was drawn over its time.
         full: whether as many points as a page draws were drawn before it.
+        paired: traces of pairs that were profiled after a verdict.
     """
     record, folder = point.records[0], point.folders[0]
     _, lines = left.log_tail(folder)
     heads = ["run", "status", *(metric.heading for metric in METRICS.values()), "requests"]
     gates = [[gate.name, "passed" if gate.passed else "failed", clean(gate.found)] for gate in record.gates]
     commands = [[label, clean(redacted(text))] for label, text in _commands(record) if text]
-    traces = [
-        path
-        for one, place in zip(point.records, point.folders, strict=True)
-        for path in left.profiles(place, one.traces)
-    ]
-    profiles = [["", f"./servematrix profile {shlex.quote(path)}"] for path in dict.fromkeys(traces)]
+    traces: dict[str, str] = {}
+    for one, place in zip(point.records, point.folders, strict=True):
+        traces |= dict.fromkeys(left.profiles(place, one.traces), "")
+        traces |= dict.fromkeys(
+            left.of_pair(paired or {}, place, point.point, point.arm), "after the verdict"
+        )
+    profiles = [[label, f"./servematrix profile {shlex.quote(path)}"] for path, label in traces.items()]
     time = f"t{point.number}" if drawn else ""
     undrawn = (
         f"The page draws the first {timeline.POINTS} points alone; a report of fewer results draws this one."

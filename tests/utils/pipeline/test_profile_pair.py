@@ -12,7 +12,8 @@ from matrix.plan import Plan
 from tests.conftest import Cli
 from tests.utils.pipeline.test_pair_run import Pairs
 from utils.pipeline.profile_pair import of_one
-from utils.pipeline.reasons import FOLDER, traces
+from utils.pipeline.reasons import traces
+from utils.profile.pair import FOLDER
 from utils.results.collect import collect
 
 ASKED = ("r", "--pair", "main", "--no-confirm", "--profile", "decode")

@@ -11,7 +11,8 @@ import pytest
 from tests.utils.profile.made import Made, model
 from tests.utils.results.conftest import Records, noise, pair, records, sides
 from utils.node import record, record_file
-from utils.pipeline.reasons import FOLDER, traces, with_reasons
+from utils.pipeline.reasons import traces, with_reasons
+from utils.profile.pair import FOLDER
 from utils.report import verdict_comment
 from utils.results.changelog.edit import Stub, add
 from utils.results.collect import collect

@@ -183,6 +183,33 @@ def test_a_profiled_run_shows_its_traces(tmp_path: Path) -> None:
     assert part["lines"] == [["", f"./servematrix profile {run / 'profile/rank0.pt.trace.json.gz'}"]]
 
 
+def test_a_point_of_a_profiled_pair_shows_its_traces(tmp_path: Path) -> None:
+    """They lie in `profile-pair/` of the results, of one point; each arm has its own, and a link is none."""
+    from utils.node import record_file
+    from utils.report.make import make
+
+    results = tmp_path / "results"
+    found = [
+        (one, results / f"jobs/j/run-{one.run_index}-{one.arm}/{one.point.split('/')[1]}")
+        for one in generated(4, recipes=1, runs=1, status="measured")
+    ]
+    for one, folder in found:
+        record_file.save(one, folder)
+    for number, (one, _) in enumerate(found[:2]):
+        run = results / f"profile-pair/run/jobs/p/run-{number}-{one.arm}"
+        (run / "profile").mkdir(parents=True)
+        (run / "profile/rank0.pt.trace.json.gz").write_bytes(b"")
+        (run / "profile/link.pt.trace.json.gz").symlink_to("rank0.pt.trace.json.gz")
+        names = ["profile/rank0.pt.trace.json.gz", "profile/link.pt.trace.json.gz"]
+        record_file.save(one.model_copy(update={"traces": names}), run / "c1")
+    text = make(found, None, None, tmp_path / "out", lambda _: None).read_text()
+    for number, (one, _) in enumerate(found[:2]):
+        trace = results / f"profile-pair/run/jobs/p/run-{number}-{one.arm}/profile/rank0.pt.trace.json.gz"
+        assert text.count(f"./servematrix profile {trace}") == 1
+    assert text.count("No trace was taken.") >= 2
+    assert "link.pt.trace" not in text
+
+
 def test_the_page_knows_which_points_it_did_not_draw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the four points of a real run, where there is room for two."""
     from utils.report.make import make
