@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 from typing import TYPE_CHECKING
 
 from matrix.errors import HarnessError
 from matrix.secrets import redacted
+from utils.node.packed import unpacked
 from utils.profile import pair
 from utils.show.log import clean
 
@@ -19,6 +19,7 @@ Paired = dict[tuple[str, str, str], list[str]]
 
 LINES = 40
 MOST = 64_000_000
+"""Bytes of a log that is read, unpacked."""
 PROFILES = ("*.pt.trace.json*", "profile*.json", "*profiler_out*.txt")
 
 
@@ -30,8 +31,9 @@ def log_tail(folder: Path) -> tuple[str, list[str]]:
             try:
                 if path.is_symlink() or not path.is_file() or path.stat().st_size > MOST:
                     continue
-                content = gzip.decompress(path.read_bytes()) if name.endswith(".gz") else path.read_bytes()
-            except (OSError, EOFError):
+                content = path.read_bytes()
+                content = unpacked(content, MOST) if name.endswith(".gz") else content
+            except (OSError, ValueError):
                 continue
             lines = content.decode(errors="replace").splitlines()[-LINES:]
             return name, [clean(redacted(line))[:500] for line in lines]

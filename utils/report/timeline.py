@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from typing import TYPE_CHECKING, Any
+
+from utils.node.packed import unpacked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,6 +16,8 @@ POINTS = 24
 """Points of a page whose first run is drawn over its time."""
 MOST = 20_000_000
 """Bytes of a file that is read."""
+MOST_UNPACKED = 64_000_000
+"""And of what it unpacks to: some hundred thousand requests."""
 KINDS = ("in the queue", "before the first token", "decode")
 
 
@@ -29,11 +32,11 @@ def rows(folder: Path, queue_s: float | None) -> list[dict[str, Any]]:
         path = folder / FILE
         if path.stat().st_size > MOST:
             return []
-        raw = json.loads(gzip.decompress(path.read_bytes()))
+        raw = json.loads(unpacked(path.read_bytes(), MOST_UNPACKED))
         starts = [one / 1e6 for one in raw["start_us"]]
         firsts = [one / 1e6 for one in raw["ttft_us"]]
         ends = [one / 1e6 for one in raw["latency_us"]]
-    except (OSError, ValueError, KeyError, TypeError, EOFError):
+    except (OSError, ValueError, KeyError, TypeError):
         return []
     if not starts:
         return []

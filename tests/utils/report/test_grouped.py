@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import math
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from matrix.errors import HarnessError
 from tests.utils.report.conftest import H100
 from tests.utils.report.generated import generated, write
-from utils.report import pictures, prices, timeline
+from utils.report import left, pictures, prices, timeline
 from utils.report.frontier import best
 from utils.report.grouped import SPEED, figure, points
 from utils.report.numbers import three
@@ -73,7 +74,6 @@ def test_points_of_a_real_run() -> None:
 
 def test_a_timeline_adds_up_to_the_requests() -> None:
     """Over all bins, the time that requests were open is their latencies' sum; with a queue time they part in three."""
-    import gzip
     import json
 
     folder = H100 / "head/c64"
@@ -84,6 +84,24 @@ def test_a_timeline_adds_up_to_the_requests() -> None:
         step = sorted({row["x"] for row in rows})[1]
         assert sum(row["y"] for row in rows) * step == pytest.approx(sum(raw["latency_us"]) / 1e6, rel=0.01)
     assert timeline.rows(Path("/nowhere"), None) == []
+
+
+def test_what_is_packed_is_unpacked_within_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small file can hold a thousand times its size: such a log is not shown, nor are such requests drawn; damage ends no page."""
+    log, raw = tmp_path / "server.log.gz", tmp_path / timeline.FILE
+    whole = gzip.compress(b"x" * 300_000 + b"\nlast line\n")
+    log.write_bytes(whole)
+    raw.write_bytes((H100 / "head/c64" / timeline.FILE).read_bytes())
+    assert left.log_tail(tmp_path)[1][-1] == "last line"
+    assert timeline.rows(tmp_path, None)
+    for damaged in (whole[:-9], whole[:40] + b"\xff" * 40 + whole[80:]):
+        log.write_bytes(damaged)
+        assert left.log_tail(tmp_path) == ("", [])
+    log.write_bytes(whole)
+    monkeypatch.setattr(left, "MOST", 200_000)
+    monkeypatch.setattr(timeline, "MOST_UNPACKED", 10_000, raising=False)
+    assert left.log_tail(tmp_path) == ("", [])
+    assert timeline.rows(tmp_path, None) == []
 
 
 def test_prices(tmp_path: Path) -> None:

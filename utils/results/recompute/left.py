@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
 import json
 import os
 import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from utils.node.packed import unpacked
 from utils.node.record import Files
 from utils.node.requests_raw import RawLoad
 from utils.node.vllm.streaming import TOKENS, Streamed
 
 if TYPE_CHECKING:
+    import io
     from pathlib import Path
 
 REQUESTS, ITLS, LOG = "requests.json.gz", "itl.json.gz", "server.log"
@@ -123,13 +123,9 @@ def bounded(path: Path, most: int) -> bytes:
 
 def _unpacked(content: bytes, most: int) -> dict[str, Any]:
     try:
-        with gzip.open(io.BytesIO(content)) as file:
-            text = file.read(most + 1)
-    except EOFError as error:
-        raise ValueError("a file of raw requests is cut short") from error
-    if len(text) > most:
-        raise ValueError(f"a file of raw requests unpacks to more than {most:,} bytes")
-    found: dict[str, Any] = json.loads(text)
+        found: dict[str, Any] = json.loads(unpacked(content, most))
+    except ValueError as error:
+        raise ValueError(f"a file of raw requests: {error}") from error
     return found
 
 

@@ -208,7 +208,7 @@ def test_the_first_run_gives_the_number_of_requests(allocation: Allocation) -> N
     assert {"load.requests", "load.argv.19"} <= {one.field for one in found}
 
 
-@pytest.mark.parametrize("harm", ["gone", "cut", "bomb", "link", "text", "deep", "log"])
+@pytest.mark.parametrize("harm", ["gone", "cut", "damaged", "bomb", "link", "text", "deep", "log"])
 def test_raw_files_that_cannot_be_read_are_refused(allocation: Allocation, tmp_path: Path, harm: str) -> None:
     """Whatever a guest leaves in their place is one refused record, in bounded memory, never an error."""
     honest = allocation["head/c64"]
@@ -219,6 +219,7 @@ def test_raw_files_that_cannot_be_read_are_refused(allocation: Allocation, tmp_p
     file.unlink()
     made = {
         "cut": content[: len(content) // 2],
+        "damaged": content[:40] + b"\xff" * 40 + content[80:],
         "bomb": gzip.compress(b'{"itl_us": [[' + b" " * (left.MOST_ITLS + 10)),
         "text": b"nothing",
         "deep": gzip.compress(b"[" * 100_000),
