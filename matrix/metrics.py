@@ -13,6 +13,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+SIGNIFICANT = 3
+
+
+def three(value: float) -> str:
+    """A number with three significant figures and no exponent: 4410, 44.1, 4.41, 0.0441."""
+    if value == 0 or not math.isfinite(value):
+        return "0" if value == 0 else "-"
+    places = SIGNIFICANT - 1 - math.floor(math.log10(abs(value)))
+    rounded = round(value, places)
+    places = SIGNIFICANT - 1 - math.floor(math.log10(abs(rounded)))  # 9.996 is 10.0
+    return f"{rounded:.{max(0, places)}f}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
     """A figure of a point, where its value comes from, and how people see it."""
@@ -25,8 +38,6 @@ class Metric:
     """One line for the docs."""
     scale: float = 1.0
     """From the record's unit to that one."""
-    digits: int
-    """After the point, in a table."""
     more_is_better: bool = False
     whole: str
     """Path in a record to the figure of the whole run, as the field publishes it."""
@@ -63,13 +74,8 @@ class Metric:
         return f"{self.label} {self.shown(value)} {self.unit}".strip()
 
     def shown(self, value: float) -> str:
-        """A value in the shown unit, for a table."""
-        return f"{value:.{self.digits}f}"
-
-    def kept(self, value: float) -> str:
-        """The same for a file that is read back: four significant figures at least."""
-        wanted = 3 - math.floor(math.log10(value)) if value > 0 else 0
-        return f"{value:.{min(9, max(self.digits, wanted))}f}"
+        """A value in the shown unit, for people."""
+        return three(value)
 
 
 BEYOND = "beyond saturation"
@@ -79,7 +85,6 @@ METRICS: Mapping[str, Metric] = {
         label="",
         unit="tok/s/device",
         meaning="input and output tokens a second and device",
-        digits=1,
         more_is_better=True,
         whole="whole.total_tok_per_s_per_device",
         steady="steady.total_tok_per_s_per_device",
@@ -92,7 +97,6 @@ METRICS: Mapping[str, Metric] = {
         unit="ms",
         meaning="time to first token: mean; judged is the median",
         scale=1000,
-        digits=1,
         whole="whole.ttft_s.mean",
         steady="steady.ttft_s.p50",
         judged_as="TTFT p50",
@@ -103,7 +107,6 @@ METRICS: Mapping[str, Metric] = {
         unit="ms",
         meaning="time per output token after the first: mean; judged is the median",
         scale=1000,
-        digits=2,
         whole="whole.tpot_s.mean",
         steady="steady.tpot_s.p50",
         cause="speed",
@@ -114,7 +117,6 @@ METRICS: Mapping[str, Metric] = {
         label="E2EL",
         unit="s",
         meaning="from a request's start to its last token: mean",
-        digits=3,
         whole="whole.e2el_s.mean",
         in_changelog=False,
     ),
@@ -123,7 +125,6 @@ METRICS: Mapping[str, Metric] = {
         called="power",
         unit="W/device",
         meaning="mean power of the devices over the measured window, where something measures it",
-        digits=0,
         whole="power.mean_w_per_device",
         optional=True,
         with_noise=True,
@@ -133,7 +134,6 @@ METRICS: Mapping[str, Metric] = {
         called="energy",
         unit="J/output token",
         meaning="energy of the devices over output tokens",
-        digits=3,
         whole="power.joules_per_output_token",
         optional=True,
         at_a_glance=False,
@@ -144,7 +144,6 @@ METRICS: Mapping[str, Metric] = {
         called="energy",
         unit="J/token",
         meaning="energy of the devices over input and output tokens",
-        digits=3,
         whole="power.joules_per_token",
         optional=True,
         at_a_glance=False,
@@ -155,7 +154,6 @@ METRICS: Mapping[str, Metric] = {
         called="efficiency",
         unit="tok/s/W",
         meaning="input and output tokens a second and watt",
-        digits=2,
         more_is_better=True,
         whole="power.total_tok_per_s_per_w",
         optional=True,
@@ -167,7 +165,6 @@ METRICS: Mapping[str, Metric] = {
         unit="%",
         meaning="share of the window in which a kernel ran on the devices, as their driver counts it",
         scale=100,
-        digits=0,
         whole="power.mean_utilisation",
         optional=True,
         at_a_glance=False,
@@ -177,7 +174,6 @@ METRICS: Mapping[str, Metric] = {
         label="clock",
         unit="MHz",
         meaning="mean clock of the devices over the window",
-        digits=0,
         more_is_better=True,
         whole="power.mean_clock_mhz",
         optional=True,
@@ -189,7 +185,6 @@ METRICS: Mapping[str, Metric] = {
         unit="ms",
         meaning="mean time from a request's arrival in the server to its first step, a part of TTFT",
         scale=1000,
-        digits=1,
         whole="server.queue_s.mean",
         in_changelog=False,
         optional=True,
@@ -200,7 +195,6 @@ METRICS: Mapping[str, Metric] = {
         unit="ms",
         meaning="mean time from a request's first step to its first token, the rest of TTFT but for the way to the client",
         scale=1000,
-        digits=1,
         whole="server.prefill_s.mean",
         in_changelog=False,
         optional=True,
@@ -211,7 +205,6 @@ METRICS: Mapping[str, Metric] = {
         unit="%",
         meaning="highest use of the KV cache that was seen",
         scale=100,
-        digits=0,
         whole="server.kv_use_max",
         in_changelog=False,
         optional=True,

@@ -20,7 +20,6 @@ LINE = """\
         unit="ms",
         meaning="time between tokens, 99 of 100 are shorter",
         scale=1000,
-        digits=1,
         whole="whole.itl_s.p99",
         steady="steady.itl_s.p99",
         judged_as="ITL p99 steady",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from matrix.metrics import three
 from utils.profile.compare import compare
 from utils.profile.rules import DECODE
 from utils.results.verdict.outcome import Part, Reason
@@ -174,8 +175,7 @@ def _text(reason: Reason, metric: MetricVerdict) -> str:
 
 
 def _ms(value: float, *, unit: bool = True) -> str:
-    digits = 2 if abs(value) >= 1 else 3
-    return f"{value:+.{digits}f}{' ms' if unit else ''}"
+    return f"{'-' if value < 0 else '+'}{three(abs(value))}{' ms' if unit else ''}"
 
 
 def _share(value: float, total: float) -> str:

@@ -1,17 +1,12 @@
-"""Numbers for people: three significant figures, with a unit."""
+"""Numbers of a page: three significant figures, with a thin space between thousands."""
 
 from __future__ import annotations
 
-import math
-
-SIGNIFICANT = 3
+from matrix import metrics
 
 
 def three(value: float) -> str:
-    """A number with three significant figures and no exponent: 4410, 44.1, 4.41, 0.0441."""
-    if value == 0 or not math.isfinite(value):
-        return "0" if value == 0 else "-"
-    places = SIGNIFICANT - 1 - math.floor(math.log10(abs(value)))
-    rounded = round(value, places)
-    places = SIGNIFICANT - 1 - math.floor(math.log10(abs(rounded)))  # 9.996 is 10.0
-    return f"{rounded:,.{max(0, places)}f}".replace(",", "\u202f")
+    """A number as `matrix.metrics.three` says it, which is what text has: 4\u202f410, 44.1, 4.41, 0.0441."""
+    whole, point, rest = metrics.three(value).partition(".")
+    sign, whole = ("-", whole[1:]) if whole.startswith("-") else ("", whole)
+    return f"{sign}{int(whole):,}".replace(",", "\u202f") + point + rest if whole else sign

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from matrix.metrics import METRICS
-from utils.report.numbers import three
 from utils.report.verdict import by_effect, cut, once
 from utils.results import summary
 from utils.results.verdict import present
@@ -104,7 +103,9 @@ def _row(one: PointVerdict, points: Sequence[PointVerdict]) -> list[str]:
             if each.low is not None and each.high is not None
             else ""
         )
-        cells.append(f"{three(metric.base)} → {three(metric.head)}, {each.percent:+.1f} %{interval}")
+        cells.append(
+            f"{METRICS[name].shown(metric.base)} → {METRICS[name].shown(metric.head)}, {each.percent:+.1f} %{interval}"
+        )
     return [one.point, "invalid" if one.invalid else word, *cells, f"{one.runs[0]}+{one.runs[1]}"]
 
 

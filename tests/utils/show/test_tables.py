@@ -13,7 +13,9 @@ import termios
 
 import pytest
 
+from matrix.metrics import METRICS
 from tests.conftest import environment
+from utils.report.numbers import three
 from utils.show import tables
 
 PROGRAM = """
@@ -61,6 +63,15 @@ def test_a_table_that_is_too_wide_comes_in_pieces(width: int) -> None:
     assert len(rows) > 1
     assert all(line.count("+1.5%") == line.count("234.5") for line in rows)
     assert shown.count("some") == 9
+
+
+def test_figures_for_people_have_three_significant_figures() -> None:
+    """Whatever their size, as pages have them; a page alone parts thousands."""
+    wanted = {4412.7: "4410", 384.26: "384", 44.127: "44.1", 5.5: "5.50", 0.23456: "0.235", 98_765.4: "98800"}
+    for metric in METRICS.values():
+        assert {value: metric.shown(value) for value in wanted} == wanted
+    assert {value: three(value).replace("\u202f", "") for value in wanted} == wanted
+    assert METRICS["ttft"].in_words(1234.5) == "TTFT 1230 ms"
 
 
 @pytest.mark.parametrize("term", ["xterm", "dumb"])

@@ -16,7 +16,7 @@ def figure(text: object) -> tuple[float, str] | None:
 
 
 def rounded(value: float) -> float:
-    """A figure as it is kept: four significant figures at least, and what is before the point whole."""
+    """A figure as it is kept: four significant figures at least, because steps are found in it (docs/changelog.md), and what is before the point whole."""
     return round(value) if value >= 1000 else float(f"{value:.4g}")  # noqa: PLR2004 - four digits
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TextIO
 
-from matrix.metrics import METRICS, known
+from matrix.metrics import METRICS, known, three
 from utils.show import tables
 from utils.show.log import clean
 from utils.show.markdown import escape, table
@@ -57,7 +57,7 @@ def grid(entry: Entry, points: Collection[str]) -> tuple[Columns, list[list[str]
         row = [name, line.word]
         for metric in figures:
             value = line.figures.get(metric)
-            row += ["" if value is None else f"{value:.6g}", line.vs.get(metric, "")]
+            row += ["" if value is None else three(value), line.vs.get(metric, "")]
         rows.append([*row, line.n])
     kept = [n for n in range(len(columns)) if n == 0 or any(row[n] for row in rows)]
     return [columns[n] for n in kept], [[row[n] for n in kept] for row in rows]

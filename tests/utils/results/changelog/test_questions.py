@@ -157,6 +157,6 @@ def test_show_is_a_table_in_both_forms(pair: Records, noise: Ledger) -> None:
     assert "  changed: flags.block-size 16 → 32\n" in shown
     assert max(map(len, shown.splitlines()[:4])) <= 90
     made = present.markdown("r", entries, points)
-    assert "| 32x16-tp1-c1 | regression | 2043 | -9.1% | 22 | +10.0% | 5.5 | +10.0% | 2+2 |" in made
+    assert "| 32x16-tp1-c1 | regression | 2040 | -9.1% | 22.0 | +10.0% | 5.50 | +10.0% | 2+2 |" in made
     assert "<b>" not in made
     assert "gone \\| away" in made
