@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import termios
+from contextlib import suppress
 
 import pytest
 
@@ -28,6 +29,11 @@ tables.table(sys.stdout, "Means of whole runs", columns, rows)
 """
 
 
+COMPARED = """
+import sys
+from utils.cli.main import main
+sys.exit(main(["compare", "kernels/minimax_m3_ep/results/2026-11-27-h100-pair"]))
+"""
 WIDE = """
 import sys
 from utils.show import tables
@@ -42,14 +48,17 @@ def on_terminal(program: str, width: int, term: str = "xterm") -> str:
     """What a program shows there, without colours."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
-    done = subprocess.run(
-        [sys.executable, "-c", program], stdout=theirs, env=environment({"TERM": term}), check=False
-    )
-    shown = os.read(ours, 65536).decode()
+    shown = b""
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=theirs, env=environment({"TERM": term})
+    ) as done:
+        os.close(theirs)
+        with suppress(OSError):  # that is how a terminal ends
+            while more := os.read(ours, 65536):
+                shown += more
     os.close(ours)
-    os.close(theirs)
     assert done.returncode == 0
-    return re.sub(r"\x1b\[[0-9;]*m", "", shown).replace("\r", "")
+    return re.sub(r"\x1b\[[0-9;]*m", "", shown.decode()).replace("\r", "")
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -63,6 +72,17 @@ def test_a_table_that_is_too_wide_comes_in_pieces(width: int) -> None:
     assert len(rows) > 1
     assert all(line.count("+1.5%") == line.count("234.5") for line in rows)
     assert shown.count("some") == 9
+
+
+def test_a_comparison_in_pieces_says_the_verdict_in_the_first() -> None:
+    """Of real records at 80 columns: change and word of every figure come before any interval or noise; why comes last."""
+    shown = on_terminal(COMPARED, 80)
+    assert max(len(line.rstrip()) for line in shown.split("Means of whole runs")[0].splitlines()) <= 80
+    first = shown[: shown.index("interval")]
+    assert shown.count("no change seen") == 7  # the last one is the whole's
+    assert first.count("no change seen") == 6
+    assert first.count("throughput tok/s/device") == 2
+    assert shown.index("interval") < shown.index("why") < shown.index("could have seen >=")
 
 
 def test_figures_for_people_have_three_significant_figures() -> None:

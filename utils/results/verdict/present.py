@@ -16,13 +16,17 @@ if TYPE_CHECKING:
 COLUMNS = [
     ("point", "left"),
     ("metric", "left"),
-    ("base → head", "right"),
     ("change", "right"),
+    ("verdict", "left"),
     ("95 % interval", "left"),
+    ("base → head", "right"),
     ("runs", "left"),
     ("noise of a run", "left"),
-    ("verdict", "left"),
+    ("why", "left"),
 ]
+"""A narrow terminal shows the first ones first: what changed and what was said of it; why comes last, as it may be long."""
+SHORT = (0, 1, 2, 3, 4, 5, 8)
+"""Numbers of those of a comment's visible table."""
 CLAIM_COLUMNS = ["point", "metric", "claim", "outcome", "why"]
 NOTABLE = 12
 WORST_FIRST = ("regression", "improvement", "invalid", "change below the floor", None)
@@ -30,17 +34,24 @@ WORST_FIRST = ("regression", "improvement", "invalid", "change below the floor",
 
 def verdict_text(one: MetricVerdict) -> str:
     """The word with its numbers; where there is none, why."""
+    word, why = verdict_parts(one)
     if one.word is None:
-        return one.why if one.flagged else "no word"
+        return why or word
+    if one.word == "invalid":
+        return f"invalid: {why}"
+    return f"{word} ({why})" if why else word
+
+
+def verdict_parts(one: MetricVerdict) -> tuple[str, str]:
+    """The word, and what belongs to it: its numbers, or why; why there is none is said once for all figures."""
+    if one.word is None:
+        return ("flagged", one.why) if one.flagged else ("no word", "")
     if one.word == "no change seen":
         said = [f"could have seen >= {one.could_see_percent:.1f} %"] if one.could_see_percent else []
         if one.unchanged_within_percent is not None:
             said.append(f"unchanged within {one.unchanged_within_percent:.1f} %")
-        said += [one.why] if one.why else []
-        return f"no change seen ({'; '.join(said)})" if said else "no change seen"
-    if one.word == "invalid":
-        return f"invalid: {one.why}"
-    return f"{one.word} ({one.why})" if one.why else one.word
+        return one.word, "; ".join([*said, *([one.why] if one.why else [])])
+    return one.word, one.why
 
 
 def silences(comparison: Comparison) -> list[str]:
@@ -62,22 +73,21 @@ def short(one: MetricVerdict) -> str:
     return one.word or ""
 
 
-def _cells(metric: Metric, one: MetricVerdict) -> list[str]:
-    if one.base is None or one.head is None or one.percent is None:
-        return ["", "", "", f"{one.runs[0]}+{one.runs[1]}", ""]
-    interval = ""
-    if one.low_percent is not None and one.high_percent is not None:
-        interval = f"{one.low_percent:+.1f} to {one.high_percent:+.1f} %"
-    noise = "unknown"
-    if one.spread_percent is not None:
-        noise = f"{one.spread_percent:.2f} % ({one.calibration}, {one.df} df)"
-    return [
-        f"{metric.shown(one.base)} → {metric.shown(one.head)}",
-        f"{one.percent:+.1f}%",
-        interval,
-        f"{one.runs[0]}+{one.runs[1]}",
-        noise,
-    ]
+def _row(point: str, heading: str, metric: Metric, one: MetricVerdict, said: tuple[str, str]) -> list[str]:
+    """Under `COLUMNS`."""
+    word, why = said
+    change = interval = both = noise = ""
+    if one.base is not None and one.head is not None and one.percent is not None:
+        both, change, noise = (
+            f"{metric.shown(one.base)} → {metric.shown(one.head)}",
+            f"{one.percent:+.1f}%",
+            "unknown",
+        )
+        if one.low_percent is not None and one.high_percent is not None:
+            interval = f"{one.low_percent:+.1f} to {one.high_percent:+.1f} %"
+        if one.spread_percent is not None:
+            noise = f"{one.spread_percent:.2f} % ({one.calibration}, {one.df} df)"
+    return [point, heading, change, word, interval, both, f"{one.runs[0]}+{one.runs[1]}", noise, why]
 
 
 def claim_rows(comparison: Comparison) -> list[list[str]]:
@@ -97,11 +107,11 @@ def claim_rows(comparison: Comparison) -> list[list[str]]:
 def rows(comparison: Comparison) -> list[list[str]]:
     """A row a point and metric."""
     return [
-        [one.point, METRICS[name].about, *_cells(METRICS[name], metric), verdict_text(metric)]
+        _row(one.point, METRICS[name].about, METRICS[name], metric, verdict_parts(metric))
         for one in comparison.points
         for name, metric in one.metrics.items()
     ] + [
-        [one.point, METRICS[name].about, *_cells(METRICS[name], metric), metric.why]
+        _row(one.point, METRICS[name].about, METRICS[name], metric, ("", metric.why))
         for one in comparison.points
         for name, metric in one.beside.items()
     ]
@@ -179,7 +189,7 @@ def markdown(comparison: Comparison) -> str:
         out.write(f"{escape(comparison.sensitivity[:1].upper() + comparison.sensitivity[1:])}.\n\n")
     wanted = _notable(comparison)
     if wanted:
-        out.write(table([name for name, _ in (*COLUMNS[:6], COLUMNS[7])], wanted[:NOTABLE]) + "\n")
+        out.write(table([COLUMNS[n][0] for n in SHORT], wanted[:NOTABLE]) + "\n")
     if len(wanted) > NOTABLE:
         out.write(f"and {len(wanted) - NOTABLE} more rows in the folded table\n\n")
     if comparison.claims:
@@ -214,7 +224,8 @@ def _notable(comparison: Comparison) -> list[list[str]]:
             ]
             for name, metric in standing[:1] if word == "invalid" else standing:
                 heading = "all" if word == "invalid" else METRICS[name].about
-                made.append([one.point, heading, *_cells(METRICS[name], metric)[:4], verdict_text(metric)])
+                row = _row(one.point, heading, METRICS[name], metric, verdict_parts(metric))
+                made.append([row[n] for n in SHORT])
     return made
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -269,7 +270,7 @@ def test_the_command_judges_both_arms_of_one_folder(
     given = ("compare", str(tmp_path / "both"), "--ledger", str(tmp_path / "l.jsonl"))
     done = cli(*given)
     assert done.returncode == 0, done.stderr
-    assert "regression (confirmed by a second block)" in done.stdout
+    assert re.search(r" regression .*  confirmed by a second block\n", done.stdout)
     assert "regression in 2 of 2 points" in cli(*given, "--format", "markdown").stdout
     content = json.loads(cli(*given, "--format", "json").stdout)
     assert content["schema"] == 1
