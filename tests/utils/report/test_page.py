@@ -10,6 +10,8 @@ import pytest
 
 from tests.conftest import Cli
 from tests.utils.report.conftest import H100, Opened
+from utils.report.make import make
+from utils.results.collect import placed
 
 pytestmark = pytest.mark.debian
 
@@ -148,6 +150,20 @@ def test_dark_light_and_print(opened: Opened, h100: Path) -> None:
     page.emulate_media(media="print")
     assert page.evaluate(colour) == "rgb(255, 255, 255)"
     assert not page.locator(".controls").is_visible()
+
+
+def test_paper_has_every_column(opened: Opened, tmp_path: Path) -> None:
+    """Paper does not scroll: of an A4 page with margins, a column that does not fit is lost. All 22 that a GPU's runs have."""
+    found = placed([H100.parent / "2026-11-27-h100-pair"])
+    page = opened(make(found, None, None, tmp_path, lambda _: None), 700)
+    page.emulate_media(media="print")
+    assert page.locator("main table").last.locator("th").count() == 22
+    edge = (
+        "Math.max(...[...document.querySelectorAll('table')].map(one => one.getBoundingClientRect().right))"
+    )
+    assert page.evaluate(edge) <= 700
+    cut = "[...document.querySelectorAll('th, td')].filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.innerText)"
+    assert page.evaluate(cut) == []
 
 
 @pytest.mark.parametrize("width", [320, 360, 820])
