@@ -51,6 +51,8 @@ class Inputs:
     stale: Sequence[str]
     quarantine: Sequence[Sequence[str]] | None
     prices: Prices | None
+    quarantine_words: str = ""
+    """Since when that is known; why it is not."""
 
 
 def make(inputs: Inputs, out: Path, tell: Callable[[str], None]) -> Path:
@@ -88,7 +90,7 @@ def make(inputs: Inputs, out: Path, tell: Callable[[str], None]) -> Path:
     ]
     lines = {point: _history(point, history[point], stepped[point]) for point in list(history)[:HISTORIES]}
     made = drawn([*fronts, *lines.values()], tell)
-    checked = trust(records, inputs.ledger, inputs.quarantine)
+    checked = trust(records, inputs.ledger, inputs.quarantine, inputs.quarantine_words)
     rows = coded(*_table(history))
     page = Page(
         title="servematrix",

@@ -50,7 +50,10 @@ def false_alarms(records: Sequence[Record], ledger: Ledger) -> tuple[int, int]:
 
 
 def trust(
-    records: Sequence[Record], ledger: Ledger, quarantine: Sequence[Sequence[str]] | None
+    records: Sequence[Record],
+    ledger: Ledger,
+    quarantine: Sequence[Sequence[str]] | None,
+    quarantine_words: str = "",
 ) -> list[Section]:
     """Sections of the dashboard."""
     alarms, judged = false_alarms(records, ledger)
@@ -68,7 +71,7 @@ def trust(
     return [
         Section("False alarms of the harness", words, empty="" if judged else "Nothing was measured against itself with a ledger that can judge it."),
         Section("Noise by class", "Standard deviation of one run.", table=noise, empty="" if noise else "The ledger has no differences."),
-        Section("Quarantine", table=nodes, empty="" if quarantine else "The quarantine was not given: --quarantine DIR." if quarantine is None else "No node is in quarantine."),
+        Section("Quarantine", quarantine_words if quarantine is not None else "", table=nodes, empty="" if quarantine else "No node is in quarantine." if quarantine is not None else quarantine_words or "The quarantine was not given: --quarantine DIR."),
     ]  # fmt: skip
 
 

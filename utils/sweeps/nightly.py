@@ -12,7 +12,7 @@ from utils.pipeline.ask import Ask
 from utils.pipeline.plan import selected, timed
 from utils.setup.environments import ROOT
 from utils.show.markdown import escape
-from utils.sweeps import plan_comment, returned
+from utils.sweeps import plan_comment, quarantine_copy, returned
 from utils.sweeps.inputs import hand_on, read_plan, where_sweeps_may_run
 from utils.sweeps.recheck import rechecked
 
@@ -44,7 +44,7 @@ def plan_night(out: Path) -> Exit:
 
 
 def keep_night(plan: Path, results: Path, out: Path) -> Exit:
-    """Records that can be read, in the places of the data branch.
+    """Records that can be read, in the places of the data branch, and what the clusters' quarantine was.
 
     Args:
         plan: folder with the night's plan.json.
@@ -56,5 +56,6 @@ def keep_night(plan: Path, results: Path, out: Path) -> Exit:
     commit = made.pair.commit if made.pair else ""
     for place, one in rechecked(returned.taken(results, made, notes, event.run, commit), made).items():
         returned.keep(one, place, out / "records")
+    notes += quarantine_copy.gather(results, made, out)
     summary("".join(f"{escape(note)}\n" for note in notes))
     return Exit.OK

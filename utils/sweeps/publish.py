@@ -25,7 +25,7 @@ from utils.results.changelog.stale import stale
 from utils.results.collect import collect
 from utils.results.verdict import kept, ledger
 from utils.show.markdown import code, escape
-from utils.sweeps import approval, baseline, queue, report
+from utils.sweeps import approval, baseline, quarantine_copy, queue, report
 from utils.sweeps.entry import committed_changelog
 from utils.sweeps.inputs import asked_of
 from utils.sweeps.queue import CONTEXT
@@ -177,13 +177,21 @@ def _checks(event: Event, sha: str, commit: str, tree: Path) -> None:
 
 
 def publish_night(tree: Path, folder: Path) -> Exit:
-    """Records of something against itself, and the ledger.
+    """Records of something against itself, the ledger, and the copy of the quarantine, which a night without records has too.
 
     Args:
         tree: a checkout whose origin has the data branch.
         folder: with the records.
     """
-    _data(from_environment(), folder, tree, "nightly")
+    event = from_environment()
+    _data(event, folder, tree, "nightly")
+    if (folder / quarantine_copy.FILE).exists():
+
+        def change(data: Path) -> str:
+            quarantine_copy.keep(folder, data)
+            return f"Quarantine of {event.run_url}"
+
+        onto(Git(tree, event.api.token), settings.DATA, change)
     return Exit.OK
 
 
