@@ -23,14 +23,15 @@ FOLDERS = {
     "triton": ".triton",
     "aiter": ".aiter",
     "tilelang": ".tilelang",
+    "flydsl": ".flydsl",
     "cuda": ".nv",
 }
 """Name -> folder below the home. The defaults of those programs, but for inductor's, which is in TMPDIR: `variables`."""
 _PIECE = 1 << 20
 _COMPILED = frozenset({".so", ".o", ".a", ".cubin", ".hsaco", ".co", ".fatbin", ".ptx", ".amdgcn"})
 """Endings of what a compiler leaves; beside it are locks, logs and sources."""
-_NAMELESS = ("comgr", "cuda")
-"""Caches whose files have no ending."""
+_NAMELESS = ("comgr", "cuda", "flydsl")
+"""Caches whose files have no ending, or one that says nothing."""
 
 
 def variables(home: Path) -> dict[str, str]:

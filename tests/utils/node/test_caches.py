@@ -21,6 +21,7 @@ from utils.node import caches
         (".cache/inductor/x/y.so", "inductor/x/y.so"),
         (".cache/flashinfer/0.7/90a/cached_ops/norm/norm.so", "flashinfer/0.7/90a/cached_ops/norm/norm.so"),
         (".nv/ComputeCache/0/1/abc", "cuda/ComputeCache/0/1/abc"),
+        (".flydsl/cache/abc/0.pkl", "flydsl/cache/abc/0.pkl"),
         (".cache/comgr/llvmcache-1", "comgr/llvmcache-1"),
     ],
 )
