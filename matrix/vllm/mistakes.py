@@ -42,6 +42,7 @@ NEEDLESS = {
     "swap-space": "sequences are computed again and not swapped out; cpu-offload-gb is for weights",
     "use-v2-block-manager": "there is no other",
     "temperature": "the client sends what is sampled; override-generation-config sets the server's defaults",
+    "device": "vLLM finds it by itself",
     "disable-log-requests": "requests are not logged unless enable-log-requests asks for it",
 }
 """What an old vLLM had, and no recipe needs -> why."""
@@ -124,13 +125,19 @@ def _dotted(vocabulary: Vocabulary, name: str, value: object) -> str | None:
         return f"{whole!r} has no parts; it takes {wanted(flag)}"
     if found := parts.of_part(flag, whole, part, value):
         return found
-    if isinstance(value, bool):
-        inside = " ".join(f"{{{step}:" for step in part.split("."))
-        return (
-            f"{name!r} with {str(value).lower()} becomes a flag without a value, and vLLM takes the next word for it; "
-            f"write {whole}: {inside} {str(value).lower()}{'}' * part.count('.')}}}"
-        )
-    return None
+    return eats_the_next(name, value)
+
+
+def eats_the_next(name: str, value: object) -> str | None:
+    """Of any version: a dotted flag has no bare form and no `no-` form."""
+    whole, _, part = name.partition(".")
+    if not part or not isinstance(value, bool):
+        return None
+    inside = " ".join(f"{{{step}:" for step in part.split("."))
+    return (
+        f"{name!r} with {str(value).lower()} becomes a flag without a value, and vLLM takes the next word for it; "
+        f"write {whole}: {inside} {str(value).lower()}{'}' * part.count('.')}}}"
+    )
 
 
 def _of_value(flag: Flag, name: str, value: object) -> str | None:

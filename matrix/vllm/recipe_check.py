@@ -145,6 +145,13 @@ def _refused(served: Served, said: _Said) -> bool:
 def _unknown(served: Served, said: _Said) -> bool:
     """Whether its vLLM has no such flag or variable, or not with such a value."""
     known = served.vocabulary
+    if (
+        said.kind == "flag"
+        and (eats := mistakes.eats_the_next(said.name, said.value))
+        and not (known and known.exact)
+    ):
+        served.problem(said.path, eats)
+        return True
     if known is None or said.value is None:
         return False
     wrong = (

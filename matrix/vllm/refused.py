@@ -6,13 +6,15 @@ little. Flags that the recipe or the harness sets by itself are not among them: 
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, TypeAdapter
 
 from matrix.schema import Strict
+from matrix.vllm.vocabulary import known_in
 
 FILE = Path(__file__).resolve().parent / "refused.json"
 
@@ -25,7 +27,7 @@ class When(Strict):
     above: float | None = None
     """A greater number."""
     part: dict[str, list[str]] = {}
-    """A part of a mapping that is one of these."""
+    """A part of a mapping that is one of these; an empty list means any that is set."""
 
     def holds(self, value: object) -> bool:
         """Whether a recipe's value is meant; text is compared without regard to case."""
@@ -34,8 +36,11 @@ class When(Strict):
         if self.above is not None:
             return _number(value) > self.above
         if self.part:
-            given = value if isinstance(value, dict) else {}
-            return any(given.get(name) in values for name, values in self.part.items())
+            given = _mapping(value)
+            return any(
+                given.get(name) in values if values else bool(given.get(name))
+                for name, values in self.part.items()
+            )
         return value is not False and value is not None
 
 
@@ -56,8 +61,14 @@ class Refused(Strict):
 
 
 def of_flag(name: str, value: object) -> Refused | None:
-    """The row about a flag and its value; a part given by its dotted name is looked at alike."""
+    """The row about a flag and its value; a part given by its dotted name is looked at alike, and so is a short form.
+
+    vLLM takes every beginning of a flag's name that no other flag has. With a version that is known such a one is refused
+    by itself; with any other what it is short for must not blind a gate.
+    """
     whole, _, part = name.partition(".")
+    if not known_in("flags", whole) and len(meant := _begun(whole)) == 1:
+        whole = meant[0]
     for step in reversed(part.split(".") if part else []):
         value = {step: value}
     return _found("flag", whole, value)
@@ -77,6 +88,26 @@ def rows() -> tuple[Refused, ...]:
 def _found(kind: str, name: str, value: object) -> Refused | None:
     here = (row for row in rows() if (row.kind, row.name) == (kind, name))
     return next((row for row in here if row.when.holds(value)), None)
+
+
+@cache
+def _begun(beginning: str) -> list[str]:
+    """Flags of an error that begin so."""
+    return [
+        row.name
+        for row in rows()
+        if (row.kind, row.grade) == ("flag", "error") and row.name.startswith(beginning)
+    ]
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    """A flag's parts, also where they are JSON text."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _number(value: object) -> float:

@@ -147,6 +147,26 @@ def test_an_image_without_a_version_is_noted(tmp_path: Path) -> None:
     assert "does not say which vLLM it has" in cell.notes[0]
 
 
+@pytest.mark.parametrize("image", ["ghcr.io/acme/serving:nightly", "vllm/vllm-openai-rocm:v0.99.0"])
+@pytest.mark.parametrize(
+    ("flags", "wanted"),
+    [
+        ("compilation-config.pass_config.fuse_rope_kvcache: true", "vLLM takes the next word for it"),
+        ("cc.pass_config.fuse_rope_kvcache: false", "write cc: {pass_config: {fuse_rope_kvcache: false}}"),
+        ("""kv-transfer-config: '{"kv_role": "kv_producer"}'""", "it starts one half of prefill and decode"),
+        ("disable-log-stat: true", "disable-log-stats: the server's counters are off"),
+    ],
+)
+def test_what_no_version_bears_is_refused_with_an_unknown_one_too(
+    tmp_path: Path, image: str, flags: str, wanted: str
+) -> None:
+    """A nightly image's server reads its command line as every other one does."""
+    old = IMAGE + "\ncluster: c\nserve:\n  " + FLAGS
+    with pytest.raises(HarnessError) as caught:
+        cells(tmp_path, old, f"{image}\ncluster: c\nserve:\n  flags: {{{flags}}}")
+    assert wanted in str(caught.value)
+
+
 @pytest.mark.parametrize("path", ["/lustre/$USER/squash", "~/squash", "/x/${HOME}/y"])
 def test_paths_of_a_cluster_are_whole(tmp_path: Path, path: str) -> None:
     """Nothing but $UID is expanded, and nothing stays literal in a batch script."""

@@ -92,6 +92,23 @@ def test_an_unknown_version_has_no_row() -> None:
         ("kv-transfer-config", {"kv_connector": "X", "kv_role": "kv_producer"}, "error"),
         ("kv-transfer-config", {"kv_connector": "X", "kv_role": "kv_both"}, None),
         ("kv-transfer-config.kv_role", "kv_consumer", "error"),
+        ("kv-transfer-config", '{"kv_connector": "X", "kv_role": "kv_producer"}', "error"),
+        ("kv-transfer-config", "{", None),
+        ("disable-log-stat", True, "error"),
+        ("disable-log-stat", False, None),
+        ("stream-int", 4, "error"),
+        ("enable-prefix", True, None),
+        ("compilation-config", {"cache_dir": "/shared"}, "error"),
+        ("compilation-config", {"cache_dir": ""}, None),
+        ("compilation-config.cache_dir", "/shared", "error"),
+        ("speculative-config", {"method": "mtp", "rejection_sample_method": "synthetic"}, "note"),
+        ("speculative-config", {"method": "mtp", "rejection_sample_method": "block"}, None),
+        ("convert", "embed", "error"),
+        ("convert", "none", None),
+        ("distributed-executor-backend", "external_launcher", "error"),
+        ("distributed-executor-backend", "mp", None),
+        ("tokenizer-revision", "abc", "error"),
+        ("otlp-traces-endpoint", "http://x:4317", "note"),
         ("data-parallel-rank", 0, "error"),
         ("nnodes", 2, "error"),
         ("nnodes", 1, None),
@@ -110,6 +127,22 @@ def test_a_variable_that_blinds_is_refused() -> None:
     assert "no key" in str(refused.of_variable("VLLM_API_KEY", "x"))
     assert refused.of_variable("VLLM_LOGGING_LEVEL", "debug") is None
     assert refused.of_variable("VLLM_LOGGING_LEVEL", "error")
+    for name in (
+        "VLLM_LOGGING_PREFIX",
+        "VLLM_DP_SIZE",
+        "VLLM_DP_RANK",
+        "VLLM_MODEL_REDIRECT_PATH",
+        "DG_JIT_CACHE_DIR",
+    ):
+        assert refused.of_variable(name, "1"), name
+
+
+def test_a_flag_of_its_own_is_not_short_for_another() -> None:
+    """Every name that some vLLM has means itself; what several refused flags begin with, vLLM itself refuses."""
+    rows = {row.name for row in refused.rows() if row.kind == "flag"}
+    names = {name for version in known() for name in Vocabulary.of(version).file.flags} - rows
+    assert not {name for name in names if refused.of_flag(name, value=True)}
+    assert refused.of_flag("data-parallel", "x") is None
 
 
 def test_every_row_is_about_something_that_vllm_has() -> None:
