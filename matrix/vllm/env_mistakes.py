@@ -20,6 +20,16 @@ GONE = {
     "VLLM_USE_V1": "V1 is the only engine; take it out",
     "VLLM_ATTENTION_BACKEND": "use the flag attention-backend",
     "VLLM_ALL2ALL_BACKEND": "use the flag all2all-backend",
+    **dict.fromkeys(
+        (
+            *("VLLM_USE_FLASHINFER_MOE_FP4", "VLLM_USE_FLASHINFER_MOE_FP8", "VLLM_USE_FLASHINFER_MOE_FP16"),
+            *("VLLM_USE_FLASHINFER_MOE_MXFP4_MXFP8", "VLLM_USE_FLASHINFER_MOE_MXFP4_BF16"),
+            *("VLLM_FLASHINFER_MOE_BACKEND", "VLLM_MXFP4_USE_MARLIN"),
+        ),
+        "use the flag moe-backend, such as flashinfer_trtllm, flashinfer_cutlass or marlin",
+    ),
+    "VLLM_USE_TRTLLM_ATTENTION": "use attention-config: {use_trtllm_attention: …}",
+    "VLLM_RPC_TIMEOUT": "nothing waits for it; take it out",
     "VLLM_TORCH_PROFILER_DIR": "use the flag profiler-config",
 }
 """What old scripts carry, and vLLM no longer reads."""

@@ -19,6 +19,17 @@ _WORDS = {
 }
 
 
+RENAMED = {
+    "compilation-config": {
+        "level": "mode",
+        "full_cuda_graph": "cudagraph_mode: FULL",
+        "use_cudagraph": "cudagraph_mode: NONE, or leave it out",
+        "use_inductor": "backend: eager, or leave it out",
+    }
+}
+"""Flag -> what an old vLLM called a part -> what to write."""
+
+
 def of_json(flag: Flag, name: str, value: object) -> str | None:
     """Of a JSON flag's whole value: a mapping, or its text."""
     if isinstance(value, str):
@@ -53,6 +64,8 @@ def of_part(flag: Flag, name: str, part: str, value: object) -> str | None:
         if deeper or flag.more:
             return None
         known = [one for one in flag.fields if one.rpartition(".")[0] == outer]
+        if renamed := RENAMED.get(name, {}).get(part):
+            return f"{name!r} has no part {part!r}; write {renamed}"
         hint = part.replace("-", "_") if part.replace("-", "_") in flag.fields else ""
         told = (
             f"did you mean {hint!r}?"
