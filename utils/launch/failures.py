@@ -136,8 +136,21 @@ HELD = {
     "InvalidAccount": Row("", Kind.BENCHMARK, "Slurm does not know the account (slurm.options)"),
     "InvalidQOS": Row("", Kind.BENCHMARK, "Slurm does not know the QOS (slurm.options)"),
     "BadConstraints": Row("", Kind.BENCHMARK, "no node of the cluster fits the job, quarantined ones aside"),
+    "AccountNotAllowed": Row("", Kind.BENCHMARK, "the partition does not take the account (slurm.options)"),
+    "QOSNotAllowed": Row("", Kind.BENCHMARK, "the partition does not take the QOS (slurm.options)"),
+    "ReservationDeleted": Row("", Kind.BENCHMARK, "the reservation is gone (slurm.options)"),
+    "MaxMemPerLimit": Row("", Kind.BENCHMARK, "the job asks for more memory than one may have"),
 }
 """Reasons of a waiting job for which waiting is no use."""
+_OF_EACH_JOB = re.compile(r"(Assoc|QOS)Max\w+Per(Job|Node)(Limit)?|QOSMin\w+")
+"""The same for what an account or a QOS allows a single job; limits of a user or a group pass when other jobs end."""
+
+
+def held(reason: str) -> Row | None:
+    """The row of a waiting job's reason, where waiting is no use."""
+    if (row := HELD.get(reason)) or not _OF_EACH_JOB.fullmatch(reason):
+        return row
+    return Row("", Kind.BENCHMARK, "the account or its QOS allows no job of this size: see slurm.options")
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,7 +312,7 @@ def _by_us(facts: Facts) -> Verdict | None:
 
 def _by_signs(facts: Facts) -> Verdict | None:
     """By what Slurm, srun or a runtime wrote, where the node program did not say how it ended."""
-    if facts.state == "PENDING" and (row := HELD.get(facts.reason)):
+    if facts.state == "PENDING" and (row := held(facts.reason)):
         return _by_row(row, f"Slurm says {facts.state} {facts.reason}")
     if facts.state == "CANCELLED" and not facts.begun and re.search(r"(?i)prolog", facts.node_reason):
         return _by_row(STATES["LAUNCH_FAILED"], f"Slurm says of {facts.node}: {facts.node_reason}")

@@ -11,7 +11,7 @@ import yaml
 
 from matrix.errors import Exit
 from tests.conftest import ROOT
-from utils.launch.failures import HELD, LINES, STATES, Facts, Kind, classify
+from utils.launch.failures import HELD, LINES, STATES, Facts, Kind, classify, held
 
 CAPTURED = ROOT / "tests/data/slurm-22.05-enroot-4.1-pyxis-0.24.yaml"
 CASES: dict[str, dict[str, Any]] = {
@@ -276,6 +276,28 @@ def test_every_row_has_a_line_that_was_captured() -> None:
     reasons = {(case.get("slurm") or {}).get("reason") for case in CASES.values()}
     seen = {"launch_failed_requeued_held", "DependencyNeverSatisfied", "PartitionNodeLimit"}
     assert set(HELD) & reasons == seen  # the others are from squeue(1), JOB REASON CODES
+
+
+@pytest.mark.parametrize(
+    "reason",
+    ["QOSMaxGRESPerJob", "QOSMaxCpuPerJobLimit", "QOSMaxNodePerJobLimit", "AssocMaxGRESPerJob", "AssocMaxMemPerNode", "QOSMinGRES",
+     "QOSMinCpuNotSatisfied", "AccountNotAllowed", "QOSNotAllowed", "ReservationDeleted", "MaxMemPerLimit"],
+)  # fmt: skip
+def test_a_limit_of_each_job_is_not_waited_for(reason: str) -> None:
+    """It stays as it is for a week; limits of a user or a group pass when other jobs end."""
+    assert held(reason)
+    found = classify(Facts("PENDING", reason=reason))
+    assert (found.kind, found.evidence) == (Kind.BENCHMARK, (f"Slurm says PENDING {reason}",))
+    for passing in (
+        "QOSMaxGRESPerUser",
+        "AssocGrpGRES",
+        "QOSMaxJobsPerUserLimit",
+        "AssocMaxJobsLimit",
+        "Resources",
+        "Priority",
+        "",
+    ):
+        assert held(passing) is None
 
 
 GUEST = "sh: write error: No space left on device"

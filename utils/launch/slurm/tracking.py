@@ -204,7 +204,7 @@ class Tracking:
             else ""
         )
         self._say(state, f"waits: {state.state} {state.reason}".strip() + bound)
-        if state.reason in failures.HELD:
+        if failures.held(state.reason):
             client.cancel(jobs=[state.id])
             self.over_s = time.monotonic() - SETTLE_S
 
