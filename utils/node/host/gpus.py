@@ -153,7 +153,7 @@ def nvidia(table: str, more: str = "") -> Facts:
     }
     for name, column in (("power_cap_w", 3), ("clock_mhz", 4)):
         values = [float(row[column]) for row in rows if re.fullmatch(r"[\d.]+", row[column])]
-        if values:
+        if len(values) == len(rows):  # of one unknown, unknown of all
             found[name] = int(min(values)) if name == "clock_mhz" else min(values)
     others = _rows(more, 2)
     if vbios := _same(row[0] for row in others if not _NOTHING.fullmatch(row[0])):

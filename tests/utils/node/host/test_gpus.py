@@ -216,8 +216,7 @@ def test_facts_of_nvidia_smi() -> None:
         "driver": "570.1",
         "gpu_serials": ["1650", "1651"],
         "power_cap_w": 650.0,
-        "clock_mhz": 1980,
-    }
+    }, "the clock of one is unknown, so that of all is"
     assert gpus.nvidia("") == {}
 
 
