@@ -240,6 +240,7 @@ def _node(environment: environments.Environment, spec: Path, emit: Callable[[Eve
         stderr=subprocess.STDOUT,
         start_new_session=True,
         text=True,
+        errors="replace",
     )
     try:
         for line in node.stdout or ():

@@ -8,10 +8,14 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from utils.launch.slurm import node_states
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+_WHICH = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS")
+"""Variables that say which cluster is meant."""
 LIMIT_S = 45.0
 """Longer than Slurm's own MessageTimeout retries; one hung client must not hang the launcher."""
 
@@ -36,13 +40,13 @@ class Node:
 
     @property
     def up(self) -> bool:
-        """Whether Slurm starts something there; `*` behind a state means that the node does not answer (sinfo(1))."""
-        return not re.search(r"down|drain|fail|maint|power|unk|\*", self.state)
+        """Whether Slurm starts something there, by a word that is known."""
+        return node_states.takes(self.state) is True
 
 
 def environment() -> dict[str, str]:
     """Ours without what Slurm would read as options, except which cluster is meant."""
-    kept = ("SLURM_CONF", "SLURM_CLUSTERS")
+    kept = _WHICH
     return {
         name: value
         for name, value in os.environ.items()
@@ -64,6 +68,7 @@ def call(command: Sequence[str], limit_s: float = LIMIT_S, env: dict[str, str] |
             env=environment() if env is None else env,
             capture_output=True,
             text=True,
+            errors="replace",  # a reason that an administrator wrote may have any bytes
             timeout=limit_s,
             check=False,
             cwd="/",
@@ -96,11 +101,7 @@ def submit(script: Path) -> int:
 
     A file, because sbatch takes a stdin that ends early, as it does when we are killed, for the whole script.
     """
-    env = {
-        name: value
-        for name, value in environment().items()
-        if name in {"PATH", "SLURM_CONF", "SLURM_CLUSTERS"}
-    }
+    env = {name: value for name, value in environment().items() if name in {"PATH", *_WHICH}}
     said = call(["sbatch", "--parsable", str(script)], env=env).strip()
     numbers = set(re.findall(r"^(?:Submitted batch job )?(\d+)(?:;\S+)?[ \t]*$", said, re.MULTILINE))
     if len(numbers) != 1:

@@ -10,34 +10,9 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from matrix.errors import nearest
-from utils.launch.slurm import client
+from utils.launch.slurm import client, node_states
 from utils.launch.slurm.client import SlurmError
 
-TAKES = frozenset({"idle", "mixed", "allocated", "completing", "planned", "reserved"})
-"""States of nodes that run jobs, or will (sinfo(1), NODE STATE CODES; long form, %T)."""
-CLOSED = frozenset(
-    {
-        *(
-            "blocked",
-            "down",
-            "drained",
-            "draining",
-            "fail",
-            "failing",
-            "future",
-            "inval",
-            "maint",
-            "perfctrs",
-        ),
-        *("power_down", "power_up", "powered_down", "powering_down", "powering_up", "reboot", "rebooting"),
-        *("reboot_issued", "reboot_requested", "unknown"),
-    }
-)
-"""States of nodes that start no job now."""
-COMES = "~#+-"
-"""Marks behind a state that take nothing away: saves power, powers up, still completes, planned for a job."""
-AWAY = "*!%$@^"
-"""Marks of a node that does not answer, powers down, is in maintenance, or reboots."""
 PARTITION = "%R|%a|%l|%D"
 NODE = "%N|%T|%c|%m|%R|%G|%E"
 """Name, state, processors, memory (MB), partition, generic resources, reason; the reason last, as it may have a bar in it."""
@@ -78,11 +53,7 @@ class NodeSeen:
     @property
     def takes(self) -> bool | None:
         """Whether jobs start there; None for a word or mark that is in no list."""
-        word = self.state.rstrip(COMES + AWAY)
-        marks = set(self.state[len(word) :])
-        if word in CLOSED or marks & set(AWAY):
-            return False
-        return True if word in TAKES else None
+        return node_states.takes(self.state)
 
     def __str__(self) -> str:
         why = f" ({self.reason})" if self.reason not in {"", "none"} else ""

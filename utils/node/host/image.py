@@ -85,6 +85,7 @@ def _source(entry: Entry) -> str:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            errors="replace",
             check=False,
             timeout=ASK_S,
         )
@@ -144,6 +145,7 @@ def _import(entry: Entry, path: Path, note: Path, source: str) -> None:
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
+                errors="replace",
                 check=False,
                 env=_environment(entry),
             )

@@ -34,7 +34,9 @@ def ask(*command: str, limit_s: float = LIMIT_S) -> Said:
     if not shutil.which(command[0]):
         return Said("", f"{command[0]} is missing on this node")
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=limit_s, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=limit_s, check=False
+        )
     except subprocess.TimeoutExpired:
         return Said("", f"{name} gave no answer within {limit_s:.0f} s")
     except OSError as error:
