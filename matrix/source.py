@@ -13,6 +13,11 @@ from matrix.errors import Exit, HarnessError, Place, Problem, nearest
 
 SIZE_LIMIT_BYTES = 1_000_000
 """No recipe, cluster file or model description needs more; a larger one is a mistake or an attack."""
+_OF_HOOKS = {
+    *("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_NAMESPACE"),
+    *("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES"),
+}
+"""Variables that name a repository (git(1)); its settings are left."""
 _TREE_FOLDERS = ("recipes", "kernels", "requirements")
 
 
@@ -140,6 +145,11 @@ class Revision:
         return self._contents[name]
 
 
+def outside_of_hooks() -> dict[str, str]:
+    """Our environment without what git tells a hook of its own repository, which would win over the folder that we name."""
+    return {name: value for name, value in os.environ.items() if name not in _OF_HOOKS}
+
+
 def git(repository: Path, *arguments: str, stdin: bytes = b"") -> bytes:
     """What a git command prints.
 
@@ -149,7 +159,7 @@ def git(repository: Path, *arguments: str, stdin: bytes = b"") -> bytes:
     command = ["git", "-C", str(repository), *arguments]
     try:
         done = subprocess.run(
-            command, input=stdin, capture_output=True, check=False, env={**os.environ, "LC_ALL": "C"}
+            command, input=stdin, capture_output=True, check=False, env={**outside_of_hooks(), "LC_ALL": "C"}
         )
     except FileNotFoundError as error:
         raise HarnessError(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from matrix.errors import Exit, HarnessError
-from matrix.source import Folder, Revision
+from matrix.source import Folder, Revision, commit_of
 
 pytestmark = pytest.mark.hostile
 
@@ -41,6 +41,30 @@ def test_names_that_cannot_be_shown_are_refused_at_the_door(tmp_path: Path, name
         assert text.isprintable()
         assert text.isascii()
         assert "cannot be shown" in text
+
+
+def test_a_hook_of_another_repository_does_not_name_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Git tells its hooks which repository is theirs, by variables that win over the folder."""
+    for name in ("ours", "theirs"):
+        git("init", "-q", "-b", "main", tmp_path / name)
+        git(
+            "-C",
+            tmp_path / name,
+            "-c",
+            "user.name=t",
+            "-c",
+            "user.email=t@example.org",
+            "commit",
+            "-qm",
+            name,
+            "--allow-empty",
+        )
+    wanted = commit_of(tmp_path / "ours", "main")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "theirs/.git"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "theirs/.git/index"))
+    assert commit_of(tmp_path / "ours", "main") == wanted
 
 
 def git(*words: object) -> None:

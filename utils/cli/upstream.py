@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ from matrix import cluster as clusters
 from matrix import recipe as recipes
 from matrix.errors import Exit, HarnessError, did_you_mean
 from matrix.expand import expand
-from matrix.source import Folder
+from matrix.source import Folder, git
 from matrix.tree import Tree
 from matrix.vllm.official import compare, document, facts, layers
 from utils.node.files import write_whole
@@ -124,19 +123,12 @@ def _read(tree: Tree, recipe: recipes.Recipe, file: Path) -> tuple[facts.Facts, 
 
 def _commit(file: Path) -> str:
     """The checkout's commit, where the file is in one and is as committed; else empty."""
-    git = ["git", "-C", str(file.parent)]
     try:
-        done = [
-            subprocess.run([*git, *words], capture_output=True, text=True, check=True).stdout.strip()
-            for words in (
-                ["status", "--porcelain", "--", file.name],
-                ["log", "-1", "--format=%H", "--", file.name],
-            )
-        ]
-    except (OSError, subprocess.CalledProcessError):
+        changes = git(file.parent, "status", "--porcelain", "--", file.name)
+        commit = git(file.parent, "rev-list", "-1", "HEAD", "--", file.name)
+    except HarnessError:
         return ""
-    changes, commit = done
-    return "" if changes else commit
+    return "" if changes.strip() else commit.decode().strip()
 
 
 def _write(root: Path, name: str, recipe: recipes.Recipe, found: facts.Facts) -> None:
