@@ -163,20 +163,24 @@ class Api:
             GitHubError: as `call`; also for a file that is larger.
         """
         address = f"{self.url}/repos/{self.repository}/{path}"
-        try:
-            with self.session.get(address, headers=self._headers(), timeout=TIMEOUT_S, stream=True) as answer:
-                if not answer.ok:
-                    raise _failure(answer, "GET", path)
-                content = bytearray()
-                for chunk in answer.iter_content(1 << 16):
-                    content += chunk
-                    if len(content) > most:
-                        raise GitHubError(0, f"{path} has more than {most:,} bytes; it is not used")
-        except requests.RequestException as error:
-            raise GitHubError(
-                0, f"GitHub does not answer to GET {path} ({type(error).__name__}); run the job again later"
-            ) from error
-        return bytes(content)
+        waited, attempt = 0.0, 0
+        while True:
+            try:
+                with self.session.get(
+                    address, headers=self._headers(), timeout=TIMEOUT_S, stream=True
+                ) as answer:
+                    if answer.ok:
+                        return _content(answer, path, most)
+                    pause, failure = _pause(answer, "GET", attempt), _failure(answer, "GET", path)
+            except requests.RequestException as error:
+                raise GitHubError(
+                    0,
+                    f"GitHub does not answer to GET {path} ({type(error).__name__}); run the job again later",
+                ) from error
+            waited, attempt = waited + pause, attempt + 1
+            if pause <= 0 or waited > PATIENCE_S or attempt == TRIES:
+                raise failure
+            self.sleep(pause)
 
     def _headers(self) -> dict[str, str]:
         return {
@@ -185,6 +189,15 @@ class Api:
             "X-GitHub-Api-Version": "2022-11-28",
             "User-Agent": "servematrix",
         }
+
+
+def _content(answer: requests.Response, path: str, most: int) -> bytes:
+    content = bytearray()
+    for chunk in answer.iter_content(1 << 16):
+        content += chunk
+        if len(content) > most:
+            raise GitHubError(0, f"{path} has more than {most:,} bytes; it is not used")
+    return bytes(content)
 
 
 def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -155,3 +155,28 @@ def test_a_netrc_does_not_take_the_tokens_place(
     odd.answers = [GOOD]
     odd.api.call("GET", "x")
     assert odd.seen[0][3] == "Bearer secret-token"
+
+
+BUSY: Answer = (403, {}, b'{"message": "You have exceeded a secondary rate limit."}')
+
+
+@pytest.mark.parametrize(
+    "answer", [(502, {}, b"<html>Bad gateway</html>"), BUSY, (429, {"retry-after": "3"}, b"")]
+)
+def test_a_file_is_asked_for_again_as_everything_else(odd: Odd, answer: Answer) -> None:
+    """An artifact of a job of hours is not lost for one answer."""
+    odd.answers = [answer, (200, {}, b"PK")]
+    assert odd.api.download("actions/artifacts/1/zip", 10) == b"PK"
+    assert odd.slept in ([1.0], [60.0], [3.0])
+
+
+def test_a_file_that_is_not_there_is_not_asked_for_again(odd: Odd) -> None:
+    """Nor for ever where GitHub stays busy."""
+    odd.answers = [(404, {}, b'{"message": "Not Found"}')]
+    with pytest.raises(GitHubError, match="says 404"):
+        odd.api.download("x", 10)
+    assert odd.slept == []
+    odd.answers = [BUSY]
+    with pytest.raises(GitHubError, match="rate limit is reached"):
+        odd.api.download("x", 10)
+    assert sum(odd.slept) <= 90
