@@ -7,6 +7,7 @@ machine, pip brings everything. The light environment (no uv in its lock) is pip
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -32,6 +33,10 @@ def main(venv: Path, lock: Path) -> None:
     text = lock.read_text(encoding="utf-8")
     packages = len(re.findall(r"^[A-Za-z0-9]", text, re.MULTILINE))
     _say(f"first use: making {venv.name} with {packages} packages (once)")
+    if os.pathsep in str(venv):
+        raise SetupError(
+            f"{ROOT} has a colon in it, and no Python environment can be there; rename or move the folder"
+        )
     shutil.rmtree(venv, ignore_errors=True)
     pip = [*_pip(venv), "--require-hashes", "--no-deps"]
     environment = installers.for_pip(sys.executable)

@@ -166,6 +166,16 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     )
 
 
+def test_a_path_with_a_colon_says_what_to_do(tmp_path: Path) -> None:
+    """No environment can be there: a PATH is parted at colons. More of Debian's packages do not help."""
+    checkout = clone(tmp_path / "a:b")
+    done = call(checkout, "plan")
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (
+        Exit.SETUP_FAILED,
+        f"servematrix: {checkout} has a colon in it, and no Python environment can be there; rename or move the folder",
+    )
+
+
 def test_a_shallow_clone_says_what_to_do(made: Path, tmp_path: Path) -> None:
     """Where two branches parted is not in it."""
     source = made.parent / "clone-source"
