@@ -26,6 +26,8 @@ def of_image(text: str) -> str | None:
 
 
 def _of_words(text: str) -> str | None:
+    if command := re.match(r"(?:docker|podman|nerdctl) (?:pull|run)\s+", text):
+        return f"write {text[command.end() :].strip()!r}, without {command[0].strip()}"
     if (whole := "".join(text.split())) != text:
         return f"{text!r} has a blank or a line break in it; write {whole!r}"
     if strange := re.search(r"\$\{?\w*\}?|\{\{.*\}\}|\$\(.*\)", text):
@@ -40,7 +42,7 @@ def _of_address(text: str) -> str | None:
     if tool := re.match(rf"(?i:{_TOOLS})(://|:(?=[^:]*[/:]))", text):
         rest = text[tool.end() :].lstrip("/").replace("#", "/")
         return f"write {rest!r}, without {tool[0].lower()}"
-    plain = re.sub(r"^https?://", "", text).rstrip("/")
+    plain = re.sub(r"^(?i:https?)://", "", text).rstrip("/")
     if hub := re.match(
         r"hub\.docker\.com/(?:r/|_/|layers/|repository/docker/)?([a-z0-9._/-]*?)(?:/tags|/general)?(?::(.+))?$",
         plain,
@@ -95,6 +97,8 @@ def _takes(text: str) -> str:
 
 def of_model(text: str) -> str | None:
     """What is wrong with the name of a model as it is spelt."""
+    if command := re.match(r"(?:docker|podman|nerdctl) (?:pull|run)\s+", text):
+        return f"write {text[command.end() :].strip()!r}, without {command[0].strip()}"
     if (whole := "".join(text.split())) != text or (whole := text.rstrip("/")) != text:
         return f"{text!r} has a blank in it, or a slash at its end; write {whole!r}"
     return _of_a_page(text) or _of_a_path(text) or _of_a_revision(text)

@@ -35,6 +35,8 @@ BAD = {
     "a digest behind a colon": (IMAGE, f"vllm/vllm:sha256:{HEX}", f"write vllm/vllm@sha256:{HEX}"),
     "a digest alone": (IMAGE, f'"sha256:{HEX}"', "a digest alone names no image"),
     "digits alone": (IMAGE, HEX, "a digest alone names no image"),
+    "a command": (IMAGE, f"docker pull {IMAGE}", f"write '{IMAGE}', without docker pull"),
+    "a loud address": (IMAGE, "HTTPS://ghcr.io/a/b:1", "is an address; write 'ghcr.io/a/b:1'"),
     "a blank behind": (IMAGE, f'"{IMAGE} "', f"write '{IMAGE}'"),
     "a variable": (IMAGE, "vllm/vllm:$TAG", "$TAG in 'vllm/vllm:$TAG' is not expanded"),
     "a template": (IMAGE, '"vllm/vllm:{{tag}}"', "is not expanded"),
