@@ -79,7 +79,8 @@ def checks(cluster: Cluster, asked: Slurm, file: str) -> Iterator[Check]:
     if gone := sight.gone(asked.partition, there, file):
         yield Check("partition", passed=False, found=gone, advice="change slurm.partition")
         return
-    mine = [one for one in nodes if not asked.partition or one.partition == asked.partition]
+    names = sight.asked_for(asked.partition)
+    mine = [one for one in nodes if not names or one.partition in names]
     mine = list({one.name: one for one in mine}.values())
     yield _partition(asked.partition, there)
     yield _nodes(asked.partition, there, nodes, mine)
@@ -92,11 +93,10 @@ def _partition(name: str, there: list[PartitionSeen]) -> Check:
     if not name:
         names = ", ".join(one.name for one in there)
         return Check("partition", passed=True, found=f"Slurm's default one, of {names}")
-    seen = next(one for one in there if one.name == name)
-    found = f"{name} is {seen.available}, {seen.nodes} nodes"
-    return check(
-        "partition", seen.available == "up", found, "no job starts there: ask who closed it, or name another"
-    )
+    seen = [one for one in there if one.name in sight.asked_for(name)]
+    found = "; ".join(f"{one.name} is {one.available}, {one.nodes} nodes" for one in seen)
+    up = any(one.available == "up" for one in seen)
+    return check("partition", up, found, "no job starts there: ask who closed it, or name another")
 
 
 def _nodes(name: str, there: list[PartitionSeen], nodes: list[NodeSeen], mine: list[NodeSeen]) -> Check:
@@ -116,16 +116,15 @@ def _nodes(name: str, there: list[PartitionSeen], nodes: list[NodeSeen], mine: l
 
 def _limit(cluster: Cluster, name: str, there: list[PartitionSeen]) -> Iterator[Check]:
     wanted = cluster.limits.walltime_s
-    for seen in there:
-        if seen.name != name:
-            continue
-        if seen.limit_s is None:
-            advice = "it is no time that servematrix knows; sbatch will say whether a job is too long"
-            yield Check("time limit", passed=True, found=f"{seen.limit!r}", advice=advice)
-            return
-        found = f"{seen.limit}, and limits.walltime_s is {wanted} s"
-        advice = f"lower limits.walltime_s to {seen.limit_s:.0f}, or name another partition"
-        yield check("time limit", seen.limit_s >= wanted, found, advice)
+    mine = [one for one in there if one.name in sight.asked_for(name)]
+    if odd := next((one for one in mine if one.limit_s is None), None):
+        advice = "it is no time that servematrix knows; sbatch will say whether a job is too long"
+        yield Check("time limit", passed=True, found=f"{odd.limit!r}", advice=advice)
+    elif mine:
+        longest = max(mine, key=lambda one: one.limit_s or 0.0)
+        found = f"{longest.limit}, and limits.walltime_s is {wanted} s"
+        advice = f"lower limits.walltime_s to {longest.limit_s:.0f}, or name another partition"
+        yield check("time limit", (longest.limit_s or 0.0) >= wanted, found, advice)
 
 
 def _resources(cluster: Cluster, asked: Slurm, mine: list[NodeSeen]) -> Iterator[Check]:

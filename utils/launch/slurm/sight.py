@@ -142,27 +142,36 @@ def ask_nodes() -> list[NodeSeen]:
     return nodes(client.call(["sinfo", "--noheader", "--all", "--Node", f"--format={NODE}"]))
 
 
+def asked_for(partition: str) -> list[str]:
+    """The names in `slurm.partition`: with commas between them a job takes whichever can start it first."""
+    return [one for one in partition.split(",") if one]
+
+
 def gone(name: str, there: list[PartitionSeen], file: str) -> str:
     """Why a partition cannot be asked for; empty where it is there, or none is named."""
     names = [one.name for one in there]
-    if not name or name in names:
+    missing = next((one for one in asked_for(name) if one not in names), None)
+    if missing is None:
         return ""
-    hint = nearest(name, names)
+    hint = nearest(missing, names)
     known = f"Slurm has {', '.join(names) or 'none'}" + (f"; {hint}" if hint else "")
-    return f"there is no partition {name} (slurm.partition of {file}): {known}"
+    return f"there is no partition {missing} (slurm.partition of {file}): {known}"
 
 
 def closed(name: str, there: list[PartitionSeen], those: list[NodeSeen]) -> str:
-    """Why no job starts in a partition that is there; empty where one can."""
-    mine = [one for one in there if one.name == name]
-    if mine and mine[0].available != "up":
-        return f"partition {name} is {mine[0].available}: no job starts there"
-    of = [one for one in those if not name or one.partition == name]
+    """Why no job starts in partitions that are there; empty where one can."""
+    names = asked_for(name)
+    mine = {one.name: one for one in there if one.name in names}
+    up = [one for one in names if one not in mine or mine[one].available == "up"]
+    if mine and not up:
+        several = f"partitions {', '.join(names)} are" if len(names) > 1 else f"partition {name} is"
+        return f"{several} {mine[names[0]].available}: no job starts there"
+    of = [one for one in those if not name or one.partition in up]
     of = list({one.name: one for one in of}.values())
     if any(one.takes for one in of):
         return ""
     more = f", and {len(of) - SHOWN} more" if len(of) > SHOWN else ""
-    what = f"partition {name}" if name else "the cluster"
+    what = f"partition {', '.join(up)}" if name else "the cluster"
     return f"no node of {what} is up: {', '.join(map(str, of[:SHOWN])) or 'it has none'}{more}"
 
 

@@ -95,6 +95,20 @@ def test_a_partition_in_which_nothing_starts() -> None:
     assert sight.closed("", [], many).endswith("mi5 down, and 3 more")
 
 
+def test_several_partitions_are_one_choice() -> None:
+    """Slurm takes the first that can start the job (sbatch(1), --partition), and refuses a list with one that is not there."""
+    there = [PartitionSeen("a", "up", "infinite", 1), PartitionSeen("b", "down", "infinite", 1)]
+    assert sight.gone("a,b", there, FILE) == ""
+    assert sight.gone("a,c", there, FILE).startswith(f"there is no partition c (slurm.partition of {FILE})")
+    in_a, in_b = node("idle", partition="a"), node("idle", name="mi1", partition="b")
+    assert sight.closed("a,b", there, [in_a, in_b]) == ""
+    assert sight.closed("a,b", there, [node("down", partition="a"), in_b]) == (
+        "no node of partition a is up: mi0 down"
+    )
+    shut = [PartitionSeen(name, "down", "infinite", 1) for name in "ab"]
+    assert sight.closed("b,a", shut, [in_a, in_b]) == "partitions b, a are down: no job starts there"
+
+
 def test_the_partition_is_asked_about_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     """By all waiting jobs together; while the controller is away its last answer holds, and no answer says nothing."""
     asked: list[str] = []
