@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from pydantic import ValidationError
 from matrix.errors import Exit, HarnessError
 from matrix.plan import Plan
 from utils.launch.interface import ANOTHER, holds_nothing
+from utils.node import locks
 from utils.node.files import write_whole
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def take(order: Order) -> Claim:
 
 
 def _begun(order: Order, folder: Path, lock: IO[str]) -> Order:
-    if not _lock(lock):
+    if not _lock(lock, order.out):
         raise HarnessError(
             Exit.OUT_IN_USE, f"another launcher is running on {order.out}; wait for it, or give another --out"
         )
@@ -91,17 +91,13 @@ def is_free(out: Path) -> bool:
     """Whether no launcher is running on a folder."""
     try:
         with (out / "launch" / "lock").open("r") as lock:
-            return _lock(lock)
+            return _lock(lock, out)
     except FileNotFoundError:
         return True
 
 
-def _lock(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def _lock(file: IO[str], out: Path) -> bool:
+    return locks.hold(file, out, "give an --out on a disk that has them", wait=False)
 
 
 def _wanted(order: Order) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import time
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from pydantic import ValidationError
 
 from matrix.errors import Exit, HarnessError
 from matrix.schema import Value
+from utils.node import locks
 from utils.node.files import write_whole
 
 if TYPE_CHECKING:
@@ -114,5 +114,5 @@ class Quarantine:
     def _locked(self) -> Iterator[None]:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "quarantine.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            locks.hold(lock, self.folder, locks.OF_STATE)
             yield

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
 from matrix.tree import lock_path
+from utils.node import locks
 from utils.setup import installers, pythons
 
 if TYPE_CHECKING:
@@ -230,5 +230,5 @@ def _locked(name: str) -> Iterator[None]:
     """Two first uses at once: the second waits, then finds the environment made."""
     FOLDER.mkdir(exist_ok=True)
     with (FOLDER / f"{name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        locks.hold(file, FOLDER, "use a checkout on a disk that has them")
         yield

@@ -176,6 +176,17 @@ def test_a_path_with_a_colon_says_what_to_do(tmp_path: Path) -> None:
     )
 
 
+def test_a_checkout_on_a_disk_without_locks_is_set_up_all_the_same(tmp_path: Path) -> None:
+    """Two first calls at once are rare; a set-up that cannot begin is worse."""
+    program = tmp_path / "bin/flock"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho 'flock: 9: No locks available' >&2\nexit 1\n")
+    program.chmod(0o755)
+    done = call(clone(tmp_path / "a:b"), "plan", PATH=f"{program.parent}:{os.environ['PATH']}")
+    assert "has a colon in it" in done.stderr, "it went on to the set-up, which this path stops early"
+    assert "No locks" not in done.stderr
+
+
 def test_a_shallow_clone_says_what_to_do(made: Path, tmp_path: Path) -> None:
     """Where two branches parted is not in it."""
     source = made.parent / "clone-source"

@@ -95,6 +95,7 @@ class _Session:
     def run(self) -> Exit:
         cluster = with_slurm(next(iter(self.order.clusters.values())))
         poll = Poll(state_folder(), cluster.slurm.poll_s if cluster.slurm else Asked().poll_s)
+        poll.check()
         blocks = [self._block(job, poll) for job in self.order.plan.jobs]
         for block in blocks:
             submission.check_paths(block.attempt)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import time
@@ -11,10 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from matrix.errors import Exit, HarnessError
 from utils.launch.slurm import client
 from utils.launch.slurm.client import SlurmError
 from utils.launch.slurm.names import PREFIX, digest
 from utils.launch.slurm.states import FORMAT, JobState, from_sacct, from_squeue
+from utils.node import locks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +56,23 @@ class Poll:
     failure: str = ""
     """Why the last query had no answer; empty when it had."""
 
+    def check(self) -> None:
+        """Whether launchers can meet here, before there is a job that nobody could follow.
+
+        Raises:
+            HarnessError: SETUP_FAILED.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with (self.folder / "poll.lock").open("w") as lock:
+                locks.hold(lock, self.folder, locks.OF_STATE, wait=False)
+        except OSError as error:
+            raise HarnessError(
+                Exit.SETUP_FAILED,
+                f"{self.folder} cannot be written ({error.strerror}), where launchers of one user meet; "
+                "name another folder with XDG_STATE_HOME",
+            ) from error
+
     def refresh(self, *, after_s: float = 0.0) -> bool:
         """Read the shared answer, asking anew if it is due; whether there is a newer one than before.
 
@@ -63,9 +81,7 @@ class Poll:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "poll.lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not locks.hold(lock, self.folder, locks.OF_STATE, wait=False):
                 return self._read()  # another launcher is asking right now
             newer = self._read()
             age = time.monotonic() - self.asked_s

@@ -97,3 +97,28 @@ def test_a_spool_that_a_cleaner_removes_is_the_machines_fault(site: Site) -> Non
     assert code == Exit.CANCELLED, text
     assert "infra: the job's folder was removed while it ran" in text
     assert "paths.spool" in text
+
+
+def test_a_home_without_locks_is_one_sentence_and_no_job(site: Site) -> None:
+    """NFS without lockd: said before anything is submitted, with the way out."""
+    folder = site.base / f"locks-{site.number}"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(
+        "import fcntl, os\n"
+        "real = fcntl.flock\n"
+        "def flock(file, how):\n"
+        "    number = file if isinstance(file, int) else file.fileno()\n"
+        "    if '/state-' in os.readlink(f'/proc/self/fd/{number}'):\n"
+        "        raise OSError(37, 'No locks available')\n"
+        "    return real(file, how)\n"
+        "fcntl.flock = flock\n"
+    )
+    home = folder / "state-home"
+    env = {"PYTHONPATH": f"{folder}:{site.checkout}", "XDG_STATE_HOME": str(home)}
+    launcher = site.start("shared", env=env)
+    text, _ = launcher.communicate(timeout=60)
+    assert launcher.returncode == Exit.SETUP_FAILED, text
+    assert f"{home}/servematrix" in text
+    assert "is on a file system without locks (No locks available); name a folder" in text
+    assert "Traceback" not in text
+    assert site.every_job() == {}
