@@ -51,9 +51,9 @@ def run_job(spec: NodeJob, emit: Emit) -> Exit:
     """Run a job to its end; the outcome is the largest exit code of its points."""
     worst = Exit.OK
     emit = events.as_notes(emit) if spec.canary else emit
-    for dead in scratch.clear_dead():
-        emit({"kind": "note", "text": f"{dead} was left by a run that was killed; it is gone now"})
-    folder = scratch.make(spec.allocation)
+    folder, remarks = scratch.prepare(spec.allocation)
+    for text in remarks:
+        emit({"kind": "note", "text": text})
     try:
         for run in spec.runs:
             worst = max(worst, _Run(spec.of(run.arm), run, folder, emit).execute())

@@ -16,6 +16,10 @@ PREFIX = "sm-"
 CACHES = "servematrix-caches-"
 """Of the compile caches that a local job's runs share."""
 OWNER = "owner.json"
+SOCKET = 107
+"""Bytes of a socket's path (unix(7)), without the last one, which is 0."""
+BELOW = len("/t/") + 36
+"""What a run's TMPDIR and vLLM add to a job's folder: the latter a UUID."""
 
 
 def name(allocation: str) -> str:
@@ -24,6 +28,13 @@ def name(allocation: str) -> str:
     It is short: sockets below it have 108 bytes for their path.
     """
     return f"{PREFIX}{hashlib.sha256(allocation.encode()).hexdigest()[:8]}"
+
+
+def prepare(allocation: str) -> tuple[Path, list[str]]:
+    """A folder of this job's own, after what killed ones left is gone, and what a person should know of both."""
+    told = [f"{dead} was left by a run that was killed; it is gone now" for dead in clear_dead()]
+    folder = make(allocation)
+    return folder, [*told, *filter(None, [remark(folder)])]
 
 
 def make(allocation: str) -> Path:
@@ -35,6 +46,17 @@ def make(allocation: str) -> Path:
         wanted = Path(tempfile.mkdtemp(prefix=f"{wanted.name}-"))
     own(wanted)
     return wanted
+
+
+def remark(folder: Path) -> str:
+    """What a person should know of a job's folder: a long one leaves vLLM's sockets no room, and its own error does not say why."""
+    spare = SOCKET - len(os.fsencode(folder)) - BELOW
+    if spare >= 0:
+        return ""
+    return (
+        f"TMPDIR {tempfile.gettempdir()} is {-spare} letters too long for the sockets that vLLM makes below it, and its server may not "
+        "start; set a shorter one, such as TMPDIR=/tmp"
+    )
 
 
 def own(folder: Path) -> None:

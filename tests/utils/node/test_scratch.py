@@ -93,3 +93,14 @@ def test_preflight_looks_at_it(temporary: Path, monkeypatch: pytest.MonkeyPatch)
     found = preflight.scratch(temporary)
     assert not found.passed
     assert "set TMPDIR" in found.cause
+
+
+def test_a_long_tmpdir_is_told_before_a_server_fails_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A socket's path has 108 bytes; vLLM's own error comes minutes later, and names a path that nobody set."""
+    for length, told in ((40, False), (56, False), (57, True), (90, True)):
+        monkeypatch.setattr(tempfile, "tempdir", f"/{'x' * (length - 1)}")
+        folder = Path(tempfile.gettempdir()) / scratch.name("a")
+        assert bool(scratch.remark(folder)) is told, length
+        socket = folder / "t" / ("u" * 36)
+        assert (len(str(socket)) > 107) is told
+    assert "TMPDIR=/tmp" in scratch.remark(folder)
