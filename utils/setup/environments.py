@@ -23,6 +23,8 @@ FOLDER = ROOT / ".environments"
 _STAMP = "made-from.lock"
 CACHE = ROOT / ".cache" / "uv"
 """Of uv, where the usual place cannot be written."""
+OLDEST = (3, 11)
+"""The oldest Python that a lock of `requirements/` holds for."""
 SERVER = "vllm"
 """The command of an environment or an image that serves, and that loads."""
 UV = (sys.executable, "-I", "-m", "uv")
@@ -182,7 +184,7 @@ def _others() -> list[str]:
     return [
         path
         for version, path in pythons.found().items()
-        if version >= (3, 10) and version != sys.version_info[:2]
+        if version >= OLDEST and version != sys.version_info[:2]
     ]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
 from utils.setup import installers
-from utils.setup.environments import CACHE, ROOT, UV
+from utils.setup.environments import CACHE, OLDEST, ROOT, UV
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 HEAD = "# Made by `./servematrix lock`.\n"
 NO_HASH = "# A version with + carries no hash: no index has it, and each place that offers it has builds of its own.\n"
-OLDEST = "3.11"
-"""The oldest Python that the harness runs on; a lock holds for it and for every newer one."""
 
 
 def write() -> None:
@@ -73,7 +71,7 @@ def _compiled(what: list[str], where: list[str], stdin: Iterable[str] = ()) -> s
         "--no-header",
         "--no-annotate",
         "--python-version",
-        OLDEST,
+        ".".join(map(str, OLDEST)),
         *where,
         *what,
     ]

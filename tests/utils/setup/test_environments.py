@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from matrix.errors import Exit, HarnessError
-from utils.setup import environments
+from utils.setup import environments, pythons
 
 
 @pytest.fixture
@@ -57,3 +57,10 @@ def test_where_none_gets_them_the_error_is_the_last_ones(lock: Path, monkeypatch
     for any_python, last in ((True, "/opt/python3.11"), (False, sys.executable)):
         with pytest.raises(HarnessError, match=f"no wheel for {last}"):
             environments._ensure("v", lock, list[str]().append, any_python=any_python)
+
+
+def test_a_python_that_no_lock_holds_for_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would fail with an error that a person then reads, and takes for the cause."""
+    there = {(3, 10): "/a", (3, 11): "/b", sys.version_info[:2]: "/mine", (3, 99): "/c"}
+    monkeypatch.setattr(pythons, "found", lambda: there)
+    assert environments._others() == [there[one] for one in ((3, 11), (3, 99)) if one != sys.version_info[:2]]
