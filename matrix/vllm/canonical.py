@@ -45,7 +45,7 @@ def _mapping(value: object) -> object:
 
 
 def _plain(flag: Flag, value: object) -> object:
-    text = str(value)
+    text = str(value).strip()
     if flag.type == "int":
         return _whole(flag, text, value)
     if flag.type == "float":

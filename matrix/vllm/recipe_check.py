@@ -82,6 +82,7 @@ def check(recipe: Recipe, document: Document, cluster: Cluster | None) -> Served
         _secret(served, said) or _refused(served, said) or _unknown(served, said)
         _contradicts_cluster(served, said)
         _takes_nothing_away(served, said)
+    _parts_beside_the_whole(served)
     _secrets_elsewhere(served)
     _image(served)
     _precision(served)
@@ -187,6 +188,20 @@ def _takes_nothing_away(served: Served, said: _Said) -> None:
             before |= getattr(one, part).keys()
     if said.name not in before:
         served.problem(said.path, f"null takes {said.name} away, and nothing has set it; leave it out")
+
+
+def _parts_beside_the_whole(served: Served) -> None:
+    """VLLM makes one JSON of dotted flags and lays it in the place of the whole one, which is lost without a word."""
+    flags = [one for one in _all(served.recipe) if one.kind == "flag" and one.value is not None]
+    names = {one.name for one in flags}
+    for said in flags:
+        whole, _, part = said.name.partition(".")
+        if part and whole in names:
+            served.problem(
+                said.path,
+                f"{whole} is a mapping here, too, and vLLM forgets that where a part is given by itself; "
+                f"write {part} into the mapping",
+            )
 
 
 def _image(served: Served) -> None:

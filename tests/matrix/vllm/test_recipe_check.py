@@ -36,6 +36,7 @@ BAD = {
     "half of a pair": (FLAGS, "flags: {kv-transfer-config: {kv_connector: X, kv_role: kv_producer}}", "it starts one half of prefill and decode"),
     "an adapter that nobody asks for": (FLAGS, "flags: {enable-lora: true}", "If it is meant, say why: because: {enable-lora: …}"),
     "a cache that nothing hits": (FLAGS, "flags: {enable-prefix-caching: true}", "because: {enable-prefix-caching: …}"),
+    "a part beside the whole": (FLAGS, "flags: {compilation-config: {mode: 3}, compilation-config.cudagraph_mode: NONE}", "6:42: compilation-config is a mapping here, too, and vLLM forgets that where a part is given by itself; write cudagraph_mode into the mapping"),
     "against the cluster": (FLAGS, ENV % 'HIP_VISIBLE_DEVICES: "0"', "6:9: HIP_VISIBLE_DEVICES is set by env_from of c"),
     "a token by its name": (FLAGS, ENV % 'HF_TOKEN: "x"', "6:9: HF_TOKEN looks like a secret"),
     "a token by its look": (FLAGS, ENV % 'HF_HOME: "hf_abcdefghijklmnopqrstuv"', "HF_HOME looks like a secret"),
@@ -53,6 +54,7 @@ BAD = {
 }  # fmt: skip
 BEYOND_A_SCHEMA = {
     "half of a pair": "one value of a part",
+    "a part beside the whole": "two keys that contradict",
     "a token in a flag": "a text at any depth",
     "a bare key of AWS": "a text at any depth",
     "bf16 of FP8 weights": "two keys that contradict",
@@ -111,6 +113,14 @@ def test_equal_meanings_have_one_key(tmp_path: Path, one: str, other: str) -> No
         cells(tmp_path, FLAGS, f"flags: {{{text}}}")[0].key for text in (one, other) if "level" not in text
     }
     assert len(keys) <= 1
+
+
+def test_blanks_around_a_number_are_no_other_number(tmp_path: Path) -> None:
+    """Where they stand in quotes."""
+    assert (
+        len({cells(tmp_path, FLAGS, f"flags: {{block-size: {text}}}")[0].key for text in ('"32 "', "32")})
+        == 1
+    )
 
 
 def test_another_value_has_another_key(tmp_path: Path) -> None:
