@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from matrix.errors import Exit, HarnessError
 from matrix.plan import Plan
 from utils.launch.interface import ANOTHER, holds_nothing
-from utils.node import locks
+from utils.node import file_lock
 from utils.node.files import write_whole
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def is_free(out: Path) -> bool:
 
 
 def _lock(file: IO[str], out: Path) -> bool:
-    return locks.hold(file, out, "give an --out on a disk that has them", wait=False)
+    return file_lock.hold(file, out, "give an --out on a disk that has them", wait=False)
 
 
 def _wanted(order: Order) -> dict[str, Any]:

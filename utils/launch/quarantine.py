@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from matrix.errors import Exit, HarnessError
 from matrix.schema import Value
-from utils.node import locks
+from utils.node import file_lock
 from utils.node.files import write_whole
 
 if TYPE_CHECKING:
@@ -114,5 +114,5 @@ class Quarantine:
     def _locked(self) -> Iterator[None]:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "quarantine.lock").open("w") as lock:
-            locks.hold(lock, self.folder, locks.OF_STATE)
+            file_lock.hold(lock, self.folder, file_lock.OF_STATE)
             yield

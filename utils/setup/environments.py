@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
 from matrix.tree import lock_path
-from utils.node import locks
+from utils.node import file_lock
 from utils.setup import installers, pythons
 
 if TYPE_CHECKING:
@@ -232,5 +232,5 @@ def _locked(name: str) -> Iterator[None]:
     """Two first uses at once: the second waits, then finds the environment made."""
     FOLDER.mkdir(exist_ok=True)
     with (FOLDER / f"{name}.lock").open("w") as file:
-        locks.hold(file, FOLDER, "use a checkout on a disk that has them")
+        file_lock.hold(file, FOLDER, "use a checkout on a disk that has them")
         yield

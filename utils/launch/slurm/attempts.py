@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
-from utils.launch.failures import Kind, Verdict, as_json, classify
+from utils.launch.failure_signs import Kind
+from utils.launch.failures import Verdict, as_json, classify
 from utils.launch.journal import Memory, Notebook
 from utils.launch.slurm import batch, client, evidence, job_files, states, submission
 from utils.launch.slurm.client import SlurmError

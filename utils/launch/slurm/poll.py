@@ -15,7 +15,7 @@ from utils.launch.slurm import client
 from utils.launch.slurm.client import SlurmError
 from utils.launch.slurm.names import PREFIX, digest
 from utils.launch.slurm.states import FORMAT, JobState, from_sacct, from_squeue
-from utils.node import locks
+from utils.node import file_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +65,7 @@ class Poll:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with (self.folder / "poll.lock").open("w") as lock:
-                locks.hold(lock, self.folder, locks.OF_STATE, wait=False)
+                file_lock.hold(lock, self.folder, file_lock.OF_STATE, wait=False)
         except OSError as error:
             raise HarnessError(
                 Exit.SETUP_FAILED,
@@ -81,7 +81,7 @@ class Poll:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "poll.lock").open("w") as lock:
-            if not locks.hold(lock, self.folder, locks.OF_STATE, wait=False):
+            if not file_lock.hold(lock, self.folder, file_lock.OF_STATE, wait=False):
                 return self._read()  # another launcher is asking right now
             newer = self._read()
             age = time.monotonic() - self.asked_s

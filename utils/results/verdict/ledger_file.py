@@ -6,7 +6,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from utils.node import locks
+from utils.node import file_lock
 from utils.node.files import write_whole
 from utils.results.verdict import ledger
 
@@ -32,5 +32,5 @@ def locked(path: Path) -> Iterator[None]:
     """One writer at a time."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(f".{path.name}.lock").open("w") as lock:
-        locks.hold(lock, path.parent, "keep the ledger on a disk that has them: --ledger FILE")
+        file_lock.hold(lock, path.parent, "keep the ledger on a disk that has them: --ledger FILE")
         yield

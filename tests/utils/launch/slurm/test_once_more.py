@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from matrix.errors import Exit, HarnessError
-from utils.launch.failures import Kind, Verdict
+from utils.launch.failure_signs import Kind
+from utils.launch.failures import Verdict
 from utils.launch.journal import Memory
 from utils.launch.slurm.attempts import Block
 

@@ -11,7 +11,8 @@ import pytest
 
 from matrix.errors import Exit, HarnessError
 from tests.utils.launch.slurm.made import TOKEN, an_attempt, tracked
-from utils.launch.failures import Kind, classify
+from utils.launch.failure_signs import Kind
+from utils.launch.failures import classify
 from utils.launch.slurm import client, evidence, submission, tracking
 from utils.node.events import Event
 

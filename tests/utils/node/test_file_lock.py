@@ -13,7 +13,7 @@ from matrix.errors import Exit, HarnessError
 from utils.launch.lease import is_free
 from utils.launch.quarantine import Quarantine
 from utils.launch.slurm.poll import Poll
-from utils.node import locks
+from utils.node import file_lock
 from utils.results.verdict import ledger_file
 from utils.setup import environments
 
@@ -80,7 +80,7 @@ def test_another_error_of_a_lock_is_not_taken_for_that(
 
     monkeypatch.setattr(fcntl, "flock", flock)
     with (tmp_path / "x").open("w") as file, pytest.raises(OSError, match="Input/output"):
-        locks.hold(file, tmp_path, "x")
+        file_lock.hold(file, tmp_path, "x")
 
 
 def test_a_state_folder_that_cannot_be_written_is_named_before_anything_is_submitted(tmp_path: Path) -> None:
