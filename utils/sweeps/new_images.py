@@ -14,6 +14,7 @@ from matrix import image as images
 from matrix import select
 from matrix.errors import Exit, HarnessError
 from matrix.source import Folder
+from matrix.tokenizer_code import brings_code
 from matrix.tree import Tree, is_carried
 from utils.setup.environments import ROOT
 
@@ -150,12 +151,8 @@ def _draft(flags: dict[str, Any]) -> dict[str, Any]:
 
 
 def _own_clients(plan: Plan) -> list[str]:
-    """Recipes whose head alone asks for it: then what measures runs in the head's own container, too."""
-
-    def asks(points: Iterable[Point]) -> bool:
-        return any(point.parts.get("flags", {}).get("trust-remote-code") is True for point in points)
-
-    jobs = [job for job in plan.jobs if asks(job.points) and not (job.base and asks(job.base.points))]
+    """Recipes whose head brings code with its model, where the base runs: then what measures runs in the head's own container, too."""
+    jobs = [job for job in plan.jobs if job.base and brings_code(job)]
     names = sorted({point.recipe or point.id.split("/")[0] for job in jobs for point in job.points})
     return [f"load client and recorder of {name} run in its own image (docs/trust.md)" for name in names]
 

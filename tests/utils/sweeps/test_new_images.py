@@ -8,7 +8,7 @@ import pytest
 
 from matrix import select
 from matrix.errors import Exit, HarnessError
-from matrix.plan import Plan
+from matrix.plan import Plan, Side
 from matrix.source import Folder
 from matrix.tree import Tree
 from tests.conftest import ROOT
@@ -147,8 +147,16 @@ def test_a_model_by_another_way_that_stays_what_it_is_runs(
 
 
 def test_who_takes_the_load_client_into_its_own_container_is_named(known: new_images.Known) -> None:
-    """The code of a tokenizer runs there; whoever approves reads that the recorder does, too."""
-    made = plan_with(flags={"trust-remote-code": True})
+    """Code that a change brings with its model runs where the load client does; whoever approves reads that the recorder does, too."""
+    changed = plan_with(flags={"trust-remote-code": True, "tokenizer": "someone/tokenizer"})
+    before = plan().jobs[0]
+    jobs = [
+        job.model_copy(
+            update={"base": Side(points=before.points, serve=before.serve), "arms": ["base", "head"]}
+        )
+        for job in changed.jobs[:1]
+    ]
+    made = changed.model_copy(update={"jobs": jobs})
     said = [line for line in new_images.new(made, known) if "trust-remote-code" in line]
     assert said == [
         "new trust-remote-code: load client and recorder of minimaxm3-fp8-mi300x-vllm run in its own image (docs/trust.md)"

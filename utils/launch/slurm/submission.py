@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
 from matrix.plan import ARMS
+from matrix.tokenizer_code import brings_code
 from utils.launch.questions import TMP, on_node
 from utils.launch.slurm import container
 from utils.launch.slurm.container import PAYLOAD, Mount
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from matrix.cluster import Cluster
-    from matrix.plan import Arm, Job, Point
+    from matrix.plan import Arm, Job
     from utils.launch.interface import Order
 
 BOX = "box"
@@ -118,9 +119,8 @@ class Attempt:
         It is the base's, which the change did not choose, and of a recipe that has no base its own.
         """
         job = self.job
-        points = [point for arm in job.arms for point in job.of(arm).points]
-        # A tokenizer with code of its own is the arm's code; a trace is written beside the server, and is no measurement.
-        if not self.contained or self.order.profile or any(runs_own_code(point) for point in points):
+        # A trace is written beside the server, and is no measurement.
+        if not self.contained or self.order.profile or brings_code(job):
             return ""
         return job.of("base").points[0].image
 
@@ -150,11 +150,6 @@ class Attempt:
             if self.contained
             else f"{self.out}/{name}"
         )
-
-
-def runs_own_code(point: Point) -> bool:
-    """Whether loading its tokenizer runs code that comes with the model."""
-    return point.parts.get("flags", {}).get("trust-remote-code") is True
 
 
 def log_on_node(folder: str) -> str:

@@ -357,7 +357,9 @@ def test_a_program_that_a_run_stopped_is_not_waited_for(tmp_path: Path) -> None:
     ]
     assert len(lines) == 1
     bodies = ["end"] if "end()" in script else []
-    stopped = "sleep 50 &\nwitness=$!\nkill -STOP $witness\n(sleep 20; kill -KILL $witness) >/dev/null 2>&1 &\n"
+    stopped = (
+        "sleep 50 &\nwitness=$!\nkill -STOP $witness\n(sleep 20; kill -KILL $witness) >/dev/null 2>&1 &\n"
+    )
     began = time.monotonic()
     in_bash(script, f"{stopped}{lines[0]}\nkill -KILL $! 2>/dev/null", tmp_path, *bodies)
     assert time.monotonic() - began < 10
