@@ -85,7 +85,7 @@ LINES = (
     Row(r"No such file or directory: .*\.sqsh|can.t (stat|read): .*\.sqsh: No such file", Kind.INFRA, "the imported image is gone", node=True),
     Row(r"enroot-switchroot: failed to execute", Kind.INFRA, "the container's files are incomplete", node=True),
     # disks and mounts
-    Row(r"can.t mkdir: .*: Read-only file system", Kind.BENCHMARK, "the image has no folder for a mount: add it, or set container.workdir"),
+    Row(r"can.t mkdir: .*: Read-only file system|can.t bind: destination not found", Kind.BENCHMARK, "the image has no folder for a mount: add it, or set container.workdir"),
     Row(r"No space left on device", Kind.INFRA, "a disk of the node is full", node=True, used_up=True),
     Row(r"Disk quota exceeded", Kind.INFRA, "a quota on the node is used up", node=True, used_up=True),
     Row(r"Read-only file system", Kind.INFRA, "a disk of the node is read-only", node=True),

@@ -49,7 +49,7 @@ in_canary() {
     --ntasks=1 \
     --overlap \
     --cpus-per-task=128 \
-    --export=TMPDIR=/workspace/own,HOME=/workspace/own,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1 \
+    --export=HOME=/workspace/own,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1 \
     --container-image=/raid/inferencex/squash/servematrix-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh \
     --container-mounts=/raid/inferencex/squash/servematrix-spool-1000/a9a3580d4eea/box/canary:/workspace,/raid/inferencex/squash/servematrix-spool-1000/a9a3580d4eea/results/canary:/workspace/results,/raid/inferencex/squash/servematrix-spool-1000/a9a3580d4eea/meter:/workspace/meter:ro,/raid/inferencex/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
     --container-workdir=/workspace/payload \
@@ -66,7 +66,7 @@ in_run_0_head() {
     --ntasks=1 \
     --overlap \
     --cpus-per-task=128 \
-    --export=TMPDIR=/workspace/own,HOME=/workspace/own,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1 \
+    --export=HOME=/workspace/own,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1 \
     --container-image=/raid/inferencex/squash/servematrix-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh \
     --container-mounts=/raid/inferencex/squash/servematrix-spool-1000/a9a3580d4eea/box/run-0-head:/workspace,/raid/inferencex/squash/servematrix-spool-1000/a9a3580d4eea/results/run-0-head:/workspace/results,/raid/inferencex/squash/servematrix-spool-1000/a9a3580d4eea/meter:/workspace/meter:ro,/raid/inferencex/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
     --container-workdir=/workspace/payload \
@@ -83,7 +83,7 @@ in_run_1_head() {
     --ntasks=1 \
     --overlap \
     --cpus-per-task=128 \
-    --export=TMPDIR=/workspace/own,HOME=/workspace/own,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1 \
+    --export=HOME=/workspace/own,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1 \
     --container-image=/raid/inferencex/squash/servematrix-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh \
     --container-mounts=/raid/inferencex/squash/servematrix-spool-1000/a9a3580d4eea/box/run-1-head:/workspace,/raid/inferencex/squash/servematrix-spool-1000/a9a3580d4eea/results/run-1-head:/workspace/results,/raid/inferencex/squash/servematrix-spool-1000/a9a3580d4eea/meter:/workspace/meter:ro,/raid/inferencex/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
     --container-workdir=/workspace/payload \
@@ -100,9 +100,9 @@ in_canary_server() {
     --ntasks=1 \
     --overlap \
     --cpus-per-task=128 \
-    --export=TMPDIR=/workspace/scratch,HOME=/workspace/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1 \
+    --export=HOME=/workspace/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1 \
     --container-image=/raid/inferencex/squash/servematrix-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh \
-    --container-mounts=/raid/inferencex/squash/servematrix-spool-1000/a9a3580d4eea/box/server.canary:/workspace,/raid/inferencex/squash/servematrix-spool-1000/a9a3580d4eea/box/canary/scratch:/workspace/scratch,/raid/inferencex/squash/servematrix-spool-1000/a9a3580d4eea/results/server.canary:/workspace/results,/raid/inferencex/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
+    --container-mounts=/raid/inferencex/squash/servematrix-spool-1000/a9a3580d4eea/box/server.canary:/workspace,/raid/inferencex/squash/servematrix-spool-1000/a9a3580d4eea/box/canary/scratch:/workspace/scratch,/raid/inferencex/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
     --container-workdir=/workspace/payload \
     --no-container-mount-home \
     --container-writable \
@@ -117,9 +117,9 @@ in_run_0_head_server() {
     --ntasks=1 \
     --overlap \
     --cpus-per-task=128 \
-    --export=TMPDIR=/workspace/scratch,HOME=/workspace/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1 \
+    --export=HOME=/workspace/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1 \
     --container-image=/raid/inferencex/squash/servematrix-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh \
-    --container-mounts=/raid/inferencex/squash/servematrix-spool-1000/a9a3580d4eea/box/server.run-0-head:/workspace,/raid/inferencex/squash/servematrix-spool-1000/a9a3580d4eea/box/run-0-head/scratch:/workspace/scratch,/raid/inferencex/squash/servematrix-spool-1000/a9a3580d4eea/results/server.run-0-head:/workspace/results,/raid/inferencex/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
+    --container-mounts=/raid/inferencex/squash/servematrix-spool-1000/a9a3580d4eea/box/server.run-0-head:/workspace,/raid/inferencex/squash/servematrix-spool-1000/a9a3580d4eea/box/run-0-head/scratch:/workspace/scratch,/raid/inferencex/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
     --container-workdir=/workspace/payload \
     --no-container-mount-home \
     --container-writable \
@@ -134,9 +134,9 @@ in_run_1_head_server() {
     --ntasks=1 \
     --overlap \
     --cpus-per-task=128 \
-    --export=TMPDIR=/workspace/scratch,HOME=/workspace/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1 \
+    --export=HOME=/workspace/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1 \
     --container-image=/raid/inferencex/squash/servematrix-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh \
-    --container-mounts=/raid/inferencex/squash/servematrix-spool-1000/a9a3580d4eea/box/server.run-1-head:/workspace,/raid/inferencex/squash/servematrix-spool-1000/a9a3580d4eea/box/run-1-head/scratch:/workspace/scratch,/raid/inferencex/squash/servematrix-spool-1000/a9a3580d4eea/results/server.run-1-head:/workspace/results,/raid/inferencex/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
+    --container-mounts=/raid/inferencex/squash/servematrix-spool-1000/a9a3580d4eea/box/server.run-1-head:/workspace,/raid/inferencex/squash/servematrix-spool-1000/a9a3580d4eea/box/run-1-head/scratch:/workspace/scratch,/raid/inferencex/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri \
     --container-workdir=/workspace/payload \
     --no-container-mount-home \
     --container-writable \
@@ -180,7 +180,7 @@ start() { # a run's name, and its arm
   # Folders that no run before could have touched: nothing in them leads elsewhere, and the code is as it was sent.
   mkdir -p "$work/box/$1/"{scratch,agreed,results,meter,own} "$out/$1" || finish 23
   cp -R "$work/payload" "$work/box/$1/payload" || finish 23
-  mkdir -p "$work/box/server.$1/"{scratch,results} "$out/server.$1" || finish 23
+  mkdir -p "$work/box/server.$1/"{scratch,results} || finish 23
   cp -R "$work/payload" "$work/box/server.$1/payload" || finish 23
   [ ! -e "$out/"requests.json ] || cp "$out/"requests.json "$work/box/$1/agreed/" || finish 23
   # What its arm's canary compiled, as a copy: no run changes what the next one starts with, and no arm sees the other's.
@@ -190,7 +190,7 @@ start() { # a run's name, and its arm
   say '"kind":"srun","name":"%s"' "$1"
   # Recorder and load client; the server has a container of its own, beside the arm's code, which sees nothing of what is recorded.
   # shellcheck disable=SC2016 # the inner shell expands this
-  "in_${1//-/_}" sh -c ': >"$1/started" && exec 2>"$1/stderr.log" && shift && exec "$@"' sh /workspace/results \
+  "in_${1//-/_}" sh -c ': >"$1/started" && exec 2>"$1/stderr.log" && export TMPDIR="$2" && shift 2 && exec "$@"' sh /workspace/results /workspace/own \
     python3 -s -m utils.node /workspace/payload"/$1.json" /workspace/payload/found.json \
     >>"$out/events.jsonl" 2>"$out/$1.load.log" &
   local run=$!
@@ -202,7 +202,8 @@ start() { # a run's name, and its arm
     code=$?
   done
   gone "$out/$1/stderr.log"
-  ended "$out/server.$1/stderr.log"
+  ended "$work/box/server.$1/results/stderr.log"
+  take "$work/box/server.$1/results" stderr.log "$out/$1.server.log" # what it said; nothing else that it left is anybody's result
   [ "$(tail -c 1 "$out/events.jsonl" | wc -l)" -eq 1 ] || echo >>"$out/events.jsonl" # what was being said is no part of the next line
   say '"kind":"srun","name":"%s","facts":{"exit":%d}' "$1" "$code"
 }
@@ -212,9 +213,9 @@ serve() { # a run's name, and the process that waits for its server: what the se
   if [ ! -e "$work/box/$1/ready" ]; then return; fi
   (
     trap 'kill "$served" 2>/dev/null' TERM
-    # The first thing inside says that it is there. All that is said inside goes to a file there: srun's own words are other evidence.
+    # All that is said inside goes to a file there: srun's own words are other evidence.
     # shellcheck disable=SC2016 # the inner shell expands this
-    "in_${1//-/_}_server" sh -c ': >"$1/started" && exec 2>"$1/stderr.log" >&2 && shift && exec "$@"' sh /workspace/results \
+    "in_${1//-/_}_server" sh -c 'exec 2>"$1/stderr.log" >&2 && export TMPDIR="$2" && shift 2 && exec "$@"' sh /workspace/results /workspace/scratch \
       python3 -s -m utils.node.vllm.server_host /workspace/scratch/server.sock >"$out/$1.srun.log" 2>&1 &
     served=$!
     wait "$served"
@@ -286,11 +287,15 @@ agree() { # a run's folder, and names: what it left there for the runs after it 
   local from=$1 one
   shift
   for one; do
-    if [ ! -e "$out/$one" ] && [ ! -L "$from" ] && [ ! -L "$from/$one" ] && [ -f "$from/$one" ] && [ "$(stat -c %s "$from/$one")" -le 50000000 ]; then
-      timeout 60 cp -P "$from/$one" "$out/.$one.part" # what a process that still runs put in its place meanwhile is no file
-      if [ ! -L "$out/.$one.part" ] && [ -f "$out/.$one.part" ]; then mv "$out/.$one.part" "$out/$one"; else rm -f "$out/.$one.part"; fi
-    fi
+    [ -e "$out/$one" ] || take "$from" "$one" "$out/$one"
   done
+}
+
+take() { # a folder that a container can write to, a name in it, and where a copy goes: of a file alone, through no link, and of a bounded size
+  if [ ! -L "$1" ] && [ ! -L "$1/$2" ] && [ -f "$1/$2" ] && [ "$(stat -c %s "$1/$2")" -le 50000000 ]; then
+    timeout 60 cp -P "$1/$2" "$3.part" # what a process that still runs put in its place meanwhile is no file
+    if [ ! -L "$3.part" ] && [ -f "$3.part" ]; then mv "$3.part" "$3"; else rm -f "$3.part"; fi
+  fi
 }
 
 beside() { # a program of ours that ran beside a run: what ended it, if it did not end by itself, may be the run's own code

@@ -41,7 +41,7 @@ in_canary() {
   srun \
     --ntasks=1 \
     --overlap \
-    --export=TMPDIR=/tmp/servematrix-1000/d4f004d9be78/scratch,HOME=/tmp/servematrix-1000/d4f004d9be78/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1,PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    --export=HOME=/tmp/servematrix-1000/d4f004d9be78/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1,PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     --chdir=/tmp/servematrix-1000/d4f004d9be78/payload sh -c 'if unshare --mount --pid --fork --kill-child --mount-proc true 2>/dev/null; then exec unshare --mount --pid --fork --kill-child --mount-proc "$@"; fi
 if unshare --user --map-current-user --mount --pid --fork --kill-child --mount-proc true 2>/dev/null; then exec unshare --user --map-current-user --mount --pid --fork --kill-child --mount-proc "$@"; fi
 exec "$@"' sh \
@@ -53,7 +53,7 @@ in_run_0_head() {
   srun \
     --ntasks=1 \
     --overlap \
-    --export=TMPDIR=/tmp/servematrix-1000/d4f004d9be78/scratch,HOME=/tmp/servematrix-1000/d4f004d9be78/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1,PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    --export=HOME=/tmp/servematrix-1000/d4f004d9be78/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1,PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     --chdir=/tmp/servematrix-1000/d4f004d9be78/payload sh -c 'if unshare --mount --pid --fork --kill-child --mount-proc true 2>/dev/null; then exec unshare --mount --pid --fork --kill-child --mount-proc "$@"; fi
 if unshare --user --map-current-user --mount --pid --fork --kill-child --mount-proc true 2>/dev/null; then exec unshare --user --map-current-user --mount --pid --fork --kill-child --mount-proc "$@"; fi
 exec "$@"' sh \
@@ -65,7 +65,7 @@ in_run_1_head() {
   srun \
     --ntasks=1 \
     --overlap \
-    --export=TMPDIR=/tmp/servematrix-1000/d4f004d9be78/scratch,HOME=/tmp/servematrix-1000/d4f004d9be78/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1,PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    --export=HOME=/tmp/servematrix-1000/d4f004d9be78/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1,PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     --chdir=/tmp/servematrix-1000/d4f004d9be78/payload sh -c 'if unshare --mount --pid --fork --kill-child --mount-proc true 2>/dev/null; then exec unshare --mount --pid --fork --kill-child --mount-proc "$@"; fi
 if unshare --user --map-current-user --mount --pid --fork --kill-child --mount-proc true 2>/dev/null; then exec unshare --user --map-current-user --mount --pid --fork --kill-child --mount-proc "$@"; fi
 exec "$@"' sh \
@@ -113,9 +113,9 @@ start() { # a run's name, and its arm
     { mkdir "$work/box/$1/caches" && cp -R "$work/caches/$2" "$work/box/$1/caches/$2"; } || finish 23
   fi
   say '"kind":"srun","name":"%s"' "$1"
-  # The first thing inside says that it is there; what is said inside and what is said outside are different evidence.
+  # TMPDIR is set inside: slurmstepd would make it outside, and sets another one where it cannot. The first thing inside says that it is there; what is said inside and what is said outside are different evidence.
   # shellcheck disable=SC2016 # the inner shell expands this
-  "in_${1//-/_}" sh -c ': >"$1/started" && exec 2>"$1/stderr.log" && shift && exec "$@"' sh "$out/$1" \
+  "in_${1//-/_}" sh -c ': >"$1/started" && exec 2>"$1/stderr.log" && export TMPDIR="$2" && shift 2 && exec "$@"' sh "$out/$1" /tmp/servematrix-1000/d4f004d9be78/scratch \
     python3 -s -m utils.node /tmp/servematrix-1000/d4f004d9be78/payload"/$1.json" /tmp/servematrix-1000/d4f004d9be78/payload/found.json \
     >>"$out/events.jsonl" 2>"$out/$1.srun.log" &
   local run=$!

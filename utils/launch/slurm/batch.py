@@ -85,7 +85,7 @@ def by_sbcast(attempt: Attempt, packed: Payload) -> bool:
 def _environment(attempt: Attempt, folder: str) -> dict[str, str]:
     """Of a container's programs, over what its image sets."""
     where = attempt.inside(folder)
-    env = {"TMPDIR": where, "HOME": where, "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
+    env = {"HOME": where, "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
     return env if attempt.contained else env | {"PATH": container.PATH}
 
 
@@ -158,6 +158,8 @@ def render(attempt: Attempt, packed: Payload) -> str:
         "inside": {
             "results": attempt.run_folder("") if attempt.contained else "",
             "payload": attempt.inside(PAYLOAD),
+            "own": attempt.inside(OWN),
+            "scratch": attempt.inside("scratch"),
             "socket": f"{attempt.inside('scratch')}/{SERVER_SOCKET}",
             "python": attempt.python,
         },

@@ -30,8 +30,7 @@ def facts(track: Tracking, *, cancelled_by_us: bool) -> failures.Facts:
     known = track.attempt.order.known_images
     image_known = known is None or known.issuperset(submission.images(track.attempt))
     by_guest = [path for path in logs if path.name.endswith((".srun.log", ".load.log")) or not image_known]
-    started = sorted(results.glob(f"*/{STARTED}"), key=lambda path: _run(path.parent))  # canaries first
-    runs = {_run(path.parent) for path in started}
+    started = sorted(results.glob(f"*/{STARTED}"))  # canaries first
     return failures.Facts(
         state=state.state if state else "",
         exit_code=state.exit_code if state else "",
@@ -42,8 +41,8 @@ def facts(track: Tracking, *, cancelled_by_us: bool) -> failures.Facts:
         ended=track.ended,
         asked=track.asked > 0,
         runs_ended=track.runs_ended >= track.asked,
-        started=track.asked > 0 and len(runs) >= track.asked,
-        some_started=bool(runs),
+        started=track.asked > 0 and len(started) >= track.asked,
+        some_started=bool(started),
         preflight=tuple(track.failed_checks),
         node_at_fault=track.node_at_fault,
         shared=track.attempt.shared,
@@ -59,15 +58,9 @@ def facts(track: Tracking, *, cancelled_by_us: bool) -> failures.Facts:
     )
 
 
-def _run(folder: Path) -> str:
-    """Of which run a folder is: its own, or its server's."""
-    return folder.name.removeprefix(submission.SERVER)
-
-
-def _inside(folder: Path) -> tuple[str, ...]:
-    """The last words of a run's programs: of its recorder, where that has a container of its own, else of what ran there."""
-    recorder = folder.with_name(_run(folder))
-    return tuple((_lines(recorder / "stderr.log") or _lines(folder / "stderr.log"))[-3:])
+def _inside(run: Path) -> tuple[str, ...]:
+    """The last words of a run's programs, or of its server's container, where that is another one."""
+    return tuple((_lines(run / "stderr.log") or _lines(run.with_name(f"{run.name}.server.log")))[-3:])
 
 
 def _lines(path: Path) -> list[str]:

@@ -197,7 +197,6 @@ def server_mounts(attempt: Attempt, name: str) -> list[Mount]:
     made = [
         Mount(f"{attempt.work}/{BOX}/{SERVER}{name}", workdir),
         Mount(f"{attempt.work}/{BOX}/{name}/scratch", attempt.inside("scratch")),
-        Mount(f"{attempt.out}/{SERVER}{name}", attempt.run_folder(name)),
     ]
     return made + container.cluster_mounts(attempt.cluster)
 

@@ -35,14 +35,17 @@ def script() -> str:
 
 def agreed(script: str, arm: str, box: Path, out: Path) -> None:
     """The script's own lines after a run of an arm, in its folders."""
-    function = re.search(r"^agree\(\) \{.*?^\}", script, re.DOTALL | re.MULTILINE)
-    assert function
+    functions = [
+        re.search(rf"^{name}\(\) {{.*?^}}", script, re.DOTALL | re.MULTILINE) for name in ("agree", "take")
+    ]
+    bodies = "\n".join(one[0] for one in functions if one)
+    assert "take()" in bodies
     calls = [
         line.strip() for line in script.splitlines() if " agree " in f" {line.strip()} " and "()" not in line
     ]
     lines = "\n".join(calls).replace('"$work/box/$1/agreed"', f'"{box}"')
     subprocess.run(
-        ["bash", "-uc", f'{function[0]}\nout="{out}"\nset -- run {arm}\n{lines}\ntrue'],
+        ["bash", "-uc", f'{bodies}\nout="{out}"\nset -- run {arm}\n{lines}\ntrue'],
         check=True,
         timeout=20,
     )

@@ -152,7 +152,6 @@ def test_what_a_container_sees() -> None:
     assert writable(server) == devices | {
         f"{work}/box/server.run-0-head": "/workspace",
         f"{work}/box/run-0-head/scratch": "/workspace/scratch",
-        f"{work}/results/server.run-0-head": "/workspace/results",
     }, "a server's container sees nothing of what is recorded"
     assert first.replace("run-0-head", "run-1-head") == second
     assert first.replace("run-0-head", "canary") == canary

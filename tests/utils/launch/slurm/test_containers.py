@@ -96,13 +96,11 @@ def test_the_tiny_recipe_in_charliecloud(site: Site) -> None:
         assert points["/mnt"].startswith("ro")
         assert {one for one in points if one.startswith("/workspace")} == {
             "/workspace",
-            "/workspace/results",
             "/workspace/scratch",
         }
         roots = {line.split()[4]: line.split()[3] for line in mounts.splitlines()}
         assert roots["/workspace"].endswith("/box/server.canary")
         assert roots["/workspace/scratch"].endswith("/box/canary/scratch")
-        assert roots["/workspace/results"].endswith("/results/server.canary")
         assert {one["node"]["load_image"] for one in found} == {f"archive:{made.name}"}
         assert not any(
             str(Path.home()) in line or str(squash) in line.split()[3:5] for line in mounts.splitlines()

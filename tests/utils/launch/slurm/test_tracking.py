@@ -66,8 +66,7 @@ def test_what_stands_beside_a_run_that_began_is_no_machines_word(tmp_path: Path,
     track, _ = tracked(tmp_path, [])
     order = replace(track.attempt.order, known_images=frozenset(submission.images(track.attempt)))
     track.attempt = replace(track.attempt, order=order)
-    for folder in ("run-0-head", "server.run-0-head"):
-        (track.attempt.results / folder).mkdir()
+    (track.attempt.results / "run-0-head").mkdir()
     (track.attempt.results / name).write_text("srun: error: Zero Bytes were transmitted or received\n")
     track.asked, track.ended, track.runs_ended = 1, 1, 0
     assert classify(evidence.facts(track, cancelled_by_us=False)).node
@@ -75,15 +74,18 @@ def test_what_stands_beside_a_run_that_began_is_no_machines_word(tmp_path: Path,
     assert not classify(evidence.facts(track, cancelled_by_us=False)).node
 
 
-def test_the_two_containers_of_a_run_count_once(tmp_path: Path) -> None:
-    """A second run that never began is not hidden by them."""
+def test_what_a_servers_container_said_is_shown_where_its_run_says_nothing(tmp_path: Path) -> None:
+    """The run's own words come first: they name what went wrong."""
     track, _ = tracked(tmp_path, [])
-    for folder in ("run-0-head", "server.run-0-head"):
-        (track.attempt.results / folder).mkdir()
-        (track.attempt.results / folder / "started").touch()
+    run = track.attempt.results / "run-0-head"
+    run.mkdir()
+    (run / "started").touch()
+    run.with_name("run-0-head.server.log").write_text("the server's\n")
     track.asked = 2
     found = evidence.facts(track, cancelled_by_us=False)
-    assert (found.started, found.some_started) == (False, True)
+    assert (found.started, found.some_started, found.inside) == (False, True, ("the server's",))
+    (run / "stderr.log").write_text("the run's\n")
+    assert evidence.facts(track, cancelled_by_us=False).inside == ("the run's",)
 
 
 def test_a_job_that_slurm_and_its_results_say_nothing_of_is_ended(
