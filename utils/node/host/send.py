@@ -146,9 +146,8 @@ def main(folder: str, log: str, seen: str, hold_s: str, *start: str) -> int:
     if not (spool.results.is_dir() and spool.begun(int(start[0]), start[1])):
         if float(hold_s) >= 0 and send_log(Path(log)):
             Path(log).unlink()
-        if (
-            float(hold_s) >= 0 and not log and not spool.results.is_dir()
-        ):  # results are shared, and the script was killed
+        if float(hold_s) >= 0 and not (spool.results / "events.jsonl").exists():
+            # Results are shared and the script was killed; or who removed this was killed meanwhile, and everything is home.
             shutil.rmtree(folder, ignore_errors=True)
         out({"missing": folder})
         return 3

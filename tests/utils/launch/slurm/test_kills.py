@@ -39,7 +39,9 @@ def test_a_launcher_killed_at_random_moments(site: Site, seed: int) -> None:
     why = [path.read_text() for path in site.out(storage).rglob("*.verdict.json")]
     assert list(site.every_job().values()) == ["COMPLETED"], (done.stdout, why)
     assert not (site.out(storage) / "broken").exists()
-    site.wait(lambda: site.left_on_nodes() == [], limit_s=15)
+    with contextlib.suppress(AssertionError):
+        site.wait(lambda: site.left_on_nodes() == [], limit_s=15)
+    assert site.left_on_nodes() == [], done.stdout
 
 
 def test_a_launcher_killed_while_sbatch_still_reads(site: Site) -> None:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -292,3 +293,23 @@ def test_the_job_waits_for_its_follower(tmp_path: Path) -> None:
     assert waiting.wait(20) == 0
     thread.join()
     assert source.complete
+
+
+@pytest.mark.parametrize("gone", [["results/events.jsonl"], ["results"], ["done", "results/events.jsonl"]])
+@pytest.mark.parametrize("over", [True, False])
+def test_a_spool_that_is_half_removed_is_removed(tmp_path: Path, gone: list[str], *, over: bool) -> None:
+    """Who removed it was killed meanwhile, once everything was home; of a job that still runs it may be one that only begins."""
+    folder = spool(tmp_path)
+    say(folder, kind="begin", facts={"restarts": 0})
+    (folder / "done").write_text("0 token")
+    (folder / "payload").mkdir()
+    (folder / "payload/x.py").write_text("")
+    for name in gone:
+        path = folder / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    left = Left(str(folder), str(tmp_path / "slurm.log"), sys.executable, token="0123")
+    source = Staged.start([], left, tmp_path / "here", seen=0, hold_s=0 if over else -1)
+    read_to_end(source)
+    assert source.missing
+    assert folder.exists() is not over
+    assert (tmp_path / "slurm.log").exists() is not over
