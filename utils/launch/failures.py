@@ -8,7 +8,7 @@ import signal as signals
 from dataclasses import dataclass, field, replace
 
 from matrix.errors import Exit
-from utils.launch.failure_signs import LINES, STATES, Kind, Row, held
+from utils.launch.signs_of_failures import LINES, STATES, Kind, Row, held
 
 
 @dataclass(frozen=True, slots=True)

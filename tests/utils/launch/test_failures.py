@@ -11,8 +11,8 @@ import yaml
 
 from matrix.errors import Exit
 from tests.conftest import ROOT
-from utils.launch.failure_signs import HELD, LINES, STATES, Kind, held
 from utils.launch.failures import Facts, classify
+from utils.launch.signs_of_failures import HELD, LINES, STATES, Kind, held
 
 CAPTURED = ROOT / "tests/data/slurm-22.05-enroot-4.1-pyxis-0.24.yaml"
 CASES: dict[str, dict[str, Any]] = {

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.utils.results.conftest import Records, pair, records
-from utils.launch.failure_signs import LINES
 from utils.launch.failures import Facts, classify
+from utils.launch.signs_of_failures import LINES
 from utils.node.record import Record
 from utils.results.verdict import ledger
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
-from utils.launch.failure_signs import Kind
 from utils.launch.failures import Verdict, as_json, classify
 from utils.launch.journal import Memory, Notebook
+from utils.launch.signs_of_failures import Kind
 from utils.launch.slurm import batch, client, evidence, job_files, states, submission
 from utils.launch.slurm.client import SlurmError
 from utils.launch.slurm.earlier_starts import EarlierStarts

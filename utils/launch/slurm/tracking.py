@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit
-from utils.launch import failure_signs
+from utils.launch import signs_of_failures
 from utils.launch.slurm import client, retrieval_job
 from utils.launch.slurm.client import SlurmError
 from utils.launch.slurm.patience import Patience
@@ -204,7 +204,7 @@ class Tracking:
             else ""
         )
         self._say(state, f"waits: {state.state} {state.reason}".strip() + bound)
-        if failure_signs.held(state.reason):
+        if signs_of_failures.held(state.reason):
             client.cancel(jobs=[state.id])
             self.over_s = time.monotonic() - SETTLE_S
 

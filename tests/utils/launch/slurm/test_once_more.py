@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from matrix.errors import Exit, HarnessError
-from utils.launch.failure_signs import Kind
 from utils.launch.failures import Verdict
 from utils.launch.journal import Memory
+from utils.launch.signs_of_failures import Kind
 from utils.launch.slurm.attempts import Block
 
 VERDICT = Verdict(

@@ -10,8 +10,8 @@ import pytest
 
 from matrix.errors import Exit
 from tests.utils.launch.slurm.made import tracked
-from utils.launch.failure_signs import Kind
 from utils.launch.failures import classify
+from utils.launch.signs_of_failures import Kind
 from utils.launch.slurm import client, evidence
 from utils.launch.slurm.states import JobState
 from utils.launch.slurm.tracking import Tracking

@@ -214,8 +214,8 @@ def test_only_a_known_end_is_an_end(state: str) -> None:
 
 def test_every_state_has_one_place() -> None:
     """Waiting, at work, or ended; and failures speak of ends alone."""
-    from utils.launch import failure_signs
+    from utils.launch import signs_of_failures
 
     sets = (states.WAITING, states.ACTIVE, states.ENDED)
     assert sum(map(len, sets)) == len(frozenset().union(*sets))
-    assert failure_signs.STATES.keys() <= states.ENDED
+    assert signs_of_failures.STATES.keys() <= states.ENDED

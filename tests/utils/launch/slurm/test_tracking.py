@@ -11,8 +11,8 @@ import pytest
 
 from matrix.errors import Exit, HarnessError
 from tests.utils.launch.slurm.made import TOKEN, an_attempt, tracked
-from utils.launch.failure_signs import Kind
 from utils.launch.failures import classify
+from utils.launch.signs_of_failures import Kind
 from utils.launch.slurm import client, evidence, submission, tracking
 from utils.node.events import Event
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from matrix.errors import Exit
-from utils.launch.failure_signs import Kind
 from utils.launch.failures import Verdict
+from utils.launch.signs_of_failures import Kind
 from utils.launch.slurm.attempts import Block
 from utils.results.collect import collect
 
