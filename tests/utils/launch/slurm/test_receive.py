@@ -307,7 +307,8 @@ def test_a_spool_that_is_half_removed_is_removed(tmp_path: Path, gone: list[str]
     for name in gone:
         path = folder / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    left = Left(str(folder), str(tmp_path / "slurm.log"), sys.executable, token="0123")
+    mark = "0123"
+    left = Left(str(folder), str(tmp_path / "slurm.log"), sys.executable, token=mark)
     source = Staged.start([], left, tmp_path / "here", seen=0, hold_s=0 if over else -1)
     read_to_end(source)
     assert source.missing
