@@ -12,6 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from matrix.errors import Exit, HarnessError
+
 PREFIX = "sm-"
 CACHES = "servematrix-caches-"
 """Of the compile caches that a local job's runs share."""
@@ -38,7 +40,16 @@ def prepare(allocation: str) -> tuple[Path, list[str]]:
 
 
 def make(allocation: str) -> Path:
-    """A folder of this job's own."""
+    """A folder of this job's own.
+
+    Raises:
+        HarnessError: SETUP_FAILED where TMPDIR names no folder: Python would take another one, which nobody clears away after a job.
+    """
+    said = os.environ.get("TMPDIR", "")
+    if said and not Path(said).is_dir():
+        raise HarnessError(
+            Exit.SETUP_FAILED, f"TMPDIR is {said}, which is no folder; make it, or name another one"
+        )
     wanted = Path(tempfile.gettempdir()) / name(allocation)
     try:
         wanted.mkdir(mode=0o700)

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from matrix.errors import Exit, HarnessError
 from tests.conftest import environment
 from utils.node import preflight, scratch
 
@@ -104,3 +105,11 @@ def test_a_long_tmpdir_is_told_before_a_server_fails_of_it(monkeypatch: pytest.M
         socket = folder / "t" / ("u" * 36)
         assert (len(str(socket)) > 107) is told
     assert "TMPDIR=/tmp" in scratch.remark(folder)
+
+
+def test_a_tmpdir_that_is_gone_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a job whose folder was cleared away while its program began; /tmp would keep what it leaves."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "gone"))
+    with pytest.raises(HarnessError, match="which is no folder; make it") as failed:
+        scratch.make("a")
+    assert failed.value.exit_code is Exit.SETUP_FAILED

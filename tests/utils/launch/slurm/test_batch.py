@@ -311,6 +311,7 @@ def test_a_server_says_nothing_where_slurm_speaks(tmp_path: Path) -> None:
         inside,
         "sh",
         str(tmp_path),
+        str(tmp_path),
         "sh",
         "-c",
         "echo No space left on device; echo more >&2",
