@@ -49,7 +49,12 @@ class Apart:
         self._started = results / STARTED
         self._started.unlink(missing_ok=True)
         self._listening = socket.socket(socket.AF_UNIX)
-        self._listening.bind(str(shared / SERVER_SOCKET))
+        try:
+            self._listening.bind(str(shared / SERVER_SOCKET))
+        except OSError as error:
+            self._listening.close()
+            why = f"{shared / SERVER_SOCKET} cannot be a socket ({error}); name a shorter container.workdir"
+            raise RunFailed(Exit.SETUP_FAILED, why) from error
         self._listening.listen(1)
         self._listening.settimeout(0.2)
         self._lines: Lines | None = None

@@ -244,3 +244,14 @@ def test_a_program_that_is_not_there_is_named(both: tuple[Path, Path], tmp_path:
         assert failed.value.exit_code is Exit.SERVER_EXITED
         apart.close()
         assert host.wait(10) == 0
+
+
+def test_a_folder_that_is_too_deep_for_a_socket_is_named(both: tuple[Path, Path], tmp_path: Path) -> None:
+    """unix(7): a path has 108 bytes."""
+    own, shared = both
+    deep = shared / ("x" * 100)
+    deep.mkdir()
+    with pytest.raises(RunFailed, match="shorter container.workdir") as failed:
+        Apart(deep, own, tmp_path, 20)
+    assert failed.value.exit_code is Exit.SETUP_FAILED
+    assert not (own / "ready").exists()
