@@ -23,9 +23,7 @@ def brings_code(job: Job) -> bool:
     Without a base nothing tells whose code it is, and what a tree carries is the change's own.
     """
     base = {_loaded(point) for point in job.base.points} if job.base else set()
-    return any(is_carried(point.model) or _loaded(point) not in base for point in _asking(job.points)) or any(
-        is_carried(point.model) for point in _asking(job.base.points if job.base else ())
-    )
+    return any(is_carried(point.model) or _loaded(point) not in base for point in _asking(job.points))
 
 
 def _asking(points: Sequence[Point]) -> list[Point]:

@@ -82,4 +82,5 @@ def test_code_that_a_change_brings_stays_beside_its_server(
 def test_a_base_that_the_tree_carries_is_no_exception(job: Job) -> None:
     """Both arms have one load client, and the head's files may differ under the same name."""
     carried: dict[str, Any] = {"model": "recipes/models/m"}
-    assert paired(job, points(job, TRUST, **carried), points(job, TRUST, **carried))
+    for before in (TRUST, NONE):
+        assert paired(job, points(job, TRUST, **carried), points(job, before, **carried))

@@ -65,7 +65,7 @@ def test_a_run_in_a_network_of_its_own_waits_as_well(monkeypatch: pytest.MonkeyP
             first.kill()
 
         with alone_on_the_machine(tell):
-            pass
+            first.kill()
     path = machine_lock.FOLDER / f"{machine_lock.NAME}{os.environ[machine_lock.ANOTHER]}.lock"
     path.unlink()
     assert len(told) == 1

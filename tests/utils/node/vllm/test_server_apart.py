@@ -251,7 +251,7 @@ def test_a_folder_that_is_too_deep_for_a_socket_is_named(both: tuple[Path, Path]
     own, shared = both
     deep = shared / ("x" * 100)
     deep.mkdir()
-    with pytest.raises(RunFailed, match="shorter container.workdir") as failed:
+    with pytest.raises(RunFailed, match=r"shorter container\.workdir") as failed:
         Apart(deep, own, tmp_path, 20)
     assert failed.value.exit_code is Exit.SETUP_FAILED
     assert not (own / "ready").exists()
