@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 TYPES = ("minimax_m3_text", "qwen3_moe")
 """Kinds of models whose layers are counted here; others are not known."""
+STORED = {None: "BF16", "mxfp8": "MXFP8"}
+"""How weights are kept, by the quantization that config.json names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,12 @@ def of(source: Source, model: str) -> Sizes | str:
         config = {}
     if not isinstance(config, dict) or config.get("model_type") not in TYPES:
         return f"no sizes of {model}"
-    if config.get("torch_dtype") != "bfloat16" or "quantization_config" in config:
-        return f"{model} is not kept in BF16"
+    kept = config.get("quantization_config")
+    method = kept.get("quant_method") if isinstance(kept, dict) else kept
+    if config.get("torch_dtype") != "bfloat16" or method not in STORED:
+        return f"{model} is not kept in {' or '.join(STORED.values())}"
     try:
-        return _counted(config, "BF16")
+        return _counted(config, STORED[method])
     except (KeyError, TypeError, ValueError):
         return f"{path} does not say all sizes"
 

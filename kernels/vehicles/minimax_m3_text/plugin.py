@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
 VERSIONS = ("0.32.0", "0.33.0")
+SCALE = 117
+"""The E8M0 byte of 2^-10."""
 
 
 def register() -> None:
@@ -24,6 +31,7 @@ def register() -> None:
     config._CONFIG_REGISTRY["minimax_m3_text"] = "MiniMaxM3TextConfig"  # noqa: SLF001 - it has no public way in
     if current_platform.is_cuda():
         _fused_all_reduce_where_it_works()
+    _dummy_weights_in_mxfp8()
 
 
 def _fused_all_reduce_where_it_works() -> None:
@@ -42,6 +50,30 @@ def _fused_all_reduce_where_it_works() -> None:
 
     can_use_flashinfer.asks_for_multicast = True  # type: ignore[attr-defined]  # so that a second call does nothing
     fused._can_use_flashinfer = can_use_flashinfer  # noqa: SLF001
+
+
+def _dummy_weights_in_mxfp8() -> None:
+    """Dummy MXFP8 weights like the BF16 ones, between -0.001 and 0.001.
+
+    VLLM draws E4M3 values so small that nearly all round to zero, and leaves the scales as the memory was, where 255 stands for no number.
+    """
+    import torch  # noqa: PLC0415
+    from vllm.model_executor.model_loader import dummy_loader  # noqa: PLC0415
+
+    original = dummy_loader.initialize_single_dummy_weight
+    if getattr(original, "knows_mxfp8", False):
+        return
+
+    def initialize(param: torch.Tensor, *args: object, **kwargs: object) -> None:
+        if param.dtype == torch.float8_e4m3fn:
+            original(param, -1.0, 1.0)
+        elif param.dtype == torch.uint8:
+            param.fill_(SCALE)
+        else:
+            original(param, *args, **kwargs)
+
+    initialize.knows_mxfp8 = True  # type: ignore[attr-defined]  # so that a second call does nothing
+    dummy_loader.initialize_single_dummy_weight = initialize
 
 
 def _multicast() -> bool:
