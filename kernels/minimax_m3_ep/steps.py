@@ -10,12 +10,13 @@ from . import layer, tiles
 from .routing import COUNTED, Routing
 
 if TYPE_CHECKING:
+    from .tiles import Tile
     from .weights import Weights
 
 TILED_FOR = (128, 4)
 """Experts, and how many of them a token chooses: of the layer that tiles were measured on."""
-LARGE = 512
-"""Tokens with which a tile without bound is compiled."""
+MOST = 512
+"""Tokens with which a tile is compiled, at the most."""
 
 
 def compute(
@@ -39,8 +40,21 @@ def compute(
         out: [tokens, hidden] BF16.
         counter: [4] int64, gets what `routing.COUNTED` says.
     """
-    on_nvidia = arch.startswith("sm")
     tile = tiles.load(arch, variant).of(alike(x.shape[0], weights.shape.top_k, routing.experts))
+    _with(tile, arch, weights, x, routing, out=out, counter=counter)
+
+
+def _with(
+    tile: Tile,
+    arch: str,
+    weights: Weights,
+    x: torch.Tensor,
+    routing: Routing,
+    *,
+    out: torch.Tensor,
+    counter: torch.Tensor,
+) -> None:
+    on_nvidia = arch.startswith("sm")
     layer.forward(x, weights, routing, out, counter=counter, tile=tile, pdl=on_nvidia, ptx=on_nvidia)
 
 
@@ -54,7 +68,10 @@ _warm: set[tuple[str, str, bool]] = set()
 
 
 def warm(arch: str, variant: str, weights: Weights, expert_map: torch.Tensor) -> None:
-    """Compile every tile, once a process and form of weights."""
+    """Compile every tile, once a process and form of weights.
+
+    What is compiled depends on the tile alone. So few tokens will do for one that is meant for many.
+    """
     form = (arch, variant, weights.wide)
     if form in _warm:
         return
@@ -64,11 +81,11 @@ def warm(arch: str, variant: str, weights: Weights, expert_map: torch.Tensor) ->
     for tile in tiles.load(arch, variant).tiles:
         of_experts, of_top_k = TILED_FOR
         fits = tile.tokens * expert_map.numel() * of_top_k // (shape.top_k * of_experts)
-        tokens = max(1, min(fits, LARGE))
+        tokens = max(1, min(fits, MOST))
         x = torch.zeros(tokens, shape.hidden, dtype=torch.bfloat16, device=device)
         routing = Routing(
             torch.zeros(tokens, shape.top_k, device=device),
             torch.zeros(tokens, shape.top_k, dtype=torch.int32, device=device),
             expert_map,
         )
-        compute(arch, variant, weights, x, routing, out=torch.empty_like(x), counter=counter)
+        _with(tile, arch, weights, x, routing, out=torch.empty_like(x), counter=counter)

@@ -15,6 +15,7 @@ from kernels.minimax_m3_ep.experts import counted, patched
 from kernels.minimax_m3_ep.marker import MARKER
 from kernels.minimax_m3_ep.routing import Routing
 from kernels.minimax_m3_ep.shapes import TINY
+from kernels.minimax_m3_ep.weights import Weights
 from tests.kernels.minimax_m3_ep import cases, fakes
 
 ACTIVATION = SimpleNamespace(name="SWIGLUOAI_UNINTERLEAVE")
@@ -134,6 +135,19 @@ def test_the_gpus_code_between_apply_and_the_kernels(monkeypatch):
         assert cases.error(out, wanted) < 1e-2, tokens
     assert steps._warm == {("cpu", "compact-bf16", False)}
     assert MARKER.answer()["taken"] == {5: 1, 16: 1}
+
+
+@pytest.mark.parametrize("arch", ["gfx942", "sm90"])
+@pytest.mark.parametrize("variant", ["compact-bf16", "mxfp8"])
+@pytest.mark.parametrize("experts", [32, 64, 128])
+def test_no_tile_is_left_to_be_compiled_in_a_load(monkeypatch, arch, variant, experts):
+    """Those of large steps too: they were chosen by the few tokens that they are compiled with, so that a load's first long prompt compiled them."""
+    seen = []
+    monkeypatch.setattr(layer, "forward", lambda *_, tile, **__: seen.append(tile))
+    monkeypatch.setattr(steps, "_warm", set())
+    w1, w2 = weights()
+    steps.warm(arch, variant, Weights(TINY, w1, w2), torch.zeros(experts, dtype=torch.int32))
+    assert seen == list(tiles.load(arch, variant).tiles)
 
 
 def test_a_layer_that_never_takes_the_path_shows(monkeypatch):
