@@ -8,6 +8,7 @@ import signal as signals
 from dataclasses import dataclass, field, replace
 
 from matrix.errors import Exit
+from utils.launch import signs_of_failures as signs
 from utils.launch.signs_of_failures import LINES, STATES, Kind, Row, held
 
 
@@ -172,9 +173,9 @@ def _by_signs(facts: Facts) -> Verdict | None:
     """By what Slurm, srun or a runtime wrote, where the node program did not say how it ended."""
     if facts.state == "PENDING" and (row := held(facts.reason)):
         return _by_row(row, f"Slurm says {facts.state} {facts.reason}")
-    if facts.state == "CANCELLED" and not facts.begun and re.search(r"(?i)prolog", facts.node_reason):
+    if facts.state == "CANCELLED" and not facts.begun and signs.prolog_failed(facts.node_reason):
         return _by_row(STATES["LAUNCH_FAILED"], f"Slurm says of {facts.node}: {facts.node_reason}")
-    if facts.state == "FAILED" and not facts.begun and _never_launched(facts):
+    if facts.state == "FAILED" and not facts.begun and signs.never_launched(facts.reason, facts.exit_code):
         return _by_row(STATES["LAUNCH_FAILED"], f"Slurm says FAILED {facts.exit_code} {facts.reason}")
     if facts.state == "CANCELLED":
         found = _by_line(facts.lines, tuple(row for row in LINES if row.ends))
@@ -183,15 +184,6 @@ def _by_signs(facts: Facts) -> Verdict | None:
         )
         return found or said
     return _by_line(facts.lines)
-
-
-def _never_launched(facts: Facts) -> bool:
-    """Whether slurmd could not start the batch script: by its reason, or by the signal that newer versions report instead.
-
-    Since 23.02 a node that cannot make the job's output file ends it by signal 53, with the reason RaisedSignal:53.
-    """
-    signal = facts.exit_code.partition(":")[2]
-    return facts.reason == "JobLaunchFailure" or facts.reason.startswith("RaisedSignal:53") or signal == "53"
 
 
 def _without_signs(facts: Facts, ended: Exit | None) -> Verdict:

@@ -149,3 +149,17 @@ def held(reason: str) -> Row | None:
     if (row := HELD.get(reason)) or not _OF_EACH_JOB.fullmatch(reason):
         return row
     return Row("", Kind.BENCHMARK, "the account or its QOS allows no job of this size: see slurm.options")
+
+
+def prolog_failed(node_reason: str) -> bool:
+    """Whether a node was closed because its prolog failed: Slurm's reason, or a site's own words."""
+    return re.search(r"(?i)prolog", node_reason) is not None
+
+
+def never_launched(reason: str, exit_code: str) -> bool:
+    """Whether slurmd could not start the batch script: by its reason, or by the signal that newer versions report instead.
+
+    Since 23.02 a node that cannot make the job's output file ends it by signal 53, with the reason RaisedSignal:53.
+    """
+    signal = exit_code.partition(":")[2]
+    return re.match(r"JobLaunchFailure$|RaisedSignal:53", reason) is not None or signal == "53"

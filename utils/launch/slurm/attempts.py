@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from utils.launch.failures import Verdict, as_json, classify
 from utils.launch.journal import Memory, Notebook
 from utils.launch.signs_of_failures import Kind
 from utils.launch.slurm import batch, client, evidence, job_files, states, submission
+from utils.launch.slurm.answers import Meaning
 from utils.launch.slurm.client import SlurmError
 from utils.launch.slurm.earlier_starts import EarlierStarts
 from utils.launch.slurm.names import folder
@@ -271,9 +271,9 @@ class Block:
         self.notes.write(self.memory)
 
     def _refused(self, error: SlurmError) -> str:
-        if "partition" in error.message and (gone := self.partition.missing()):
+        if Meaning.PARTITION in error.means and (gone := self.partition.missing()):
             return f"{error}; {gone}"
-        if self.attempt.exclude and re.search(r"not available|Invalid node name", error.message):
+        if self.attempt.exclude and Meaning.NO_SUCH_NODES in error.means:
             return f"{error}; {', '.join(self.attempt.exclude)} are kept out, see the quarantine: ./servematrix nodes"
         return str(error)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from utils.launch.slurm import node_states
+from utils.launch.slurm.answers import Meaning, meanings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,11 +24,15 @@ LIMIT_S = 45.0
 class SlurmError(Exception):
     """A command of Slurm's failed, or did not answer in time."""
 
-    def __init__(self, command: str, message: str, *, unanswered: bool) -> None:
+    def __init__(
+        self, command: str, message: str, *, unanswered: bool, means: frozenset[Meaning] = frozenset()
+    ) -> None:
         super().__init__(f"{command}: {message}")
         self.message = message
         self.unanswered = unanswered
         """The controller may have done what was asked."""
+        self.means = means
+        """What Slurm said, where it said something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +87,15 @@ def call(command: Sequence[str], limit_s: float = LIMIT_S, env: dict[str, str] |
         ) from error
     if done.returncode:
         message = done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}"
-        lost = re.search(
-            r"timed out|Unable to contact|Zero Bytes|Communication|connection", message, re.IGNORECASE
-        )
-        if re.search(r"Zero Bytes|[Mm]unge|credential|[Aa]uthentication", message):
+        means = meanings(message)
+        if Meaning.NOT_GENUINE in means:
             message += (
                 "; Slurm's messages are not taken for genuine: is munged running here, and are the clocks of this machine "
                 "and of the controller in step? Try `munge -n | unmunge` here, and the same over ssh to the controller"
             )
-        if re.search(r"configuration source|DNS SRV", message):
+        if Meaning.NO_CONTROLLER in means:
             message = "this machine knows no controller of Slurm; run this on a login node of the cluster, or name its slurm.conf with SLURM_CONF"
-        raise SlurmError(command[0], message, unanswered=bool(lost))
+        raise SlurmError(command[0], message, unanswered=Meaning.UNANSWERED in means, means=means)
     return done.stdout
 
 

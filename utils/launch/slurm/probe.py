@@ -7,6 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 from utils.launch.slurm import client, payload
+from utils.launch.slurm.answers import Meaning, meanings
 from utils.launch.slurm.retrieval_job import EXPORT
 from utils.node.preflight import Check
 
@@ -122,11 +123,12 @@ def answers(out: str, err: str, code: int) -> Iterator[Check]:
 def _failed(err: str, code: int) -> Check:
     lines = [line.strip() for line in err.splitlines() if line.strip()]
     text = "; ".join(dict.fromkeys(lines[:3]))[:300] or f"srun ended with {code}"
-    if "execve" in text:
+    means = meanings(text)
+    if Meaning.NO_PROGRAM in means:
         return Check(
             "probe", passed=False, found=text, advice="slurm.python names a Python that the node lacks"
         )
-    if "busy" in text or "immediate" in text or "Unable to allocate resources: Requested" in text:
+    if Meaning.BUSY in means:
         found = f"no node was free within {WAIT_S} s ({text})"
         return Check("probe", passed=True, found=found, advice="nothing was asked there; try again later")
     return Check("probe", passed=False, found=text, advice="no job of this cluster file would come further")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from utils.launch.slurm.answers import Meaning, meanings
 from utils.launch.slurm.receive import Staged
 
 if TYPE_CHECKING:
@@ -61,11 +62,7 @@ def on_node(cluster: Cluster, node: str) -> list[str]:
 
 def turned_away(source: Staged) -> bool:
     """Whether the node was busy all the time that a small job waits for its turn (`Requested nodes are busy` and the like, by srun)."""
-    return (
-        source.over
-        and not source.complete
-        and any("Unable to allocate resources" in line for line in source.said)
-    )
+    return source.over and not source.complete and Meaning.NOT_ALLOCATED in meanings("\n".join(source.said))
 
 
 def problem(source: Staged, left: Left, node: str) -> str:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
-from matrix.errors import Exit
+from matrix.errors import Exit, HarnessError
 from utils.launch.failures import Facts, classify
 from utils.launch.journal import Memory
-from utils.launch.slurm import attempts, client
+from utils.launch.slurm import attempts, client, sight
 from utils.launch.slurm.client import Node
 from utils.launch.slurm.states import JobState
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def fail(a_block: attempts.Block, node: str, facts: Facts) -> None:
@@ -136,3 +141,31 @@ def test_a_good_end_without_all_records_is_no_good_end(a_block: attempts.Block) 
     assert a_block.memory.exit == Exit.JOB_FAILED
     failure = json.loads((a_block.attempt.results / "failure.json").read_bytes())
     assert failure["cause"] == f"the job ended well, and {wanted - 1} of {wanted} records are not here"
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("sbatch: error: invalid partition specified: gone", "there is no partition gone"),
+        ("sbatch: error: Batch job submission failed: Invalid node name specified", "mi9 are kept out"),
+        ("sbatch: error: Batch job submission failed: Invalid qos specification", ""),
+    ],
+)
+def test_what_a_refusal_adds_is_decided_by_its_meaning(
+    a_block: attempts.Block, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: str, shown: str
+) -> None:
+    """A real command that fails with words as sbatch has them; what was said is not read again afterwards."""
+    refusing = tmp_path / "sbatch"
+    refusing.write_text(f'#!/bin/sh\necho "{said}" >&2\nexit 1\n')
+    refusing.chmod(0o755)
+    monkeypatch.setattr(client, "submit", lambda _: client.call([str(refusing)]))
+    there = [sight.PartitionSeen("compute", "up", "infinite", 4)]
+    monkeypatch.setattr(sight, "ask_partitions", lambda: there)
+    a_block.partition = sight.Partition("gone", "recipes/clusters/here.yaml")
+    a_block.attempt = replace(a_block.attempt, exclude=("mi9",))
+    monkeypatch.setattr(attempts.Block, "_excluded", lambda *_: ("mi9",))
+    with pytest.raises(HarnessError) as raised:
+        a_block.begin()
+    added = raised.value.message.partition(said)[2]
+    assert shown in added
+    assert bool(shown) is bool(added)
