@@ -78,8 +78,6 @@ class Metric:
         return three(value)
 
 
-BEYOND = "beyond saturation"
-"""How the label of a point begins whose server does not run all that it is sent."""
 METRICS: Mapping[str, Metric] = {
     "tput": Metric(
         label="",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from matrix.errors import Exit
 from matrix.protocol import lengths, seed
-from utils.node import caches, devices, files, gates, machine, process, record, window_stats
+from utils.node import caches, devices, files, gates, machine, process, record, saturation, window_stats
 from utils.node.exceptions import RunFailed, decisive_lines
 from utils.node.telemetry import Sampler
 from utils.node.vllm import engine, invocation, load, load_result, marker, server_metrics
@@ -228,7 +228,7 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
         "steady": steady,
         "notes": [
             *(profiling.notes if profiling else []),
-            *server_metrics.remarks(said, point.concurrency, counters.preemptions),
+            *filter(None, [saturation.remark(said, point.concurrency, counters.preemptions)]),
             *gates.notes(evidence),
             *machine.remarks(beside),
             *devices.remarks(drew),

@@ -208,7 +208,7 @@ def _history(point: str, found: Sequence[Measurement], stepped: Sequence[Step]) 
                 "y": one.values[HEADLINE],
                 "label": said,
                 "counts": one.counts,
-                "series": "measured here" if one.counts else _origin(one),
+                "series": "measured here" if one.counts else one.whose,
                 "step": marks.pop((one.day, one.commit), ""),
             }
         )
@@ -251,15 +251,8 @@ def _table(history: Mapping[str, Sequence[Measurement]]) -> tuple[list[Column], 
         Column("runs", "count"), Column("from", choose=True), Column("commit"), Column("key"),
     ]  # fmt: skip
     rows = [
-        [point.split("/")[1], point.split("/")[0], one.day, *(one.values.get(name) for name in figures), one.runs, _origin(one), one.commit[:10], one.key]
+        [point.split("/")[1], point.split("/")[0], one.day, *(one.values.get(name) for name in figures), one.runs, one.whose, one.commit[:10], one.key]
         for point, found in history.items()
         for one in found
     ]  # fmt: skip
     return columns, rows
-
-
-def _origin(one: Measurement) -> str:
-    """Whose figures they are. Those of one's own vLLM feed no step either, and are ours."""
-    if one.origin.startswith("source: "):
-        return "published by others"
-    return one.origin if one.origin.startswith("records") else "changelog"

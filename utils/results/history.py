@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from matrix import key
 from matrix.metrics import JUDGED, METRICS
@@ -42,6 +42,8 @@ class Measurement:
     runs: int
     origin: str
     """`records`, `entry #42`, or `source: …` for figures that were not measured here."""
+    whose: Literal["records", "records, own environment", "changelog", "published by others"]
+    """Whose figures they are. Those of a person's own environment feed no step either, and are ours."""
     title: str = ""
     counts: bool = True
     """Whether it was measured here; a step rests on nothing else."""
@@ -93,7 +95,8 @@ def from_records(point: str, records: Sequence[Record]) -> list[Measurement]:
             key=same[0].key,
             values=metrics.whole(same),
             runs=len(same),
-            origin="records, own environment" if key.is_local(same[0].key) else "records",
+            origin=_of_records(same[0]),
+            whose=_of_records(same[0]),
             counts=not key.is_local(same[0].key),
             steady=metrics.steady(same),
             allocation=allocation,
@@ -101,6 +104,10 @@ def from_records(point: str, records: Sequence[Record]) -> list[Measurement]:
         )
         for (allocation, arm), same in groups.items()
     ]
+
+
+def _of_records(one: Record) -> Literal["records", "records, own environment"]:
+    return "records, own environment" if key.is_local(one.key) else "records"
 
 
 def from_entries(point: str, entries: Sequence[Entry], known: Sequence[Measurement]) -> list[Measurement]:
@@ -123,6 +130,7 @@ def from_entries(point: str, entries: Sequence[Entry], known: Sequence[Measureme
                 values=dict(line.figures),
                 runs=int(line.n.split("+")[1]),
                 origin=f"source: {entry.source}" if entry.source else name,
+                whose="published by others" if entry.source else "changelog",
                 title=entry.title,
                 counts=entry.source is None and not key.is_local(line.key),
             )

@@ -78,6 +78,8 @@ class Leaner:
             fields["power"] = self._model(one.power, {})
         if one.server:
             fields["server"] = self._window("server", one.server)
+            if one.server.saturated:  # its remark says how often requests were preempted
+                fields["counters"] = one.counters
         made = Record.model_construct(**EMPTY, **fields)
         return self._with_one_set(made)
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 PLAIN_PROGRESS_EVERY_S = 30.0
 LF, NEXT = "\n", "\n  | "
 """What comes before the second and further lines of a text."""
+COLOURS = {"measured": "green", "failed": "red", "invalid": "red"}
+"""Of a point's line on a terminal, by its status."""
 
 
 class Log(Protocol):
@@ -144,12 +146,12 @@ class Plain:
         if event.get("facts", {}).get("begins"):
             self.point = f"{short} "
             return
-        self.line(f"  {clean(measured_line(short, event))}")
+        self.line(f"  {clean(measured_line(short, event))}", COLOURS.get(event.get("text", "")))
         for failed in event.get("facts", {}).get("failed", []):
             self.line("    " + clean(failed))
         self.point = ""
 
-    def line(self, text: str) -> None:
+    def line(self, text: str, style: str | None = None) -> None:  # noqa: ARG002 - a terminal's
         """Write a line after the time; further lines get a mark, for Actions reads commands at the beginning of one."""
         seconds = int(self.now() - self.start)
         self.stream.write(f"{seconds // 60:02}:{seconds % 60:02} {text.replace(LF, NEXT)}\n")
@@ -228,11 +230,8 @@ class Terminal(Plain):
             f"error: {text.replace(LF, NEXT)}", style="bold red", markup=False, highlight=False
         )
 
-    def line(self, text: str) -> None:
-        """Above the live line; results in green, what is wrong in red."""
-        style = (
-            "green" if " measured " in text else "red" if " failed" in text or " invalid" in text else None
-        )
+    def line(self, text: str, style: str | None = None) -> None:
+        """Above the live line."""
         seconds = int(self.now() - self.start)
         stamped = f"{seconds // 60:02}:{seconds % 60:02} {text.replace(LF, NEXT)}"
         self.console.print(stamped, style=style, markup=False, highlight=False, soft_wrap=True)

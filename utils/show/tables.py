@@ -6,7 +6,8 @@ import os
 from typing import TYPE_CHECKING, TextIO
 
 from matrix import estimate
-from matrix.metrics import BEYOND, METRICS, figures
+from matrix.metrics import METRICS, figures
+from utils.node import saturation
 from utils.show.curve import curves
 from utils.show.pieces import pieces
 
@@ -170,9 +171,8 @@ def beyond_saturation(records: Sequence[Record]) -> list[str]:
     """Points whose server did not run all that it was sent, each once, with what its first such run says."""
     found: dict[str, str] = {}
     for one in records:
-        for note in one.notes:
-            if note.startswith(BEYOND):
-                found.setdefault(one.point, f"{one.point}: {note}")
+        if label := saturation.of(one):
+            found.setdefault(one.point, f"{one.point}: {label}")
     return list(found.values())
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from utils.node import record_file
-from utils.node.record import Record
+from utils.node import record_file, saturation
+from utils.node.record import Record, ServerWindow
 from utils.results.collect import collect
 from utils.results.lean import Leaner
 from utils.results.verdict import compare, ledger, matching, present
@@ -53,6 +53,21 @@ def test_a_verdict_does_not_know_the_difference(
     assert found[0] == found[1]
     assert ("its answers are not the base" in found[1][1]) == (makes is failing)
     assert ("W/device" in found[1][1]) == (folder == PAIR and makes is same)
+
+
+def test_a_label_of_saturation_is_the_whole_records() -> None:
+    """What its sentence is made of is kept where the server was saturated, and only there."""
+    one = collect([H100])[0]
+    assert one.counters
+    full = one.model_copy(
+        update={
+            "server": ServerWindow(saturated=True, kv_use_max=1.0),
+            "counters": one.counters.model_copy(update={"preemptions": 3}),
+        }
+    )
+    assert "3 preemptions" in saturation.of(full)
+    assert saturation.of(Leaner()(full)) == saturation.of(full)
+    assert Leaner()(one).counters is None
 
 
 def test_many_records_take_little_memory() -> None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.utils.report.generated import generated
+from utils.node.record import ServerWindow
 from utils.show import tables
 from utils.show.curve import STEPS, curves, spark
 
@@ -43,9 +44,14 @@ def test_a_point_beyond_saturation_is_labelled_below_the_table() -> None:
     label = (
         "beyond saturation: of 4 requests 2.0 waited in the server on average; more at once only wait longer"
     )
-    point = some[-1].point
+    point, load = some[-1].point, some[-1].load
+    assert load
+    beyond = {
+        "server": ServerWindow(saturated=True, waiting_mean=2.0),
+        "load": load.model_copy(update={"concurrency": 4}),
+    }
     noted = [
-        one.model_copy(update={"notes": ["another note", label]}) if one.point == point else one
+        one.model_copy(update=beyond | {"notes": ["another note", label]}) if one.point == point else one
         for one in some
     ]
     out = io.StringIO()

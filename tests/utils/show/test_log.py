@@ -78,6 +78,22 @@ def test_colour_stands_only_on_a_terminal() -> None:
     assert "\x1b" not in play("pipe") + play("actions")
 
 
+@pytest.mark.parametrize(("status", "colour"), [("measured", "\x1b[32m"), ("invalid", "\x1b[31m")])
+def test_a_points_colour_is_its_status(status: str, colour: str) -> None:
+    """No word of its text, nor of a note, decides: a note that names a failure is no failure."""
+    stream = io.StringIO()
+    made = log.Terminal(
+        Console(file=stream, force_terminal=True, color_system="standard", width=120), lambda: 0.0
+    )
+    made.bar.live.auto_refresh = False
+    made.event({"kind": "note", "text": "a fetch failed and is tried again"})
+    before = stream.getvalue()
+    made.event({"kind": "point", "name": P, "text": status, "facts": {"figures": {}}})
+    made.close()
+    assert "\x1b[31m" not in before
+    assert colour in stream.getvalue().removeprefix(before)
+
+
 def test_a_nodes_text_is_no_command_of_actions() -> None:
     """No line but ours starts with two colons, and the old mark is broken anywhere."""
     ours = ("::group::run 1/1", "::endgroup::", "::error title=servematrix::interrupted")

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from matrix.metrics import BEYOND
 from matrix.vllm import versions
 from utils.node.record import ServerWindow, Summary
+from utils.node.saturation import WAITING_SHARE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,8 +26,6 @@ EVERY_S = 5.0
 FIRST_S = 1.0
 LOOKS_LEAST = 5
 """Looks inside the steady window below which who waited follows from the queue's mean time instead (Little's law)."""
-WAITING_SHARE = 0.1
-"""Of the concurrency: where so many requests wait in the server, it does not run what it is sent."""
 ABSURD = 1e18
 """No count, time or size of a server."""
 _SAMPLE = re.compile(r"^([A-Za-z_:][\w:]*)(?:\{(.*)\})?[ \t]+(\S+)(?:[ \t]+-?\d+)?$")
@@ -137,20 +135,6 @@ def window(version: str, before: Page, after: Page, looks: Looks, load: Load) ->
         ),
         saturated=None if mean is None else mean >= WAITING_SHARE * load.concurrency or bool(preempted),
     )
-
-
-def remarks(found: ServerWindow, concurrency: int, preemptions: int) -> list[str]:
-    """What a reader of the figures should know: that a point is beyond saturation, and by what."""
-    if not found.saturated:
-        return []
-    why = []
-    if found.waiting_mean is not None and found.waiting_mean >= WAITING_SHARE * concurrency:
-        why.append(f"of {concurrency} requests {found.waiting_mean:.1f} waited in the server on average")
-    if preemptions:
-        why.append(f"{preemptions} preemptions")
-    if found.kv_use_max is not None:
-        why.append(f"KV cache used to {100 * found.kv_use_max:.0f} %")
-    return [f"{BEYOND}: {', '.join(why)}; more at once only wait longer"]
 
 
 def names(version: str) -> dict[str, str]:

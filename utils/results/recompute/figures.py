@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from utils.node import devices, gates, machine, window_stats
-from utils.node.vllm import load_result, server_metrics
+from utils.node import devices, gates, machine, saturation, window_stats
+from utils.node.vllm import load_result
 
 if TYPE_CHECKING:
     from utils.node.record import Gate, Record
@@ -69,10 +69,8 @@ def fields(asked: Asked, one: Record, left: Left) -> dict[str, Any]:
         "telemetry": telemetry,
         "derived": list(left.raw.derived),
         "notes": [
-            *(
-                server_metrics.remarks(one.server, asked.point.concurrency, known.counters.preemptions)
-                if one.server
-                else []
+            *filter(
+                None, [saturation.remark(one.server, asked.point.concurrency, known.counters.preemptions)]
             ),
             *gates.notes(known),
             *(machine.remarks(beside) if beside else []),

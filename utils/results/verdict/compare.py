@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from matrix.metrics import BEYOND, JUDGED, METRICS
+from matrix.metrics import JUDGED, METRICS
+from utils.node import saturation
 from utils.results.verdict import figures, matching, metrics, noise_notes, parity, power_reading
 from utils.results.verdict import judge as verdict
 from utils.results.verdict.beside import beside
@@ -217,7 +218,7 @@ def _of_records(both: Sequence[Pair]) -> list[str]:
         for record in pair.first.all:
             for note in record.notes:
                 kinds.setdefault(re.sub(r"[\d.,]+", "#", note)[:KIND], []).append((record, note))
-        said = sorted(kinds.values(), key=lambda kind: not kind[0][1].startswith(BEYOND))
+        said = sorted(kinds.values(), key=lambda kind: kind[0][1] != saturation.of(kind[0][0]))
         for kind in said[:KINDS_SHOWN]:
             record, note = kind[0]
             more = f" (and in {len(kind) - 1} more)" if len(kind) > 1 else ""

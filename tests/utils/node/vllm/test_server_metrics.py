@@ -8,7 +8,8 @@ from matrix.vllm import versions
 from tests.conftest import ROOT
 from tests.utils.node.conftest import RunNode
 from utils.node import record_file
-from utils.node.vllm.server_metrics import Load, Looks, Page, difference, names, remarks, window
+from utils.node.saturation import remark
+from utils.node.vllm.server_metrics import Load, Looks, Page, difference, names, window
 
 REAL = Page.of((ROOT / "tests/golden/vllm/metrics-0.32.0.txt").read_text())
 """After 40 requests of 128 + 64 tokens at concurrency 4, on a CPU; series that nothing here reads are cut."""
@@ -74,7 +75,7 @@ def test_what_a_page_lacks_is_left_out() -> None:
     """A server without these series has no figures, and is no error here."""
     found = window("0.32.0", EMPTY, Page.of("python_gc_objects 3\nnot a sample {\n"), Looks(), LOAD)
     assert found.model_dump(exclude_none=True) == {}
-    assert remarks(found, 10, 0) == []
+    assert remark(found, 10, 0) == ""
 
 
 def test_gauges_over_the_steady_window_and_engines() -> None:
@@ -95,11 +96,12 @@ def test_a_point_beyond_saturation_is_labelled() -> None:
     )
     preempted = window("0.32.0", Page.of(page()), after, looks(running=10, kv=1.0), LOAD)
     assert found.saturated is True
-    assert remarks(found, 10, 0) == [
-        "beyond saturation: of 10 requests 2.0 waited in the server on average, KV cache used to 99 %; more at once only wait longer"
-    ]
+    assert (
+        remark(found, 10, 0)
+        == "beyond saturation: of 10 requests 2.0 waited in the server on average, KV cache used to 99 %; more at once only wait longer"
+    )
     assert preempted.saturated is True
-    assert "3 preemptions" in remarks(preempted, 10, 3)[0]
+    assert "3 preemptions" in remark(preempted, 10, 3)
 
 
 def test_a_short_load_has_littles_law() -> None:

@@ -18,7 +18,7 @@ from tests.utils.results.recompute.conftest import Honest
 from utils.node import files
 from utils.node.gates import GATES
 from utils.node.record import Failure, Record, ServerWindow
-from utils.node.vllm.server_metrics import remarks
+from utils.node.saturation import remark
 from utils.results.recompute import check, left
 from utils.results.recompute.fields import FIELDS, word
 
@@ -248,9 +248,9 @@ def test_a_record_beyond_saturation_is_accepted_with_its_note(allocation: Alloca
     assert honest.one.counters is not None
     many = honest.one.load.concurrency
     said = ServerWindow(waiting_mean=float(many), kv_use_max=0.99, saturated=True)
-    notes = remarks(said, many, honest.one.counters.preemptions)
+    notes = [remark(said, many, honest.one.counters.preemptions)]
     full = honest.one.model_copy(update={"server": said, "notes": [*notes, *honest.one.notes]})
-    assert notes
+    assert all(notes)
     assert honest.differences(full) == []
     silent = full.model_copy(update={"notes": honest.one.notes})
     assert {one.field.split(".")[0] for one in honest.differences(silent)} == {"notes"}

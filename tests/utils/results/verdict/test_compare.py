@@ -11,9 +11,10 @@ import pytest
 from matrix.errors import Exit, HarnessError
 from matrix.rules import Rules
 from tests.conftest import ROOT, Cli
+from tests.utils.report.generated import generated
 from tests.utils.results.conftest import Records, sides
 from utils.node import record_file
-from utils.node.record import Failure, Record
+from utils.node.record import Failure, Record, ServerWindow
 from utils.results.verdict import matching, present
 from utils.results.verdict.compare import compare
 from utils.results.verdict.ledger import Ledger
@@ -386,9 +387,18 @@ def test_a_point_beyond_saturation_keeps_its_label_behind_other_notes(pair: Reco
     label = (
         "beyond saturation: of 10 requests 2.0 waited in the server on average; more at once only wait longer"
     )
+    load = generated(1, recipes=1, status="measured")[0].load
+    assert load
     records = [
-        one.model_copy(update={"notes": ["its machine was busy"] if one.arm == "base" else ["x", label]})
-        for one in pair()
+        one.model_copy(update={"notes": ["its machine was busy"]})
+        if one.arm == "base"
+        else one.model_copy(
+            update={
+                "notes": ["x", label],
+                "server": ServerWindow(saturated=True, waiting_mean=2.0),
+            }
+        )
+        for one in pair(more={"load": load.model_copy(update={"concurrency": 10})})
     ]
     notes = compare(*sides(records), noise).notes
     assert [note for note in notes if note.startswith(f"{C1}, run")] == [
