@@ -105,7 +105,7 @@ class Limits(Strict):
     client_s: int = Field(7200, ge=1)
     """One call of the load client, from its first request on."""
     client_start_s: int = Field(900, ge=1)
-    """From the load client's start until it takes calls: it imports vLLM, which takes long on a busy machine or a cold disk."""
+    """From the load client's start until it takes calls: its imports take long on a busy machine or a cold disk."""
     foreign_share: float = Field(0.2, ge=0, le=1)
     """Of the cores that a run is pinned to: what others may use before a point is invalid. 1 lets all pass, with a note."""
     stuck_s: int = Field(1800, ge=1)

@@ -26,7 +26,7 @@ PARTS = {
     "model_files": "hash of the files of a model that the tree carries",
     "image": "the image, as written",
     "locked": "for runtime none: hash of the locked package versions; `own` for an environment that a person made",
-    "flags": "every flag of `vllm serve`, by name",
+    "flags": "every flag of the server, by name",
     "env": "the environment that the recipe and the cluster give the server",
     "env_from": "environment that the cluster takes from the node",
     "workload": "isl, osl, concurrency and, where it is used, the chat template",

@@ -119,7 +119,7 @@ def _that_fit(cells: dict[str, Cell], pairing: Pairing, problems: list[str]) -> 
 
 
 def _without_kernel(cell: Cell) -> Cell:
-    """The same point on vLLM's own path."""
+    """The same point without the kernel, on the engine's own path."""
     parts = {name: part for name, part in cell.parts.items() if name != "kernel"}
     return replace(cell, kernel=None, parts=parts, key=key.key(parts), room=cell.room.bare or cell.room)
 

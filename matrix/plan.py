@@ -92,7 +92,7 @@ class Point(Value):
 
 
 class Serve(Value):
-    """A server's command: what comes after `vllm`, and its environment."""
+    """A server's command: what comes after the program's name, and its environment."""
 
     argv: list[str]
     env: dict[str, str]
@@ -170,9 +170,9 @@ class Plan(Value):
     lines: list[str] = []
     """With `--changed`: the lines of recipes, kernels and locks that differ, as FILE:LINE: TEXT."""
     notes: list[str] = []
-    """What a person should know before it runs, such as a vLLM whose words are not known here."""
+    """What a person should know before it runs, such as a version whose words are not known here."""
     upstream: list[str] = []
-    """With `--changed`: what differs from vLLM's official recipe without a reason, of recipes that name one, as LIST: PLACE: TEXT."""
+    """With `--changed`: what differs from the official recipe without a reason, of recipes that name one, as LIST: PLACE: TEXT."""
     idle: list[str] = []
     """Where a point takes fewer devices than its node has, a line each."""
     memory: list[str] = []
@@ -207,7 +207,7 @@ class Selected:
 
 
 def serve_argv(model: str, revision: str | None, flags: dict[str, str | bool | list[str]]) -> list[str]:
-    """The arguments of `vllm`: a flag a pair, in the order of their names."""
+    """The server's arguments: a flag a pair, in the order of their names."""
     argv = ["serve", model]
     if revision:
         argv += ["--revision", revision]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from matrix.errors import Exit, HarnessError
 from matrix.select import hint, names_of
 from matrix.source import commit_of, git, merge_base
+from utils.cli.example import POINT
 from utils.cli.options import SELECTORS, action, actions, ledger_path, positive, takes_ledger
 from utils.node.files import write_whole
 from utils.pipeline.judge import judged
@@ -68,7 +69,7 @@ def configure(parser: ArgumentParser) -> None:
         to,
         "show",
         "print a recipe's entries, or a point's lines",
-        "changelog show qwen3moe-tiny-cpu-vllm/128x64-tp1-c4",
+        f"changelog show {POINT}",
         _show,
     )
     shown.add_argument(

@@ -124,7 +124,7 @@ def _here() -> Iterator[Check]:
     """This machine, and which clusters can run from here."""
     source = Folder(ROOT)
     free = shutil.disk_usage(ROOT).free / 1e9
-    room = "free some: records of a sweep and vLLM's environment need 5 GB"
+    room = "free some: records of a sweep and a server's environment need 5 GB"
     yield check("room for results", free > ROOM_GB, f"{free:.0f} GB", room)
     yield check(
         "git",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from matrix.errors import Exit, HarnessError
 from matrix.metrics import METRICS
 from matrix.select import hint, names_of
+from utils.cli.example import POINT
 from utils.cli.options import SELECTORS
 from utils.node import record
 from utils.results.changelog import entries as changelog
@@ -35,7 +36,7 @@ COLUMNS = [
 ]
 
 
-EXAMPLE = "history qwen3moe-tiny-cpu-vllm/128x64-tp1-c4"
+EXAMPLE = f"history {POINT}"
 
 
 def configure(parser: ArgumentParser) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 LINES_DEPTH = 4
-"""Of the recipe's schema: a flag of vLLM is a line."""
+"""Of the recipe's schema: a flag of the server is a line."""
 
 
 def _schema(model: type[BaseModel], title: str) -> str:
@@ -147,7 +147,7 @@ DOCUMENTED: tuple[type[BaseModel], ...] = (
 
 
 def _recipe_schema() -> str:
-    """For editors: what this tree has, and what each known vLLM takes."""
+    """For editors: what this tree has, and what each known version of the server takes."""
     describe_all()
     model = recipe.Recipe.model_json_schema(by_alias=True)
     found = editor_schema.schema(model, editor_schema.Known.of(Tree.of(Folder(ROOT))))

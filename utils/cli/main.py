@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 from matrix.errors import Exit, HarnessError, nearest
 from matrix.version import VERSION
 from utils.cli import streams
+from utils.cli.example import RECIPE
 from utils.cli.verbs import ACTS, READS, VERBS
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from types import FrameType, ModuleType
 
 LINES_SHOWN = 200
-START = """\
-start here:  ./servematrix run qwen3moe-tiny-cpu-vllm
+START = f"""\
+start here:  ./servematrix run {RECIPE}
 one verb:    ./servematrix VERB --help
 exit codes:  docs/exit-codes.md"""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from matrix import recipe as recipes
 from matrix.errors import Exit, HarnessError, did_you_mean
 from matrix.source import Folder
+from utils.cli.example import LARGE
 from utils.node.files import write_whole
 from utils.setup import pin
 from utils.setup.environments import ROOT
@@ -17,7 +18,7 @@ from utils.setup.registry import Registry
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-EXAMPLE = "pin minimaxm3-fp8-mi300x-vllm"
+EXAMPLE = f"pin {LARGE}"
 
 
 def configure(parser: ArgumentParser) -> None:

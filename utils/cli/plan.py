@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
 from matrix.plan import GITHUB_JOB_LIMIT
+from utils.cli.example import LARGE
 from utils.cli.options import asked, takes_points
 from utils.pipeline.ask import Ask
 from utils.pipeline.foresight import lines
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from matrix.plan import Plan
 
-EXAMPLE = "plan minimaxm3-fp8-mi300x-vllm"
+EXAMPLE = f"plan {LARGE}"
 
 
 def configure(parser: ArgumentParser) -> None:

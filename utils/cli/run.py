@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
+from utils.cli.example import RECIPE
 from utils.cli.options import asked, ledger_path, takes_ledger, takes_points
 from utils.launch import choice, script
 from utils.node.record import FILE
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from utils.pipeline.ask import Ask
 
-EXAMPLE = "run qwen3moe-tiny-cpu-vllm --pair main"
+EXAMPLE = f"run {RECIPE} --pair main"
 _OF_THE_RESULTS = (
     "selectors",
     "pair",
@@ -69,7 +70,7 @@ def configure(parser: ArgumentParser) -> None:
         "--profile",
         choices=PHASES,
         default="",
-        help="profile some steps of each point with vLLM's own profiler, and measure nothing; with --pair: measure, then profile the point "
+        help="profile some steps of each point with the server's own profiler, and measure nothing; with --pair: measure, then profile the point "
         "that moved most in both arms, to say where its time went",
     )
     parser.add_argument("--out", metavar="DIR", help="where results go (default: results/TIME-RECIPE)")
@@ -82,7 +83,7 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--environment",
         metavar="DIR",
-        help="an environment with a vLLM of your own, for runtime none; its results are never reused",
+        help="a folder with an environment of your own to serve from, for runtime none; its results are never reused",
     )
 
 

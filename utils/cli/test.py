@@ -23,7 +23,9 @@ SLURMS = 4
 
 def configure(parser: ArgumentParser) -> None:
     """Which parts."""
-    parser.add_argument("--quick", action="store_true", help="leave out what starts the real vLLM or Slurm")
+    parser.add_argument(
+        "--quick", action="store_true", help="leave out what starts a real server or a real Slurm"
+    )
     parser.add_argument("--slurm", action="store_true", help="only what runs on a real Slurm, started for it")
     parser.add_argument("--nightly", action="store_true", help="only what is too slow for every change")
     parser.add_argument("rest", nargs=REMAINDER, metavar="-- PYTEST_ARGUMENT", help="handed to pytest")
@@ -32,7 +34,7 @@ def configure(parser: ArgumentParser) -> None:
 def steps(*, quick: bool, slurm: bool, rest: list[str], nightly: bool = False) -> list[tuple[str, list[str]]]:
     """The parts of `test`, each a name and the arguments of Python; `KERNELS` runs in an environment of its own.
 
-    Tests on Slurm mostly wait, so that several run at once, each with a Slurm of its own; those that measure the real vLLM run alone.
+    Tests on Slurm mostly wait, so that several run at once, each with a Slurm of its own; those that measure a real server run alone.
     """
     if nightly:
         return [("pytest, nightly", ["-m", "pytest", "-m", "nightly", *rest])]

@@ -13,6 +13,7 @@ from matrix.expand import expand
 from matrix.source import Folder, git
 from matrix.tree import Tree
 from matrix.vllm.official import compare, document, facts, layers
+from utils.cli.example import LARGE
 from utils.node.files import write_whole
 from utils.setup.environments import ROOT
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from matrix.errors import Problem
 
-EXAMPLE = "upstream minimaxm3-fp8-mi300x-vllm-aiter --all"
+EXAMPLE = f"upstream {LARGE}-aiter --all"
 
 
 def configure(parser: ArgumentParser) -> None:

@@ -70,7 +70,7 @@ def of_cluster(
 
 
 def _packages(served: Sequence[Served]) -> Iterator[Check]:
-    """Where recipes' vLLM is, which the local launcher runs without a container."""
+    """Where the servers of recipes are, which the local launcher runs without a container."""
     for image in sorted({one.image for one in served if "==" in one.image}):
         name = image.split("==")[0]
         if (environments.FOLDER / name).is_dir():

@@ -27,7 +27,7 @@ class Order:
     base_tree: Path | None = None
     """Where the base's kernels and models are, if that is not `tree`."""
     environment: Path | None = None
-    """An environment with vLLM that was made by hand, for runtime none."""
+    """An environment with a server that was made by hand, for runtime none."""
     profile: str = ""
     """`decode` or `prefill`: some steps of each point are profiled, and nothing is measured."""
     known_images: frozenset[str] | None = None

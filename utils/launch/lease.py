@@ -33,7 +33,7 @@ class Claim:
 
 
 def take(order: Order) -> Claim:
-    """Hold an order's results folder. The jobs of a plan that was begun there stay as they are, for Slurm knows them by name.
+    """Hold an order's results folder. The jobs of a plan that was begun there stay as they are, for the scheduler knows them by name.
 
     Raises:
         HarnessError: OUT_IN_USE where another launcher is running, or where other points or runs are; USAGE where

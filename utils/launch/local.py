@@ -46,7 +46,7 @@ class Local:
         self.held: lease.Claim | None = None
 
     def check(self, order: Order, job: Job) -> None:
-        """There is a vLLM, or a lock to make one from."""
+        """There is a server, or a lock to make one from."""
         environments.check(order.environment, job.points[0].image)
 
     def claim(self, order: Order) -> Order:
@@ -181,7 +181,7 @@ def _evaluator(job: Job, tell: Callable[[str], None]) -> str:
 
 
 def gpus_are_not_there(cluster: Cluster, tell: Callable[[str], None]) -> tuple[str, ...]:
-    """What this machine's GPUs have that the cluster file does not say, asked as the Slurm preflight asks; notes are passed on."""
+    """What this machine's GPUs have that the cluster file does not say, asked as a cluster's preflight asks; notes are passed on."""
     if cluster.devices.kind == "cpu":
         return ()
     found = list(gpu_checks.checks(questions.of_cluster(cluster), given=False))

@@ -29,7 +29,7 @@ class Entry(Value):
     cause: str
     evidence: list[str]
     job: str
-    """Slurm's name of the job that showed it."""
+    """The scheduler's name of the job that showed it."""
     since_unix_s: float
     until_unix_s: float
 
@@ -77,7 +77,7 @@ class Quarantine:
             node: that failed.
             cause: why, in words.
             evidence: the lines that show it.
-            job: Slurm's name of the job that showed it.
+            job: the scheduler's name of the job that showed it.
             clears_at: so many nodes with one cause are too many to be all broken; 0 for a cause that is evidence alone.
 
         Returns:

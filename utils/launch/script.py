@@ -12,8 +12,8 @@ import jinja2
 
 from matrix import tree as trees
 from matrix.protocol import requests
-from utils.node import caches
-from utils.node.vllm import client_host, invocation, load, marker, plugin
+from utils.node import caches, marker
+from utils.node.vllm import client_host, invocation, load, plugin
 from utils.node.vllm.server import FIRST_PROMPT
 
 if TYPE_CHECKING:

@@ -1,1 +1,1 @@
-"""What happens inside an allocation: server, load, gates, record. Needs no network and nothing but a vLLM image's packages."""
+"""What happens inside an allocation: server, load, gates, record. Needs no network, and no packages but those of a server's image."""

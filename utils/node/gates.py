@@ -12,19 +12,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.node import devices, machine, stationarity, tokens
+from utils.node import devices, machine, marker, stationarity, streaming, tokens
 from utils.node.gates_words import JIT, trouble
 from utils.node.record import Gate
-from utils.node.vllm import marker, streaming
-from utils.node.vllm.streaming import Streamed
+from utils.node.streaming import Streamed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from matrix.plan import KernelChoice
+    from utils.node.kernel_counts import Marker
     from utils.node.record import Counters, Load, Power, Telemetry
     from utils.node.requests_raw import RawLoad
-    from utils.node.vllm.kernel_counts import Marker
 
 CLIENT_SHARE_MOST = 0.6
 CHUNKS_LEAST = 0.9  # a busy machine merges a few (0.5 % seen at 5 ms a token), which moves ITL alone

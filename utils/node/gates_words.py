@@ -33,7 +33,7 @@ def trouble(log: str) -> str:
 
 
 COMPILERS = (
-    r"during inference: .*latency spike",  # vLLM's own monitor
+    r"during inference: .*latency spike",  # the engine's own monitor
     r"JIT compilation during inference[^\n]{0,80}",
     r"torch\.compile (?:takes|took) [\d.]+ s",
     r"Compiling a graph for .*",

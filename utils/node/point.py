@@ -10,14 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 from matrix.errors import Exit
 from matrix.protocol import lengths, seed
-from utils.node import caches, devices, files, gates, machine, process, record, saturation, window_stats
+from utils.node import (
+    caches,
+    devices,
+    files,
+    gates,
+    machine,
+    marker,
+    process,
+    record,
+    saturation,
+    window_stats,
+)
 from utils.node.exceptions import RunFailed, decisive_lines
+from utils.node.streaming import Streamed
 from utils.node.telemetry import Sampler
-from utils.node.vllm import engine, invocation, load, load_result, marker, server_metrics
+from utils.node.vllm import engine, invocation, load, load_result, server_metrics
 from utils.node.vllm.engine import Engine
 from utils.node.vllm.profiling import gate as gate_of_profile
 from utils.node.vllm.server import difference, read_counters
-from utils.node.vllm.streaming import Streamed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -25,10 +36,10 @@ if TYPE_CHECKING:
 
     from matrix.plan import Point
     from utils.node.events import Emit
+    from utils.node.kernel_counts import Marker
     from utils.node.power_meter import PowerMeter
     from utils.node.requests_raw import RawLoad
     from utils.node.vllm.client import Client, Ended
-    from utils.node.vllm.kernel_counts import Marker
     from utils.node.vllm.profiling import Profiling
     from utils.node.vllm.server import Server
 

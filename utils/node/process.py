@@ -101,7 +101,8 @@ def start(
 
     return subprocess.Popen(
         list(command),
-        cwd=folder or env.get("HOME"),  # not ours: `python -m`, which vLLM starts, imports from there first
+        cwd=folder
+        or env.get("HOME"),  # not ours: `python -m`, which a server starts, imports from there first
         env=env,
         stdin=stdin,
         stdout=log if stdout is None else stdout,

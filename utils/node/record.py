@@ -11,8 +11,8 @@ from matrix.metrics import JUDGED
 from matrix.plan import Arm
 from matrix.rules import Rules
 from matrix.schema import Kept
+from utils.node.kernel_counts import Marker
 from utils.node.spec import Provenance
-from utils.node.vllm.kernel_counts import Marker
 
 SCHEMA = 2
 FILE = "record.json"
@@ -249,9 +249,9 @@ class Node(Kept):
     runtime: str | None = None
     """Container runtime with its version, where there is one."""
     isolation: str | None = None
-    """Whether the run had processes of its own, so that it could signal nothing outside; of a job on Slurm."""
+    """Whether the run had processes of its own, so that it could signal nothing outside; of a job on a cluster."""
     load_image: str | None = None
-    """Image of the container of recorder and load client, where the server has one of its own; of a job on Slurm."""
+    """Image of the container of recorder and load client, where the server has one of its own; of a job on a cluster."""
     numa_balancing: str | None = None
     """The kernel's setting: 0 is off."""
     transparent_hugepage: str | None = None

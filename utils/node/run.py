@@ -15,6 +15,7 @@ from utils.node import (
     caches,
     events,
     files,
+    marker,
     memory,
     preflight,
     process,
@@ -30,7 +31,7 @@ from utils.node.point import Bench, Phases, measure
 from utils.node.power_meter import PowerMeter
 from utils.node.recorder import Recorder
 from utils.node.spec import REQUESTS
-from utils.node.vllm import invocation, marker, parity_probe, plugin, profiling
+from utils.node.vllm import invocation, parity_probe, plugin, profiling
 from utils.node.vllm.client import Client, client_environment
 from utils.node.vllm.engine import Engine
 from utils.node.vllm.server import Server, free_port

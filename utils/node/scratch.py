@@ -21,7 +21,7 @@ OWNER = "owner.json"
 SOCKET = 107
 """Bytes of a socket's path (unix(7)), without the last one, which is 0."""
 BELOW = len("/t/") + 36
-"""What a run's TMPDIR and vLLM add to a job's folder: the latter a UUID."""
+"""What a run's TMPDIR and its server add to a job's folder: the latter a UUID."""
 
 
 def name(allocation: str) -> str:
@@ -60,12 +60,12 @@ def make(allocation: str) -> Path:
 
 
 def remark(folder: Path) -> str:
-    """What a person should know of a job's folder: a long one leaves vLLM's sockets no room, and its own error does not say why."""
+    """What a person should know of a job's folder: a long one leaves the server's sockets no room, and its own error does not say why."""
     spare = SOCKET - len(os.fsencode(folder)) - BELOW
     if spare >= 0:
         return ""
     return (
-        f"TMPDIR {tempfile.gettempdir()} is {-spare} letters too long for the sockets that vLLM makes below it, and its server may not "
+        f"TMPDIR {tempfile.gettempdir()} is {-spare} letters too long for the sockets that the server makes below it, and it may not "
         "start; set a shorter one, such as TMPDIR=/tmp"
     )
 

@@ -62,7 +62,7 @@ class Found(Value):
     visible: dict[str, str] = {}
     """Variables with the devices that the scheduler gave."""
     node: dict[str, Any] = {}
-    """Fields of a record's node: GPU model, serials, driver, clock, power cap, Slurm's name of it, container runtime."""
+    """Fields of a record's node: GPU model, serials, driver, clock, power cap, the cluster's name of it, container runtime."""
     images: dict[str, dict[str, Any]] = {}
     """Image -> sha256 and bytes of the imported file."""
 

@@ -45,7 +45,7 @@ class Ask:
     cluster: str = ""
     """Another than the recipes name."""
     environment: Path | None = None
-    """A vLLM of one's own, for runtime none."""
+    """An environment of one's own in the place of the locked one, for runtime none."""
     ledger: Path = RESULTS / "ledger.jsonl"
     """The A/A ledger."""
     confirms: bool = True

@@ -149,6 +149,11 @@ class Profile:
     """Milliseconds of work on each."""
     remarks: list[str] = field(default_factory=list)
 
+    @property
+    def engine(self) -> str:
+        """Name and version of what was profiled; empty where the trace does not say it."""
+        return f"vLLM {self.vllm}" if self.vllm else ""
+
     def phase(self, name: str) -> Phase | None:
         """One of its phases."""
         return next((one for one in self.phases if one.phase == name), None)

@@ -90,7 +90,7 @@ def _layers(work: Work, main: int, names: Names, rules: Rules) -> _Step | None:
     rows = np.flatnonzero(work.table.lane == main)
     at, how = _begins(work.table.name[rows].tolist(), names, rules)
     spread = len(at) <= 1
-    if spread:  # a graph that is cut between layers, as vLLM's can be, has lanes for each piece
+    if spread:  # a graph that is cut between layers, as an engine may do, has lanes for each piece
         rows = np.arange(len(work.table.lane))
         at, how = _begins(work.table.name.tolist(), names, rules)
     if len(at) <= 1:

@@ -1,6 +1,6 @@
 """What a kernel's marker counted, beside a trace: steps by number of tokens, and routes, where it tells them.
 
-The answer is that of `utils/node/vllm/marker.py`; `routes` (of local experts, over all layers and steps that it counted) and
+The answer is that of `utils/node/marker.py`; `routes` (of local experts, over all layers and steps that it counted) and
 `experts` (local ones) are fields that a kernel may leave out.
 """
 
@@ -25,7 +25,7 @@ class Told:
     taken: dict[int, int]
     """Steps on the kernel's path, by number of tokens."""
     fallback: int
-    """Steps on vLLM's."""
+    """Steps on the engine's own path."""
     routes: float | None
     """Local ones, a step and layer."""
     rows: float | None
@@ -35,7 +35,7 @@ class Told:
         """In one line."""
         steps = sum(self.taken.values())
         sizes = f" of {min(self.taken)} to {max(self.taken)} tokens" if self.taken else ""
-        counted = f"{steps:,} steps{sizes} on the kernel's path, {self.fallback:,} on vLLM's"
+        counted = f"{steps:,} steps{sizes} on the kernel's path, {self.fallback:,} on the engine's own"
         if self.routes is None:
             return f"{counted}; it does not tell local routes"
         rows = "" if self.rows is None else f", {self.rows:.2f} rows an expert"

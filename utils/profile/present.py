@@ -88,7 +88,7 @@ def short(name: str) -> str:
 def _about(one: Profile) -> list[str]:
     of = f" of {one.world_size}" if one.world_size else ""
     rank = "rank unknown" if one.rank is None else f"rank {one.rank}{of}"
-    vllm = f", vLLM {one.vllm}" if one.vllm else ""
+    engine = f", {one.engine}" if one.engine else ""
     device = "no GPU: operators of the host" if one.device == "host" else f"device {one.device}"
     totals = one.totals
     sums = f"whole trace: {ms(totals.own_ms)} ms in {totals.calls:,} "
@@ -99,7 +99,7 @@ def _about(one: Profile) -> list[str]:
         graph = f"{totals.by_graph / totals.calls:.0%} of them launched by graphs" if totals.calls else ""
         sums += f"kernels and copies, without annotations, as torch's key_averages adds them up; {graph}"
     lines = [
-        f"{rank}{vllm}, {device}, {one.megabytes:,.1f} MB, {one.events:,} events",
+        f"{rank}{engine}, {device}, {one.megabytes:,.1f} MB, {one.events:,} events",
         f"steps: {one.how}",
         sums,
     ]

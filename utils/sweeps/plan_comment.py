@@ -108,7 +108,7 @@ def _folded(plan: Plan, heads: list[str], jobs: list[list[str]]) -> list[str]:
     if len(jobs) > ROWS:
         made.append(folded(f"All {len(jobs)} jobs", table(heads, jobs)))
     if plan.upstream:
-        title = f"Without a reason, {len(plan.upstream)} differences from vLLM's official recipe"
+        title = f"Without a reason, {len(plan.upstream)} differences from the engine's official recipe"
         body = "".join(f"- {code(line)}\n" for line in plan.upstream)
         made.append(folded(title, f"{body}\n{REASONS}"))
     if len(plan.lines) > LINES:

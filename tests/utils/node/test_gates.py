@@ -16,8 +16,8 @@ from utils.node.gates import Evidence
 from utils.node.gates_words import JIT, trouble
 from utils.node.record import Counters, Load, MachineLoad, Power, Telemetry
 from utils.node.requests_raw import RawLoad
+from utils.node.streaming import Streamed
 from utils.node.vllm.load_result import drawn_lengths
-from utils.node.vllm.streaming import Streamed
 
 C, N, SEED = 4, 40, 11
 

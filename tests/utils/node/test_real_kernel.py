@@ -11,8 +11,7 @@ import pytest
 from matrix.errors import Exit
 from matrix.plan import KernelChoice
 from tests.conftest import ROOT, Cli, command, environment
-from utils.node import record, record_file
-from utils.node.vllm import marker
+from utils.node import marker, record, record_file
 
 pytestmark = pytest.mark.real
 NAME = "minimaxm3-tiny-cpu-vllm"

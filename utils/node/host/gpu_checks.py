@@ -1,4 +1,4 @@
-"""Whether a node's GPUs are those of the cluster file: asked by the Slurm preflight, the local launcher and `doctor` alike."""
+"""Whether a node's GPUs are those of the cluster file: asked by a cluster job's preflight, the local launcher and `doctor` alike."""
 
 from __future__ import annotations
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from matrix.protocol import seed
-from utils.node import files, parity_answers
+from utils.node import files, marker, parity_answers
 from utils.node.exceptions import RunFailed
 from utils.node.parity_answers import OWN, Heard
 from utils.node.record import Accuracy
-from utils.node.vllm import marker, probe
+from utils.node.vllm import probe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

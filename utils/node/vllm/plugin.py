@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from matrix import key, tree
 from matrix.errors import Exit
+from utils.node import marker
 from utils.node.exceptions import RunFailed
-from utils.node.vllm import marker
 
 if TYPE_CHECKING:
     from matrix.plan import Job

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from matrix.errors import Exit
+from utils.node import streaming
 from utils.node.exceptions import RunFailed, decisive_lines
 from utils.node.record import Counters
-from utils.node.vllm import streaming
 from utils.node.vllm.starting import stage
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from matrix.protocol import lengths, requests, seed
 from matrix.tree import is_carried
-from utils.node.vllm import invocation, load, marker
+from utils.node import marker
+from utils.node.vllm import invocation, load
 
 if TYPE_CHECKING:
     from matrix.plan import Job, Point

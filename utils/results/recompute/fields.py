@@ -20,7 +20,7 @@ FIELDS: dict[str, tuple[Word, str]] = {
     "key": ("compared", "the plan"),
     "parts": ("compared", "the plan"),
     "vary": ("replaced", "the plan"),
-    "observed": ("recomputed", "the plan's key with node, image and vLLM's version"),
+    "observed": ("recomputed", "the plan's key with node, image and the server's version"),
     "status": ("recomputed", "all gates"),
     "failure": ("recorded", "its text; a reason is an exit code's name, and `retry` follows from it"),
     "job": ("compared", "the plan"),
@@ -62,7 +62,7 @@ FIELDS: dict[str, tuple[Word, str]] = {
     "steady": ("recomputed", "the raw requests"),
     "counters": (
         "compared",
-        "the client's counts (gates `server_counts`, `prefix_cache`, `preemptions`); of a job on Slurm the raw requests also with what the server said outside of the container",
+        "the client's counts (gates `server_counts`, `prefix_cache`, `preemptions`); of a job on a cluster the raw requests also with what the server said outside of the container",
     ),
     "telemetry": (
         "recorded",
@@ -71,7 +71,7 @@ FIELDS: dict[str, tuple[Word, str]] = {
     "marker": ("claimed", "the kernel's own counts; the gate `kernel_path` is recomputed from them"),
     "power": (
         "replaced",
-        "the samples of the host's meter, of a job on Slurm; a record that hides lowered clocks or foreign processes is refused",
+        "the samples of the host's meter, of a job on a cluster; a record that hides lowered clocks or foreign processes is refused",
     ),
     "server": ("claimed", "the server's own metrics"),
     "accuracy": (

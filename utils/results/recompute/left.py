@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from utils.node.packed import unpacked
 from utils.node.record import Files
 from utils.node.requests_raw import RawLoad
-from utils.node.vllm.streaming import TOKENS, Streamed
+from utils.node.streaming import TOKENS, Streamed
 
 if TYPE_CHECKING:
     import io

@@ -45,7 +45,7 @@ def outside(one: Record, raw: RawLoad, folder: Path, found: Mapping[str, Any]) -
         one: a record with figures.
         raw: its load.
         folder: the point's.
-        found: what was written outside of the container: the devices that Slurm gave, their power cap and partition.
+        found: what was written outside of the container: the devices that the scheduler gave, their power cap and partition.
     """
     lines = _lines(folder.parent.parent)
     if lines is None or one.load is None:

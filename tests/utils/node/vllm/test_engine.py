@@ -10,9 +10,9 @@ from dataclasses import replace
 import pytest
 
 from utils.node.record import Counters
+from utils.node.streaming import Streamed, parse, problem
 from utils.node.vllm.engine import Engine, changes
 from utils.node.vllm.server_process import Child
-from utils.node.vllm.streaming import Streamed, parse, problem
 
 COUNTERS = Counters(
     prompt_tokens=10, generation_tokens=20, preemptions=0, prefix_cache_hits=0, requests_succeeded=3

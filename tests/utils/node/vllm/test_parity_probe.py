@@ -14,9 +14,9 @@ from matrix.plan import KernelChoice, Point
 from matrix.source import Folder
 from matrix.tree import Tree
 from utils.node import parity_answers
+from utils.node.kernel_counts import Layers, Marker
 from utils.node.record import Accuracy
 from utils.node.vllm import parity_probe, probe
-from utils.node.vllm.kernel_counts import Layers, Marker
 from utils.node.vllm.server import Server
 
 
@@ -156,7 +156,7 @@ def test_without_the_kernels_path_nothing_is_proven(
             )
         ]
 
-    monkeypatch.setattr("utils.node.vllm.marker.ask", answer)
+    monkeypatch.setattr("utils.node.marker.ask", answer)
     probed(FakeServer(0), point, tmp_path)
     found = probed(FakeServer(1), with_kernel, tmp_path, tmp_path)[0]
     assert found.verdict == ("passed" if taken else "not tested")

@@ -1,7 +1,7 @@
 """One streamed completion that the node reads itself: what a streamed answer holds, which the load client does not write down.
 
 The client's TTFT is the time to its first answer, with or without a token in it, and its count of tokens is the server's own
-word (vLLM's `bench serve`). vLLM tells the ids of an answer's tokens where `return_token_ids` asks for them (0.24 to 0.33).
+word. A server tells the ids of an answer's tokens where it knows `return_token_ids`; another one says nothing of them.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from matrix.plan import KernelChoice
-from utils.node.vllm import marker
-from utils.node.vllm.kernel_counts import Layers, Marker, Routed
+from utils.node import marker
+from utils.node.kernel_counts import Layers, Marker, Routed
 
 CHOICE = KernelChoice(name="fast-moe", variant="one", expect="taken", files="x")
 

@@ -48,7 +48,7 @@ class Marker(Kept):
     taken_most: dict[int, int] = {}
     """Steps that some layer did: the same, unless layers part ways."""
     fallback: dict[int, int] = {}
-    """Steps on vLLM's path."""
+    """Steps on the engine's own path."""
     routed: dict[int, Routed] = {}
     """What the kernel's steps of each number of tokens computed."""
     local_experts: int | None = None

@@ -3,7 +3,7 @@
 The kernel's side of it: each worker looks for the file `request` in the folder that SERVEMATRIX_KERNEL_MARKER names, and
 answers with `answer-<the word in it>-<rank>.json`: `worker`, `kernel`, `variant`, `bound` (the most tokens of a step that
 the kernel takes), `layers` (`gated`, and `refused` by reason), and the steps counted so far by number of tokens: `taken`
-(on the kernel's path, by every layer), `taken_most` (by some layer) and `fallback` (on vLLM's); what the steps on the kernel's
+(on the kernel's path, by every layer), `taken_most` (by some layer) and `fallback` (on the engine's own); what the steps on the kernel's
 path computed, by number of tokens (`routed`), and `local_experts`; or an `error`.
 """
 
@@ -14,7 +14,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from utils.node.vllm.kernel_counts import Marker
+from utils.node.kernel_counts import Marker
 
 if TYPE_CHECKING:
     from pathlib import Path
