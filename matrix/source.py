@@ -82,7 +82,7 @@ class Folder:
                 raise unreadable(path, _LINK)
             status = full.stat()
             if not stat.S_ISREG(status.st_mode):
-                raise unreadable(path, "is not a regular file")
+                raise unreadable(path, "is not a regular file; put a plain file there")
             if status.st_size > SIZE_LIMIT_BYTES:
                 raise unreadable(path, _LARGE)
             return full.read_bytes()

@@ -45,7 +45,7 @@ def path(value: str) -> str:
         )
     if odd := _ODD.search(plain):
         raise ValueError(
-            f"{value!r} has {odd[0]!r} in it, which a batch script cannot be given in a path; use letters, digits and ._@+=- only"
+            f"{value!r} has {odd[0]!r} in it, which a path in a batch script may not have; use letters, digits and ._@+=- only"
         )
     if not plain.startswith("/"):
         raise ValueError(f"{value!r} is no whole path: from which folder would it be? Write it from / on")
@@ -100,7 +100,7 @@ def registry(name: str) -> str:
     """
     host = re.sub(r"^[a-z]+://", "", name).rstrip("/")
     if host != name:
-        raise ValueError(f"write {host}, without what is around it in an address")
+        raise ValueError(f"write {host}, the name of the host alone")
     if not re.fullmatch(REGISTRY, name):
         raise ValueError(f"{name!r} is no registry's host, such as ghcr.io")
     return name

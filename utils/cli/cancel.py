@@ -82,7 +82,7 @@ def _submitted(folder: Path, *, note: bool) -> list[str]:
     if not any(memory and memory.name for _, memory in known):
         raise HarnessError(
             Exit.USAGE,
-            f"{folder}: no job of it was handed to Slurm; a local run is interrupted where it runs",
+            f"{folder}: none of its jobs was given to Slurm; end a local run with Ctrl-C where it runs",
         )
     return [(book.call_off() if note else memory.name) for book, memory in known if memory and memory.name]
 

@@ -50,7 +50,9 @@ def configure(parser: ArgumentParser) -> None:
         help="only these: a recipe's name, or a shell pattern on point identifiers",
     )
     parser.add_argument(
-        "--waive-confirmation", action="store_true", help="call what was seen once by its word"
+        "--waive-confirmation",
+        action="store_true",
+        help="judge a change that one block shows, without a second block that confirms it",
     )
     parser.add_argument(
         "--tree", metavar="DIR", help="the checkout whose changelog has the claims (default: this one)"

@@ -43,7 +43,7 @@ def configure(parser: ArgumentParser) -> None:
     """Its actions."""
     to = actions(parser)
     shown = action(to, "show", "what is known of noise, and alarms", "ledger show", _show)
-    add = action(to, "add", "add what records tell of it", "ledger add results/20261125-*", _add)
+    add = action(to, "add", "add the differences that records show", "ledger add results/20261125-*", _add)
     add.add_argument("folders", nargs="+", metavar="DIR", help="folders with records")
     example = 'ledger reset --device MI300X --why "new power supplies"'
     reset = action(to, "reset", "begin anew for a device", example, _reset_device)

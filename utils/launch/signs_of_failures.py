@@ -72,9 +72,9 @@ LINES = (
     Row(r"returned error(?: code)?: (408|425|429|5\d\d)\b|toomanyrequests", Kind.INFRA, "the registry was busy or broken"),
     Row(r"returned error(?: code)?: 4\d\d\b", Kind.BENCHMARK, "the registry refuses what it is asked for"),
     # curl(1), EXIT CODES: what it could not read, could not write, could not transfer; all others are the network's or the registry's
-    Row(r"curl: \([1-4]\)|curl: \(4[138]\)", Kind.BENCHMARK, "the image's address is none that curl can ask"),
+    Row(r"curl: \([1-4]\)|curl: \(4[138]\)", Kind.BENCHMARK, "curl cannot use the image's address"),
     Row(r"curl: \((18|33|36)\)|pigz: skipping: .* corrupted", Kind.INFRA, "the image did not arrive whole"),
-    Row(r"curl: \(23\)", Kind.INFRA, "a disk of the node takes nothing more, or forbids it", node=True, used_up=True),
+    Row(r"curl: \(23\)", Kind.INFRA, "a disk of the node is full, or may not be written", node=True, used_up=True),
     Row(r"curl: \((27|58|59|77|82)\)", Kind.INFRA, "curl lacks memory or certificates on the node", node=True),
     Row(r"curl: \(\d+\)", Kind.INFRA, "the registry could not be reached"),
     Row(r"FATAL ERROR: ?(Failed to create thread|Out of memory)|mksquashfs: .*(thread|memory)", Kind.INFRA, "memory or threads of the node ran out while the image was packed", node=True, used_up=True),

@@ -43,7 +43,10 @@ def read(path: Path) -> record.Record:
                 )
             content = file.read(MOST + 1)
             if len(content) > MOST:
-                raise HarnessError(Exit.RECORD_UNREADABLE, f"{path}: a record has at most {MOST:,} bytes")
+                raise HarnessError(
+                    Exit.RECORD_UNREADABLE,
+                    f"{path} is larger than the {MOST:,} bytes of a record; measure the point again, or take the file away",
+                )
             return record.Record.model_validate(migrated(json.loads(content)))
     except OSError as error:
         raise HarnessError(

@@ -28,7 +28,7 @@ def lines(plan: Plan, ledger: Ledger) -> list[str]:
     found = []
     if not any(point.vary for job in paired for point in job.points):
         found.append(
-            "nothing differs between the arms: this measures noise (an A/A), fills the ledger, and says how often words are false"
+            "nothing differs between the arms: this measures noise (an A/A), fills the ledger, and shows how often a verdict is wrong"
         )
     sizes = [len(job.points) for job in paired]
     points = [point for job in paired for point in job.points]

@@ -37,7 +37,7 @@ class Told:
         sizes = f" of {min(self.taken)} to {max(self.taken)} tokens" if self.taken else ""
         counted = f"{steps:,} steps{sizes} on the kernel's path, {self.fallback:,} on the engine's own"
         if self.routes is None:
-            return f"{counted}; it does not tell local routes"
+            return f"{counted}; it does not count local routes"
         rows = "" if self.rows is None else f", {self.rows:.2f} rows an expert"
         return f"{counted}; {self.routes:,.1f} local routes a step and layer{rows}"
 

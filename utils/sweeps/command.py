@@ -93,7 +93,7 @@ def parse(body: str) -> Command | Mistake | None:
 def _arguments(verb: Verb, words: list[str]) -> Command | Mistake:
     """What comes after the verb."""
     if verb in {"rerun", "cancel", "help"}:
-        return Command(verb) if not words else Mistake(f"`/sweep {verb}` takes nothing behind it")
+        return Command(verb) if not words else Mistake(f"`/sweep {verb}` takes no arguments")
     sha = ""
     if verb == "run":
         sha, *words = words or [""]
@@ -125,7 +125,7 @@ def _wrong_option(name: str, value: str, known: dict[str, str]) -> str:
     if name in known:
         return f"`{name}` is there twice"
     if not re.fullmatch(r"[A-Za-z0-9._=/-]{1,100}", value):
-        return f"the value of `{name}` cannot be that"
+        return f"the value of `{name}` may have letters, digits and ._=/- only, at most 100"
     return OPTIONS[name](value) or ""
 
 
@@ -138,4 +138,4 @@ def help_text() -> str:
     """What `/sweep help` answers."""
     lines = [f"- {text}" for text in VERBS.values()]
     options = "options: `runs=2` or `4` an arm; `pair=BASE` (a revision, `entry=N`, `kernel=off`, a recipe; default: the merge base); `budget=HOURS`"
-    return "\n".join([*lines, f"- {options}", "- only people with write access are listened to"])
+    return "\n".join([*lines, f"- {options}", "- only people with write access can give commands"])

@@ -110,7 +110,7 @@ def test_what_the_marker_told(cli: Cli, trace: Path, tmp_path: Path) -> None:
     path.write_text(json.dumps(answer))
     shown = cli("profile", str(trace), "--marker", str(path)).stdout
     assert (
-        "10 steps of 4 to 16 tokens on the kernel's path, 1 on the engine's own; it does not tell local routes"
+        "10 steps of 4 to 16 tokens on the kernel's path, 1 on the engine's own; it does not count local routes"
         in shown
     )
     path.write_text(json.dumps(answer | {"routes": 57 * 10 * 24, "experts": 16}))

@@ -90,8 +90,8 @@ def call(command: Sequence[str], limit_s: float = LIMIT_S, env: dict[str, str] |
         means = meanings(message)
         if Meaning.NOT_GENUINE in means:
             message += (
-                "; Slurm's messages are not taken for genuine: is munged running here, and are the clocks of this machine "
-                "and of the controller in step? Try `munge -n | unmunge` here, and the same over ssh to the controller"
+                "; this machine and the controller do not trust each other's messages. Look whether munged runs here, and "
+                "whether both clocks agree: `munge -n | unmunge` here, and the same over ssh to the controller"
             )
         if Meaning.NO_CONTROLLER in means:
             message = "this machine knows no controller of Slurm; run this on a login node of the cluster, or name its slurm.conf with SLURM_CONF"
@@ -108,7 +108,7 @@ def submit(script: Path) -> int:
     said = call(["sbatch", "--parsable", str(script)], env=env).strip()
     numbers = set(re.findall(r"^(?:Submitted batch job )?(\d+)(?:;\S+)?[ \t]*$", said, re.MULTILINE))
     if len(numbers) != 1:
-        raise SlurmError("sbatch", f"no job number, or several, in {said!r}", unanswered=True)
+        raise SlurmError("sbatch", f"the answer has no job number, or several: {said!r}", unanswered=True)
     return int(numbers.pop())
 
 

@@ -142,7 +142,7 @@ class Squash(ABC):
         if not re.fullmatch(r"\w[\w.+-]*", name) or not self.cluster.paths.archives:
             raise HarnessError(
                 Exit.RECIPE_INVALID,
-                f"image {image!r}: wants the name of a file below the cluster's paths.archives",
+                f"image {image!r}: write the name of a file below the cluster's paths.archives",
             )
         return made | {"archive": f"{on_node(self.cluster.paths.archives)}/{name}"}
 

@@ -48,7 +48,7 @@ def fetch_job(job: int, folder: Path, node: str | None, cluster: str | None) -> 
     if not state.name.startswith(f"{names.PREFIX}/"):
         raise HarnessError(
             Exit.USAGE,
-            f"job {job} is {state.name!r}, which servematrix did not start; {folder}/launch has the numbers of its own",
+            f"job {job} is {state.name!r}, which servematrix did not start; the numbers of its jobs are in {folder}/launch",
         )
     *_, job_id, attempt = state.name.split("/")
     if not lease.is_free(folder):

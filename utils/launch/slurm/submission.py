@@ -215,5 +215,5 @@ def check_paths(attempt: Attempt) -> None:
         if odd := sorted(set(re.findall(r"[^\w/.+@=~-]", path, re.ASCII))):
             raise HarnessError(
                 Exit.USAGE,
-                f"{path!r} ({name}) has {' '.join(map(repr, odd))} in it, which Slurm cannot be given in a path; use another",
+                f"{path!r} ({name}) has {' '.join(map(repr, odd))} in it, which a path for Slurm may not have; use another",
             )

@@ -110,7 +110,7 @@ class Tracking:
             self.news_s = time.monotonic()
             ours = event["kind"] in OURS or is_last(event)
             if ours and event.get("token") != self.attempt.token:
-                text = f"something in the container said {event['kind']!r}, which is the batch script's to say; it is not heard"
+                text = f"something in the container sent the event {event['kind']!r}, which only the batch script may send; it is ignored"
                 self.emit({"kind": "note", "text": text})
                 continue
             self._take(event)
@@ -199,7 +199,7 @@ class Tracking:
     def _waits(self, state: JobState) -> None:
         shut = self.shut()
         bound = (
-            f"; {shut}; ended after {self.attempt.cluster.limits.stuck_s} s of it (limits.stuck_s)"
+            f"; {shut}; the job is ended if that lasts {self.attempt.cluster.limits.stuck_s} s (limits.stuck_s)"
             if shut
             else ""
         )

@@ -223,7 +223,7 @@ def _inside(path: Path, *question: str) -> str:
         done = subprocess.run(command, capture_output=True, text=True, check=False, errors="replace")
     except OSError as error:
         raise ImportFailedError(
-            f"unsquashfs is missing on this node ({error.strerror}), and looks into images"
+            f"unsquashfs is missing on this node ({error.strerror}), which looks into images: install squashfs-tools there"
         ) from error
     if done.returncode:
         raise ImportFailedError(

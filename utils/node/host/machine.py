@@ -95,7 +95,7 @@ def cached_models(host: dict[str, Any]) -> Iterator[Check]:
 
 def registry(name: str) -> Check:
     """Ask a registry's /v2/ for a sign of life. One that does not answer is a note: imported images need none."""
-    advice = "images that are not imported yet cannot be; a proxy, or paths.archives, may help"
+    advice = "images that are not on the node yet cannot be imported: set a proxy, or use paths.archives"
     local = name.split(":", maxsplit=1)[0] in {"localhost", "127.0.0.1"}
     try:
         for scheme in (

@@ -235,7 +235,10 @@ class Server:
             return None
 
     def _odd(self, path: str) -> RunFailed:
-        return RunFailed(Exit.SERVER_UNHEALTHY, f"the server's answer to {path} is not as it should be")
+        return RunFailed(
+            Exit.SERVER_UNHEALTHY,
+            f"the server's answer to {path} is not one that servematrix can read; its log may say why",
+        )
 
     def _url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}{path}"

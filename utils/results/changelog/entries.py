@@ -188,7 +188,7 @@ class Entry(Strict):
             for cell in line.values() if isinstance(line, dict) else ():
                 known = cells.figure(cell)
                 if known and known[1]:
-                    raise ValueError(f"a change stands behind a figure of {name}; write `format: {FORMAT}`")
+                    raise ValueError(f"a figure of {name} has its change behind it; write `format: {FORMAT}`")
         return content
 
     @property

@@ -101,7 +101,7 @@ def test_a_partition_without_a_node_is_not_waited_for_without_an_end(
     shut = "no node of partition compute is up: mi0 down* (Not responding)"
     track, heard, ended, clock = waits(tmp_path, monkeypatch, shut)
     track.says([a_job("PENDING", "Resources")])
-    assert f"{shut}; ended after 100 s of it (limits.stuck_s)" in heard[-1]["text"]
+    assert f"{shut}; the job is ended if that lasts 100 s (limits.stuck_s)" in heard[-1]["text"]
     clock.now += 101
     track.says([a_job("PENDING", "Resources")])
     assert ended == [7]
