@@ -56,14 +56,25 @@ def test_sentences_do_not_count(text: str, is_known: bool) -> None:  # noqa: FBT
     assert any(knows(text, word) for word in OWN) is is_known
 
 
-NEAR = [("version", "versions")]
+NEAR = [("profile", "profiling"), ("record", "recorder"), ("version", "versions")]
+"""The verb and how a server does it; the format and what fills it; our own version and those of vLLM."""
+ENDINGS = ("ings", "ing", "ers", "er", "ed", "es", "s", "e")
 
 
-def test_no_two_modules_are_one_letter_apart() -> None:
-    """Whoever looks for one of them would open the other; the two that are left are vLLM's versions and our own."""
+def test_no_two_modules_have_nearly_one_name() -> None:
+    """One letter apart, or one word with two endings: whoever looks for one of them would open the other."""
     stems = sorted({path.stem for part in ("matrix", "utils") for path in (ROOT / part).rglob("*.py")})
-    near = [(one, other) for one, other in itertools.combinations(stems, 2) if _one_letter(one, other)]
+    near = [
+        (one, other)
+        for one, other in itertools.combinations(stems, 2)
+        if _one_letter(one, other) or _word(one) == _word(other)
+    ]
     assert near == NEAR
+
+
+def _word(stem: str) -> str:
+    end = next((end for end in ENDINGS if stem.endswith(end) and len(stem) - len(end) >= 4), "")
+    return stem.removesuffix(end)
 
 
 def _one_letter(one: str, other: str) -> bool:

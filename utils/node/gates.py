@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.node import devices, machine, marker, stationarity, streaming, tokens
+from utils.node import completion, devices, machine, marker, stationarity, tokens
+from utils.node.completion import Streamed
 from utils.node.gates_words import JIT, trouble
 from utils.node.record import Gate
-from utils.node.streaming import Streamed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -167,7 +167,7 @@ def chunks(e: Evidence) -> Gate:
 
 def stream(e: Evidence) -> Gate:
     """In a streamed completion that the node reads itself, each answer brings the tokens that count, and the first one brings one."""
-    why = streaming.problem(e.streamed, speculative=e.speculative)
+    why = completion.problem(e.streamed, speculative=e.speculative)
     known = sum(n is not None for n in e.streamed.tokens)
     return _gate(
         "stream", not why, why or f"{known} of {len(e.streamed.tokens)} answers had ids of their tokens"

@@ -22,8 +22,8 @@ from utils.node import (
     saturation,
     window_stats,
 )
+from utils.node.completion import Streamed
 from utils.node.exceptions import RunFailed, decisive_lines
-from utils.node.streaming import Streamed
 from utils.node.telemetry import Sampler
 from utils.node.vllm import engine, invocation, load, load_result, server_metrics
 from utils.node.vllm.engine import Engine

@@ -10,11 +10,11 @@ from matrix import estimate
 from matrix.errors import Exit, HarnessError
 from utils.node import record
 from utils.node.files import write_whole
-from utils.pipeline.because import moved_most
 from utils.pipeline.execute import execute
 from utils.pipeline.judge import judge_folder
 from utils.pipeline.plan import timed
 from utils.pipeline.reasons import traces
+from utils.pipeline.tpot_change import moved_most
 from utils.profile.pair import FOLDER
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from matrix.errors import HarnessError
-from utils.pipeline.because import because
+from utils.pipeline.tpot_change import because
 from utils.profile import pair
 
 if TYPE_CHECKING:

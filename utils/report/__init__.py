@@ -1,1 +1,1 @@
-"""Records as pictures and pages. Drawing is done in an environment of its own: utils/report/draw.py."""
+"""Records as pictures and pages. Drawing is done in an environment of its own: utils/report/to_svg.py."""

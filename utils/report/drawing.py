@@ -26,7 +26,7 @@ def drawn(pictures: Sequence[Picture], tell: Callable[[str], None]) -> list[tupl
     python = for_report(tell).python
     asked = json.dumps([one.asked for one in pictures])
     done = subprocess.run(
-        [str(python), "-m", "utils.report.draw"],
+        [str(python), "-m", "utils.report.to_svg"],
         input=asked,
         capture_output=True,
         text=True,

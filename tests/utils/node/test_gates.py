@@ -12,11 +12,11 @@ import pytest
 
 from matrix.plan import KernelChoice
 from utils.node import gates
+from utils.node.completion import Streamed
 from utils.node.gates import Evidence
 from utils.node.gates_words import JIT, trouble
 from utils.node.record import Counters, Load, MachineLoad, Power, Telemetry
 from utils.node.requests_raw import RawLoad
-from utils.node.streaming import Streamed
 from utils.node.vllm.load_result import drawn_lengths
 
 C, N, SEED = 4, 40, 11

@@ -11,9 +11,9 @@ from utils.launch.failures import Verdict, as_json, classify
 from utils.launch.journal import Memory, Notebook
 from utils.launch.signs_of_failures import Kind
 from utils.launch.slurm import batch, client, evidence, job_files, states, submission
-from utils.launch.slurm.answers import Meaning
 from utils.launch.slurm.client import SlurmError
 from utils.launch.slurm.earlier_starts import EarlierStarts
+from utils.launch.slurm.meanings import Meaning
 from utils.launch.slurm.names import folder
 from utils.launch.slurm.sight import Partition
 from utils.launch.slurm.tracking import Tracking

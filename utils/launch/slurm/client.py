@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from utils.launch.slurm import node_states
-from utils.launch.slurm.answers import Meaning, meanings
+from utils.launch.slurm.meanings import Meaning, meanings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

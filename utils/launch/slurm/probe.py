@@ -7,7 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 from utils.launch.slurm import client, payload
-from utils.launch.slurm.answers import Meaning, meanings
+from utils.launch.slurm.meanings import Meaning, meanings
 from utils.launch.slurm.retrieval_job import EXPORT
 from utils.node.preflight import Check
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from utils.launch.slurm.answers import Meaning, meanings
+from utils.launch.slurm.meanings import Meaning, meanings
 from utils.launch.slurm.receive import Staged
 
 if TYPE_CHECKING:

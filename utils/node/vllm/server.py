@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from matrix.errors import Exit
-from utils.node import streaming
+from utils.node import completion
 from utils.node.exceptions import RunFailed, decisive_lines
 from utils.node.record import Counters
 from utils.node.vllm.starting import stage
@@ -154,17 +154,17 @@ class Server:
             decisive_lines(self.text()),
         )
 
-    def stream_once(self, limit_s: float) -> streaming.Streamed:
+    def stream_once(self, limit_s: float) -> completion.Streamed:
         """A streamed completion, read answer by answer; what goes wrong is said in it."""
-        body = streaming.body(self.model, FIRST_PROMPT)
+        body = completion.body(self.model, FIRST_PROMPT)
         try:
             with self.session.post(
                 self._url("/v1/completions"), json=body, timeout=limit_s, stream=True
             ) as answer:
                 answer.raise_for_status()
-                return streaming.parse(answer.iter_lines())
+                return completion.parse(answer.iter_lines())
         except (requests.RequestException, *_WRONG) as error:
-            return streaming.Streamed(failed=f"a streamed completion could not be read: {error!r}"[:300])
+            return completion.Streamed(failed=f"a streamed completion could not be read: {error!r}"[:300])
 
     def special_tokens(self) -> int:
         """Tokens that the tokenizer adds to a prompt by itself; the client takes them out of the length it draws."""

@@ -9,10 +9,10 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from utils.node.completion import TOKENS, Streamed
 from utils.node.packed import unpacked
 from utils.node.record import Files
 from utils.node.requests_raw import RawLoad
-from utils.node.streaming import TOKENS, Streamed
 
 if TYPE_CHECKING:
     import io

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
+from utils.node.completion import Streamed, parse, problem
 from utils.node.record import Counters
-from utils.node.streaming import Streamed, parse, problem
 from utils.node.vllm.engine import Engine, changes
 from utils.node.vllm.server_process import Child
 

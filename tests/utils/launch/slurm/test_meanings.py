@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from utils.launch.slurm import client
-from utils.launch.slurm.answers import Meaning, meanings
 from utils.launch.slurm.client import SlurmError
+from utils.launch.slurm.meanings import Meaning, meanings
 
 SAID = {
     "sbatch: error: invalid partition specified: gone": {Meaning.PARTITION},

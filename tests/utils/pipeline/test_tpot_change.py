@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.utils.profile.made import Made, model
-from utils.pipeline.because import because, moved_most
+from utils.pipeline.tpot_change import because, moved_most
 from utils.profile.figures import Profile
 from utils.results.verdict.outcome import MetricVerdict, PointVerdict
 
