@@ -150,11 +150,19 @@ def outside_of_hooks() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in _OF_HOOKS}
 
 
+class GitError(HarnessError):
+    """A git command that failed, with its exit status: 1 where it answered no, 128 where it could not answer."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(Exit.SETUP_FAILED, message)
+        self.status = status
+
+
 def git(repository: Path, *arguments: str, stdin: bytes = b"") -> bytes:
     """What a git command prints.
 
     Raises:
-        HarnessError: SETUP_FAILED with git's own words, or with what to do where that is known.
+        GitError: SETUP_FAILED with git's own words, or with what to do where that is known.
     """
     command = ["git", "-C", str(repository), *arguments]
     try:
@@ -167,7 +175,7 @@ def git(repository: Path, *arguments: str, stdin: bytes = b"") -> bytes:
         ) from error
     if done.returncode:
         words = done.stderr.decode(errors="replace").strip()
-        raise HarnessError(Exit.SETUP_FAILED, _advice(repository, words) or f"git {arguments[0]}: {words}")
+        raise GitError(_advice(repository, words) or f"git {arguments[0]}: {words}", done.returncode)
     return done.stdout
 
 
@@ -192,9 +200,10 @@ def commit_of(repository: Path, revision: str) -> str:
     if revision.startswith("-"):
         raise HarnessError(Exit.USAGE, f"{revision!r} is not a revision; name a branch, a tag or a commit")
     try:
-        answer = git(repository, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
-    except HarnessError as error:
-        if "Needed a single revision" not in error.message and "unknown revision" not in error.message:
+        asked = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+        answer = git(repository, *asked)
+    except GitError as error:
+        if error.status != 1:
             raise
         raise HarnessError(
             Exit.USAGE, f"git knows no revision {revision!r} here; {_branches(repository, revision)}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -70,3 +72,24 @@ def test_a_hook_of_another_repository_does_not_name_ours(
 def git(*words: object) -> None:
     """As a person does."""
     subprocess.run(["git", *map(str, words)], check=True, capture_output=True)
+
+
+def test_an_unknown_revision_is_told_by_gits_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever words git has for it; a git that cannot answer at all is another error."""
+    real = shutil.which("git")
+    assert real
+    shim = tmp_path / "bin" / "git"
+    shim.parent.mkdir()
+    shim.write_text(
+        f'#!/bin/sh\n{real} "$@" 2>{tmp_path}/said && exit 0\nrc=$?\necho "other words" >&2\nexit $rc\n'
+    )
+    shim.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{shim.parent}:{os.environ['PATH']}")
+    folder = tmp_path / "clone"
+    subprocess.run([real, "init", "-q", str(folder)], check=True)
+    with pytest.raises(HarnessError, match="git knows no revision 'nosuch' here") as unknown:
+        commit_of(folder, "nosuch")
+    assert unknown.value.exit_code is Exit.USAGE
+    with pytest.raises(HarnessError, match="other words") as none:
+        commit_of(tmp_path, "nosuch")
+    assert none.value.exit_code is Exit.SETUP_FAILED
