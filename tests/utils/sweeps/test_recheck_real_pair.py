@@ -11,8 +11,11 @@ import pytest
 
 from matrix.plan import Plan
 from tests.conftest import ROOT
+from tests.utils.results.recompute.conftest import SHARED, filled
 from utils.node import parity_answers, record_file
 from utils.node.record import Record
+from utils.results.recompute import figures, left
+from utils.results.recompute.asked import Asked
 from utils.results.verdict import compare, ledger, matching
 from utils.sweeps.recheck import rechecked
 from utils.sweeps.returned import taken
@@ -21,12 +24,20 @@ PAIR = ROOT / "kernels/minimax_m3_ep/results/2026-11-27-h100-pair"
 
 
 @pytest.fixture(scope="module")
-def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The pair as a sweep's job would have left it."""
+def job(tmp_path_factory: pytest.TempPathFactory, plan: Plan) -> Path:
+    """The pair as a sweep's job would have left it; gates and figures that the harness of then did not know are today's."""
     made = tmp_path_factory.mktemp("pair") / "results-1-j/jobs/j"
     shutil.copytree(PAIR, made)
     for log in made.rglob("server.log.gz"):
         log.with_suffix("").write_bytes(gzip.decompress(log.read_bytes()))
+    for path in made.rglob("record.json"):
+        one = record_file.read(path)
+        arm = plan.jobs[0].of(one.arm)
+        point = next(point for point in arm.points if point.id == one.point)
+        today = figures.fields(Asked(arm, point, one.block, SHARED), one, left.read(path.parent))
+        then = {gate.name: gate.model_dump() for gate in one.gates}
+        gates = {"gates": [then.get(gate["name"], gate) for gate in today["gates"]]}
+        record_file.save(Record.model_validate(filled(one.model_dump(), today) | gates), path.parent)
     return made
 
 

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -93,4 +94,16 @@ def _today(one: Record, folder: Path, asked: Asked) -> Record:
     one = one.model_copy(update={"observed": made, "environment": "locked", "gates": alive})
     answers = figures.fields(asked, one, left.read(folder))
     update = {name: answers[name] for name in ("gates", "notes", "status", "files")}
-    return Record.model_validate(one.model_dump() | update)
+    return Record.model_validate(filled(one.model_dump(), answers) | update)
+
+
+def filled(before: dict[str, Any], today: dict[str, Any]) -> dict[str, Any]:
+    """Fields that the harness of then did not know, from today's; what it wrote stays as it was."""
+    return {
+        name: filled(value, today[name])
+        if isinstance(value, dict) and isinstance(today.get(name), dict)
+        else today.get(name)
+        if value is None
+        else value
+        for name, value in before.items()
+    }
