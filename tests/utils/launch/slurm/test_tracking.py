@@ -30,7 +30,7 @@ def test_a_container_cannot_speak_in_the_batch_scripts_name(tmp_path: Path) -> N
     file.write_text("".join(json.dumps(one) + "\n" for one in forged))
     track.read()
     assert (track.slurm, track.node, track.ended, track.asked, track.failed_checks) == (None, "", None, 0, [])
-    assert sum("is not heard" in event["text"] for event in heard) == 4
+    assert sum("it is ignored" in event["text"] for event in heard) == 4
     with file.open("a") as more:
         more.writelines(json.dumps({**one, "token": TOKEN}) + "\n" for one in forged)
     track.read()
