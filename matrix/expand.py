@@ -12,8 +12,8 @@ from matrix.errors import Exit, HarnessError, Place, Problem, did_you_mean
 from matrix.memory import Room
 from matrix.protocol import PROTOCOL_VERSION, Protocol
 from matrix.ranges import concurrencies, condition
-from matrix.vllm import memory_use, model_sizes, recipe_check
-from matrix.vllm.canonical import canonical, is_default
+from matrix.vllm import meanings, memory_use, model_sizes, recipe_check
+from matrix.vllm.canonical import is_default
 from matrix.vllm.official import facts as official
 
 if TYPE_CHECKING:
@@ -285,13 +285,9 @@ class _Expansion:
         kernel = None
         if self.recipe.kernel and _holds(self.recipe.kernel.when, facts):
             self.kernel_used, kernel = True, self.kernel
-        plain = {name: self._canonical(name, value) for name, value in sorted(flags.items())}
-        texts = {
-            name: flag_text(value, words=self._is_list(name))
-            for name, value in plain.items()
-            if value is not None
-        }
-        kept_env = {name: value for name, value in sorted(env.items()) if value is not None}
+        plain = meanings.flags(self.vocabulary, flags)
+        texts = {name: flag_text(value, words=self._is_list(name)) for name, value in plain.items()}
+        kept_env = meanings.variables(self.vocabulary, env)
         load = {"isl": workload.isl, "osl": workload.osl, "concurrency": concurrency}
         chat = {"chat_template": True} if self.recipe.client.chat_template else {}
         hashed = {name: value for name, value in (kernel or {}).items() if name != "expect"}
@@ -322,9 +318,6 @@ class _Expansion:
             notes=tuple(self.served.notes),
             room=memory_use.of(self.sizes, asked),
         )
-
-    def _canonical(self, name: str, value: recipe.Flag) -> object:
-        return canonical(self.vocabulary, name, value) if self.vocabulary else value
 
     def _is_list(self, name: str) -> bool:
         flag = self.vocabulary.flag(name) if self.vocabulary else None

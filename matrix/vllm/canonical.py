@@ -1,4 +1,4 @@
-"""Equal meanings written alike, so that they have one key: a mapping for a JSON text, a number for 1k, a choice as vLLM spells it."""
+"""One value of a flag or a variable, written alike where it means alike: a number for 1k, a choice as vLLM spells it, 1 for true."""
 
 from __future__ import annotations
 
@@ -6,9 +6,15 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from matrix.vllm.vocabulary import Flag, Vocabulary
+from matrix.vllm.env_mistakes import OFF
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matrix.vllm.vocabulary import Flag, Scalar, Variable, Vocabulary
+
+NOTHING = ("", "None")
+"""VLLM's words for a flag that is not given."""
 _THOUSANDS = {"k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
 _HUMAN = re.compile(r"(\d+(?:\.\d+)?)([kmgtKMGT])")
 
@@ -18,8 +24,10 @@ def canonical(vocabulary: Vocabulary, name: str, value: object) -> object:
     flag = vocabulary.flag(name)
     if flag is None or value is None or isinstance(value, bool):
         return value
+    if flag.default is None and isinstance(value, str) and value in NOTHING:
+        return None
     if flag.type == "json":
-        return _mapping(value)
+        return mapping(value)
     if flag.type == "list":
         one = flag.model_copy(update={"type": flag.of or "str"})
         return [_plain(one, element) for element in (value if isinstance(value, list) else [value])]
@@ -29,12 +37,49 @@ def canonical(vocabulary: Vocabulary, name: str, value: object) -> object:
 def is_default(vocabulary: Vocabulary, name: str, value: object) -> bool:
     """Whether it says what vLLM does anyway, on every device; only known of the version itself."""
     flag = vocabulary.flag(name)
-    if flag is None or not vocabulary.exact or flag.default is None or flag.platform:
+    if flag is None or not vocabulary.exact or flag.default is None:
         return False
-    return type(flag.default) is type(value) and flag.default == value
+    if flag.platform and flag.default != "auto":
+        return False
+    numbers = flag.type == "float" and not isinstance(value, bool)
+    return (numbers or type(flag.default) is type(value)) and flag.default == value
 
 
-def _mapping(value: object) -> object:
+def of_variable(variable: Variable, text: str) -> str:
+    """A variable's text as vLLM reads it; whether it is set at all stays, for vLLM asks that of some."""
+    plain = text.strip()
+    if variable.type == "bool":
+        return _switch(variable, plain, text)
+    if variable.type in {"int", "float"}:
+        return str(number(variable.type, plain))
+    if variable.type == "json":
+        found = mapping(plain)
+        return text if isinstance(found, str) else json.dumps(found, sort_keys=True)
+    if variable.type == "list":
+        return ",".join(_word(variable, one) for one in plain.split(","))
+    return _word(variable, plain) if variable.choices else text
+
+
+def number(kind: str, value: object, *, human: bool = False) -> object:
+    """A number for its text, also for 1k where it may be written so; anything else as it is."""
+    text = str(value).strip()
+    if kind == "float":
+        try:
+            return float(text)
+        except ValueError:
+            return value
+    if re.fullmatch(r"[-+]?\d+", text):
+        return int(text)
+    if human and (match := _HUMAN.fullmatch(text)):
+        digits, unit = match.groups()
+        if unit.islower():
+            return int(float(digits) * _THOUSANDS[unit])
+        return int(digits) * 1024 ** " KMGT".index(unit) if digits.isdigit() else value
+    return value
+
+
+def mapping(value: object) -> object:
+    """A mapping or a list for its JSON; anything else as it is."""
     if not isinstance(value, str):
         return value
     try:
@@ -45,25 +90,29 @@ def _mapping(value: object) -> object:
 
 
 def _plain(flag: Flag, value: object) -> object:
+    if flag.type in {"int", "float"}:
+        return number(flag.type, value, human=flag.human)
+    if flag.choices and isinstance(value, int | str):
+        return _choice(flag.choices, value, any_case=flag.any_case)
+    return value
+
+
+def _word(variable: Variable, text: str) -> str:
+    return str(_choice(variable.choices, text.strip(), any_case=variable.any_case))
+
+
+def _choice(choices: Sequence[Scalar], value: Scalar, *, any_case: bool) -> Scalar:
+    """The one that is meant; also the number for its text."""
     text = str(value).strip()
-    if flag.type == "int":
-        return _whole(flag, text, value)
-    if flag.type == "float":
-        try:
-            return float(text)
-        except ValueError:
-            return value
-    if flag.any_case and isinstance(value, str):
-        return next((one for one in flag.choices if str(one).lower() == text.lower()), value)
-    return value
+    exact = (one for one in choices if str(one) == text)
+    alike = (one for one in choices if any_case and str(one).lower() == text.lower())
+    return next(exact, next(alike, value))
 
 
-def _whole(flag: Flag, text: str, value: object) -> object:
-    if re.fullmatch(r"[-+]?\d+", text):
-        return int(text)
-    if flag.human and (match := _HUMAN.fullmatch(text)):
-        number, unit = match.groups()
-        power = " KMGT".index(unit.upper())
-        size = 1024**power if unit.isupper() else _THOUSANDS[unit]
-        return int(float(number) * size)
-    return value
+def _switch(variable: Variable, plain: str, text: str) -> str:
+    if variable.strict:
+        return text if not plain.isdecimal() else str(int(int(plain) != 0))
+    spelt = {one.lower() for one in variable.on if one != "1"}
+    if plain in variable.on or plain.lower() in spelt:
+        return "1" if "1" in variable.on else variable.on[0]
+    return "0" if plain.lower() in OFF - {""} else text

@@ -29,8 +29,8 @@ def definitions() -> Node:
     known = [Vocabulary.of(version) for version in versions()]
     forbidden = sorted({*OWNED_FLAGS, *REFUSED_FLAGS, *IN_SEARCH})
     flags: Node = {}
-    for name in sorted({name for one in known for name in one.file.flags} - set(forbidden)):
-        shapes = [_flag(flag) for one in known if (flag := one.file.flags.get(name))]
+    for name in sorted({name for one in known for name in one.names} - set(forbidden)):
+        shapes = [_flag(flag) for one in known if (flag := one.flag(name))]
         flags[name] = _without_refused(name, _either(shapes))
     env: Node = {}
     for name in sorted({name for one in known for name in one.file.env}):
@@ -116,7 +116,7 @@ def reasons() -> list[Node]:
 def by_version() -> list[Node]:
     """For an image that says its version: only that version's flags, and its `VLLM_…` variables."""
     known = [Vocabulary.of(version) for version in versions()]
-    flags = {name for one in known for name in one.file.flags}
+    flags = {name for one in known for name in one.names}
     variables = {name for one in known for name in (*one.file.env, *one.file.elsewhere)}
     return [_only(one, flags, variables) for one in known]
 
@@ -125,7 +125,7 @@ def _only(known: Vocabulary, all_flags: set[str], all_variables: set[str]) -> No
     """What is unknown to all versions, and what this one lacks of theirs, is refused."""
     version = re.escape(known.version)
     image = rf"^(vllm(-[a-z0-9]+)*=={version}(\+\w+)?|.*vllm[^/]*:v?{version}([-_+][^@]*)?(@.*)?)$"
-    lacks = sorted(all_flags - set(known.file.flags))
+    lacks = sorted(all_flags - set(known.names))
     words = {"$ref": "#/$defs/vLLM", "not": {"enum": lacks}} if lacks else {"$ref": "#/$defs/vLLM"}
     flags = {"propertyNames": {"anyOf": [words, {"pattern": rf"^({_mappings(known)})\."}]}}
     gone = sorted(all_variables - {*known.file.env, *known.file.elsewhere})

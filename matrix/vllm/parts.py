@@ -42,13 +42,12 @@ def of_json(flag: Flag, name: str, value: object) -> str | None:
 
 
 def _of_text(flag: Flag, name: str, text: str) -> str | None:
-    """Of JSON that a recipe has as text; a mapping is better, for then two spellings of it are one key."""
+    """Of JSON that a recipe has as text, as vLLM's own pages show it."""
     try:
         value = json.loads(text)
     except ValueError:
         return f"{name!r} takes a mapping (key: value), and this text is not the JSON of one: {text[:60]!r}"
-    plain = f"write {name} as a mapping (key: value): as text, the same server has another key"
-    return of_json(flag, name, value) or (plain if isinstance(value, dict) else None)
+    return of_json(flag, name, value) if isinstance(value, dict) else None
 
 
 def of_part(flag: Flag, name: str, part: str, value: object) -> str | None:

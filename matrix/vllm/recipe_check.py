@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from matrix import image as images
 from matrix import secrets
 from matrix.errors import Problem, nearest
-from matrix.vllm import env_mistakes, mistakes, refused
+from matrix.vllm import env_mistakes, meanings, mistakes, refused
+from matrix.vllm.canonical import mapping
 from matrix.vllm.vocabulary import Vocabulary, version_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from matrix.cluster import Cluster
     from matrix.recipe import Env, Flag, Flags, Recipe
@@ -83,6 +84,7 @@ def check(recipe: Recipe, document: Document, cluster: Cluster | None) -> Served
         _contradicts_cluster(served, said)
         _takes_nothing_away(served, said)
     _parts_beside_the_whole(served)
+    _one_thing_twice(served)
     _secrets_elsewhere(served)
     _image(served)
     _precision(served)
@@ -129,11 +131,7 @@ def _secrets_elsewhere(served: Served) -> None:
 
 def _refused(served: Served, said: _Said) -> bool:
     """Whether it blinds the harness, or measures something else without a word of the recipe."""
-    row = (
-        refused.of_flag(said.name, said.value)
-        if said.kind == "flag"
-        else refused.of_variable(said.name, str(said.value))
-    )
+    row = next((row for one in _spellings(served, said) if (row := _row(one))), None)
     if row is None:
         return False
     if row.grade == "error":
@@ -141,6 +139,27 @@ def _refused(served: Served, said: _Said) -> bool:
     elif not served.recipe.because.get(said.name, "").strip():
         served.problem(said.path, f"{row}. If it is meant, say why: because: {{{said.name}: …}}")
     return True
+
+
+def _row(said: _Said) -> refused.Refused | None:
+    if said.kind == "flag":
+        return refused.of_flag(said.name, said.value)
+    return refused.of_variable(said.name, str(said.value))
+
+
+def _spellings(served: Served, said: _Said) -> Iterator[_Said]:
+    """As the recipe has it, and as the server gets it: another spelling of a value that is refused is refused."""
+    yield said
+    given = {said.name: said.value}
+    handed: Mapping[str, object] = (
+        meanings.flags(served.vocabulary, given)
+        if said.kind == "flag"
+        else meanings.variables(
+            served.vocabulary, {said.name: None if said.value is None else str(said.value)}
+        )
+    )
+    for name, value in handed.items():
+        yield _Said(said.path, said.kind, name, cast("Flag", value))
 
 
 def _unknown(served: Served, said: _Said) -> bool:
@@ -202,6 +221,21 @@ def _parts_beside_the_whole(served: Served) -> None:
                 f"{whole} is a mapping here, too, and vLLM forgets that where a part is given by itself; "
                 f"write {part} into the mapping",
             )
+
+
+def _one_thing_twice(served: Served) -> None:
+    """Under two names, of which vLLM takes the last one, or ends with an error."""
+    first: dict[str, str] = {}
+    for said in _all(served.recipe):
+        if said.kind != "flag" or said.value is None:
+            continue
+        name = meanings.own_name(served.vocabulary, said.name)
+        value = mapping(said.value)
+        inside = [f"{name}.{part}" for part in value] if isinstance(value, dict) else []
+        for spelt, raw in ((name, said.name), *((one, one) for one in inside)):
+            before = first.setdefault(meanings.ONE_THING.get(spelt, spelt), raw)
+            if before != raw:
+                served.problem(said.path, f"{raw} and {before} are one thing to vLLM; take one of them out")
 
 
 def _image(served: Served) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from matrix import recipe as recipes
 from matrix.expand import expand, flag_text, shape
-from matrix.vllm.canonical import canonical, is_default
+from matrix.vllm import meanings
+from matrix.vllm.canonical import is_default
 from matrix.vllm.flag_names import OWNED_FLAGS
 from matrix.vllm.official import facts as official
 from matrix.vllm.vocabulary import Vocabulary, version_in
@@ -153,21 +154,14 @@ def _theirs(
     facts: Facts, flags: Mapping[str, official.Value], env: Mapping[str, str], words: Vocabulary | None
 ) -> Said:
     said: Said = {("model", "model"): facts.model, ("image", "image"): facts.image.partition("@")[0]}
-    said |= {("env", name): value for name, value in env.items()}
-    return said | _flags({_name(name, words): value for name, value in flags.items()}, words)
-
-
-def _name(name: str, words: Vocabulary | None) -> str:
-    """The flag's own name for another spelling of it."""
-    whole, dot, part = name.partition(".")
-    return (words.names.get(whole, whole) if words else whole) + dot + part
+    said |= {("env", name): value for name, value in meanings.variables(words, env).items()}
+    return said | _flags(flags, words)
 
 
 def _flags(flags: Mapping[str, Any], words: Vocabulary | None) -> Said:
     """Flags in one spelling; a mapping by its parts, and without what vLLM does anyway."""
     said: Said = {}
-    for name, given in flags.items():
-        value: Any = canonical(words, name, given) if words else given
+    for name, value in meanings.flags(words, flags).items():
         if words and is_default(words, name, value):
             continue
         for part, inner in _parts(name, value):

@@ -1,0 +1,95 @@
+"""All flags and variables of a point, so that what means the same is written the same, has one key, and starts one server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from matrix.vllm import canonical, mappings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from matrix.vllm.vocabulary import Vocabulary
+
+AS_A_FLAG = {
+    "attention-config.backend": "attention-backend",
+    "compilation-config.cudagraph_capture_sizes": "cudagraph-capture-sizes",
+    "compilation-config.max_cudagraph_capture_size": "max-cudagraph-capture-size",
+    "kernel-config.enable_flashinfer_autotune": "enable-flashinfer-autotune",
+    "kernel-config.linear_backend": "linear-backend",
+    "kernel-config.moe_backend": "moe-backend",
+    "kernel-config.sparse_indexer_topk_backend": "sparse-indexer-topk-backend",
+}
+"""Part of a mapping -> the flag that vLLM lays there."""
+AS_A_PART = {
+    "spec-method": "speculative-config.method",
+    "spec-model": "speculative-config.model",
+    "spec-tokens": "speculative-config.num_speculative_tokens",
+}
+"""The other way: flags of a thing that is mostly written as a mapping."""
+ONE_THING = AS_A_FLAG | {part: flag for flag, part in AS_A_PART.items()}
+"""Every part that has a flag of its own."""
+
+
+def flags(vocabulary: Vocabulary | None, said: Mapping[str, object]) -> dict[str, object]:
+    """Flags by name, each in its one spelling, and without those that say nothing.
+
+    Args:
+        vocabulary: of the server's vLLM, or None where nobody knows it; then only dotted names are looked at.
+        said: as a recipe has them; None takes one away.
+    """
+    found = {
+        own_name(vocabulary, name): value
+        for name, value in said.items()
+        if value is not None and not (isinstance(value, str) and _is_nothing(vocabulary, name, value))
+    }
+    found = mappings.joined({AS_A_PART.get(name, name): value for name, value in found.items()})
+    for name in list(found):
+        value = canonical.canonical(vocabulary, name, found[name]) if vocabulary else found[name]
+        if isinstance(value, dict):
+            found |= _hoisted(vocabulary, name, value, found)
+        else:
+            found[name] = value
+    plain = [
+        mappings.split(name, cast("mappings.Said", value)) if isinstance(value, dict) else (name, value)
+        for name, value in found.items()
+        if value is not None and value != {}
+    ]
+    return dict(sorted(plain))
+
+
+def variables(vocabulary: Vocabulary | None, said: Mapping[str, str | None]) -> dict[str, str]:
+    """Variables by name, in one spelling each; None takes one away."""
+    known = vocabulary.file.env if vocabulary else {}
+    return {
+        name: canonical.of_variable(known[name], text) if name in known else text
+        for name, text in sorted(said.items())
+        if text is not None
+    }
+
+
+def own_name(vocabulary: Vocabulary | None, name: str) -> str:
+    """The flag's own name for another spelling of it."""
+    whole, dot, part = name.partition(".")
+    return (vocabulary.names.get(whole, whole) if vocabulary else whole) + dot + part
+
+
+def _is_nothing(vocabulary: Vocabulary | None, name: str, value: str) -> bool:
+    flag = vocabulary.flag(name) if vocabulary else None
+    return flag is not None and flag.default is None and value in canonical.NOTHING
+
+
+def _hoisted(
+    vocabulary: Vocabulary | None, name: str, value: mappings.Said, beside: Mapping[str, object]
+) -> dict[str, object]:
+    """A JSON flag with its parts in one spelling, and as flags those that are flags, too."""
+    flag = vocabulary.flag(name) if vocabulary else None
+    if flag is None or vocabulary is None:
+        return {name: value}
+    kept = mappings.fitted(flag, name, value)
+    found: dict[str, object] = {name: kept}
+    for part in list(kept):
+        other = AS_A_FLAG.get(f"{name}.{part}", "")
+        if other not in beside and vocabulary.flag(other) and kept[part] is not None:
+            found[other] = canonical.canonical(vocabulary, other, kept.pop(part))
+    return found
