@@ -35,7 +35,7 @@ private keys, and a user's password in an address."""
 NAMED = (
     r"^TOKEN_[A-Z0-9]+$|(^|_)([A-Z0-9]*TOKEN$|TOKEN_(READ|WRITE|RO|RW|VALUE|ADMIN)$|SECRETS?(_|$)|PASSW(OR)?D(_|$)|PASSPHRASE(_|$)"
     r"|CREDENTIALS?(_|$)|(API|ACCESS|PRIVATE|AUTH|SECRET)_?KEY(_|$)|KEY$|(DB|USER|PROXY|ADMIN|MYSQL|PG|SMTP|REDIS|HTTP)_?PASS$"
-    r"|AUTHORIZATION$|COOKIE$|BEARER$)|[A-Z0-9]_(PAT|PWD)$"
+    r"|AUTHORIZATION$|COOKIE$|BEARER$|JWT$)|[A-Z0-9]_(PAT|PWD)$"
 )
 """Names of variables that hold one, in capital letters: HF_TOKEN, AWS_SECRET_ACCESS_KEY, SSH_KEY; not MAX_NUM_BATCHED_TOKENS."""
 HARMLESS = r"(^|_)(PUBLIC_?KEY|PER_?TOKEN)$"

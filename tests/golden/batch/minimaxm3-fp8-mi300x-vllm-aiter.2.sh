@@ -18,7 +18,7 @@
 
 set -uo pipefail
 umask 077
-unset "${!SBATCH_@}"
+unset "${!SBATCH_@}" SLURM_JWT
 export PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin
 export LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1
 work=/raid/inferencex/squash/servematrix-spool-1000/e928c084d3ce   # this job's folder on the node

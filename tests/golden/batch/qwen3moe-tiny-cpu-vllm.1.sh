@@ -15,7 +15,7 @@
 
 set -uo pipefail
 umask 077
-unset "${!SBATCH_@}"
+unset "${!SBATCH_@}" SLURM_JWT
 export PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin
 export LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1
 work=/tmp/servematrix-1000/f13862f62ac3   # this job's folder on the node

@@ -1,10 +1,15 @@
-"""Slurm's commands: each with a time limit, none with variables of a job around us, errors as values."""
+"""Slurm's commands: each with a time limit, none with variables of a job around us, errors as values.
+
+A person's token (SLURM_JWT, slurm(1)) goes to commands that ask the controller, and no further: Slurm would put it into a
+job's environment, for all that runs there to read, and steps that have one are refused by the nodes.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +22,8 @@ if TYPE_CHECKING:
 
 _WHICH = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS")
 """Variables that say which cluster is meant."""
+_WHO = "SLURM_JWT"
+"""Who asks, on clusters that know people by tokens; the nodes' own daemons take none."""
 LIMIT_S = 45.0
 """Longer than Slurm's own MessageTimeout retries; one hung client must not hang the launcher."""
 
@@ -50,7 +57,7 @@ class Node:
 
 
 def environment() -> dict[str, str]:
-    """Ours without what Slurm would read as options, except which cluster is meant."""
+    """Ours without what Slurm would read as options, except which cluster is meant; for commands that start something on a node."""
     kept = _WHICH
     return {
         name: value
@@ -60,8 +67,12 @@ def environment() -> dict[str, str]:
     }
 
 
+def _token() -> dict[str, str]:
+    return {_WHO: os.environ[_WHO]} if os.environ.get(_WHO) else {}
+
+
 def call(command: Sequence[str], limit_s: float = LIMIT_S, env: dict[str, str] | None = None) -> str:
-    """What a command prints.
+    """What a command prints that asks the controller.
 
     Raises:
         SlurmError: when it fails, is missing, or gives no answer.
@@ -70,7 +81,7 @@ def call(command: Sequence[str], limit_s: float = LIMIT_S, env: dict[str, str] |
         done = subprocess.run(
             list(command),
             stdin=subprocess.DEVNULL,
-            env=environment() if env is None else env,
+            env=(environment() if env is None else env) | _token(),
             capture_output=True,
             text=True,
             errors="replace",  # a reason that an administrator wrote may have any bytes
@@ -90,7 +101,9 @@ def call(command: Sequence[str], limit_s: float = LIMIT_S, env: dict[str, str] |
         means = meanings(message)
         if Meaning.NOT_GENUINE in means:
             message += (
-                "; this machine and the controller do not trust each other's messages. Look whether munged runs here, and "
+                "; has the token in SLURM_JWT run out? `scontrol token` on the cluster makes a new one; without the variable Slurm asks munge"
+                if _token()
+                else "; this machine and the controller do not trust each other's messages. Look whether munged runs here, and "
                 "whether both clocks agree: `munge -n | unmunge` here, and the same over ssh to the controller"
             )
         if Meaning.NO_CONTROLLER in means:
@@ -105,7 +118,11 @@ def submit(script: Path) -> int:
     A file, because sbatch takes a stdin that ends early, as it does when we are killed, for the whole script.
     """
     env = {name: value for name, value in environment().items() if name in {"PATH", *_WHICH}}
-    said = call(["sbatch", "--parsable", str(script)], env=env).strip()
+    with tempfile.NamedTemporaryFile(prefix="servematrix-env-") as given:
+        given.write(b"".join(os.fsencode(f"{name}={value}\0") for name, value in env.items()))
+        given.flush()
+        kept_out = [f"--export-file={given.name}"] if _token() else []
+        said = call(["sbatch", "--parsable", *kept_out, str(script)], env=env).strip()
     numbers = set(re.findall(r"^(?:Submitted batch job )?(\d+)(?:;\S+)?[ \t]*$", said, re.MULTILINE))
     if len(numbers) != 1:
         raise SlurmError("sbatch", f"the answer has no job number, or several: {said!r}", unanswered=True)

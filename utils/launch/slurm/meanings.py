@@ -11,7 +11,7 @@ class Meaning(enum.Enum):
 
     UNANSWERED = r"(?i)timed out|Unable to contact|Zero Bytes|Communication|connection"
     """The controller may have done what was asked."""
-    NOT_GENUINE = r"Zero Bytes|[Mm]unge|credential|[Aa]uthentication"
+    NOT_GENUINE = r"Zero Bytes|[Mm]unge|credential|[Aa]uthentication|auth/jwt"
     """This machine and the controller do not trust each other's messages."""
     NO_CONTROLLER = r"configuration source|DNS SRV"
     """This machine knows no cluster."""

@@ -73,3 +73,65 @@ def test_which_controller_is_meant_is_kept(monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setenv(name, "x")
     assert {"SLURM_CONF_SERVER", "SLURM_CLUSTERS"} <= set(client.environment())
     assert not {"SLURM_PARTITION", "SBATCH_QOS"} & set(client.environment())
+
+
+WHAT_CAME = """#!/bin/sh
+env >"$0.env"
+for word; do case $word in --export-file=*) tr '\\0' '\\n' <"${word#*=}" >"$0.job";; esac; done
+echo "$@" >"$0.words"
+echo 7
+"""
+
+
+def commands(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs in the place of Slurm's that write down what they were given."""
+    for name in ("sbatch", "squeue", "scancel"):
+        (folder / name).write_text(WHAT_CAME)
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    monkeypatch.setenv("SLURM_CLUSTERS", "alpha")
+    monkeypatch.setenv("HF_TOKEN", "mine")
+
+
+def test_a_persons_token_reaches_the_controller_and_no_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slurm hands sbatch's environment on to the job, SLURM_JWT with it, unless a file says what the job has."""
+    commands(tmp_path, monkeypatch)
+    monkeypatch.setenv("SLURM_JWT", "eyJ.a.b")
+    assert client.submit(tmp_path / "script") == 7
+    client.call(["squeue"])
+    client.cancel(jobs=[7])
+    for name in ("sbatch", "squeue", "scancel"):
+        assert "SLURM_JWT=eyJ.a.b" in (tmp_path / f"{name}.env").read_text().splitlines(), name
+        assert "eyJ" not in (tmp_path / f"{name}.words").read_text()
+    assert (tmp_path / "sbatch.job").read_text().splitlines() == [
+        f"PATH={tmp_path}:/usr/bin:/bin",
+        "SLURM_CLUSTERS=alpha",
+    ]
+    assert "SLURM_JWT" not in client.environment(), "srun and sbcast hand it to a node, which takes none"
+
+
+def test_without_a_token_nothing_is_different(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clusters that know people by munge."""
+    commands(tmp_path, monkeypatch)
+    monkeypatch.setenv("SLURM_JWT", "")
+    assert client.submit(tmp_path / "script") == 7
+    assert (tmp_path / "sbatch.words").read_text() == f"--parsable {tmp_path}/script\n"
+    assert not {"SLURM_JWT", "HF_TOKEN"} & {line.split("=")[0] for line in (tmp_path / "sbatch.env").read_text().splitlines()}  # fmt: skip
+
+
+@pytest.mark.parametrize(("token", "advice"), [("eyJ.a.b", "scontrol token"), ("", "is munged running here")])
+def test_a_controller_that_does_not_know_us_is_told_by_what_it_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token: str, advice: str
+) -> None:
+    """A token that has run out gives the same words as clocks that differ (seen with Slurm 22.05)."""
+    (tmp_path / "squeue").write_text(
+        "#!/bin/sh\necho 'slurm_load_jobs error: Zero Bytes were transmitted or received' >&2; exit 1\n"
+    )
+    (tmp_path / "squeue").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("SLURM_JWT", token)
+    with pytest.raises(client.SlurmError, match=advice) as caught:
+        client.call(["squeue"])
+    assert "eyJ" not in str(caught.value)
