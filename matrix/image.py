@@ -12,6 +12,7 @@ ARCHIVE = "archive:"
 """`image: archive:NAME` is a squashfs file below the cluster's paths.archives, for images that no registry serves."""
 HUB = "registry-1.docker.io"
 """Where an image without a registry comes from."""
+LAST_PORT = 65535
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REGISTRY = (
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*(?::[0-9]+)?"
@@ -74,6 +75,8 @@ def parse(text: str) -> Reference:
         raise ValueError(
             f"{text!r} is a file; write {ARCHIVE}NAME, where NAME is a file below the cluster's paths.archives"
         )
+    if "#" in text.partition("/")[2]:
+        raise ValueError(f"{text!r} has a # where none can be; an image is REGISTRY/NAME:TAG")
     if "#" in text:
         raise ValueError(
             f"write {text.replace('#', '/')!r}: `#` behind the registry is enroot's own spelling"
@@ -82,6 +85,8 @@ def parse(text: str) -> Reference:
     if "@" in text and not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
         raise ValueError(f"@{digest} is no digest; write @sha256: and its 64 hexadecimal digits")
     registry, path = _registry(name)
+    if (port := registry.partition(":")[2]) and int(port) > LAST_PORT:
+        raise ValueError(f"{registry!r} is no registry: ports go up to {LAST_PORT}")
     path, _, tag = path.partition(":")
     if path != path.lower():
         raise ValueError(

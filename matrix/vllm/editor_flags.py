@@ -159,7 +159,7 @@ def _flag(flag: Flag) -> Node:
     bare: list[Node] = [{"const": True}] if flag.bare else []
     if flag.type == "list":
         one = [*_one(flag, flag.of or "str"), *_NOTHING]
-        return {"anyOf": [*one, {"type": "array", "items": {"anyOf": one}}, *bare]}
+        return {"anyOf": [*one, {"type": "array", "minItems": 1, "items": {"anyOf": one}}, *bare]}
     return {"anyOf": [*_one(flag, flag.type), *_NOTHING, *bare]}
 
 

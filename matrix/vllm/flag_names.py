@@ -19,6 +19,7 @@ OWNED_FLAGS = {
 }
 """What a point or the harness sets, and where a recipe says it instead."""
 REFUSED_FLAGS = {"config", "uds", "served-model-name", "api-key", "tokenizer", "root-path"}
+_NAME = r"[a-z][a-z0-9-]*(\.[a-z0-9_-]+)*"
 IN_SEARCH = {"tp", "pp", "dp", "ep", "dcp", "pcp"}
 """Short names of parallel sizes, as a row of `search` has them."""
 
@@ -46,9 +47,10 @@ def check(name: str) -> str:
         )
     if owner := next((owner for flag, owner in OWNED_FLAGS.items() if flag.startswith(name)), None):
         raise ValueError(f"the flag {name!r} reads as one that is set by {owner}; take it out here")
-    if not re.fullmatch(r"[a-z][a-z0-9-]*(\.[a-z0-9_-]+)*", name):
-        meant = re.sub(r"[_\s]+", "-", name.strip().strip("-").lower())
+    if not re.fullmatch(_NAME, name):
+        whole, dot, part = name.strip().partition(".")
+        meant = re.sub(r"[_\s]+", "-", whole.strip("-").lower()) + dot + part
         as_vllm = "write it as vLLM does, without the dashes in front"
-        hint = f"write {meant}" if re.fullmatch(r"[a-z][a-z0-9-]+", meant) else as_vllm
+        hint = f"write {meant}" if re.fullmatch(_NAME, meant) else as_vllm
         raise ValueError(f"{name!r} is not a flag's name; {hint}")
     return name

@@ -40,8 +40,7 @@ def _of_words(text: str) -> str | None:
 def _of_address(text: str) -> str | None:
     """An address, or what another tool puts in front."""
     if tool := re.match(rf"(?i:{_TOOLS})(://|:(?=[^:]*[/:]))", text):
-        rest = text[tool.end() :].lstrip("/").replace("#", "/")
-        return f"write {rest!r}, without {tool[0].lower()}"
+        return f"write {_bare(text[tool.end() :])!r}, without {tool[0].lower()}"
     plain = re.sub(r"^(?i:https?)://", "", text).rstrip("/")
     if hub := re.match(
         r"hub\.docker\.com/(?:r/|_/|layers/|repository/docker/)?([a-z0-9._/-]*?)(?:/tags|/general)?(?::(.+))?$",
@@ -86,6 +85,13 @@ def _of_registry(text: str) -> str | None:
     if first != first.lower() and ("." in first or ":" in first):
         return f"write {first.lower()}/{rest}: a registry's host has small letters"
     return None
+
+
+def _bare(text: str) -> str:
+    """What is behind a tool's name, without a user, enroot's mark, and the registry that needs no name."""
+    plain = re.sub(r"^[^/@#]+@(?=[^/#]+[/#])", "", text.lstrip("/")).replace("#", "/", 1)
+    first, _, rest = plain.partition("/")
+    return rest.removeprefix("library/") if first.lower() in _HUB_ITSELF else plain.removeprefix("library/")
 
 
 def _takes(text: str) -> str:

@@ -150,6 +150,8 @@ def _of_value(flag: Flag, name: str, value: object) -> str | None:
         return parts.of_json(flag, name, value)
     if flag.type != "list":
         return _of_one(flag, name, value)
+    if value == []:
+        return f"{name!r} has an empty list; leave it out"
     one = flag.model_copy(update={"type": flag.of or "str"})
     found = (_of_one(one, name, element) for element in (value if isinstance(value, list) else [value]))
     return next((told for told in found if told), None)
@@ -186,7 +188,7 @@ def _of_number(flag: Flag, name: str, value: object) -> str | None:
         and (flag.above is None or number > flag.above)
         and (flag.below is None or number < flag.below)
     )
-    percent = f"; write {number / 100:g}" if flag.max == 1 and 1 < number <= 100 else ""  # noqa: PLR2004 - per cent
+    percent = f"; write {number / 100:g}" if flag.max == 1 and 10 <= number <= 100 else ""  # noqa: PLR2004 - per cent
     return None if fits else f"{name!r} takes {wanted(flag)}, not {_text(value)}{percent}"
 
 
@@ -196,6 +198,8 @@ def _plain(flag: Flag, text: str) -> str:
         return str(int(short[1]) * 1000 ** ("km".index(short[2].lower()) + 1))
     if (part := re.fullmatch(r"(\d{1,3}(?:\.\d+)?) ?%", text)) and flag.type == "float":
         return f"{float(part[1]) / 100:g}"
+    if whole := re.fullmatch(r"(\d+)\.0", text):
+        return whole[1]
     if re.fullmatch(r"\d{1,3}([,_' ]\d{3})+", text):
         return re.sub(r"\D", "", text)
     return text.replace(",", ".") if re.fullmatch(r"\d+,\d+", text) and flag.type == "float" else ""

@@ -47,7 +47,7 @@ def _of_text(flag: Flag, name: str, text: str) -> str | None:
         value = json.loads(text)
     except ValueError:
         return f"{name!r} takes a mapping (key: value), and this text is not the JSON of one: {text[:60]!r}"
-    return of_json(flag, name, value) if isinstance(value, dict) else None
+    return of_json(flag, name, value)
 
 
 def of_part(flag: Flag, name: str, part: str, value: object) -> str | None:
@@ -57,9 +57,8 @@ def of_part(flag: Flag, name: str, part: str, value: object) -> str | None:
     kind = flag.fields.get(part)
     if kind is None:
         outer = part.rpartition(".")[0]
-        deeper = any(flag.fields.get(one) in {"json", "any"} for one in _above(part)) and not _has_fields(
-            flag, outer
-        )
+        open_above = any(flag.fields.get(one) in ("json", "any") for one in _above(part))
+        deeper = open_above and not _has_fields(flag, outer)
         if deeper or flag.more:
             return None
         known = [one for one in flag.fields if one.rpartition(".")[0] == outer]
@@ -97,7 +96,7 @@ def _of_kind(where: str, kind: str | list[Scalar], value: object) -> str | None:
     """Numbers and words are told from each other, no more: pydantic takes the text of a number for it."""
     if isinstance(kind, list):
         texts = {str(one).lower() for one in kind}
-        if not isinstance(value, int | float | str) or str(value).lower() in texts or "." in str(value):
+        if value is None or str(value).lower() in texts or (isinstance(value, str) and "." in value):
             return None
         hint = nearest(str(value), map(str, kind)) or nearest(str(value).upper(), map(str, kind))
         return f"{where!r} cannot be {value!r}; {hint or 'it is one of ' + ', '.join(map(str, kind[:12]))}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,10 @@ HEX = "a1" * 32
 MODEL, ROW, PRECISION = "model: org/model", "concurrency: 1", "precision: bf16"
 BAD = {
     "docker's colon": (IMAGE, f"docker:{IMAGE}", f"3:1: write '{IMAGE}', without docker:"),
+    "a protocol and the hub": (IMAGE, "docker://docker.io/vllm/vllm-openai:v0.32.0", "write 'vllm/vllm-openai:v0.32.0', without docker://"),
+    "a user": (IMAGE, '"docker://me@nvcr.io#nvidia/vllm:1"', "write 'nvcr.io/nvidia/vllm:1'"),
+    "a mark in a tag": (IMAGE, '"a/b:1#x"', "'a/b:1#x' has a # where none can be"),
+    "a port that is none": (IMAGE, "ghcr.io:99999/a/b:1", "'ghcr.io:99999' is no registry: ports go up to 65535"),
     "a loud protocol": (IMAGE, f"DOCKER://{IMAGE}", f"write '{IMAGE}', without docker://"),
     "a tool and enroot's mark": (IMAGE, '"docker://nvcr.io#nvidia/vllm:1"', "write 'nvcr.io/nvidia/vllm:1'"),
     "podman's storage": (IMAGE, "containers-storage:x/y:1", "write 'x/y:1', without containers-storage:"),
@@ -56,6 +61,7 @@ BAD = {
     "a short name with its dash": (FLAGS, "flags: {-dcp: 2}", "the flag '-dcp' is set by dcp in search"),
     "experts": (FLAGS, "flags: {ep: 8}", "the flag 'ep' is set by ep in search"),
     "a level": (FLAGS, "flags: {O3: true}", "write optimization-level: 3 instead of 'O3'"),
+    "an underscore before the dot": (FLAGS, "flags: {compilation_config.mode: 3}", "write compilation-config.mode"),
     "per cent": (FLAGS, "flags: {gpu-memory-utilization: 90%}", "write 0.9"),
     "per cent without the sign": (FLAGS, "flags: {gpu-memory-utilization: 95}", "write 0.95"),
     "a comma": (FLAGS, 'flags: {gpu-memory-utilization: "0,9"}', "write 0.9"),
@@ -87,6 +93,7 @@ BAD = {
 }  # fmt: skip
 BEYOND_A_SCHEMA = {
     "an archive of no place": "the cluster file's",
+    "a port that is none": "the size of a number in a text",
     "8 bits for 4": "two keys that contradict",
     "4 bits for 8": "two keys that contradict",
     "8 bits for 16": "two keys that contradict",
@@ -112,6 +119,16 @@ def test_what_other_tools_write_gets_our_spelling(tmp_path: Path, case: str) -> 
     text = str(caught.value)
     assert wanted in text
     assert "abcdefghij" not in text
+
+
+@pytest.mark.parametrize(
+    "case", [name for name, (old, _, told) in BAD.items() if old == IMAGE and "write '" in told]
+)
+def test_what_is_said_to_write_is_taken(tmp_path: Path, case: str) -> None:
+    """Nobody is told twice of one image."""
+    written = re.search("write '([^']+)'", BAD[case][2])
+    assert written
+    assert cells(tmp_path, IMAGE, written[1])
 
 
 @pytest.mark.parametrize(

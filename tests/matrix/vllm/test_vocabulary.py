@@ -49,6 +49,11 @@ WRONG = {
     "a list for one value": ("dtype", ["auto"], "takes one of auto"),
     "of an older version": ("calculate-kv-scales", True, "has no flag 'calculate-kv-scales'; 0.24.0 and 0.27.1 had it"),
     "of old scripts": ("disable-log-requests", True, "requests are not logged unless"),
+    "a list as JSON's text": ("speculative-config", "[1]", "takes a mapping"),
+    "a part of a choice": ("attention-config.backend.x", 3, "'attention-config' has no part 'backend.x'"),
+    "a list for a part's choice": ("compilation-config", {"cudagraph_mode": ["FULL"]}, "'compilation-config.cudagraph_mode' cannot be ['FULL']"),
+    "no value at all": ("cudagraph-capture-sizes", [], "has an empty list; leave it out"),
+    "a whole float": ("max-num-seqs", 1000.0, "not 1000.0; write 1000"),
     "nothing like it": ("colour", "red", "has no flag 'colour'"),
 }  # fmt: skip
 
