@@ -54,7 +54,7 @@ class Parser(argparse.ArgumentParser):
         hint = OTHERS.get(unknown) or nearest(unknown, self.options())
         self.exit(
             Exit.USAGE,
-            f"servematrix: {verb} has no option {unknown}; {f'{hint} ' if hint else ''}All of them: ./servematrix {verb} --help\n",
+            f"servematrix: {verb} has no option {unknown}; {f'{hint} All' if hint else 'all'} of them: ./servematrix {verb} --help\n",
         )
 
     def options(self) -> set[str]:

@@ -11,6 +11,7 @@ from matrix.errors import Exit, HarnessError, did_you_mean
 from matrix.source import Folder
 from utils.cli.example import LARGE
 from utils.node.files import write_whole
+from utils.pipeline.ask import has_recipes
 from utils.setup import pin
 from utils.setup.environments import ROOT
 from utils.setup.registry import Registry
@@ -33,6 +34,7 @@ def configure(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> Exit:
     """Write NAME:TAG@sha256:… in the file that says the image, and nothing else."""
     root = Path(arguments.tree).resolve() if arguments.tree else ROOT
+    has_recipes(root)
     source = Folder(root)
     known = recipes.names(source)
     for name in arguments.recipes:

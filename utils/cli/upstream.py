@@ -15,6 +15,7 @@ from matrix.tree import Tree
 from matrix.vllm.official import compare, document, facts, layers
 from utils.cli.example import LARGE
 from utils.node.files import write_whole
+from utils.pipeline.ask import has_recipes
 from utils.setup.environments import ROOT
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def configure(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> Exit:
     """Three lists a recipe: what only ours has, what only theirs has, what differs."""
     root = Path(arguments.tree).resolve() if arguments.tree else ROOT
+    has_recipes(root)
     tree = Tree.of(Folder(root))
     if arguments.write and not arguments.official:
         raise HarnessError(Exit.USAGE, "--write wants --official FILE, whose facts it writes")

@@ -20,6 +20,16 @@ BALANCED = (2, 4)
 """Runs an arm: B H H B once or twice. Three are not balanced against drift."""
 
 
+def has_recipes(root: Path) -> None:
+    """Whether `--tree` names a checkout.
+
+    Raises:
+        HarnessError: USAGE.
+    """
+    if not (root / "recipes").is_dir():
+        raise HarnessError(Exit.USAGE, f"{root} has no recipes/; --tree wants the root of a checkout")
+
+
 @dataclass(frozen=True)
 class Ask:
     """Every question that the pipeline answers; what is not said has the default of the command line."""
@@ -60,10 +70,7 @@ class Ask:
         Raises:
             HarnessError: USAGE.
         """
-        if not (self.root / "recipes").is_dir():
-            raise HarnessError(
-                Exit.USAGE, f"{self.root} has no recipes/; --tree wants the root of a checkout"
-            )
+        has_recipes(self.root)
         if self.cluster and self.cluster not in (known := names(self.tree.clusters)):
             raise HarnessError(
                 Exit.USAGE, f"--cluster {self.cluster}: no such cluster; {did_you_mean(self.cluster, known)}"

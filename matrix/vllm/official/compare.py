@@ -103,7 +103,7 @@ def _compared(cells: list[Cell], recipe: Recipe, document: Document, facts: Fact
     made = [
         Difference(
             *(where, kind, name, ours, theirs),
-            _place(document, recipe, kind, name, ours),
+            _place(document, recipe, (kind, name, ours), words),
             *(points, len(cells)),
             _because(recipe, name),
         )
@@ -207,12 +207,16 @@ def _difference(
 
 def _because(recipe: Recipe, name: str) -> str:
     """Of a part of a flag also the whole flag's reason."""
-    whole = name.partition(".")[0]
-    return recipe.because.get(name) or recipe.because.get(whole, "")
+    names = [name, *(part for part, flag in meanings.ONE_THING.items() if flag == name)]
+    spelt = [one for name in names for one in (name, name.partition(".")[0])]
+    return next((recipe.because[one] for one in spelt if recipe.because.get(one)), "")
 
 
-def _place(document: Document, recipe: Recipe, kind: Kind, name: str, ours: str) -> Place:
+def _place(
+    document: Document, recipe: Recipe, what: tuple[Kind, str, str], words: Vocabulary | None
+) -> Place:
     """Where our recipe says it: the last rule with that value, else the server's own; of what it lacks, where it would be."""
+    kind, name, ours = what
     if kind not in {"flag", "env"}:
         return document.place((kind,))
     group = "flags" if kind == "flag" else "env"
@@ -222,7 +226,12 @@ def _place(document: Document, recipe: Recipe, kind: Kind, name: str, ours: str)
     ]
     for path, said in reversed(places):
         for whole, value in said.items():
-            parts = {part: _text(inner) for part, inner in _parts(whole, value)}
+            one = {whole: value}
+            meant = meanings.flags(words, one) if kind == "flag" else meanings.variables(words, one)
+            parts = {
+                part: _text(inner) for spelt, below in meant.items() for part, inner in _parts(spelt, below)
+            }
             if parts.get(name) == ours:
-                return document.place((*path, whole, *name[len(whole) + 1 :].split(".")))
+                inside = name[len(whole) + 1 :].split(".") if name.startswith(f"{whole}.") else []
+                return document.place((*path, whole, *inside))
     return document.place(("serve", group, name))

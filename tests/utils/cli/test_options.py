@@ -25,7 +25,7 @@ def end(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         (["run", "r", "--output", "x"], "did you mean '--out'?"),
         (["collect", "x", "--json"], "did you mean '--format json'?"),
         (["ledger", "show", "--ledgr", "x"], "did you mean '--ledger'?"),
-        (["plan", "--zzz"], "plan has no option --zzz; All of them: ./servematrix plan --help"),
+        (["plan", "--zzz"], "plan has no option --zzz; all of them: ./servematrix plan --help"),
     ],
 )
 def test_an_unknown_option_gets_the_one_that_was_meant(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from matrix.errors import Exit
 from tests.conftest import CLUSTER, RECIPE, Cli, commit, run_git, write
 from tests.matrix.vllm.official.test_layers import FILE
@@ -74,3 +76,11 @@ def test_what_cannot_be_compared(cli: Cli, tree: Path) -> None:
         done = cli(*words, "--tree", str(tree))
         assert done.returncode in {Exit.USAGE, Exit.NOTHING_SELECTED}
         assert told in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["upstream", "pin", "plan"])
+def test_a_tree_that_is_none_is_told(cli: Cli, tmp_path: Path, verb: str) -> None:
+    """Not that it lacks the recipe."""
+    done = cli(verb, "r", "--tree", str(tmp_path / "gone"))
+    assert done.returncode == Exit.USAGE
+    assert "gone has no recipes/; --tree wants the root of a checkout" in done.stderr

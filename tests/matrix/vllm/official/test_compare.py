@@ -56,6 +56,11 @@ def lines(root: Path, old: str = "", new: str = "") -> list[str]:
 def test_equal_meanings_are_no_difference(tmp_path: Path) -> None:
     """A mapping and a dotted part, 128 and "128", what the cluster gives, a layout's own variable, a digest."""
     assert lines(tmp_path) == []
+    assert (
+        lines(tmp_path, "attention-config: {indexer_kv_dtype: fp8}", "attention-config.indexer_kv_dtype: FP8")
+        == []
+    )
+    assert lines(tmp_path, "block-size: 128", "quantization: None, block-size: '128'") == []
     assert lines(tmp_path, "v0.32.0", f"v0.32.0@sha256:{'a' * 64}") == []
 
 
@@ -64,6 +69,9 @@ CASES = {
     "a flag of theirs": ("async-scheduling: true, ", "", "theirs only: recipes/r.yaml:6:3: flag async-scheduling: true"),
     "another value": ("block-size: 128", "block-size: 64", "different: recipes/r.yaml:6:11: flag block-size: 64, theirs 128"),
     "a part of a mapping": ("indexer_kv_dtype: fp8", "indexer_kv_dtype: bf16", "different: recipes/r.yaml:6:71: flag attention-config.indexer_kv_dtype: bf16, theirs fp8"),
+    "a part of a mapping of one": ("{block-size: 128", "{compilation-config: {mode: vllm_compile}, block-size: 128", "ours only: recipes/r.yaml:6:32: flag compilation-config.mode: 3"),
+    "a part that is a flag": ("{indexer_kv_dtype: fp8}", "{indexer_kv_dtype: fp8, backend: triton_attn}", "ours only: recipes/r.yaml:6:52: flag attention-backend: TRITON_ATTN"),
+    "another spelling": ("block-size: 128", "block-size: 128, max-num-batched-tokens: 16K", "ours only: recipes/r.yaml:6:28: flag max-num-batched-tokens: 16384"),
     "a rule": ("- {ep", '- {concurrency: 2, env: {A: "0"}}\n  - {ep', "different: recipes/r.yaml:9:28: env A: 0, theirs 1 (1 of 3 points)"),
     "a layout's variable": ('env: {EP: "1"}', 'env: {OTHER: "1"}', "theirs only: recipes/r.yaml:7:3: env EP: 1 (1 of 3 points)"),
     "an image": ("rocm:v0.32.0", "rocm:v0.31.0", "different: recipes/r.yaml:3:1: image: vllm/vllm-openai-rocm:v0.31.0, theirs vllm/vllm-openai-rocm:v0.32.0"),
@@ -92,6 +100,12 @@ def test_a_reason_explains(tmp_path: Path) -> None:
     whole = RECIPE.replace("kv_dtype: fp8", "kv_dtype: bf16") + "because: {attention-config: it is meant}\n"
     write(tmp_path / "recipes/r.yaml", whole)
     tree = Tree.of(Folder(tmp_path))
+    assert [one.because for one in compare.of_recipe(tree, "r")] == ["it is meant"]
+    whole = (
+        RECIPE.replace("kv_dtype: fp8", "kv_dtype: fp8, backend: triton_attn")
+        + "because: {attention-config: it is meant}\n"
+    )
+    write(tmp_path / "recipes/r.yaml", whole)
     assert [one.because for one in compare.of_recipe(tree, "r")] == ["it is meant"]
     assert compare.unexplained(tree, ["r"]) == []
 
