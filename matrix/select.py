@@ -8,7 +8,7 @@ from re import compile as compile_pattern
 from typing import TYPE_CHECKING, NoReturn
 
 from matrix import key
-from matrix.errors import Exit, HarnessError, nearest
+from matrix.errors import Exit, HarnessError, did_you_mean, nearest
 from matrix.expand import all_recipes, expand
 from matrix.pair import paired
 from matrix.plan import Selected
@@ -106,6 +106,21 @@ def names_of(points: Sequence[str], selectors: Sequence[str]) -> list[str]:
         return list(points)
     patterns = [compile_pattern(translate(form)) for text in selectors for form in (text, f"{text}/*")]
     return [point for point in points if any(pattern.match(point) for pattern in patterns)]
+
+
+def recipes_of(known: Sequence[str], asked: Sequence[str]) -> list[str]:
+    """Recipes by name or pattern, each once.
+
+    Raises:
+        HarnessError: NOTHING_SELECTED.
+    """
+    found: dict[str, None] = {}
+    for one in asked:
+        fitting = [name for name in known if fnmatchcase(name, one)]
+        if not fitting:
+            raise HarnessError(Exit.NOTHING_SELECTED, f"no recipe {one!r}; {did_you_mean(one, known)}")
+        found |= dict.fromkeys(fitting)
+    return list(found)
 
 
 def hint(selector: str, points: Iterable[str], recipes: Iterable[str] = ()) -> str:

@@ -11,7 +11,7 @@ from matrix import secrets
 from matrix.errors import Problem, nearest
 from matrix.vllm import env_mistakes, meanings, mistakes, refused
 from matrix.vllm.canonical import mapping
-from matrix.vllm.vocabulary import Vocabulary, version_in
+from matrix.vllm.vocabulary import Vocabulary, version_in, versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -94,9 +94,15 @@ def check(recipe: Recipe, document: Document, cluster: Cluster | None) -> Served
 def of_cluster(document: Document) -> list[Problem]:
     """Variables of a cluster file that no known version of vLLM reads, or that blind a gate, whichever recipe runs there."""
     env = document.value.get("env") if isinstance(document.value, dict) else None
+    newest = Vocabulary.of(versions()[-1])
     found = []
     for name, value in (env if isinstance(env, dict) else {}).items():
-        row = refused.of_variable(str(name), value) if isinstance(value, str) else None
+        texts = (
+            [value, *meanings.variables(newest, {str(name): value}).values()]
+            if isinstance(value, str)
+            else []
+        )
+        row = next((row for text in texts if (row := refused.of_variable(str(name), text))), None)
         wrong = str(row) if row and row.grade == "error" else env_mistakes.of_no_version(str(name))
         if wrong and not secrets.names_a_secret(str(name)):
             found.append(Problem(document.place(("env", name)), wrong))

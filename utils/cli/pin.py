@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matrix import recipe as recipes
-from matrix.errors import Exit, HarnessError, did_you_mean
+from matrix.errors import Exit
+from matrix.select import recipes_of
 from matrix.source import Folder
 from utils.cli.example import LARGE
 from utils.node.files import write_whole
@@ -24,7 +25,7 @@ EXAMPLE = f"pin {LARGE}"
 
 def configure(parser: ArgumentParser) -> None:
     """Recipes, and whether to write."""
-    parser.add_argument("recipes", nargs="+", metavar="RECIPE", help="names of recipes")
+    parser.add_argument("recipes", nargs="+", metavar="RECIPE", help="names of recipes, or patterns")
     parser.add_argument(
         "--check", action="store_true", help="write nothing; exit code 3 where a digest is missing or old"
     )
@@ -36,11 +37,7 @@ def run(arguments: Namespace) -> Exit:
     root = Path(arguments.tree).resolve() if arguments.tree else ROOT
     has_recipes(root)
     source = Folder(root)
-    known = recipes.names(source)
-    for name in arguments.recipes:
-        if name not in known:
-            raise HarnessError(Exit.NOTHING_SELECTED, f"no recipe {name!r}; {did_you_mean(name, known)}")
-    places, told = pin.wanted(source, arguments.recipes)
+    places, told = pin.wanted(source, recipes_of(recipes.names(source), arguments.recipes))
     sys.stdout.writelines(f"{line}\n" for line in told)
     found = pin.asked(Registry(), places)
     for one in found:

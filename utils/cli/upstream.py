@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from matrix import cluster as clusters
 from matrix import recipe as recipes
-from matrix.errors import Exit, HarnessError, did_you_mean
+from matrix.errors import Exit, HarnessError
 from matrix.expand import expand
+from matrix.select import recipes_of
 from matrix.source import Folder, git
 from matrix.tree import Tree
 from matrix.vllm.official import compare, document, facts, layers
@@ -28,7 +29,7 @@ EXAMPLE = f"upstream {LARGE}-aiter --all"
 
 def configure(parser: ArgumentParser) -> None:
     """Recipes, and where the official one is."""
-    parser.add_argument("recipes", nargs="+", metavar="RECIPE", help="names of recipes")
+    parser.add_argument("recipes", nargs="+", metavar="RECIPE", help="names of recipes, or patterns")
     parser.add_argument(
         "--official",
         metavar="FILE",
@@ -49,11 +50,12 @@ def run(arguments: Namespace) -> Exit:
     tree = Tree.of(Folder(root))
     if arguments.write and not arguments.official:
         raise HarnessError(Exit.USAGE, "--write wants --official FILE, whose facts it writes")
-    known = set(recipes.names(tree.recipes))
     clean = True
-    for name in arguments.recipes:
-        if name not in known:
-            raise HarnessError(Exit.NOTHING_SELECTED, f"no recipe {name!r}; {did_you_mean(name, known)}")
+    for name in recipes_of(recipes.names(tree.recipes), arguments.recipes):
+        one, _ = recipes.load(tree.recipes, name)
+        if not (one.official or arguments.official or name in arguments.recipes):
+            sys.stdout.write(f"{name} names no official recipe\n")
+            continue
         clean = _one(tree, root, name, arguments) and clean
     return Exit.OK if clean else Exit.CHECK_FAILED
 

@@ -84,3 +84,17 @@ def test_a_tree_that_is_none_is_told(cli: Cli, tmp_path: Path, verb: str) -> Non
     done = cli(verb, "r", "--tree", str(tmp_path / "gone"))
     assert done.returncode == Exit.USAGE
     assert "gone has no recipes/; --tree wants the root of a checkout" in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["upstream", "pin"])
+def test_a_pattern_names_recipes_as_everywhere(cli: Cli, git_tree: Path, verb: str) -> None:
+    """Those without a counterpart are passed over; one that is asked for by name is not."""
+    at = ("--tree", str(git_tree))
+    if verb == "upstream":
+        done = cli(verb, "r*", *at)
+        assert done.returncode == Exit.OK, done.stderr
+        assert done.stdout == "r names no official recipe\n"
+        assert cli(verb, "r", *at).returncode == Exit.USAGE
+    done = cli(verb, "q*", *at)
+    assert done.returncode == Exit.NOTHING_SELECTED
+    assert "no recipe 'q*'; known: r" in done.stderr
