@@ -24,6 +24,8 @@ _WHICH = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS")
 """Variables that say which cluster is meant."""
 _WHO = "SLURM_JWT"
 """Who asks, on clusters that know people by tokens; the nodes' own daemons take none."""
+_ASK = {"sbatch", "squeue", "scancel", "sinfo", "scontrol", "sacct"}
+"""Commands that ask the controller, or the accounting."""
 LIMIT_S = 45.0
 """Longer than Slurm's own MessageTimeout retries; one hung client must not hang the launcher."""
 
@@ -67,12 +69,12 @@ def environment() -> dict[str, str]:
     }
 
 
-def _token() -> dict[str, str]:
-    return {_WHO: os.environ[_WHO]} if os.environ.get(_WHO) else {}
+def _token(command: str) -> dict[str, str]:
+    return {_WHO: os.environ[_WHO]} if command in _ASK and os.environ.get(_WHO) else {}
 
 
 def call(command: Sequence[str], limit_s: float = LIMIT_S, env: dict[str, str] | None = None) -> str:
-    """What a command prints that asks the controller.
+    """What a command prints.
 
     Raises:
         SlurmError: when it fails, is missing, or gives no answer.
@@ -81,7 +83,7 @@ def call(command: Sequence[str], limit_s: float = LIMIT_S, env: dict[str, str] |
         done = subprocess.run(
             list(command),
             stdin=subprocess.DEVNULL,
-            env=(environment() if env is None else env) | _token(),
+            env=(environment() if env is None else env) | _token(command[0]),
             capture_output=True,
             text=True,
             errors="replace",  # a reason that an administrator wrote may have any bytes
@@ -102,7 +104,7 @@ def call(command: Sequence[str], limit_s: float = LIMIT_S, env: dict[str, str] |
         if Meaning.NOT_GENUINE in means:
             message += (
                 "; has the token in SLURM_JWT run out? `scontrol token` on the cluster makes a new one; without the variable Slurm asks munge"
-                if _token()
+                if _token(command[0])
                 else "; this machine and the controller do not trust each other's messages. Look whether munged runs here, and "
                 "whether both clocks agree: `munge -n | unmunge` here, and the same over ssh to the controller"
             )
@@ -121,9 +123,11 @@ def submit(script: Path) -> int:
     with tempfile.NamedTemporaryFile(prefix="servematrix-env-") as given:
         given.write(b"".join(os.fsencode(f"{name}={value}\0") for name, value in env.items()))
         given.flush()
-        kept_out = [f"--export-file={given.name}"] if _token() else []
+        kept_out = [f"--export-file={given.name}"] if _token("sbatch") else []
         said = call(["sbatch", "--parsable", *kept_out, str(script)], env=env).strip()
-    numbers = set(re.findall(r"^(?:Submitted batch job )?(\d+)(?:;\S+)?[ \t]*$", said, re.MULTILINE))
+    numbers = set(
+        re.findall(r"^(?:Submitted batch job )?(\d+)(?:;\S+| on cluster \S+)?[ \t]*$", said, re.MULTILINE)
+    )
     if len(numbers) != 1:
         raise SlurmError("sbatch", f"the answer has no job number, or several: {said!r}", unanswered=True)
     return int(numbers.pop())

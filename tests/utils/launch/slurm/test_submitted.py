@@ -25,6 +25,7 @@ def says(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
         "123\nyour project has 1000 hours left",
         "Welcome to the cluster\n\n123",
         "Submitted batch job 123",
+        "Submitted batch job 123 on cluster alpha",
         "sbatch: lua: job 7 of this user today\n123;alpha\n",
         "123\n123",
         "123  ",
@@ -85,7 +86,7 @@ echo 7
 
 def commands(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Programs in the place of Slurm's that write down what they were given."""
-    for name in ("sbatch", "squeue", "scancel"):
+    for name in ("sbatch", "squeue", "scancel", "enroot"):
         (folder / name).write_text(WHAT_CAME)
         (folder / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
@@ -102,6 +103,8 @@ def test_a_persons_token_reaches_the_controller_and_no_job(
     assert client.submit(tmp_path / "script") == 7
     client.call(["squeue"])
     client.cancel(jobs=[7])
+    client.call(["enroot", "version"])
+    assert "SLURM_JWT" not in (tmp_path / "enroot.env").read_text()
     for name in ("sbatch", "squeue", "scancel"):
         assert "SLURM_JWT=eyJ.a.b" in (tmp_path / f"{name}.env").read_text().splitlines(), name
         assert "eyJ" not in (tmp_path / f"{name}.words").read_text()
