@@ -39,7 +39,11 @@ CONCURRENCY = {
 }
 """What `matrix.ranges.concurrencies` takes."""
 WORD = r"^[A-Za-z0-9/][A-Za-z0-9._/:@=+#-]*$"
-IMAGES = (image.PATTERN, rf"^{image.ARCHIVE}\w[\w.+-]*$", r"^[a-z0-9][a-z0-9-]*==[0-9][A-Za-z0-9.+!-]*$")
+IMAGES = (
+    image.PATTERN,
+    rf"^{image.ARCHIVE}\w[\w.+-]*$",
+    r"^[a-z0-9][a-z0-9-]*==\d+\.\d+\.\d[A-Za-z0-9.+!-]*$",
+)
 """A reference, an archive of the cluster's, a package for runtime none."""
 _MAPPINGS = ("Serve", "Client", "Kernel", "Protocol", "Rules", "Official")
 """Definitions that a variant changes key by key, so that null takes one of their keys away."""

@@ -34,7 +34,17 @@ def _of_words(text: str) -> str | None:
         return f"{strange[0]} in {text!r} is not expanded; write the tag itself"
     if package := re.fullmatch(r"(vllm[a-z-]*)\s*(>=|<=|~=|!=|=|>|<)\s*v?(\d[\w.]*)(,.*)?", text):
         return f"a package has one version: write {package[1]}=={package[3]}"
-    return None
+    return _of_package(text)
+
+
+def _of_package(text: str) -> str | None:
+    """One version has one spelling, and with it one key."""
+    name, equal, version = text.partition("==")
+    if not equal or re.match(r"\d+\.\d+\.\d", version):
+        return None
+    if short := re.fullmatch(r"[v=]?(\d+\.\d+)((?:\.\d+)?)", version):
+        return f"write {name}=={short[1]}{short[2] or '.0'}"
+    return f"{text!r}: {version!r} is no version of a package; write {name}==0.32.0 or the like"
 
 
 def _of_address(text: str) -> str | None:

@@ -11,7 +11,7 @@ from matrix.vllm.canonical import number
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from matrix.vllm.vocabulary import Flag, Scalar
+    from matrix.vllm.vocabulary import Flag, Scalar, Vocabulary
 
 Said = dict[str, object]
 _STEP = re.compile(r"[A-Za-z0-9_-]+")
@@ -20,13 +20,18 @@ _MODES = {"NONE": 0, "STOCK_TORCH_COMPILE": 1, "DYNAMO_TRACE_ONCE": 2, "VLLM_COM
 _SWITCH = {"0": False, "false": False, "1": True, "true": True}
 
 
-def joined(flags: Mapping[str, object]) -> Said:
-    """Flags with parts of dotted names laid into mappings, as vLLM does with its command line."""
+def joined(vocabulary: Vocabulary | None, flags: Mapping[str, object]) -> Said:
+    """Flags with parts of dotted names laid into mappings, as vLLM does with its command line.
+
+    VLLM takes every text there for a number or a switch that looks like one; where a text is wanted, it stays one here.
+    """
     found: Said = {name: value for name, value in flags.items() if "." not in name}
     for name, value in sorted(flags.items()):
         whole, _, part = name.partition(".")
         if part and isinstance(found.get(whole, {}), dict):
-            _lay(found, name.split("."), _read(value))
+            flag = vocabulary.flag(whole) if vocabulary else None
+            text = flag is not None and flag.fields.get(part) == "str"
+            _lay(found, name.split("."), value if text else _read(value))
         elif part:
             found[name] = value
     return found

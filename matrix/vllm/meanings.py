@@ -43,7 +43,8 @@ def flags(vocabulary: Vocabulary | None, said: Mapping[str, object]) -> dict[str
         for name, value in said.items()
         if value is not None and not (isinstance(value, str) and _is_nothing(vocabulary, name, value))
     }
-    found = mappings.joined({AS_A_PART.get(name, name): value for name, value in found.items()})
+    found = {name: _mapping(vocabulary, name, value) for name, value in found.items()}
+    found = mappings.joined(vocabulary, {_as_a_part(name, found): value for name, value in found.items()})
     for name in list(found):
         value = canonical.canonical(vocabulary, name, found[name]) if vocabulary else found[name]
         if isinstance(value, dict):
@@ -77,6 +78,18 @@ def own_name(vocabulary: Vocabulary | None, name: str) -> str:
 def _is_nothing(vocabulary: Vocabulary | None, name: str, value: str) -> bool:
     flag = vocabulary.flag(name) if vocabulary else None
     return flag is not None and flag.default is None and value in canonical.NOTHING
+
+
+def _mapping(vocabulary: Vocabulary | None, name: str, value: object) -> object:
+    """A mapping for its JSON, before parts are laid into it."""
+    flag = vocabulary.flag(name) if vocabulary else None
+    made = canonical.mapping(value) if flag is None or flag.type == "json" else value
+    return made if isinstance(made, dict) else value
+
+
+def _as_a_part(name: str, beside: Mapping[str, object]) -> str:
+    part = AS_A_PART.get(name, name)
+    return part if isinstance(beside.get(part.partition(".")[0], {}), dict) else name
 
 
 def _hoisted(

@@ -185,6 +185,9 @@ def _unknown(served: Served, said: _Said) -> bool:
         if said.kind == "flag"
         else env_mistakes.of_variable(known, said.name, str(said.value))
     )
+    if not wrong and said.kind == "flag":
+        others = (one for one in _spellings(served, said) if one.name in meanings.AS_A_FLAG.values())
+        wrong = next(filter(None, (mistakes.of_flag(known, one.name, one.value) for one in others)), None)
     if not wrong and said.kind == "flag" and (doubt := mistakes.doubt_of_flag(known, said.name, said.value)):
         served.note(said.path, doubt)
     if wrong and known.exact:

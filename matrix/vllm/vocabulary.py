@@ -147,7 +147,7 @@ class Vocabulary:
 def version_in(image: str) -> str | None:
     """The vLLM version that an image or a package names, such as 0.32.0 of vllm/vllm-openai-rocm:v0.32.0; None for others."""
     name, _, tag = image.partition("@")[0].rpartition(":")
-    if match := re.fullmatch(r"vllm(?:-[a-z0-9]+)*==([\w.+]+)", image):
+    if match := re.fullmatch(r"vllm(?:-[a-z0-9]+)*==(\d+\.[\w.+]+)", image):
         return match[1]
     match = re.fullmatch(r"v?(\d+\.\d+\.\d+(?:(?:rc|\.post)\d+)?)(?:[-_+].*)?", tag)
     return match[1] if match and "vllm" in name.rsplit("/", 1)[-1] else None
