@@ -28,8 +28,10 @@ class Agreed:
         return self._read().get(point.id)
 
     def note(self, point: Point, requests: int) -> None:
-        """Fix it for the runs after this one."""
-        files.write_whole(self._path, json.dumps(self._read() | {point.id: requests}).encode())
+        """Fix it for the runs after this one, which end with the machine: nobody waits for the disk."""
+        known = self._read()
+        if known.get(point.id) != requests:
+            files.write_whole(self._path, json.dumps(known | {point.id: requests}).encode(), lasting=False)
 
     def _read(self) -> dict[str, int]:
         try:

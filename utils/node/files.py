@@ -19,8 +19,13 @@ if TYPE_CHECKING:
     from matrix.errors import HarnessError
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes, *, lasting: bool = True) -> None:
     """Write a file so that it is there whole or not at all.
+
+    Args:
+        path: of the file.
+        content: all of it.
+        lasting: also when the machine loses its power a moment later, which takes as long as the disk does.
 
     Raises:
         RunFailed: STORAGE_FULL when the disk or a quota is full; nothing half-written stays.
@@ -35,7 +40,8 @@ def write_whole(path: Path, content: bytes) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if lasting:
+                os.fsync(file.fileno())
             os.fchmod(file.fileno(), _mode(path))
         Path(private).replace(path)
     except BaseException as error:
@@ -71,7 +77,11 @@ def storage_error(path: Path, error: OSError) -> HarnessError:
     return RunFailed(Exit.SETUP_FAILED, f"{path} could not be written: {error.strerror}")
 
 
+_LEVEL = 4
+"""Of gzip. Times of 2.4 million tokens take 0.2 s, and 7 % more room than at 9, which takes 5.4 s while the devices wait."""
+
+
 def packed(columns: dict[str, Any]) -> tuple[bytes, str]:
     """Columns as compressed JSON, the same bytes for the same data, and their hash."""
-    content = gzip.compress(json.dumps(columns, separators=(",", ":")).encode(), mtime=0)
+    content = gzip.compress(json.dumps(columns, separators=(",", ":")).encode(), _LEVEL, mtime=0)
     return content, hashlib.sha256(content).hexdigest()

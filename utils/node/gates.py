@@ -8,6 +8,7 @@ from __future__ import annotations
 import heapq
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from matrix.plan import KernelChoice
     from utils.node.kernel_counts import Marker
     from utils.node.record import Counters, Load, Power, Telemetry
-    from utils.node.requests_raw import RawLoad
+    from utils.node.requests_raw import Ints, RawLoad
 
 CLIENT_SHARE_MOST = 0.6
 CHUNKS_LEAST = 0.9  # a busy machine merges a few (0.5 % seen at 5 ms a token), which moves ITL alone
@@ -42,7 +43,7 @@ SHARED = 1.0
 """`limits.foreign_share` of a cluster whose machine is shared, so that what others do to a figure is a note."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: what several gates look at is made once
 class Evidence:
     """All that gates look at."""
 
@@ -82,6 +83,20 @@ class Evidence:
     """Files that came into the server's compile caches over the load, whoever made them."""
     power: Power | None = None
     """What the devices did over the load, where a meter ran."""
+
+    @cached_property
+    def _came(self) -> Ints:
+        return stationarity.arrivals(self.raw)
+
+    @cached_property
+    def quiet(self) -> stationarity.Silence | None:
+        """The longest silence; None where there are too few tokens to say."""
+        return stationarity.silence(self.raw, self._came)
+
+    @cached_property
+    def course(self) -> stationarity.Course | None:
+        """Throughput over the steady window; None where there is none to say it of."""
+        return stationarity.course(self.raw, self._came, self.steady_s) if self.steady_s else None
 
 
 def requests_complete(e: Evidence) -> Gate:
@@ -223,7 +238,7 @@ def _filled_by_a_full_loop(raw: RawLoad, concurrency: int) -> float:
 
 def silence(e: Evidence) -> Gate:
     """No stall: the longest time without a token to anybody is within five times what is usual in this load, and 5 s of it, and all stalls are within a tenth of the load; short ones are a note."""
-    found = stationarity.silence(e.raw)
+    found = e.quiet
     if found is None:
         return _gate("silence", passed=True, found="too few tokens to say what is usual")
     return _gate("silence", not found.is_stall, found.words)
@@ -231,7 +246,7 @@ def silence(e: Evidence) -> Gate:
 
 def evenness(e: Evidence) -> Gate:
     """Thirds of the steady window have throughputs within half of their mean, and a slow first wave took at most a tenth of the load; from 15 % and 3 % on it is a note, and no more where the cluster shares its machine."""
-    found = stationarity.course(e.raw, e.steady_s) if e.steady_s else None
+    found = e.course
     if found is None:
         return _gate("evenness", passed=True, found="too few tokens in a steady window to say")
     return _gate("evenness", not found.is_wrong or e.foreign_most >= SHARED, found.words)
@@ -370,10 +385,10 @@ def notes(evidence: Evidence) -> list[str]:
     if not evidence.speculative and tokens.are_merged(evidence.raw):
         share = tokens.merged(evidence.raw)
         found.append(f"{100 * share:.1f} % of the output tokens had no streamed answer of their own")
-    quiet = stationarity.silence(evidence.raw)
+    quiet = evidence.quiet
     if quiet and quiet.is_hiccup and not quiet.is_stall:
         found.append(quiet.words)
-    course = stationarity.course(evidence.raw, evidence.steady_s) if evidence.steady_s else None
+    course = evidence.course
     if course and course.is_uneven and evenness(evidence).passed:
         found.append(f"throughput was not even over the steady window: {course.words}")
     return found

@@ -52,6 +52,18 @@ class RawLoad:
         """When each request's last token came."""
         return self.start_us + self.latency_us
 
+    def first_us(self) -> Ints:
+        """When each request's first streamed answer came."""
+        return self.start_us + self.ttft_us
+
+    def later_us(self) -> tuple[Ints, Ints]:
+        """When every later one came, row after row, and whose it is; at once for all rows, which may be thousands."""
+        counts = np.array([len(row) for row in self.itl_us], dtype=np.int64)
+        gaps = np.concatenate([np.array([], dtype=np.int64), *self.itl_us])
+        sums = np.concatenate(([0], np.cumsum(gaps)))
+        of = np.repeat(np.arange(len(counts)), counts)
+        return (self.first_us() - sums[np.cumsum(counts) - counts])[of] + sums[1:], of
+
     def request_columns(self) -> dict[str, Any]:
         """For the small file: everything but the single tokens."""
         return {

@@ -120,18 +120,14 @@ class Course:
 
 def arrivals(raw: RawLoad) -> Ints:
     """When each token came, in microseconds after the first request's start, sorted; only of requests that completed."""
-    first = raw.start_us + raw.ttft_us
-    times = [
-        np.concatenate(([begin], begin + np.cumsum(itl)))
-        for begin, itl, good in zip(first, raw.itl_us, raw.ok, strict=True)
-        if good
-    ]
-    return np.sort(np.concatenate(times)) if times else np.array([], dtype=np.int64)
+    ok = raw.ok
+    later, of = raw.later_us()
+    return np.sort(np.concatenate((raw.first_us()[ok], later[ok[of]])))
 
 
-def silence(raw: RawLoad) -> Silence | None:
-    """The longest silence; None for fewer than two tokens a part."""
-    times = np.concatenate(([0], arrivals(raw)))
+def silence(raw: RawLoad, came: Ints) -> Silence | None:
+    """The longest silence among `arrivals`; None for fewer than two tokens a part."""
+    times = np.concatenate(([0], came))
     if len(times) <= 2 * SEGMENTS:
         return None
     gaps = np.diff(times)
@@ -156,7 +152,7 @@ def _stalls(raw: RawLoad, times: Ints, gaps: Ints) -> Ints:
     Where nobody waits for a first token, a token is due, and half of all tokens say how long one takes. Else a prompt is taken in:
     half of the requests say how long that is silent.
     """
-    first = np.sort(raw.start_us + raw.ttft_us)
+    first = np.sort(raw.first_us())
     calm = first[: int((raw.start_us < raw.end_us.min()).sum())].max(initial=0)
     begins = np.flatnonzero((gaps > 1e6 * HICCUP_S) & (times[1:] > calm))
     if not len(begins):
@@ -175,27 +171,27 @@ def _of_a_prompt(raw: RawLoad, times: Ints, gaps: Ints) -> float:
     later = raw.start_us > 0
     rows = np.flatnonzero(later if later.any() else raw.ok)
     begin = np.searchsorted(times, raw.start_us[rows], side="right") - 1
-    end = np.searchsorted(times, raw.start_us[rows] + raw.ttft_us[rows])
+    end = np.searchsorted(times, raw.first_us()[rows])
     return float(np.median([gaps[a : max(a + 1, b)].max() for a, b in zip(begin, end, strict=True)]))
 
 
 def _late_us(raw: RawLoad) -> float:
     """How much longer the first wave took than its tokens would have later, once its last prompt was in and until its first end."""
-    first = raw.start_us + raw.ttft_us
+    first = raw.first_us()
     wave = raw.start_us < raw.end_us.min()
     begin, end = int(first[wave].max()), int(raw.end_us.min())
     itl = np.concatenate(raw.itl_us)
-    at = np.concatenate([one + np.cumsum(row) for one, row in zip(first, raw.itl_us, strict=True)])
+    at, _ = raw.later_us()
     early, later = itl[(at - itl >= begin) & (at <= end)], itl[at > end]
     if len(early) < BINS or len(later) < BINS:
         return 0.0
     return (end - begin) * max(0.0, 1 - float(later.mean()) / max(1.0, float(early.mean())))
 
 
-def course(raw: RawLoad, window_s: tuple[float, float]) -> Course | None:
-    """Throughput over a window; None where it has too few tokens to say."""
+def course(raw: RawLoad, came: Ints, window_s: tuple[float, float]) -> Course | None:
+    """Throughput over a window, from `arrivals`; None where it has too few tokens to say."""
     begin, end = (1e6 * edge for edge in window_s)
-    counts, _ = np.histogram(arrivals(raw), bins=BINS, range=(begin, end))
+    counts = np.diff(np.searchsorted(came, np.linspace(begin, end, BINS + 1)))
     if counts.sum() < BINS * BINS:
         return None
     rates = counts / counts.mean()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from utils.node.requests_raw import RawLoad
+    from utils.node.requests_raw import Ints, RawLoad
 
 MERGED_NOTE = 0.02
 """Share of tokens without an answer of their own, from which on it is a note: 0.5 % were seen on a busy machine."""
@@ -42,12 +42,18 @@ def first(raw: RawLoad) -> First | None:
     if len(rows) < LEAST:
         return None
     seconds = np.array([raw.itl_us[row][0] for row in rows])
-    later = np.array([np.median(raw.itl_us[row][1:]) for row in rows])
+    later = np.array([_median(raw.itl_us[row][1:]) for row in rows])
     return First(
         float(np.median(raw.ttft_us[rows])) / 1e6,
         float(np.median(seconds)) / 1e6,
         float(np.median(later)) / 1e6,
     )
+
+
+def _median(row: Ints) -> float:
+    """NumPy's own takes ten times longer for a row of some hundred values."""
+    values = np.sort(row)
+    return float(values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2
 
 
 def merged(raw: RawLoad) -> float:

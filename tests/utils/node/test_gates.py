@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from matrix.plan import KernelChoice
-from utils.node import gates
+from utils.node import gates, stationarity
 from utils.node.completion import Streamed
 from utils.node.gates import Evidence
 from utils.node.gates_words import JIT, trouble
@@ -177,6 +177,22 @@ BREAKS: dict[str, tuple[Callable[[Evidence], Evidence], set[str]]] = {
         {"kernel_path"},
     ),
 }  # fmt: skip
+
+
+def test_tokens_are_put_in_order_once_for_all_gates_and_notes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two million of them take a quarter of a second each time, in which the devices wait."""
+    calls = []
+    plain = stationarity.arrivals
+
+    def counted(load: RawLoad) -> np.ndarray:
+        calls.append(load)
+        return plain(load)
+
+    monkeypatch.setattr(stationarity, "arrivals", counted)
+    evidence = replace(good(), steady_s=(0.0, 1.0))
+    gates.judge(evidence)
+    gates.notes(evidence)
+    assert len(calls) == 1
 
 
 def test_a_good_load_passes_every_gate() -> None:

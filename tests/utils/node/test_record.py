@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from matrix import select
 from matrix.errors import Exit, HarnessError
+from matrix.source import Folder
+from matrix.tree import Tree
 from tests.conftest import ROOT
 from tests.utils.node.conftest import RunNode
 from tests.utils.node.test_gates import good
 from utils.node import files, record, record_file, window_stats
+from utils.node.agreed import Agreed
 from utils.node.vllm.load_result import parse
 
 
@@ -74,6 +79,37 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path)
     assert caught.value.exit_code is Exit.STORAGE_FULL
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_runs_agree_on_is_written_once_and_nobody_waits_for_the_disk(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each wait is one between two points; with two arms the same number is agreed on again in each later run."""
+    waits: list[int] = []
+    monkeypatch.setattr("os.fsync", waits.append)
+    point = select.chosen(Tree.of(Folder(tree)), ["r"]).jobs[0].points[0]
+    agreed = Agreed(tmp_path / "requests.json", [point])
+    agreed.note(point, 300)
+    first = (tmp_path / "requests.json").stat()
+    agreed.note(point, 300)
+    assert agreed.of(point) == 300
+    assert (tmp_path / "requests.json").stat().st_ino == first.st_ino
+    assert not waits
+    files.write_whole(tmp_path / "record.json", b"{}")
+    assert len(waits) == 1
+
+
+def test_times_of_tokens_are_packed_about_as_fast_as_they_are_written_as_json() -> None:
+    """The devices wait for it: of a large load it took 5 s, twenty times as long as the JSON."""
+    rows = np.random.default_rng(0).integers(19_000, 21_000, (300, 1000)).tolist()
+    ratios = []
+    for _ in range(3):
+        begin = time.process_time()
+        json.dumps(rows)
+        middle = time.process_time()
+        files.packed({"itl_us": rows})
+        ratios.append((time.process_time() - middle) / (middle - begin))
+    assert min(ratios) < 6
 
 
 @given(st.integers(0, 4000))

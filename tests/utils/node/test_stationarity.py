@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,11 +48,25 @@ def made(seed: int, concurrency: int, stretch: object = None, osl: int = 64, ste
 
 def judged(raw: RawLoad, concurrency: int) -> tuple[stationarity.Silence, stationarity.Course | None]:
     """Both, as gates see them."""
-    quiet = stationarity.silence(raw)
+    came = stationarity.arrivals(raw)
+    quiet = stationarity.silence(raw, came)
     assert quiet is not None
     steady = window_stats.steady(raw, concurrency, 1)
     window = (steady.start_s, steady.start_s + steady.duration_s) if steady else None
-    return quiet, stationarity.course(raw, window) if window else None
+    return quiet, stationarity.course(raw, came, window) if window else None
+
+
+def test_arrivals_are_those_of_each_row_that_completed() -> None:
+    """They are made for all rows at once; one by one it is this, with rows of a single answer and one that failed."""
+    raw = made(1, 4)
+    itls = [row[:0] if i % 5 == 0 else row for i, row in enumerate(raw.itl_us)]
+    raw = replace(raw, itl_us=itls, errors=["", "reset", *raw.errors[2:]])
+    plain = [
+        first + np.concatenate(([0], np.cumsum(row)))
+        for first, row, good in zip(raw.start_us + raw.ttft_us, itls, raw.ok, strict=True)
+        if good
+    ]
+    assert stationarity.arrivals(raw).tolist() == sorted(np.concatenate(plain).tolist())
 
 
 def stalled(seconds: float, at: float = 0.6) -> object:
