@@ -26,14 +26,19 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument(
         "folders", nargs="*", metavar="DIR", help="results folders; none means every job of this checkout"
     )
-    parser.add_argument("--list", action="store_true", help="show what would be ended, and end nothing")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--list", action="store_true", help="show what would be ended, and end nothing")
+    what.add_argument(
+        "--yes",
+        action="store_true",
+        help="end also jobs that no name shows to be of this checkout; do not ask",
+    )
 
 
 def run(arguments: Namespace) -> Exit:
-    """End jobs by the names that a run gave them, and only those that are surely meant."""
-    wanted = {
-        name for folder in arguments.folders for name in _submitted(Path(folder), note=not arguments.list)
-    }
+    """End jobs by the names that a run gave them, and only those that are surely meant; each is shown before."""
+    books = {book: name for folder in arguments.folders for book, name in _submitted(Path(folder))}
+    wanted = set(books.values())
     left = jobs_left()
     if arguments.folders:
         mine, others = [job for job in left if job.name in wanted], []
@@ -41,38 +46,53 @@ def run(arguments: Namespace) -> Exit:
         here = names.checkout(ROOT)
         mine = [job for job in left if names.checkout_of(job.name) == here]
         others = [job for job in left if job not in mine]
-    if arguments.list:
-        _tell("would be ended", mine)
-        _tell("of another checkout, or of one that was moved", others)
-        return Exit.OK
-    cancel(mine)
-    _tell("cancelled", mine)
-    if others and _agreed(others):
-        cancel(others)
-        _tell("cancelled", others)
-        mine += others
+    _tell("would be ended" if arguments.list else "to be ended", mine)
+    _tell("of another checkout, or of one that was moved", others)
     if not mine:
         sys.stdout.write("no job of this checkout is left\n" if not arguments.folders else "no job is left\n")
+    if arguments.list:
+        return Exit.OK
+    for book in books:
+        _note(book)
+    _end(mine)
+    if others and (arguments.yes or _agreed()):
+        _end(others)
     return Exit.OK
+
+
+def _note(book: Notebook) -> None:
+    """Before jobs end, for a launcher that sees their end; where it cannot be noted, they are ended all the same."""
+    try:
+        book.call_off()
+    except OSError as error:
+        sys.stderr.write(
+            f"{book.file.parent} cannot be written ({error.strerror}): the next `run` there says that somebody cancelled, and the one after it measures\n"
+        )
+
+
+def _end(jobs: list[JobState]) -> None:
+    cancel(jobs)
+    _tell("cancelled", jobs)
 
 
 def _tell(what: str, jobs: Sequence[JobState]) -> None:
     sys.stdout.writelines(f"{what}: {job.id} {job.state} {job.name}\n" for job in jobs)
 
 
-def _agreed(others: Sequence[JobState]) -> bool:
+def _agreed() -> bool:
     """Whether a person says that jobs are theirs which no name shows to be of this checkout; without a terminal nobody does."""
-    _tell("of another checkout, or of one that was moved; left alone", others)
     if not (sys.stdin and sys.stdin.isatty()):
-        sys.stdout.write("end them from there, or by their results: ./servematrix cancel DIR\n")
+        sys.stdout.write(
+            "those of another checkout are left alone: end them from there, by their results (./servematrix cancel DIR), or with --yes\n"
+        )
         return False
-    sys.stdout.write("end these too? Type yes: ")
+    sys.stdout.write("end those of another checkout too? Type yes: ")
     sys.stdout.flush()
     return sys.stdin.readline().strip() == "yes"
 
 
-def _submitted(folder: Path, *, note: bool) -> list[str]:
-    """Names under which a run's launchers handed jobs to Slurm; whoever runs them again measures them anew."""
+def _submitted(folder: Path) -> list[tuple[Notebook, str]]:
+    """What a run's launchers remember of jobs that they handed to Slurm, and under which names."""
     if not (folder / "launch").is_dir():
         raise HarnessError(
             Exit.USAGE, f"{folder}: no launcher wrote there; name the folder of a run on Slurm"
@@ -84,7 +104,7 @@ def _submitted(folder: Path, *, note: bool) -> list[str]:
             Exit.USAGE,
             f"{folder}: none of its jobs was given to Slurm; end a local run with Ctrl-C where it runs",
         )
-    return [(book.call_off() if note else memory.name) for book, memory in known if memory and memory.name]
+    return [(book, memory.name) for book, memory in known if memory and memory.name]
 
 
 def _is_memory(book: Notebook) -> bool:

@@ -79,13 +79,11 @@ class Notebook:
         """Keep it, whole or not at all."""
         files.write_whole(self.file, memory.model_dump_json(indent=1).encode())
 
-    def call_off(self) -> str:
-        """Note that the job is ended by hand, so that whoever runs it again measures it; Slurm's name of it, empty where it has none."""
+    def call_off(self) -> None:
+        """Note that the job is ended by hand, so that whoever runs it again measures it."""
         memory = self.read()
-        if memory is None or memory.done or not memory.name:
-            return memory.name if memory else ""
-        self.beside(memory.attempt, "cancelled").touch()
-        return memory.name
+        if memory and memory.name and not memory.done:
+            self.beside(memory.attempt, "cancelled").touch()
 
     def is_called_off(self, attempt: int) -> bool:
         """Whether that was noted of an attempt."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -53,10 +54,38 @@ def test_only_this_checkouts_jobs_are_ended(cli: Cli, queue: Queue) -> None:
     assert done.returncode == 0, done.stderr
     assert queue.ended == ["1"]
     assert f"cancelled: 1 RUNNING {MINE}" in done.stdout
-    assert f"left alone: 2 RUNNING {TWIN}" in done.stdout
-    assert f"left alone: 3 RUNNING {OLD}" in done.stdout
+    assert f"one that was moved: 2 RUNNING {TWIN}" in done.stdout
+    assert f"one that was moved: 3 RUNNING {OLD}" in done.stdout
     assert "somebody-elses" not in done.stdout
+    assert "left alone" in done.stdout
     assert "./servematrix cancel DIR" in done.stdout
+
+
+def test_jobs_are_listed_before_any_of_them_is_ended(cli: Cli, queue: Queue) -> None:
+    """Also what scancel then refuses: a person knows what is still to be ended."""
+    (queue.folder / "scancel").write_text("#!/bin/sh\necho 'scancel: error: Invalid user' >&2; exit 1\n")
+    done = cli("cancel", env=queue.env)
+    assert done.returncode == Exit.SLURM_FAILED
+    assert f"to be ended: 1 RUNNING {MINE}" in done.stdout
+    assert f"2 RUNNING {TWIN}" in done.stdout
+    assert "cancelled: " not in done.stdout
+
+
+def test_a_script_says_yes(cli: Cli, queue: Queue) -> None:
+    """Of a checkout that was moved, where nobody sits at a terminal."""
+    done = cli("cancel", "--yes", env=queue.env)
+    assert done.returncode == 0, done.stderr
+    assert queue.ended == ["1", "2", "3"]
+    assert done.stdout.index(f"one that was moved: 3 RUNNING {OLD}") < done.stdout.index("cancelled: 1 ")
+    assert cli("cancel", "--yes", "--list", env=queue.env).returncode == Exit.USAGE
+
+
+@pytest.mark.parametrize("where", [">/dev/full", ">&-", "| true", ">&- 2>&- <&-"])
+def test_jobs_are_ended_where_nobody_can_read_the_list(queue: Queue, where: str) -> None:
+    """It is shown first, and what is shown stops nothing."""
+    line = f"{shlex.join(command('cancel'))} {where}"
+    subprocess.run(["sh", "-c", line], env=environment(queue.env), cwd=ROOT, check=False, timeout=60)
+    assert queue.ended == ["1"]
 
 
 def test_a_list_ends_nothing(cli: Cli, queue: Queue) -> None:
@@ -79,7 +108,8 @@ def test_a_person_is_asked_about_the_others(queue: Queue, said: str, ended: list
     shown = shown_at(ours)
     os.close(ours)
     assert asked.wait(30) == 0
-    assert b"end these too? Type yes:" in shown
+    assert b"too? Type yes:" in shown
+    assert shown.index(MINE.encode()) < shown.index(TWIN.encode()) < shown.index(b"cancelled: 1 ")
     assert queue.ended == ended
 
 
@@ -98,6 +128,18 @@ def test_what_a_folder_names_is_ended_and_noted(cli: Cli, queue: Queue, tmp_path
     assert Notebook(out, "r.tp1").is_called_off(2)
     assert not Notebook(out, "r.tp2").is_called_off(0)
     assert cli("cancel", str(tmp_path), env=queue.env).returncode == Exit.USAGE
+
+
+def test_results_that_cannot_be_written_keep_no_job_running(cli: Cli, queue: Queue, tmp_path: Path) -> None:
+    """The note for the next run comes first, and is not what was asked for; here a link leads nowhere."""
+    out = tmp_path / "out"
+    book = Notebook(out, "r.tp1")
+    book.write(Memory(name=TWIN, attempt=2, slurm=2))
+    book.beside(2, "cancelled").symlink_to(tmp_path / "of/no/folder")
+    done = cli("cancel", str(out), env=queue.env)
+    assert queue.ended == ["2"]
+    assert done.returncode == 0, done.stderr
+    assert "launch cannot be written (No such file or directory)" in done.stderr
 
 
 def test_broken_munge_says_what_to_look_at(cli: Cli, queue: Queue) -> None:
