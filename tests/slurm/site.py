@@ -116,7 +116,15 @@ class Site:
         """Of a launcher."""
         kept = {name: value for name, value in self.slurm.env.items() if not name.startswith("GITHUB_")}
         state = self.base / f"state-{self.number}"
-        return kept | {"PYTHONPATH": str(self.checkout), "PYTHONSAFEPATH": "1", "XDG_STATE_HOME": str(state)}
+        alone = (
+            f"-{os.getpid()}-%j"  # all nodes are this machine, and their jobs need not wait for each other
+        )
+        return kept | {
+            "PYTHONPATH": str(self.checkout),
+            "PYTHONSAFEPATH": "1",
+            "XDG_STATE_HOME": str(state),
+            "SERVEMATRIX_MACHINE": alone,
+        }
 
     def command(self, *arguments: str) -> list[str]:
         """A command of the harness."""

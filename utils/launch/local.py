@@ -17,11 +17,11 @@ from matrix.plan import ARMS
 from utils.launch import lease, questions, script
 from utils.launch.failures import Facts, as_json, classify
 from utils.launch.journal import Memory, Notebook
-from utils.launch.machine_lock import alone_on_the_machine
 from utils.launch.power_beside import metered
 from utils.node import events, files, process, record, scratch, unmeasured
 from utils.node import memory as memory_of_machine
 from utils.node.host import gpu_checks, gpus
+from utils.node.host.machine_lock import alone_on_the_machine
 from utils.node.spec import Found, NodeJob, canary_name, runs
 from utils.setup import environments, provenance
 

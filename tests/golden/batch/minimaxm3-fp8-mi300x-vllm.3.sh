@@ -35,6 +35,7 @@ main() {
   outside preflight utils.node.host.ready
   outside image utils.node.host.image # vllm/vllm-openai-rocm:v0.32.0
   cp "$work/payload/found.json" "$out/found.json" || finish 23 # where no container reaches: the judge compares records with it
+  alone
   meter
   trap 'stopped=1' TERM INT
   canary canary head
@@ -168,6 +169,13 @@ begin() {
 outside() { # a name, and a module of ours that runs outside the container
   (cd "$work/payload" && SERVEMATRIX_TOKEN=$token exec python3 -s -m "$2" /raid/inferencex/squash/servematrix-spool-1000/474c69a77f37/payload/host.json found.json) \
     >>"$out/events.jsonl" 2>"$out/$1.log" || finish "$?"
+}
+
+alone() { # keeps other runs off this job's cores and GPUs until it ends, and waits for one that is there
+  (cd "$work/payload" && SERVEMATRIX_TOKEN=$token exec python3 -s -m utils.node.host.machine_lock "$work/alone") \
+    >>"$out/events.jsonl" 2>"$out/alone.log" &
+  holds=$!
+  until [ -e "$work/alone" ] || ! kill -0 "$holds" 2>/dev/null; do sleep 0.1; done
 }
 
 meter() { # samples power outside of every container: what runs inside reads them, and writes none
@@ -309,6 +317,7 @@ end() { # also what somebody stopped: a run of the same user can, and would be w
 finish() {
   [ -z "$witness" ] || end "$witness"
   [ -z "$meter" ] || end "$meter"
+  [ -z "$holds" ] || end "$holds"
   [ ! -s "$out/power.csv" ] || gzip -f "$out/power.csv"
   clear_away "$work/box" "$work/caches" "$work/outside" "$work/image" "$work/scratch" "$work/meter" "$work/server"
   say '"kind":"end","name":"job","facts":{"exit":%d}' "$1"
@@ -335,5 +344,5 @@ cGF5bG9hZCBvZiB0aGlzIGpvYgo=
 PAYLOAD
 }
 
-worst=0 stopped=0 code=0 mark='' meter='' witness='' server=''
+worst=0 stopped=0 code=0 mark='' holds='' meter='' witness='' server=''
 main

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from utils.launch.slurm import node_states
 from utils.launch.slurm.meanings import Meaning, meanings
+from utils.node.host.machine_lock import ANOTHER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,7 +120,7 @@ def submit(script: Path) -> int:
 
     A file, because sbatch takes a stdin that ends early, as it does when we are killed, for the whole script.
     """
-    env = {name: value for name, value in environment().items() if name in {"PATH", *_WHICH}}
+    env = {name: value for name, value in environment().items() if name in {"PATH", ANOTHER, *_WHICH}}
     with tempfile.NamedTemporaryFile(prefix="servematrix-env-") as given:
         given.write(b"".join(os.fsencode(f"{name}={value}\0") for name, value in env.items()))
         given.flush()

@@ -20,7 +20,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from utils.node.host.ready import emit, write
+from utils.node.host.ready import write
+from utils.node.host.tools import emit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,13 +10,12 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from utils.node import preflight
 from utils.node.host import allocation, gpu_checks, gpus, isolation, machine
-from utils.node.host.tools import ask, tool
+from utils.node.host.tools import ask, emit, tool
 from utils.node.preflight import Check, check
 
 if TYPE_CHECKING:
@@ -163,13 +162,6 @@ def write(path: Path, content: dict[str, Any]) -> None:
     private = path.with_name(f".{path.name}.{os.getpid()}")
     private.write_text(json.dumps(content, indent=1))
     private.replace(path)
-
-
-def emit(**event: object) -> None:
-    """One line for the launcher, in the shape of utils.node.events; the token says that it is not from a container."""
-    ours = {"at_s": round(time.monotonic(), 6), "token": os.environ.get("SERVEMATRIX_TOKEN", "")}
-    sys.stdout.write(json.dumps({**ours, **event}) + "\n")
-    sys.stdout.flush()
 
 
 def main(host_file: str, found_file: str) -> int:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -122,3 +126,29 @@ def test_a_home_without_locks_is_one_sentence_and_no_job(site: Site) -> None:
     assert "is on a file system without locks (No locks available); name a folder" in text
     assert "Traceback" not in text
     assert site.every_job() == {}
+
+
+def test_a_job_waits_for_a_run_that_has_its_cores(site: Site) -> None:
+    """Such as a local one on the node; the job keeps the next one off, and lets go when it ends."""
+    name = f"-beside-{os.getpid()}"
+    hold = (
+        "import time\nfrom utils.node.host.machine_lock import alone_on_the_machine\n"
+        "with alone_on_the_machine(print):\n    print('mine', flush=True)\n    time.sleep(90)\n"
+    )
+    env = {**site.env, "SERVEMATRIX_MACHINE": name}
+    with subprocess.Popen([sys.executable, "-c", hold], env=env, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout
+        assert first.stdout.readline() == "mine\n"
+        launcher = site.start("shared", env={"SERVEMATRIX_MACHINE": name})
+        time.sleep(12)
+        assert not list(site.out("shared").rglob("record.json"))
+        first.kill()
+    text, _ = launcher.communicate(timeout=60)
+    assert launcher.returncode == 0, text
+    assert "another run is measuring on this machine" in text
+    with subprocess.Popen(
+        [sys.executable, "-c", hold], env=env, stdout=subprocess.PIPE, text=True
+    ) as next_one:
+        assert next_one.stdout
+        assert next_one.stdout.readline() == "mine\n"
+        next_one.kill()
