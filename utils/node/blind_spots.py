@@ -20,7 +20,7 @@ CANNOT_SEE = {
     "prefix_cache": "a cache that does not count its hits; only its speed would show it",
     "preemptions": "fewer than one in ten, which are in the record",
     "client_limited": "a client that waits for memory or for the kernel, not for its core",
-    "machine_busy": "memory bandwidth and caches that others use; processes of a virtual machine's host but for steal; load average and pressure are in the record without a bound, for a server on all its cores makes both by itself (0.72 to 0.78 on CPUs where others used less than 5 %)",
+    "machine_busy": "memory bandwidth and caches that others use; processes of a virtual machine's host but for steal; load average and the pressure on cores, which are in the record without a bound: a server on all its cores makes both by itself (0.72 to 0.78 on CPUs where others used less than 5 %), and what others add to them on these cores is their share; waits for disks, which a server under load does not use; a quota of processor time that the run's own container has",
     "devices_own": "who uses the devices where no meter runs, for less than five seconds, or from another container; on AMD cards why clocks were lowered",
     "server_alive": "a server that ended and was started again by itself, which is `one_engine`'s",
     "one_engine": "an engine that begins again within its process and keeps its counters",

@@ -5,7 +5,6 @@ The identities hold for any closed loop of requests, so that a swapped or cut re
 
 from __future__ import annotations
 
-import heapq
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.node import completion, devices, machine, marker, stationarity, tokens
+from utils.node import completion, devices, machine, marker, stationarity, tokens, window_stats
 from utils.node.completion import Streamed
 from utils.node.gates_words import JIT, trouble
 from utils.node.record import Gate
@@ -222,18 +221,10 @@ def littles_law(e: Evidence) -> Gate:
     """Requests x mean latency / concurrency is the duration, less an idle drain: within [1 - 0.3 c/N, 1], or the drain's own share."""
     c, n = e.load.concurrency, max(1, len(e.raw.latency_us))
     filled = float(e.raw.latency_us.sum()) / 1e6 / c / max(e.raw.duration_s, 1e-9)
-    least = min(1 - LITTLE_DRAIN * c / n, _filled_by_a_full_loop(e.raw, c) - LITTLE_SLACK)
+    least = min(1 - LITTLE_DRAIN * c / n, window_stats.filled_by_a_full_loop(e.raw, c) - LITTLE_SLACK)
     return _gate(
         "littles_law", least <= filled <= LITTLE_MOST, f"{filled:.4f}, wanted {least:.4f} to {LITTLE_MOST}"
     )
-
-
-def _filled_by_a_full_loop(raw: RawLoad, concurrency: int) -> float:
-    """What the law gives for these latencies in a loop that never waits: with few requests one long last one costs more than 0.3 c/N."""
-    free = [0] * concurrency
-    for latency in raw.latency_us[np.argsort(raw.start_us, kind="stable")].tolist():
-        heapq.heapreplace(free, free[0] + latency)
-    return float(raw.latency_us.sum()) / concurrency / max(1, *free)
 
 
 def silence(e: Evidence) -> Gate:
@@ -301,13 +292,15 @@ def client_limited(e: Evidence) -> Gate:
 
 
 def machine_busy(e: Evidence) -> Gate:
-    """Others used less of the pinned cores than the cluster's limits.foreign_share, and the hypervisor took less than a tenth; a note comes earlier."""
+    """Others used less of the pinned cores than the cluster's limits.foreign_share, the hypervisor took less than a tenth, and all waited for memory for less than a tenth of the load; a note comes earlier."""
     load = e.telemetry.machine
     if load is None or load.foreign_share is None:
         return _gate("machine_busy", passed=True, found="this kernel does not show what others used")
-    steal = load.steal_share or 0.0
-    good = load.foreign_share <= e.foreign_most and (steal <= machine.STEAL_MOST or e.foreign_most >= SHARED)
+    steal, memory = load.steal_share or 0.0, load.memory_stall_share or 0.0
+    alone = steal <= machine.STEAL_MOST and memory <= machine.MEMORY_MOST
+    good = load.foreign_share <= e.foreign_most and (alone or e.foreign_most >= SHARED)
     text = f"others used {100 * load.foreign_share:.1f} % of the cores, {100 * e.foreign_most:.0f} % allowed; steal {100 * steal:.1f} %"
+    text += f"; waits for memory {100 * memory:.1f} %" if memory else ""
     return _gate("machine_busy", good, text)
 
 

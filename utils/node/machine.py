@@ -1,4 +1,4 @@
-"""What else the machine did over a load: processor time of others on the pinned cores, steal, pressure, load average.
+"""What else the machine did over a load: processor time of others on the pinned cores, steal, pressure, waits for memory, load average.
 
 From /proc (proc_stat(5), proc_pressure(5) of Linux): cumulative counters, read before and after. Pure but for `read`.
 """
@@ -22,6 +22,8 @@ FOREIGN_NOTE = 0.05
 """Share of the pinned cores that others used: from here on a note. The limit of a gate is the cluster file's."""
 STEAL_NOTE, STEAL_MOST = 0.02, 0.1
 """Share of all cores' time that the hypervisor gave to others."""
+MEMORY_NOTE, MEMORY_MOST = 0.01, 0.1
+"""Share of the load in which all that was to run waited for memory: a server that has its memory does not, whatever its cores do."""
 _IDLE = (3, 4)
 """Fields of a processor's line that are no work: idle and iowait."""
 _GUEST = (8, 9)
@@ -43,6 +45,8 @@ class Reading:
     load_1min: float | None
     pressure_s: float | None
     """Seconds in which some process waited for a core."""
+    memory_s: float | None = None
+    """Seconds in which all that was to run waited for memory: for pages that were taken away, or swapped out."""
 
 
 def read(proc: Path = Path("/proc")) -> Reading:
@@ -55,15 +59,21 @@ def read(proc: Path = Path("/proc")) -> Reading:
             work = sum(ticks[n] for n in range(len(ticks)) if n not in (*_IDLE, *_GUEST, _STEAL))
             busy[int(match[1])] = work / TICKS
     load = _text(proc / "loadavg").split()
-    pressure = re.search(r"^some .*total=(\d+)", _text(proc / "pressure" / "cpu"), re.MULTILINE)
     return Reading(
         at_s=time.monotonic(),
         busy_s=busy,
         steal_s=steal,
         cores=len(busy),
         load_1min=float(load[0]) if load else None,
-        pressure_s=int(pressure[1]) / 1e6 if pressure else None,
+        pressure_s=_stalled_s(proc, "cpu", "some"),
+        memory_s=_stalled_s(proc, "memory", "full"),
     )
+
+
+def _stalled_s(proc: Path, what: str, whose: str) -> float | None:
+    """Since the machine began: of `some` process, or of the `full` set of those that were to run."""
+    found = re.search(rf"^{whose} .*total=(\d+)", _text(proc / "pressure" / what), re.MULTILINE)
+    return int(found[1]) / 1e6 if found else None
 
 
 def between(before: Reading, after: Reading, ours_s: float, cores: Sequence[int]) -> MachineLoad:
@@ -78,17 +88,19 @@ def between(before: Reading, after: Reading, ours_s: float, cores: Sequence[int]
     seconds = max(after.at_s - before.at_s, 1e-9)
     watched = [core for core in (cores or after.busy_s) if core in after.busy_s and core in before.busy_s]
     busy = sum(after.busy_s[core] - before.busy_s[core] for core in watched)
-    pressure = None
-    if before.pressure_s is not None and after.pressure_s is not None:
-        pressure = (after.pressure_s - before.pressure_s) / seconds
     foreign = max(0.0, busy - ours_s) if watched else None
     return MachineLoad(
         load_1min=after.load_1min,
-        cpu_pressure_share=pressure,
+        cpu_pressure_share=_share(before.pressure_s, after.pressure_s, seconds),
+        memory_stall_share=_share(before.memory_s, after.memory_s, seconds),
         steal_share=(after.steal_s - before.steal_s) / seconds / after.cores if after.cores else None,
         foreign_core_s=foreign,
         foreign_share=None if foreign is None else foreign / seconds / len(watched),
     )
+
+
+def _share(before_s: float | None, after_s: float | None, seconds: float) -> float | None:
+    return None if before_s is None or after_s is None else (after_s - before_s) / seconds
 
 
 def remarks(load: MachineLoad) -> list[str]:
@@ -100,6 +112,8 @@ def remarks(load: MachineLoad) -> list[str]:
         )
     if load.steal_share is not None and load.steal_share > STEAL_NOTE:
         found.append(f"the hypervisor took {100 * load.steal_share:.0f} % of the cores' time")
+    if load.memory_stall_share is not None and load.memory_stall_share > MEMORY_NOTE:
+        found.append(f"for {100 * load.memory_stall_share:.0f} % of the load all waited for memory")
     return found
 
 

@@ -91,6 +91,8 @@ class MachineLoad(Kept):
     load_1min: float | None = None
     cpu_pressure_share: float | None = None
     """Of the window in which some process waited for a core (PSI)."""
+    memory_stall_share: float | None = None
+    """Of the window in which all that was to run waited for memory (PSI)."""
     steal_share: float | None = None
     foreign_core_s: float | None = None
     """Processor seconds of others on the pinned cores."""

@@ -154,6 +154,7 @@ BREAKS: dict[str, tuple[Callable[[Evidence], Evidence], set[str]]] = {
     "the client was busy": (lambda e: replace(e, telemetry=e.telemetry.model_copy(update={"client_cpu_share": 0.61})), {"client_limited"}),
     "others used the cores": (lambda e: replace(e, foreign_most=0.2, telemetry=e.telemetry.model_copy(update={"machine": MachineLoad(foreign_share=0.3)})), {"machine_busy"}),
     "the hypervisor took them": (lambda e: replace(e, foreign_most=0.2, telemetry=e.telemetry.model_copy(update={"machine": MachineLoad(foreign_share=0.0, steal_share=0.2)})), {"machine_busy"}),
+    "all waited for memory": (lambda e: replace(e, foreign_most=0.2, telemetry=e.telemetry.model_copy(update={"machine": MachineLoad(foreign_share=0.0, memory_stall_share=0.2)})), {"machine_busy"}),
     "others used the devices": (lambda e: replace(e, telemetry=e.telemetry.model_copy(update={"machine": MachineLoad(foreign_gpu_processes=["4711 python3"])})), {"devices_own"}),
     "heat lowered their clocks": (lambda e: replace(e, power=Power(meter="nvidia-smi", throttled=["hardware thermal", "power cap"], slowed_share=0.2)), {"devices_own"}),
     "the server died": (lambda e: replace(e, server_alive=False), {"server_alive"}),

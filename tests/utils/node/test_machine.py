@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from utils.node import machine
-from utils.node.machine import TICKS, Reading
+from utils.node.machine import TICKS
 
 
 def proc(root: Path, work: int, steal: int = 0, *, pressure: bool = True) -> Path:
@@ -25,30 +26,35 @@ def proc(root: Path, work: int, steal: int = 0, *, pressure: bool = True) -> Pat
         (root / "pressure/cpu").write_text(
             f"some avg10=1.00 avg60=0.00 avg300=0.00 total={work * 500_000}\nfull avg10=0.00 total=0\n"
         )
+        (root / "pressure/memory").write_text(
+            f"some avg10=0.00 avg60=0.00 avg300=0.00 total=99999999\nfull avg10=0.00 avg60=0.00 avg300=0.00 total={work * 150_000}\n"
+        )
     return root
 
 
 def test_others_are_what_is_not_ours(tmp_path: Path) -> None:
     """Idle, iowait and guest time are no work; steal is counted apart."""
     one, other = machine.read(proc(tmp_path, 10)), machine.read(proc(tmp_path, 18, steal=2))
-    before = Reading(100.0, one.busy_s, one.steal_s, one.cores, one.load_1min, one.pressure_s)
-    after = Reading(110.0, other.busy_s, other.steal_s, other.cores, other.load_1min, other.pressure_s)
+    before, after = replace(one, at_s=100.0), replace(other, at_s=110.0)
     found = machine.between(before, after, ours_s=5.0, cores=[1])
     assert found.foreign_core_s == pytest.approx(3)
     assert found.foreign_share == pytest.approx(0.3)
     assert found.steal_share == pytest.approx(0.1)
     assert found.cpu_pressure_share == pytest.approx(0.4)
+    assert found.memory_stall_share == pytest.approx(0.12)
     assert found.load_1min == 3.5
     assert machine.between(before, after, ours_s=8.0, cores=[]).foreign_share == 0
     assert machine.remarks(found) == [
         "others used 30 % of the cores that it is pinned to (load average 3.5)",
         "the hypervisor took 10 % of the cores' time",
+        "for 12 % of the load all waited for memory",
     ]
 
 
 def test_a_kernel_that_shows_little(tmp_path: Path) -> None:
     """Nothing is made up."""
-    assert machine.read(proc(tmp_path / "a", 1, pressure=False)).pressure_s is None
+    silent = machine.read(proc(tmp_path / "a", 1, pressure=False))
+    assert (silent.pressure_s, silent.memory_s) == (None, None)
     empty = machine.read(tmp_path / "nothing")
     found = machine.between(empty, empty, 0.0, [0])
     assert (found.foreign_share, found.steal_share, found.load_1min) == (None, None, None)
