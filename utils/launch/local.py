@@ -46,7 +46,8 @@ class Local:
         self.held: lease.Claim | None = None
 
     def check(self, order: Order, job: Job) -> None:
-        """There is a server, or a lock to make one from."""
+        """There is a server, or a lock to make one from; and TMPDIR can be followed."""
+        scratch.below()
         environments.check(order.environment, job.points[0].image)
 
     def claim(self, order: Order) -> Order:

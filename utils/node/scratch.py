@@ -43,20 +43,34 @@ def make(allocation: str) -> Path:
     """A folder of this job's own.
 
     Raises:
-        HarnessError: SETUP_FAILED where TMPDIR names no folder: Python would take another one, which nobody clears away after a job.
+        HarnessError: SETUP_FAILED as `below` does.
     """
-    said = os.environ.get("TMPDIR", "")
-    if said and not Path(said).is_dir():
-        raise HarnessError(
-            Exit.SETUP_FAILED, f"TMPDIR is {said}, which is no folder; make it, or name another one"
-        )
-    wanted = Path(tempfile.gettempdir()) / name(allocation)
+    wanted = below() / name(allocation)
     try:
         wanted.mkdir(mode=0o700)
     except FileExistsError:  # a start that was killed left it, or somebody else made it
         wanted = Path(tempfile.mkdtemp(prefix=f"{wanted.name}-"))
     own(wanted)
     return wanted
+
+
+def below() -> Path:
+    """Where such folders are: what TMPDIR names.
+
+    Raises:
+        HarnessError: SETUP_FAILED where that cannot be: Python would take another one, which nobody clears away after a job.
+    """
+    said, taken = os.environ.get("TMPDIR", ""), Path(tempfile.gettempdir())
+    try:
+        followed = not said or taken.samefile(said)
+    except OSError:
+        followed = False
+    if not followed:
+        raise HarnessError(
+            Exit.SETUP_FAILED,
+            f"TMPDIR is {said}, which is no folder that can be written; make it, or name another one",
+        )
+    return taken
 
 
 def remark(folder: Path) -> str:
@@ -84,8 +98,8 @@ def clear(allocation: str) -> None:
 
 def clear_dead() -> list[Path]:
     """Take away folders of processes of this machine that are gone; those of others, and without a note, are left."""
-    below = Path(tempfile.gettempdir())
-    found = [*below.glob(f"{PREFIX}*/{OWNER}"), *below.glob(f"{CACHES}*/{OWNER}")]
+    where = Path(tempfile.gettempdir())
+    found = [*where.glob(f"{PREFIX}*/{OWNER}"), *where.glob(f"{CACHES}*/{OWNER}")]
     dead = [note.parent for note in found if _is_dead(note)]
     for folder in dead:
         shutil.rmtree(folder, ignore_errors=True)

@@ -142,3 +142,15 @@ def test_a_checkout_that_git_cannot_read_is_named_at_the_start(
     lines = [line for line in done.stdout.splitlines() if "records will not say which commit" in line]
     assert len(lines) == 1
     assert "git rev-parse" in lines[0]
+
+
+@pytest.mark.parametrize("named", ["gone", "file"])
+def test_a_tmpdir_that_cannot_be_followed_is_said_before_anything_starts(
+    runs: Runs, cli: Cli, named: str
+) -> None:
+    """Python would take /tmp for it without a word, and a full one is often why somebody names another."""
+    (runs.temporary / "file").touch()
+    done = cli(*runs.arguments(), env={"TMPDIR": str(runs.temporary / named)})
+    assert done.returncode == Exit.SETUP_FAILED, done.stdout
+    assert f"TMPDIR is {runs.temporary / named}, which is no folder" in done.stderr
+    assert not (runs.out / "jobs").exists()

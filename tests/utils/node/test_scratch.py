@@ -110,6 +110,6 @@ def test_a_long_tmpdir_is_told_before_a_server_fails_of_it(monkeypatch: pytest.M
 def test_a_tmpdir_that_is_gone_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As of a job whose folder was cleared away while its program began; /tmp would keep what it leaves."""
     monkeypatch.setenv("TMPDIR", str(tmp_path / "gone"))
-    with pytest.raises(HarnessError, match="which is no folder; make it") as failed:
+    with pytest.raises(HarnessError, match="which is no folder that can be written; make it") as failed:
         scratch.make("a")
     assert failed.value.exit_code is Exit.SETUP_FAILED
