@@ -36,8 +36,14 @@ def configure(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> Exit:
-    """End jobs by the names that a run gave them, and only those that are surely meant; each is shown before."""
-    books = {book: name for folder in arguments.folders for book, name in _submitted(Path(folder))}
+    """End jobs by the names that a run gave them, and only those that are surely meant; each is shown before.
+
+    Raises:
+        HarnessError: for a folder that names no job, once those of the other folders are ended.
+    """
+    books, problems = _books(arguments.folders)
+    if problems and not books:
+        raise HarnessError(Exit.USAGE, "\n".join(problems))
     wanted = set(books.values())
     left = jobs_left()
     if arguments.folders:
@@ -50,14 +56,26 @@ def run(arguments: Namespace) -> Exit:
     _tell("of another checkout, or of one that was moved", others)
     if not mine:
         sys.stdout.write("no job of this checkout is left\n" if not arguments.folders else "no job is left\n")
-    if arguments.list:
-        return Exit.OK
-    for book in books:
-        _note(book)
-    _end(mine)
-    if others and (arguments.yes or _agreed()):
-        _end(others)
+    if not arguments.list:
+        for book in books:
+            _note(book)
+        _end(mine)
+        if others and (arguments.yes or _agreed()):
+            _end(others)
+    if problems:
+        raise HarnessError(Exit.USAGE, "\n".join(problems))
     return Exit.OK
+
+
+def _books(folders: Sequence[str]) -> tuple[dict[Notebook, str], list[str]]:
+    """What all folders remember: a pattern of a shell may also name a local run's, which keeps no job of the others running."""
+    books, problems = {}, []
+    for folder in folders:
+        try:
+            books |= dict(_submitted(Path(folder)))
+        except HarnessError as error:
+            problems.append(str(error))
+    return books, problems
 
 
 def _note(book: Notebook) -> None:
@@ -98,7 +116,11 @@ def _submitted(folder: Path) -> list[tuple[Notebook, str]]:
             Exit.USAGE, f"{folder}: no launcher wrote there; name the folder of a run on Slurm"
         )
     books = [Notebook(folder, path.stem) for path in (folder / "launch").glob("*.json")]
-    known = [(book, book.read()) for book in books if _is_memory(book)]
+    try:
+        known = [(book, book.read()) for book in books if _is_memory(book)]
+    except (OSError, ValueError) as error:
+        why = f"{folder}: what its launchers noted cannot be read ({str(error).splitlines()[0]}); `cancel` without a folder finds its jobs"
+        raise HarnessError(Exit.USAGE, why) from error
     if not any(memory and memory.name for _, memory in known):
         raise HarnessError(
             Exit.USAGE,

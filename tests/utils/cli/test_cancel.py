@@ -142,6 +142,25 @@ def test_results_that_cannot_be_written_keep_no_job_running(cli: Cli, queue: Que
     assert "launch cannot be written (No such file or directory)" in done.stderr
 
 
+def test_a_folder_without_jobs_keeps_none_of_the_others_running(
+    cli: Cli, queue: Queue, tmp_path: Path
+) -> None:
+    """As in `cancel results/20261123-*`, where one was a local run's, and the notes of another are damaged."""
+    local, damaged, out = (tmp_path / name for name in ("a-local", "b-damaged", "c-slurm"))
+    Notebook(local, "r.tp1").write(Memory())
+    Notebook(damaged, "r.tp1").write(Memory(name=OLD, attempt=0, slurm=3))
+    Notebook(damaged, "r.tp1").file.write_text('{"name": 7')
+    Notebook(out, "r.tp1").write(Memory(name=TWIN, attempt=2, slurm=2))
+    done = cli("cancel", str(local), str(damaged), str(out), env=queue.env)
+    assert queue.ended == ["2"]
+    assert done.returncode == Exit.USAGE
+    assert "a-local: no job of it was handed to Slurm" in done.stderr
+    assert "b-damaged: what its launchers noted cannot be read" in done.stderr
+    alone = cli("cancel", str(damaged), env=queue.env)
+    assert alone.returncode == Exit.USAGE
+    assert "what its launchers noted cannot be read" in alone.stderr
+
+
 def test_broken_munge_says_what_to_look_at(cli: Cli, queue: Queue) -> None:
     """Slurm's own words name neither the clock nor munge."""
     (queue.folder / "squeue").write_text(
