@@ -10,7 +10,7 @@ CANNOT_SEE = {
     "itl_sum": "a clock that is wrong everywhere alike",
     "chunks": "up to a tenth of the tokens without an answer of their own, a note from 2 % on, or where every request lacks one; which tokens they were",
     "stream": "a server that is honest to this one completion and not to the load; the chat endpoint; a server that sends no ids of tokens",
-    "first_token": "an empty first answer in the second half of a prompt's time, or where decoding takes longer than the prompt",
+    "first_token": "an empty first answer in the second half of a prompt's time, where decoding takes longer than the prompt, or in fewer than a fifth of the requests; from there to three of ten it is a note",
     "span": "idle time inside of the load, which is `littles_law`'s",
     "node_clock": "a node whose own clock is wrong",
     "littles_law": "a loop that is full of something else, such as a stall, which counts as latency",

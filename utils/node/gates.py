@@ -189,12 +189,11 @@ def stream(e: Evidence) -> Gate:
 
 
 def first_token(e: Evidence) -> Gate:
-    """The second answer does not come 2.5 times later than others do and later than the first did: then the first one was empty."""
+    """The second answer does not come 2.5 times later than others do and later than the first did, in the middle or in three of ten requests: then the first one was empty."""
     found = tokens.first(e.raw)
     if found is None:
         return _gate("first_token", passed=True, found="too few requests of several tokens to say")
-    text = f"medians: first after {1000 * found.ttft_s:.1f} ms, second {1000 * found.second_s:.1f} ms later, others {1000 * found.usual_s:.1f} ms"
-    return _gate("first_token", e.speculative or not found.is_empty, text)
+    return _gate("first_token", e.speculative or not found.is_empty, found.words)
 
 
 def span(e: Evidence) -> Gate:
@@ -378,6 +377,9 @@ def notes(evidence: Evidence) -> list[str]:
     if not evidence.speculative and tokens.are_merged(evidence.raw):
         share = tokens.merged(evidence.raw)
         found.append(f"{100 * share:.1f} % of the output tokens had no streamed answer of their own")
+    first = None if evidence.speculative else tokens.first(evidence.raw)
+    if first and first.is_early and not first.is_empty:
+        found.append(f"the first answer of {first.early} of {first.rows} requests may have been empty")
     quiet = evidence.quiet
     if quiet and quiet.is_hiccup and not quiet.is_stall:
         found.append(quiet.words)

@@ -28,6 +28,7 @@ main() {
   begin
   outside preflight utils.node.host.ready
   cp "$work/payload/found.json" "$out/found.json" || finish 23 # where no container reaches: the judge compares records with it
+  alone
   meter
   trap 'stopped=1' TERM INT
   canary canary head
@@ -98,6 +99,13 @@ begin() {
 outside() { # a name, and a module of ours that runs outside the container
   (cd "$work/payload" && SERVEMATRIX_TOKEN=$token exec python3 -s -m "$2" /tmp/servematrix-1000/5ed8e82d0983/payload/host.json found.json) \
     >>"$out/events.jsonl" 2>"$out/$1.log" || finish "$?"
+}
+
+alone() { # keeps other runs off this job's cores and GPUs until it ends, and waits for one that is there
+  (cd "$work/payload" && SERVEMATRIX_TOKEN=$token exec python3 -s -m utils.node.host.machine_lock "$work/alone") \
+    >>"$out/events.jsonl" 2>"$out/alone.log" &
+  holds=$!
+  until [ -e "$work/alone" ] || ! kill -0 "$holds" 2>/dev/null; do sleep 0.1; done
 }
 
 meter() { # samples power outside of every container: what runs inside reads them, and writes none
@@ -175,6 +183,7 @@ end() { # also what somebody stopped: a run of the same user can, and would be w
 finish() {
   [ -z "$witness" ] || end "$witness"
   [ -z "$meter" ] || end "$meter"
+  [ -z "$holds" ] || end "$holds"
   [ ! -s "$out/power.csv" ] || gzip -f "$out/power.csv"
   cd / && clear_away "$work"
   say '"kind":"end","name":"job","facts":{"exit":%d}' "$1"
@@ -200,5 +209,5 @@ cGF5bG9hZCBvZiB0aGlzIGpvYgo=
 PAYLOAD
 }
 
-worst=0 stopped=0 code=0 mark='' meter='' witness=''
+worst=0 stopped=0 code=0 mark='' holds='' meter='' witness=''
 main

@@ -103,6 +103,13 @@ def merged(load: RawLoad) -> list[np.ndarray]:
     return [np.concatenate((row[:-20], [row[-20:].sum()])) for row in load.itl_us]
 
 
+def early(e: Evidence, of_ten: int) -> Evidence:
+    """Some requests have an empty answer 15 ms before their first token."""
+    ms = np.array([15_000 * (i % 10 < of_ten) for i in range(len(e.raw.itl_us))])
+    itls = [np.concatenate(([row[0] + one], row[1:])) for one, row in zip(ms, e.raw.itl_us, strict=True)]
+    return replace(e, raw=replace(e.raw, itl_us=itls, ttft_us=e.raw.ttft_us - ms))
+
+
 def on_another_clock(clock: Callable[[np.ndarray], np.ndarray]) -> Callable[[Evidence], Evidence]:
     """The same load, where what happened at t happened at clock(t); in microseconds."""
 
@@ -168,6 +175,7 @@ BREAKS: dict[str, tuple[Callable[[Evidence], Evidence], set[str]]] = {
     "several tokens come in the first answer": (lambda e: replace(e, streamed=Streamed([4] + [1] * 20, 24)), {"stream"}),
     "nothing is streamed": (lambda e: replace(e, streamed=Streamed()), {"stream"}),
     "an empty answer makes TTFT": (raw(itl_us=lambda load: [np.concatenate(([row[0] + 15_000], row[1:])) for row in load.itl_us], ttft_us=lambda load: load.ttft_us - 15_000, reported=lambda load: load.reported | {"mean_ttft_ms": 5.0, "mean_tpot_ms": float(((load.latency_us - load.ttft_us + 15_000) / (load.output_len - 1)).mean()) / 1000}), {"first_token"}),
+    "an empty answer makes TTFT of four requests in ten": (lambda e: early(e, 4), {"first_token"}),
     "something was compiled": (
         lambda e: replace(e, log_of_load="Triton JIT compile during inference: fn. This causes a latency spike; consider"),
         {"jit"},
@@ -206,6 +214,16 @@ def test_a_broken_load_fails_its_gate(name: str) -> None:
     """Each break is named by its gate, and by no gate that it does not touch."""
     change, wanted = BREAKS[name]
     assert wanted <= set(failing(change(good()))) <= wanted | {"span", "reported_means", "chunks"}
+
+
+@pytest.mark.parametrize(("of_ten", "noted", "refused"), [(2, 0, 0), (3, 1, 0), (4, 0, 1)])
+def test_empty_answers_in_some_requests_are_a_note_and_in_more_a_failure(
+    of_ten: int, noted: int, refused: int
+) -> None:
+    """A median sees none of them, and the mean that is published is of all."""
+    found = early(good(), of_ten)
+    assert [any("may have been empty" in note for note in gates.notes(found))] == [bool(noted)]
+    assert ("first_token" in failing(found)) == bool(refused)
 
 
 def test_every_gate_has_a_break() -> None:
