@@ -14,7 +14,7 @@ CANNOT_SEE = {
     "span": "idle time inside of the load, which is `littles_law`'s",
     "node_clock": "a node whose own clock is wrong",
     "littles_law": "a loop that is full of something else, such as a stall, which counts as latency",
-    "silence": "a stall of less than a quarter of a second, or of less than 2.5 times what is usual; of one request while others get tokens",
+    "silence": "a stall of less than a quarter of a second, or of less than 2.5 times what is usual; of some requests while others get tokens",
     "evenness": "a first wave that is slow while its prompts are taken in, or whose first answer ends before its last prompt is in; decay of less than 15 %; anything in loads without a steady window",
     "reported_means": "a client whose rows are wrong themselves",
     "prefix_cache": "a cache that does not count its hits; only its speed would show it",
