@@ -69,7 +69,8 @@ def run(arguments: Namespace) -> Exit:
 
 def _books(folders: Sequence[str]) -> tuple[dict[Notebook, str], list[str]]:
     """What all folders remember: a pattern of a shell may also name a local run's, which keeps no job of the others running."""
-    books, problems = {}, []
+    books: dict[Notebook, str] = {}
+    problems: list[str] = []
     for folder in folders:
         try:
             books |= dict(_submitted(Path(folder)))
