@@ -2,7 +2,8 @@
 
     PYTHONPATH=. .environments/dev/bin/python benchmarks/profile_trace.py
 
-Two made traces, laid out as torch writes them: one of a GPU (operators, launches, kernels, a stack's frames), one without.
+Made traces, laid out as torch writes them: one of a GPU (operators, launches, kernels), one without. Then the same of both as
+densely as JSON can be written, with nothing that is not read: twice as many events that count in each gigabyte.
 """
 
 from __future__ import annotations
@@ -39,9 +40,11 @@ ON_DEVICE = (
     '"registers per thread": 128,\n      "shared memory": 49152,\n      "blocks per SM": 1.939394,\n      "warps per SM": 7.757576,\n'
     '      "grid": [256, 1, 1],\n      "block": [128, 1, 1],\n      "est. achieved occupancy %": 12'
 )
+DENSE = '{{"ph":"X","cat":"{cat}","name":"{name}","pid":{pid},"tid":{tid},"ts":{ts:.3f},"dur":{dur:g}{args}}}'
 RUN = (
     "import resource, sys, time; start = time.perf_counter(); exec(sys.argv[1]); "
-    "print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)"
+    "used = resource.getrusage(resource.RUSAGE_SELF); "
+    "print(time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss / 1000)"
 )
 
 
@@ -89,9 +92,38 @@ def events(*, device: bool) -> Iterator[str]:
                 )
 
 
-def made(path: Path, size: int, *, device: bool) -> Path:
+def dense(*, device: bool) -> Iterator[str]:
+    """The same work on two streams, or one thread: what is read of each event, and no more."""
+    at, number = 4.8e12, 0
+    for step in itertools.count():
+        note = f"execute_context_0(0)_generation_{step % 7 + 1}({step % 7 + 1})"
+        yield DENSE.format(cat="user_annotation", name=note, pid=9, tid=9, ts=at, dur=2160, args="")
+        for name in [name for _ in range(LAYERS) for name in KERNELS]:
+            at, number = at + 10, number + 1
+            if device:
+                call = f',"args":{{"correlation":{number}}}'
+                yield DENSE.format(
+                    cat="cuda_runtime", name="cudaLaunchKernel", pid=9, tid=9, ts=at + 2, dur=3, args=call
+                )
+                stream = 7 + (number % 5 == 0)
+                ran = f',"args":{{"device":0,"stream":{stream},"correlation":{number}}}'
+                yield DENSE.format(cat="kernel", name=name, pid=0, tid=stream, ts=at + 40, dur=8.5, args=ran)
+                continue
+            for depth in range(4):
+                yield DENSE.format(
+                    cat="cpu_op",
+                    name=f"aten::op{depth}_{name}",
+                    pid=9,
+                    tid=9,
+                    ts=at + depth,
+                    dur=8 - 2 * depth,
+                    args="",
+                )
+
+
+def made(path: Path, size: int, *, device: bool, densely: bool = False) -> Path:
     """A trace of about so many bytes."""
-    written, source = 0, events(device=device)
+    written, source = 0, dense(device=device) if densely else events(device=device)
     with path.open("w") as file:
         file.write(
             '{\n  "schemaVersion": 1,\n  "distributedInfo": {"rank": 0, "world_size": 1},\n  "traceEvents": [\n'
@@ -104,39 +136,40 @@ def made(path: Path, size: int, *, device: bool) -> Path:
     return path
 
 
-def cost(program: str) -> tuple[float, float]:
-    """Seconds and peak MB of a program in a process of its own."""
+def cost(program: str) -> tuple[float, float, float]:
+    """Seconds, seconds of a processor and peak MB of a program in a process of its own."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", RUN, program]
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
-    seconds, peak = done.stdout.split("\n")[-2].split()
-    return float(seconds), float(peak)
+    seconds, busy, peak = map(float, done.stdout.split("\n")[-2].split())
+    return seconds, busy, peak
 
 
 def main() -> None:
     """Print each figure."""
     with tempfile.TemporaryDirectory() as name:
-        for kind, device in (("GPU", True), ("no GPU", False)):
-            small = made(Path(name) / "small.json", GB // 10, device=device)
-            large = made(Path(name) / "large.json", GB, device=device)
+        for densely, device in itertools.product((False, True), (True, False)):
+            kind = ("dense, " if densely else "") + ("GPU" if device else "no GPU")
+            small = made(Path(name) / "small.json", GB // 10, device=device, densely=densely)
+            large = made(Path(name) / "large.json", GB, device=device, densely=densely)
             yardstick = f"import json\nwith open({str(small)!r}) as file: json.load(file)"
             profile = "import os, utils.cli.main as m\nsys.stdout = open(os.devnull, 'w')\nm.main(['profile', {!r}, '--format', 'json'])\nsys.stdout = sys.__stdout__"
             plain, mine = [], []
             for _ in range(REPEATS):
                 plain.append(cost(yardstick))
                 mine.append(cost(profile.format(str(large))))
-            seconds, peak = (statistics.median(one[i] for one in mine) for i in (0, 1))
-            base_s, base_mb = (statistics.median(one[i] for one in plain) for i in (0, 1))
+            seconds, busy, peak = (statistics.median(one[i] for one in mine) for i in range(3))
+            _, base_s, base_mb = (statistics.median(one[i] for one in plain) for i in range(3))
             lasted = ", ".join(f"{one[0]:.1f}" for one in mine)
             print(json.dumps({"trace": kind, "gb": large.stat().st_size / GB}))
             print(
-                f"  profile:           {seconds:6.1f} s ({lasted}), {peak:5.0f} MB at most; limits 60 s, 500 MB"
+                f"  profile:           {seconds:6.1f} s ({lasted}), {busy:.1f} s of a processor, {peak:5.0f} MB at most; limits 60 s, 500 MB"
             )
             print(
-                f"  json.load of 0.1:  {base_s:6.1f} s, {base_mb:5.0f} MB; the same of 1 GB would be ten times that"
+                f"  json.load of 0.1:  {base_s:6.1f} s of a processor, {base_mb:5.0f} MB; the same of 1 GB would be ten times that"
             )
             print(
-                f"  ratio:             {seconds / base_s / 10:6.2f} of its time, {peak / base_mb / 10:.3f} of its memory"
+                f"  ratio:             {busy / base_s / 10:6.2f} of its time, {peak / base_mb / 10:.3f} of its memory"
             )
 
 

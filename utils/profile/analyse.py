@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from utils.profile import idle, layers, steps, work
+from utils.profile.columns import blocks
 from utils.profile.figures import Family, Gap, Kernel, Phase, Profile, StepFigures, Totals
 from utils.profile.rules import DECODE, MIXED, PREFILL, shipped
 from utils.profile.trace import Bounds, read
@@ -128,24 +129,33 @@ class Analysis:
         return sorted(made, key=lambda one: (-one.ms, one.name))
 
     def _gaps(self, some: list[StepFigures]) -> list[Gap]:
-        begins = np.array([one.begin for one in self.steps.steps])
-        step = np.searchsorted(begins, self.gaps.start, side="right") - 1
-        ends = np.array([one.end for one in self.steps.steps])[step]
-        mine = (step >= 0) & np.isin(step, [one.number - 1 for one in some]) & (self.gaps.end <= ends)
-        rows = np.flatnonzero(mine)
-        length = self.gaps.end - self.gaps.start
-        starved, names = self.gaps.starved, self.work.table.name
-        return [
-            Gap(
-                step=int(step[row]) + 1,
-                at_ms=float(self.gaps.start[row] - begins[step[row]]) / 1000,
-                ms=float(length[row]) / 1000,
-                starved_ms=None if np.isnan(starved[row]) else float(starved[row]) / 1000,
-                after=self.names.name[names[self.gaps.after[row]]],
-                before=self.names.name[names[self.gaps.before[row]]],
-            )
-            for row in rows[np.argsort(-length[rows], kind="stable")][:GAPS_KEPT].tolist()
-        ]
+        begins, ends = (
+            np.array([getattr(one, side) for one in self.steps.steps]) for side in ("begin", "end")
+        )
+        phase = np.zeros(len(begins), dtype=bool)
+        phase[[one.number - 1 for one in some]] = True
+        longest: list[tuple[float, int, int]] = []
+        for part in blocks(len(self.gaps)):
+            gaps = self.gaps.some(part)
+            step = np.searchsorted(begins, gaps.start, side="right") - 1
+            length = gaps.end - gaps.start
+            rows = np.flatnonzero((step >= 0) & phase[step] & (gaps.end <= ends[step]))
+            rows = rows[np.argsort(-length[rows], kind="stable")][:GAPS_KEPT]
+            longest += [(-float(length[row]), part.start + row, int(step[row])) for row in rows.tolist()]
+            longest = sorted(longest)[:GAPS_KEPT]
+        return [self._gap(gap, step, float(begins[step])) for _, gap, step in longest]
+
+    def _gap(self, gap: int, step: int, begin: float) -> Gap:
+        one = self.gaps.some(slice(gap, gap + 1))
+        before, starved, names = int(one.before[0]), float(one.starved[0]), self.work.table.name
+        return Gap(
+            step=step + 1,
+            at_ms=float(one.start[0] - begin) / 1000,
+            ms=float(one.end[0] - one.start[0]) / 1000,
+            starved_ms=None if np.isnan(starved) else starved / 1000,
+            after=self.names.name[names[self.gaps.after(before)]],
+            before=self.names.name[names[before]],
+        )
 
     def _totals(self) -> Totals:
         outside = self.steps.owner == steps.OUTSIDE
@@ -158,11 +168,11 @@ class Analysis:
         )
 
     def _streams(self) -> dict[str, float]:
-        lanes = self.work.table.lane
         found: dict[str, float] = {}
-        for lane in np.unique(lanes).tolist():
+        did = self.work.lanes_us(len(self.trace.lanes))
+        for lane in np.unique(self.work.table.lane).tolist():
             name = self.trace.lanes[lane][1]
-            found[name] = found.get(name, 0.0) + float(self.work.own[lanes == lane].sum()) / 1000
+            found[name] = found.get(name, 0.0) + float(did[lane]) / 1000
         return found
 
 

@@ -7,33 +7,54 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.profile.intervals import by_lane, covered, gaps, within
+from utils.profile.columns import blocks
+from utils.profile.intervals import by_lane, covered, within
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from utils.profile.columns import Floats, Ints
-    from utils.profile.intervals import Spans
     from utils.profile.work import Work
 
 
 @dataclass(frozen=True)
-class Gaps:
-    """Times without any work, and what each waited for."""
+class Some:
+    """Some gaps, and what each waited for."""
 
     start: Floats
     end: Floats
-    after: Ints
-    """Row of the work that ended last before it."""
     before: Ints
     """Row of the work that ended it."""
     called: Floats
     """When the host called for that; NaN if it is not known."""
-    lanes: list[Spans]
-    """When each stream had work."""
 
     @property
     def starved(self) -> Floats:
         """The part before the host's call: the device could not have begun. NaN if the call is not known."""
         return np.clip(self.called, self.start, self.end) - self.start
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """Times without any work, in order."""
+
+    work: Work
+    start: Floats
+    before: Ints
+    """Row of the work that ended it."""
+
+    def some(self, which: slice | Ints) -> Some:
+        """A few of them, or a block: all at once may be as large as the work."""
+        before = self.before[which]
+        return Some(self.start[which], self.work.table.start[before], before, self.work.launched[before])
+
+    def after(self, before: int) -> int:
+        """Row of the work that ended last before a gap."""
+        ends = self.work.table.end[:before]
+        return before - 1 - int(np.argmax(ends[::-1]))
+
+    def __len__(self) -> int:
+        return len(self.start)
 
 
 @dataclass(frozen=True)
@@ -48,23 +69,51 @@ class Usage:
 
 def find_gaps(work: Work) -> Gaps:
     """All times between the first and the last work at which nothing ran."""
-    table = work.table
-    lanes = by_lane(table.start, table.end, table.lane)
-    start, end = gaps(covered(lanes, 1))
-    before = np.searchsorted(table.start, end, side="left")
-    after = np.argsort(table.end, kind="stable")[before - 1]  # as many have ended before a gap as have begun
-    return Gaps(start, end, after, before, work.launched[before], lanes)
+    table, until = work.table, -np.inf
+    starts, rows = [np.zeros(0)], [np.zeros(0, dtype=np.int32)]
+    for part in blocks(len(table)):
+        row = part.start + np.flatnonzero(
+            table.end[part] > table.start[part]
+        )  # what takes no time ends no gap
+        if not len(row):
+            continue
+        reach = np.maximum.accumulate(np.r_[until, table.end[row]])
+        idle = (table.start[row] > reach[:-1]) & (reach[:-1] > -np.inf)
+        starts.append(reach[:-1][idle])
+        rows.append(row[idle].astype(np.int32))
+        until = float(reach[-1])
+    return Gaps(work, np.concatenate(starts), np.concatenate(rows))
 
 
 def usage(found: Gaps, begin: Floats, end: Floats) -> Usage:
     """What the device did in some windows."""
-    known = ~np.isnan(found.called)
-    called = np.clip(found.called[known], found.start[known], found.end[known])
-    starved = found.start[known], called
-    queued = called, found.end[known]
-    return Usage(
-        within(covered(found.lanes, 1), begin, end),
-        within(covered(found.lanes, 2), begin, end),
-        within(starved, begin, end),
-        within(queued, begin, end),
-    )
+    made = Usage(*(np.zeros(len(begin)) for _ in range(4)))
+    for start, reach, lane in _parts(found.work):
+        lanes = by_lane(start, reach, lane)
+        made.busy[:] += within(covered(lanes, 1), begin, end)
+        made.overlap[:] += within(covered(lanes, 2), begin, end)
+    for part in blocks(len(found)):
+        some = found.some(part)
+        known = ~np.isnan(some.called)
+        called = np.clip(some.called[known], some.start[known], some.end[known])
+        made.starved[:] += within((some.start[known], called), begin, end)
+        made.queued[:] += within((called, some.end[known]), begin, end)
+    return made
+
+
+def _parts(work: Work) -> Iterator[tuple[Floats, Floats, Ints]]:
+    """Begin, end and lane of the work of one block after the other; what reaches beyond a block is cut there, and goes on in the next."""
+    table, size = work.table, len(work)
+    start, lane = np.zeros(0), table.lane[:0]
+    end = start
+    for part in blocks(size):
+        start, end, lane = (
+            np.r_[old, new[part]] for old, new in ((start, table.start), (end, table.end), (lane, table.lane))
+        )
+        until = float(table.start[part.stop]) if part.stop < size else np.inf
+        yield start, np.minimum(end, until), lane
+        late = np.flatnonzero(end > until)
+        late = late[np.argsort(end[late], kind="stable")[::-1]]
+        lane, first = np.unique(lane[late], return_index=True)  # of each lane what reaches farthest
+        end = end[late[first]]
+        start = np.full(len(end), until)

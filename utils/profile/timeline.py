@@ -28,8 +28,8 @@ def rows_of(analysis: Analysis, number: int) -> list[int]:
     steps = analysis.steps.steps
     if not 1 <= number <= len(steps):
         raise HarnessError(Exit.NOTHING_SELECTED, f"no step {number} in this trace: it has 1 to {len(steps)}")
-    mine: list[int] = analysis.steps.rows(number - 1).tolist()
-    return mine
+    mine = analysis.steps.rows(number - 1)
+    return list(range(mine.start, mine.stop)) if isinstance(mine, slice) else mine.tolist()
 
 
 def step(analysis: Analysis, number: int) -> Block:
@@ -37,7 +37,8 @@ def step(analysis: Analysis, number: int) -> Block:
     rows = rows_of(analysis, number)
     one = analysis.steps.steps[number - 1]
     table, names, gaps = analysis.work.table, analysis.names, analysis.gaps
-    before = {int(row): gap for gap, row in enumerate(gaps.before)}
+    mine = np.flatnonzero(np.isin(gaps.before, rows))
+    before = dict(zip(gaps.before[mine].tolist(), mine.tolist(), strict=True))
     lines: list[list[str]] = []
     for row in rows:
         at = float(table.start[row]) - one.begin
@@ -56,7 +57,7 @@ def step(analysis: Analysis, number: int) -> Block:
 
 
 def _gap(analysis: Analysis, gap: int, begin: float) -> list[str]:
-    gaps = analysis.gaps
-    length, starved = float(gaps.end[gap] - gaps.start[gap]), float(gaps.starved[gap])
+    one = analysis.gaps.some(slice(gap, gap + 1))
+    start, length, starved = float(one.start[0]), float(one.end[0] - one.start[0]), float(one.starved[0])
     why = "launch not known" if np.isnan(starved) else f"host-starved {starved:,.1f}"
-    return [f"{float(gaps.start[gap]) - begin:,.1f}", f"{length:,.1f}", "", "idle", why]
+    return [f"{start - begin:,.1f}", f"{length:,.1f}", "", "idle", why]

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from utils.profile.columns import NO_LAUNCH, Growing, Table
+from utils.profile.columns import NO_LAUNCH, Calls, Growing, Table
 from utils.profile.events import Reader
 from utils.profile.source import choose, pieces, unreadable
 
@@ -30,7 +30,7 @@ KINDS = {
     "gpu_user_annotation": NOTE_ON_DEVICE,
 }
 """Category, in small letters -> what it is here. Flows (ac2g) tell no more than correlations do."""
-_CORRELATED, _ON_DEVICE = (DEVICE, LAUNCH), (DEVICE, NOTE_ON_DEVICE)
+_ON_DEVICE = (DEVICE, NOTE_ON_DEVICE)
 _OPEN, _CLOSE = "B", "E"
 _FAR = 1e17
 """Microseconds: three thousand years."""
@@ -46,7 +46,8 @@ class Trace:
     lanes: list[tuple[str, str]]
     """Device and stream, or process and thread, by number."""
     device: Table
-    launches: Table
+    launches: Calls
+    """Until each piece of work has its own."""
     host: Table
     """Only of a trace without any device: operators, and annotations, whose names are numbered ~0, ~1, …."""
     notes: Table
@@ -136,13 +137,19 @@ class _Collector:
             said = (str(key[0]), str(key[1]))
             lane = self.lane_of[key] = self.lanes.setdefault(said, len(self.lanes))
         table, begin = self.tables[kind], start - self.first
+        if kind == LAUNCH:
+            if args is not None and args.correlation:
+                table.start.append(begin)
+                table.name.append(name)
+                table.correlation.append(args.correlation)
+            return
         table.start.append(begin)
         table.end.append(begin + duration)
         table.name.append(name)
         table.lane.append(lane)
-        if kind in _CORRELATED:
+        if kind == DEVICE:
             table.correlation.append((args.correlation if args is not None else None) or NO_LAUNCH)
-            if kind == DEVICE and not self.on_device:
+            if not self.on_device:
                 self.on_device = True
                 self.tables[HOST].clear()
         elif kind == NOTE and not self.on_device:
@@ -179,7 +186,7 @@ class _Collector:
         if (held := sum(map(len, self.tables))) > self.bounds.events:
             raise unreadable(
                 self.path,
-                f"holds more than {held:,} events that count; the bound is {self.bounds.events:,}, about 70 bytes of memory each. "
+                f"holds more than {held:,} events that count; the bound is {self.bounds.events:,}, about 40 bytes of memory each. "
                 "Record fewer steps, or raise it: --max-events N",
             )
 
@@ -230,7 +237,10 @@ def _made(collector: _Collector, reader: Reader, chosen: Chosen, megabytes: floa
             "and did anything run while it was on?",
         )
     begin = min(min(one.start) for one in tables if one)
-    device, launches, host, notes, device_notes = (Table.of(one, begin) for one in tables)
+    launches = Calls.of(tables[LAUNCH], begin)
+    device, host, notes, device_notes = (
+        Table.of(tables[kind], begin) for kind in (DEVICE, HOST, NOTE, NOTE_ON_DEVICE)
+    )
     remarks = ([chosen.note] if chosen.note else []) + collector.remarks(reader)
     return Trace(
         chosen.path,

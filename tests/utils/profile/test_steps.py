@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from matrix.errors import Exit, HarnessError
 from tests.utils.profile.made import Made, model
+from utils.profile import steps
 from utils.profile.rules import shipped
 
 DECODE, PREFILL, MIXED = (
@@ -159,3 +161,19 @@ def test_what_comes_back_unevenly_is_no_step(tmp_path: Path) -> None:
             at += 10
     made.kernel("anchor", at, 5, at)
     assert len(made.profile(tmp_path).phases[0].steps) == 1
+
+
+def test_more_steps_than_anybody_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is an object: annotated ones beyond the bound are told, and what only comes back that often is no step."""
+    monkeypatch.setattr(steps, "MOST_STEPS", 4)
+    made = Made()
+    for number in range(5):
+        made.kernel("a", 100 * number + 10, 5, 100 * number)
+        made.kernel("b", 100 * number + 20, 5, 100 * number)
+        made.kernel("c", 100 * number + 30, 5, 100 * number)
+    assert len(made.profile(tmp_path).phases[0].steps) == 1
+    for number in range(5):
+        made.step(DECODE, 100 * number, 50)
+    with pytest.raises(HarnessError, match=r"more than 4 steps.*record fewer") as caught:
+        made.profile(tmp_path)
+    assert caught.value.exit_code == Exit.TRACE_UNREADABLE
