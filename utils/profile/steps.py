@@ -104,13 +104,19 @@ def find(trace: Trace, work: Work, rules: Rules) -> Steps:
         if (made := _made(work, owner, marks.said, main, how)).steps:
             return made
     if (found := _come_back(trace, work, main)) is not None:
-        starts, name = found
+        starts, name, whole = found
         owner = _last_before(starts, work.table.start)
+        owner[owner >= whole] = OUTSIDE
         how = (
             f"no annotation of a step that has work: taken from what comes back, each from one `{name[:80]}` to the next; "
             "what a step was (prefill, decode) is not known"
+            + (
+                "; after the last one less than a step follows, which is left out"
+                if whole < len(starts)
+                else ""
+            )
         )
-        return _made(work, owner, [Said("", UNSAID)] * len(starts), main, how)
+        return _made(work, owner, [Said("", UNSAID)] * whole, main, how)
     how = "no annotation of a step that has work, and nothing that comes back evenly: the whole trace is shown as one step"
     return _made(work, np.zeros(len(work), np.int32), [Said("", UNSAID)], main, how)
 
@@ -171,8 +177,12 @@ def _last_before(starts: Floats, when: Floats) -> Ints:
     return found
 
 
-def _come_back(trace: Trace, work: Work, main: int) -> tuple[Floats, str] | None:
-    """Begins of what looks like steps: the name that comes back most seldom, if what is between is alike each time."""
+def _come_back(trace: Trace, work: Work, main: int) -> tuple[Floats, str, int] | None:
+    """Begins of what looks like steps: the name that comes back most seldom, if what is between is alike each time.
+
+    Returns:
+        The begins, the name, and how many of them begin a whole step: what follows the last one may be its first part alone.
+    """
     on_main = np.flatnonzero(work.table.lane == main)
     names = work.table.name[on_main]
     by_name = np.argsort(names, kind="stable").astype(np.int32)
@@ -185,7 +195,8 @@ def _come_back(trace: Trace, work: Work, main: int) -> tuple[Floats, str] | None
             between = np.diff(at)
             enough = at[-1] - at[0] >= len(names) / 2
             if enough and between.min() > 1 and between.std() <= ALIKE * between.mean():
-                return work.table.start[on_main[at]], trace.names[known[one]]
+                whole = len(at) if len(names) - at[-1] >= between.min() else len(at) - 1
+                return work.table.start[on_main[at]], trace.names[known[one]], whole
     return None
 
 

@@ -104,17 +104,31 @@ def test_without_launches_the_annotations_on_the_device_tell(tmp_path: Path) -> 
     assert any("4 of 4 kernels and copies have no launch" in remark for remark in found.remarks)
 
 
-def test_steps_without_annotations_come_from_what_comes_back(tmp_path: Path) -> None:
-    """And it is said; the phase is not known."""
+@pytest.mark.parametrize("graph", [True, False])
+def test_steps_without_annotations_come_from_what_comes_back(tmp_path: Path, graph: bool) -> None:  # noqa: FBT001 - a case
+    """And it is said; the phase is not known. What comes back may be in the middle of a step, so that the last one lacks its end."""
     made, at = Made(), 0.0
     for _ in range(5):
-        at = model(made, at, dense=1, sparse=4) + 100
+        at = model(made, at, dense=1, sparse=4, graph=graph) + 100
     found = made.profile(tmp_path)
-    assert [(one.phase, len(one.steps)) for one in found.phases] == [("phase unknown", 5)]
+    assert [(one.phase, len(one.steps)) for one in found.phases] == [("phase unknown", 4)]
     assert "no annotation of a step that has work" in found.how
+    assert "less than a step follows, which is left out" in found.how
+    assert sum(one.calls for one in found.phases[0].kernels) == 10 + 4 * 13 + 3
     layers = found.phases[0].layers
     assert layers is not None
-    assert (layers.layers, layers.sparse) == (5, 4)
+    assert (layers.layers, layers.sparse, layers.alike) == (5, 4, 4)
+
+
+def test_the_last_step_counts_where_it_is_whole(tmp_path: Path) -> None:
+    """What comes back is the first of its step."""
+    made = Made()
+    for number in range(4):
+        for place, name in enumerate(("first", "other", "other", "other")):
+            made.kernel(name, 100 * number + 10 * place, 5, 100 * number)
+    found = made.profile(tmp_path)
+    assert len(found.phases[0].steps) == 4
+    assert "left out" not in found.how
 
 
 def test_nothing_that_comes_back_is_one_step(tmp_path: Path) -> None:
