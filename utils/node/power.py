@@ -48,7 +48,7 @@ class Use:
     tokens: int
     """Input and output."""
     visible: tuple[str, ...] = ()
-    """Numbers of the devices that the server may use, in order; empty: all."""
+    """The devices that the server may use, in order, by numbers or by names that no tool prints; empty: all."""
     cap_w: float | None = None
     partition: str = ""
     """Of the devices, as a record has it."""
@@ -65,6 +65,8 @@ def over(samples: Sequence[Sample], use: Use, meter: str, remarks: Sequence[str]
     """
     if meter == "none":
         return None
+    if use.end_s <= use.start_s:
+        return Power(meter=meter, invalid=["impossible: the window has no length"])
     by_device: dict[str, list[Sample]] = {}
     for one in samples:
         by_device.setdefault(one.device, []).append(one)
@@ -115,11 +117,9 @@ def over(samples: Sequence[Sample], use: Use, meter: str, remarks: Sequence[str]
 def _chosen(by_device: dict[str, list[Sample]], use: Use, remarks: Sequence[str]) -> tuple[list[str], str]:
     """The devices whose watts count, and why they cannot be told."""
     there = sorted(by_device, key=lambda name: (len(name), name))
-    if not there:
-        return [], f"count: no sample ({'; '.join(remarks[-2:]) or 'the meter said nothing'})"
-    wanted = [name for name in use.visible if name in by_device] if use.visible else there
-    if len(wanted) < use.devices:
-        return [], f"count: samples of {len(wanted)} devices, the point uses {use.devices}"
+    wanted, wrong = _wanted(there, use, remarks)
+    if wrong:
+        return [], wrong
     used = wanted[: use.devices]
     per_card = PARTITIONS.get(use.partition.split("/")[0], 1)
     if per_card > 1:
@@ -141,6 +141,22 @@ def _chosen(by_device: dict[str, list[Sample]], use: Use, remarks: Sequence[str]
             f"count: devices {', '.join(others)} worked, and not {', '.join(idle)}, which the point should use",
         )
     return used, ""
+
+
+def _wanted(there: list[str], use: Use, remarks: Sequence[str]) -> tuple[list[str], str]:
+    """The devices that the server may use, of those with samples, and why they cannot be told or are too few."""
+    if not there:
+        return [], f"count: no sample ({'; '.join(remarks[-2:]) or 'the meter said nothing'})"
+    named = [name for name in use.visible if not name.isdigit()]
+    if named and len(there) != use.devices:
+        return (
+            [],
+            f"count: which of {len(there)} devices are {', '.join(named)[:80]} is not known; give their numbers",
+        )
+    known = there if named or not use.visible else [one for one in dict.fromkeys(use.visible) if one in there]
+    if len(known) < use.devices:
+        return [], f"count: samples of {len(known)} devices, the point uses {use.devices}"
+    return known, ""
 
 
 def _inside(found: Sequence[Sample], use: Use) -> list[Sample]:

@@ -19,10 +19,9 @@ if TYPE_CHECKING:
 
 
 def visible(env: Mapping[str, str]) -> tuple[str, ...]:
-    """The devices that a server with these variables may use, in order; only plain numbers are understood, which are the tools' own."""
+    """The devices that a server with these variables may use, in order; those that are no plain numbers are no tool's own."""
     said = next((env[name] for name in VISIBLE if env.get(name)), "")
-    numbers = tuple(said.split(","))
-    return numbers if all(number.isdigit() for number in numbers) else ()
+    return tuple(name.strip() for name in said.split(",") if name.strip())
 
 
 @dataclass(frozen=True, slots=True)

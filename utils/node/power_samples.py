@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from utils.node.host.meter_tools import COLUMNS
+from utils.node.host.meter_tools import COLUMNS, HOST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -117,10 +117,11 @@ def parse(line: str) -> Sample | None:
         at_s, *figures = (float(cell) if cell else math.nan for cell in (cells[0], *cells[2:-1]))
     except ValueError:
         return None
-    if not math.isfinite(at_s):
+    if not math.isfinite(at_s) or not (cells[1].isdigit() or cells[1] == HOST):
         return None
     known = {
-        name: None if math.isnan(value) else value for name, value in zip(COLUMNS[2:-1], figures, strict=True)
+        name: value if math.isfinite(value) else None
+        for name, value in zip(COLUMNS[2:-1], figures, strict=True)
     }
     return Sample(
         at_s=at_s,

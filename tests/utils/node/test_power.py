@@ -134,6 +134,57 @@ def test_devices_that_the_point_does_not_use() -> None:
     assert right.mean_w_per_device == pytest.approx(600)
 
 
+def test_devices_that_are_named_twice_or_not_by_number() -> None:
+    """One device counted for two would halve the power; which device a UUID is no sample says, unless all of them are used."""
+    twice = power.over(samples(), use(visible=("0", "0")), "nvidia-smi")
+    named = power.over(samples(), use(devices=1, visible=("GPU-5a2c",)), "nvidia-smi")
+    both = power.over(samples(), use(visible=("GPU-5a2c", "GPU-77f0")), "nvidia-smi")
+    assert twice is not None
+    assert named is not None
+    assert both is not None
+    assert twice.invalid == ["count: samples of 1 devices, the point uses 2"]
+    assert named.invalid == ["count: which of 2 devices are GPU-5a2c is not known; give their numbers"]
+    assert both.invalid == []
+    assert both.mean_w_per_device == pytest.approx(500)
+
+
+def test_a_window_without_a_length_says_so() -> None:
+    """It has neither power nor energy."""
+    found = power.over(samples(), use(end_s=100.5), "nvidia-smi")
+    assert found is not None
+    assert (found.mean_w_per_device, found.invalid) == (None, ["impossible: the window has no length"])
+
+
+@pytest.mark.parametrize(
+    ("line", "watts"),
+    [
+        ("1.0,0,300.0,.9,1,1,1,50,", 300.0),
+        ("1.0,host,300.0,,,,,,", 300.0),
+        ("1.0,0,inf,.9,1,1,1,50,", None),
+    ],
+)
+def test_a_line_of_samples(line: str, watts: float | None) -> None:
+    """A figure without an end is none."""
+    found = parse(line)
+    assert found is not None
+    assert found.watts == watts
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "nan,0,3,.9,1,1,1,50,",
+        "1.0,gpu0,3,.9,1,1,1,50,",
+        "1.0,,3,.9,1,1,1,50,",
+        "1.0,0,3,x,1,1,1,50,",
+        "1.0,0,3",
+    ],
+)
+def test_lines_that_are_no_samples(line: str) -> None:
+    """Without a time, of no device, cut."""
+    assert parse(line) is None
+
+
 def test_partitions_of_a_card_share_its_power() -> None:
     """In CPX eight devices are one card, and only the first of them has power."""
     parts = [Sample(float(at), str(n), 800.0 if n == 0 else None) for at in range(95, 116) for n in range(8)]

@@ -14,6 +14,7 @@ import pytest
 from tests.conftest import environment
 from tests.utils.node.host.test_meter import NVIDIA, _metered
 from utils.node import record_file
+from utils.node.power_meter import visible
 from utils.node.power_samples import Samples
 
 Command = Callable[..., "tuple[list[str], Path]"]
@@ -61,3 +62,18 @@ def test_it_waits_for_watts_where_there_are_any(tmp_path: Path) -> None:
     timer.join()
     assert found[-1].watts == 610
     assert time.monotonic() - begin < 10
+
+
+@pytest.mark.parametrize(
+    ("env", "wanted"),
+    [
+        ({}, ()),
+        ({"CUDA_VISIBLE_DEVICES": ""}, ()),
+        ({"CUDA_VISIBLE_DEVICES": "4, 5"}, ("4", "5")),
+        ({"ROCR_VISIBLE_DEVICES": "1,0,"}, ("1", "0")),
+        ({"CUDA_VISIBLE_DEVICES": "GPU-5a2c,1"}, ("GPU-5a2c", "1")),
+    ],
+)
+def test_devices_that_a_server_may_use(env: dict[str, str], wanted: tuple[str, ...]) -> None:
+    """As its variables name them; what is no number stays a name, so that nobody takes another device for it."""
+    assert visible(env) == wanted
