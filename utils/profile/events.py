@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -24,7 +25,8 @@ MOST_EVENT = 16 << 20
 """Bytes of an event, and of what is before or after the events."""
 MOST_DEPTH = 100
 _TRIES = 64
-_ARRAY = re.compile(rb'\A\s*\{.*?"traceEvents"\s*:\s*\[', re.DOTALL)
+_OBJECT = re.compile(rb"\A\s*\{")
+_ARRAY = re.compile(rb'"traceEvents"\s*:\s*\[')
 _BARE = re.compile(rb"\A\s*\[")
 _BETWEEN = re.compile(rb"[\s,]*")
 _TOKEN = re.compile(rb'[{}\[\]]|"[^"\\]*(?:\\.[^"\\]*)*"|"', re.DOTALL)
@@ -96,10 +98,7 @@ class Reader:
         buffer = bytearray()
         for piece in source:
             buffer += piece
-            if found := _ARRAY.match(buffer):
-                self._know(bytes(buffer[: found.end()]) + b"]}")
-            else:
-                found = _BARE.match(buffer)
+            found = self._array(buffer) if _OBJECT.match(buffer) else _BARE.match(buffer)
             if found:
                 self._drop(buffer, found.end())
                 return buffer
@@ -110,6 +109,15 @@ class Reader:
         raise self._broken(
             "holds no `traceEvents`: it is JSON of another kind, or was cut short before its events"
         )
+
+    def _array(self, buffer: bytearray) -> re.Match[bytes] | None:
+        """Where the events begin: with one of that name inside of a text or of another object what is before it does not close."""
+        first = None
+        for found in islice(_ARRAY.finditer(buffer), _TRIES):
+            if self._know(bytes(buffer[: found.end()]) + b"]}"):
+                return found
+            first = first or found
+        return first
 
     def _fast(self, buffer: bytearray) -> list[Event] | None:
         """Events up to the last place that looks like a border; None if it was none, or nothing decodes."""
@@ -205,13 +213,14 @@ class Reader:
         if rest.endswith(b"}") and len(rest) <= MOST_EVENT:
             self._know(b"{" + rest)
 
-    def _know(self, text: bytes) -> None:
-        """Keep the fields beside the events; they only help, so that broken ones are no reason to stop."""
+    def _know(self, text: bytes) -> bool:
+        """Keep the fields beside the events, and say whether they could be read: they only help, so that broken ones are no reason to stop."""
         try:
             found = json.loads(text)
         except (ValueError, RecursionError):
-            return
+            return False
         self.meta |= {name: value for name, value in found.items() if name != "traceEvents"}
+        return True
 
     def _drop(self, buffer: bytearray, size: int) -> None:
         del buffer[:size]

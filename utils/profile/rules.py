@@ -12,6 +12,8 @@ import yaml
 
 FILE = Path(__file__).with_name("rules.yaml")
 UNKNOWN = "unknown"
+_MOST_DIGITS = 18
+"""Of a number in an annotation, and letters of a phase's name."""
 MIXED, DECODE, PREFILL, UNSAID = "mixed", "decode", "prefill", "phase unknown"
 
 
@@ -43,7 +45,9 @@ class Rules:
     def step(self, name: str) -> Said | None:
         """What an annotation says, if it is one of a step."""
         for engine, pattern in self.steps:
-            if found := pattern.search(name):
+            if (found := pattern.search(name)) and max(
+                map(len, found.groupdict("").values())
+            ) <= _MOST_DIGITS:
                 return self._said(engine, found.groupdict())
         return None
 

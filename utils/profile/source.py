@@ -18,7 +18,19 @@ if TYPE_CHECKING:
 GB = 1_000_000_000
 PIECE = 1 << 20
 GZIP = b"\x1f\x8b"
+BOM = b"\xef\xbb\xbf"
+PACKED = {
+    b"\x28\xb5\x2f\xfd": ("Zstandard", "zstd -d"),
+    b"\xfd7zXZ\x00": ("xz", "xz -d"),
+    b"BZh": ("bzip2", "bzip2 -d"),
+    b"PK\x03\x04": ("zip", "unzip"),
+    b"7z\xbc\xaf": ("7-Zip", "7z x"),
+    b"\x04\x22\x4d\x18": ("LZ4", "lz4 -d"),
+}
+"""What a file begins with -> how it is packed, and what unpacks it: torch writes none of them, people do."""
 MOST_GB = 8.0
+READ, NOT_READ = (".json", ".json.gz"), (".json.zst", ".json.xz", ".json.bz2")
+"""Names of traces; the second are taken only to say that they must be unpacked."""
 _RANK = re.compile(rb'"rank"\s*:\s*(\d+)')
 _RANK_IN_NAME = re.compile(r"(?:^|[^a-z])rank[_-]?(\d+)(?![0-9])")
 _HEAD = 1 << 16
@@ -58,7 +70,10 @@ def choose(path: Path, rank: int | None) -> Chosen:
 
 
 def _of_folder(folder: Path, rank: int | None) -> Chosen:
-    found = sorted(one for one in folder.iterdir() if one.is_file() and _is_trace(one.name))
+    files = sorted(one for one in folder.iterdir() if one.is_file())
+    found = [one for one in files if one.name.endswith(READ)] or [
+        one for one in files if one.name.endswith(NOT_READ)
+    ]
     if not found:
         raise unreadable(
             folder, "no trace in this folder; a trace is a *.json or *.json.gz, as torch's profiler writes it"
@@ -80,10 +95,6 @@ def _of_folder(folder: Path, rank: int | None) -> Chosen:
         path,
         f"{len(found)} traces in {folder.name or folder} (rank {told}): read {path.name}, {named}{several}",
     )
-
-
-def _is_trace(name: str) -> bool:
-    return name.endswith((".json", ".json.gz"))
 
 
 def rank_of(path: Path) -> int | None:
@@ -111,8 +122,15 @@ def pieces(path: Path, most_gb: float) -> Iterator[bytes]:
     read, most = 0, int(most_gb * GB)
     try:
         with path.open("rb") as raw:
-            packed = raw.read(2) == GZIP
-            raw.seek(0)
+            head = raw.read(6)
+            for magic, (how, unpack) in PACKED.items():
+                if head.startswith(magic):
+                    raise unreadable(
+                        path,
+                        f"is packed as {how}; plain and gzip are read, so unpack it first: {unpack} {path.name}",
+                    )
+            packed = head.startswith(GZIP)
+            raw.seek(len(BOM) if head.startswith(BOM) else 0)
             stream: BinaryIO = gzip.GzipFile(fileobj=raw) if packed else raw  # type: ignore[assignment]
             while piece := stream.read(PIECE):
                 read += len(piece)

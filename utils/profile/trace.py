@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MOST_EVENTS = 10_000_000
 MOST_NAMES_BYTES = 64 << 20
+MOST_LANES = 100_000
+"""Streams and threads: a server has hundreds, and each piece of a cut graph some."""
 DEVICE, LAUNCH, HOST, NOTE, NOTE_ON_DEVICE = range(5)
 KINDS = {
     **dict.fromkeys(("kernel", "gpu_memcpy", "gpu_memset", "memcpy", "memset", "concurrent_kernel"), DEVICE),
@@ -138,7 +140,7 @@ class _Collector:
             lane = self.lane_of[key] = self.lanes.setdefault(said, len(self.lanes))
         table, begin = self.tables[kind], start - self.first
         if kind == LAUNCH:
-            if args is not None and args.correlation:
+            if args is not None and args.correlation and args.correlation != NO_LAUNCH:
                 table.start.append(begin)
                 table.name.append(name)
                 table.correlation.append(args.correlation)
@@ -183,7 +185,13 @@ class _Collector:
         Raises:
             HarnessError: more than the bound.
         """
-        if (held := sum(map(len, self.tables))) > self.bounds.events:
+        if len(self.lanes) > MOST_LANES:
+            raise unreadable(
+                self.path,
+                f"has more than {MOST_LANES:,} streams and threads, more than a server's trace has; give a trace that torch's profiler wrote",
+            )
+        held = sum(map(len, self.tables)) + sum(map(len, self.open.values()))
+        if held > self.bounds.events or len(self.open) > MOST_LANES:
             raise unreadable(
                 self.path,
                 f"holds more than {held:,} events that count; the bound is {self.bounds.events:,}, about 40 bytes of memory each. "

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
+import lzma
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -55,6 +57,10 @@ BROKEN: dict[str, tuple[Callable[[], bytes], str]] = {
     "nested without end": (lambda: nested(1_000_000), "nests more than 100 deep"),
     "packed and cut": (lambda: gzip.compress(whole())[:-30], "cut short or damaged after .* unpacked bytes"),
     "packed and damaged": (lambda: gzip.compress(whole())[:60] + b"\0" * 400, "cut short or damaged"),
+    "packed as zstd": (lambda: b"\x28\xb5\x2f\xfd" + whole(), "is packed as Zstandard.*zstd -d t.json.gz"),
+    "packed as xz": (lambda: lzma.compress(whole()), "is packed as xz.*xz -d"),
+    "packed as bzip2": (lambda: bz2.compress(whole()), "is packed as bzip2"),
+    "packed as zip": (lambda: b"PK\x03\x04" + whole(), "is packed as zip"),
     "packed twice": (lambda: gzip.compress(gzip.compress(whole())), "JSON begins with a brace"),
 }
 
@@ -105,6 +111,57 @@ def test_bounds_of_events_and_names(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(trace, "MOST_NAMES_BYTES", 50)
     with pytest.raises(HarnessError, match="different names"):
         of(path)
+
+
+def test_bounds_of_streams_and_of_what_never_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither names of streams nor begins without an end may fill the memory."""
+    monkeypatch.setattr(trace, "MOST_LANES", 50)
+    made = Made()
+    for number in range(60):
+        made.on_device("gemm", number, 1, None, stream=number)
+    with pytest.raises(HarnessError, match="more than 50 streams and threads"):
+        of(made.write(tmp_path / "t.json"))
+    begins = [{"ph": "B", "cat": "kernel", "name": "a", "ts": n, "pid": 0, "tid": 7} for n in range(60)]
+    (tmp_path / "t.json").write_text(json.dumps({"traceEvents": begins}))
+    with pytest.raises(HarnessError, match="--max-events"):
+        of(tmp_path / "t.json", events=50)
+    for number, one in enumerate(begins):
+        one["tid"] = number
+    (tmp_path / "t.json").write_text(json.dumps({"traceEvents": begins}))
+    with pytest.raises(HarnessError, match="more than"):
+        of(tmp_path / "t.json")
+
+
+@pytest.mark.parametrize("correlation", [None, 0, -1])
+def test_what_has_no_correlation_has_no_launch(tmp_path: Path, correlation: int | None) -> None:
+    """A call and a kernel that both say none do not belong together."""
+    made = Made()
+    made.add(
+        "cuda_runtime",
+        "cudaLaunchKernel",
+        0,
+        1,
+        **({} if correlation is None else {"correlation": correlation}),
+    )
+    made.on_device("gemm", 10, 5, correlation)
+    assert any("1 of 1 kernels and copies have no launch" in one for one in made.profile(tmp_path).remarks)
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        '{"other": {"traceEvents": [{"ph": "X", "cat": "kernel", "name": "b", "ts": 1, "dur": 1}]}, ',
+        '{"note": "\\"traceEvents\\": [", ',
+        '\ufeff{"rank": 1, ',
+        '{"broken" 1, ',
+    ],
+)
+def test_the_events_are_those_of_the_whole(tmp_path: Path, before: str) -> None:
+    """Not those of an object inside, or of a text; a mark of the byte order and a broken field before them are passed over."""
+    event = {"ph": "X", "cat": "kernel", "name": "a", "pid": 0, "tid": 7, "ts": 5, "dur": 2}
+    path = tmp_path / "t.json"
+    path.write_text(f'{before}"traceEvents": [{json.dumps(event)}]}}', encoding="utf-8")
+    assert of(path).names == ["a"]
 
 
 def test_events_that_are_left_out_are_counted(tmp_path: Path) -> None:
@@ -213,6 +270,12 @@ def test_a_folder_of_ranks(tmp_path: Path) -> None:
         read(tmp_path, rank=2, bounds=Bounds(1.0))
     with pytest.raises(HarnessError, match="is of rank 1, and --rank 3 was asked for"):
         read(found.path, rank=3, bounds=Bounds(1.0))
+    (tmp_path / "dp0_tp1_rank1.99.pt.trace.json.zst").write_bytes(b"\x28\xb5\x2f\xfd")
+    assert of(tmp_path).path == found.path
+    (tmp_path / "packed").mkdir()
+    (tmp_path / "packed" / "rank0.pt.trace.json.zst").write_bytes(b"\x28\xb5\x2f\xfd")
+    with pytest.raises(HarnessError, match="is packed as Zstandard"):
+        of(tmp_path / "packed")
     (tmp_path / "none").mkdir()
     with pytest.raises(HarnessError, match="no trace in this folder"):
         of(tmp_path / "none")

@@ -41,7 +41,16 @@ def test_annotations_of_several_engines(name: str, phase: str, requests: int, to
     assert (said.phase, said.requests, said.tokens) == (phase, requests, tokens)
 
 
-@pytest.mark.parametrize("name", ["gpu_model_runner: forward", "execute_model", "ProfilerStep#3", "decode"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gpu_model_runner: forward",
+        "execute_model",
+        "ProfilerStep#3",
+        "decode",
+        f"execute_context_{'9' * 5000}(0)_generation_4(4)",
+    ],
+)
 def test_other_annotations_are_no_steps(name: str) -> None:
     """Scopes inside of a step, and torch's own."""
     assert shipped().step(name) is None
