@@ -62,7 +62,7 @@ def evaluate(asked: Evaluation, where: Where) -> Accuracy:
         return _untested(asked, why)
     try:
         score, right = read(where.folder, asked.task)
-    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return _untested(asked, f"lm-eval left no result that can be read: {error!r}")
     path = where.shared / of_base(asked.task)
     if path.exists():
@@ -143,7 +143,7 @@ def read(folder: Path, task: str) -> tuple[dict[str, float], dict[str, bool]]:
     """The score, its standard error and count; and question -> whether its answer was right, by the first metric that lm-eval lists."""
     body = json.loads(_newest(folder, "results_*.json").read_text())
     found: Mapping[str, Any] = body["results"][task]
-    name = next(key for key in found if key not in _NOT_METRICS and "_stderr" not in key)
+    name = next((key for key in found if key not in _NOT_METRICS and "_stderr" not in key), "")
     metric, _, wanted = name.partition(",")
     right: dict[str, bool] = {}
     with _newest(folder, f"samples_{task}_*.jsonl").open(encoding="utf-8") as lines:
@@ -155,7 +155,11 @@ def read(folder: Path, task: str) -> tuple[dict[str, float], dict[str, bool]]:
                 right[str(sample["doc_hash"])] = float(sample[metric]) > 0.5  # noqa: PLR2004 - of 0 and 1
     error = found.get(f"{metric}_stderr,{wanted}")
     score = {"score": float(found[name]), "questions": float(len(right))}
-    return score | ({"stderr": float(error)} if isinstance(error, int | float) else {}), right
+    if not math.isfinite(score["score"]):
+        raise ValueError(f"{name} is {found[name]}")
+    return score | (
+        {"stderr": float(error)} if isinstance(error, int | float) and math.isfinite(error) else {}
+    ), right
 
 
 def _newest(folder: Path, pattern: str) -> Path:

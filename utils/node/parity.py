@@ -67,13 +67,14 @@ class Drift:
 
 
 def drift(one: Answer, other: Answer) -> Drift:
-    """How far two answers are from each other."""
+    """How far two answers are from each other; one that ends before the other, equal so far, is as far as can be: as many tokens were asked for."""
     gaps = []
     for place, (here, there) in enumerate(zip(one, other, strict=False)):
         gaps.append(max(_gap(here, there), _gap(there, here)))
         if here.token != there.token:
             return Drift(float(np.mean(gaps)), place, max(here.margin, there.margin))
-    return Drift(float(np.mean(gaps)) if gaps else math.inf, len(gaps), 0.0)
+    whole = gaps and len(one) == len(other)
+    return Drift(float(np.mean(gaps)) if whole else math.inf, len(gaps), 0.0)
 
 
 def _gap(one: Step, other: Step) -> float:
@@ -127,6 +128,9 @@ def compared(name: str, head: Sequence[Drift], own: Sequence[Drift]) -> Accuracy
         wrong.append(
             f"answers part from the base's after {early:.1f} tokens, and the base's from its own after {usual:.1f}"
         )
+    if not wrong and noise.max() >= FAR:
+        why = f"the base's own answers are missing or no numbers for {int((noise >= FAR).sum())} of {len(own)} prompts"
+        return Accuracy(kind="parity", name=name, verdict="not tested", figures=figures, why=why)
     said = "; ".join(wrong) or f"{mean:.4f} from the base, which is {base:.4f} from itself"
     return Accuracy(
         kind="parity", name=name, verdict="failed" if wrong else "passed", figures=figures, why=said

@@ -130,3 +130,26 @@ def test_the_nodes_cache_is_the_evaluators_too(tmp_path: Path) -> None:
     env = dict(line.split("=", 1) for line in (tmp_path / "env").read_text().splitlines() if "=" in line)
     assert cache.items() <= env.items()
     assert env["NO_PROXY"] == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("results", "samples"),
+    [
+        ({"alias": "t"}, '{"doc_hash": "a", "acc": 1.0}\n'),
+        (["acc"], '{"doc_hash": "a", "acc": 1.0}\n'),
+        ({"acc,none": float("nan")}, '{"doc_hash": "a", "acc": 1.0}\n'),
+        ({"acc,none": "N/A"}, '{"doc_hash": "a", "acc": 1.0}\n'),
+        ({"acc,none": 1.0}, "[1]\n"),
+        ({"acc,none": 1.0}, "[" * 100_000),
+    ],
+)
+def test_odd_results_are_not_tested(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, results: object, samples: str
+) -> None:
+    """Whatever lm-eval leaves: a run that was measured is not lost for it."""
+    (tmp_path / "results_1.json").write_text(json.dumps({"results": {"t": results}}))
+    (tmp_path / "samples_t_1.jsonl").write_text(samples)
+    monkeypatch.setattr(evaluation, "_run", lambda _asked, _where: "")
+    found = evaluation.evaluate(Evaluation(task="t"), where(tmp_path, "python"))
+    assert found.verdict == "not tested"
+    assert "left no result that can be read" in found.why

@@ -176,3 +176,25 @@ def test_the_sign_test_is_exact() -> None:
     assert sign_test(np.ones(10)) == 1 / 1024
     assert sign_test(np.array([1.0, -1.0, 0.0])) == 0.75
     assert sign_test(np.zeros(5)) == 1.0
+
+
+@pytest.mark.parametrize("tokens", [0, 1, 31, 40])
+def test_answers_of_another_length_are_wrong(tokens: int) -> None:
+    """So many were asked for: a server that stops early is not right as far as it went."""
+    base = [tuple(step(token, -0.1) for token in range(32))] * 16
+    head = tuple(step(token, -0.1) for token in range(tokens))
+    own = [drift(one, one) for one in base]
+    assert compared("decode", [drift(head, one) for one in base], own).verdict == "failed"
+
+
+def test_a_base_without_numbers_tests_nothing() -> None:
+    """What is equally wrong on both sides is no pass, and hides no garbage."""
+    fine, wrong = Drift(0.0, 32, 0.0), Drift(float("nan"), 32, 0.0)
+    found = compared("decode", [fine] * 16, [wrong, *[fine] * 15])
+    assert (found.verdict, found.why) == (
+        "not tested",
+        "the base's own answers are missing or no numbers for 1 of 16 prompts",
+    )
+    assert scored("prefill", [[]] * 16, [[]] * 16, [[]] * 16).verdict == "not tested"
+    garbage = Drift(11.0, 0, 3.0)
+    assert compared("decode", [garbage] * 32, [wrong, *[fine] * 31]).verdict == "failed"
