@@ -96,6 +96,8 @@ class Profiling:
     version: str
     began_s: float = 0.0
     stopped: bool = False
+    refused: bool = False
+    """Whether the server did not start it, so that no trace need be waited for."""
     due_s: float = 0.0
     notes: list[str] = field(default_factory=list)
     earlier: frozenset[Path] = frozenset()
@@ -133,11 +135,13 @@ class Profiling:
                 f"no trace: never did {FULL:.0%} of {self.concurrency} requests run at once; ask for a longer load"
             )
             return []
-        if not self.counts_steps and not self.stopped:
+        if self.refused:
+            return []
+        if (
+            not self.stopped
+        ):  # harmless where it stopped by itself; it comes back once every rank has written its trace
             self._stop()
-        if not self._wait(1.0 if self.counts_steps else WRITTEN_S):
-            self._stop()  # harmless where it stopped by itself
-            self._wait(WRITTEN_S)
+        self._wait(WRITTEN_S)
         return self._kept()
 
     def _start(self) -> None:
@@ -151,7 +155,7 @@ class Profiling:
             self.server.ask("POST", "/start_profile", words if self.counts_steps else None)
         except RunFailed as error:
             self.notes.append(f"no trace: {error.message}")
-            self.stopped = True
+            self.stopped = self.refused = True
         self.began_s = time.monotonic()
 
     def _stop(self) -> None:

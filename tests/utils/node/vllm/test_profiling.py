@@ -24,18 +24,20 @@ class FakeServer:
     def __init__(self, folder: Path, running: int = 4, waiting: int = 0) -> None:
         self.folder, self.running, self.waiting = folder, running, waiting
         self.asked: list[tuple[str, Any]] = []
+        self.started = False
 
     def glance(self) -> str:
         """A page of /metrics."""
         return f"vllm:num_requests_running {self.running}\nvllm:num_requests_waiting {self.waiting}\n"
 
     def ask(self, method: str, path: str, body: Any = None, limit_s: float = 60.0) -> None:
-        """The profiler's endpoints."""
+        """The profiler's endpoints; a stop is harmless where all was written."""
         del limit_s
         assert method == "POST"
         self.asked.append((path, body))
         prefix = body["profile_prefix"] + "_" if body else ""
-        if body or path == "/stop_profile":
+        running, self.started = self.started, path == "/start_profile" and not body
+        if body or (path == "/stop_profile" and running):
             for rank in (0, 1):
                 name = f"{prefix}dp0_pp0_tp{rank}_dcp0_ep{rank}_rank{rank}"
                 (self.folder / f"{name}.17.pt.trace.json.gz").write_bytes(b"x" * 100)
@@ -134,7 +136,7 @@ def test_traces_of_captures_are_bounded_too(
     assert bool(one.notes) == (size > 300)
 
 
-def test_no_trace_has_a_reason(tmp_path: Path) -> None:
+def test_no_trace_has_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A load that never was full, or a server that refuses."""
     idle = made(FakeServer(tmp_path, running=1), tmp_path)
     idle.tick(100.0)
@@ -148,7 +150,28 @@ def test_no_trace_has_a_reason(tmp_path: Path) -> None:
 
     refused = made(Refuses(tmp_path), tmp_path, "prefill")
     refused.begin()
+    monkeypatch.setattr(refused.__class__, "_wait", lambda *_: pytest.fail("nothing is written"))
+    assert refused.finish() == []
+    assert len(refused.notes) == 1
     assert "404" in refused.notes[0]
+
+
+def test_ranks_that_write_later_are_waited_for(tmp_path: Path) -> None:
+    """A stop comes back once all have written: until then another rank's trace may be the only one, and stay."""
+
+    class Slow(FakeServer):
+        def ask(self, method: str, path: str, body: Any = None, limit_s: float = 60.0) -> None:
+            if path == "/start_profile":
+                (self.folder / f"{body['profile_prefix']}_tp1_rank1.17.pt.trace.json.gz").write_bytes(
+                    b"x" * 100
+                )
+                return
+            super().ask(method, path, {"profile_prefix": "decode-128x64-tp1-c4"}, limit_s)
+
+    one = made(Slow(tmp_path), tmp_path)
+    one.tick(100.0)
+    assert ["rank0" in path.name for path in one.finish()] == [True]
+    assert not list(tmp_path.glob("*rank1*"))
 
 
 def test_the_servers_flags(tmp_path: Path) -> None:
