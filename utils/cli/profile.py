@@ -110,7 +110,13 @@ def _one_step(one: Analysis, arguments: Namespace) -> list[Block]:
     number = arguments.step or 1
     shown = [timeline.step(one, number)] if arguments.step else []
     if arguments.svg:
-        Path(arguments.svg).write_text(svg.step(one, number), encoding="utf-8")
+        try:
+            Path(arguments.svg).write_text(svg.step(one, number), encoding="utf-8")
+        except OSError as error:
+            why = (
+                f"{arguments.svg} cannot be written ({error.strerror}); name a file in a folder that is there"
+            )
+            raise HarnessError(Exit.USAGE, why) from error
         sys.stderr.write(f"wrote {arguments.svg}\n")
     return shown
 

@@ -142,3 +142,11 @@ def test_what_cannot_be_shown(cli: Cli, trace: Path, more: list[str], code: Exit
 def test_a_step_is_of_one_trace(cli: Cli, trace: Path) -> None:
     """Two pictures in one would be none."""
     assert cli("profile", str(trace), str(trace), "--step", "1").returncode == Exit.USAGE
+
+
+def test_a_picture_that_cannot_be_written(cli: Cli, trace: Path, tmp_path: Path) -> None:
+    """A sentence, and no traceback."""
+    done = cli("profile", str(trace), "--svg", str(tmp_path / "none" / "step.svg"))
+    assert done.returncode == Exit.USAGE
+    assert "cannot be written (No such file or directory)" in done.stderr
+    assert "Traceback" not in done.stderr
