@@ -1,4 +1,4 @@
-"""Time as sets of intervals: unions, overlaps and gaps."""
+"""Time as sets of intervals: unions and overlaps."""
 
 from __future__ import annotations
 
@@ -50,11 +50,6 @@ def _some(start: Floats, end: Floats) -> Spans:
     """Without those of no length."""
     long = end > start
     return start[long], end[long]
-
-
-def gaps(spans: Spans) -> Spans:
-    """What is between them."""
-    return spans[1][:-1], spans[0][1:]
 
 
 def within(spans: Spans, begin: Floats, end: Floats) -> Floats:

@@ -8,12 +8,17 @@ from hypothesis import strategies as st
 from utils.profile import columns
 from utils.profile.columns import Growing, Table
 from utils.profile.idle import find_gaps, usage
-from utils.profile.intervals import by_lane, covered, gaps, union, within
+from utils.profile.intervals import by_lane, covered, union, within
 from utils.profile.work import Work
 
 SPANS = st.lists(
     st.tuples(st.integers(0, 60), st.integers(0, 12), st.integers(0, 3)), min_size=1, max_size=25
 )
+
+
+def gaps(spans: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """What is between them."""
+    return spans[1][:-1], spans[0][1:]
 
 
 @given(SPANS, st.tuples(st.integers(-5, 70), st.integers(0, 70)))
