@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from utils.profile import idle, layers, steps, work
-from utils.profile.columns import blocks
 from utils.profile.figures import Family, Gap, Kernel, Phase, Profile, StepFigures, Totals
 from utils.profile.rules import DECODE, MIXED, PREFILL, shipped
 from utils.profile.trace import Bounds, read
@@ -16,7 +15,7 @@ from utils.profile.trace import Bounds, read
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from utils.profile.idle import Gaps, Usage
+    from utils.profile.idle import Some, Usage
     from utils.profile.layers import Names
     from utils.profile.rules import Rules
     from utils.profile.steps import Steps
@@ -35,7 +34,7 @@ class Analysis:
         self.work: Work = work.of(trace)
         self.steps: Steps = steps.find(trace, self.work, rules)
         self.names: Names = layers.Names.of(trace.names, rules)
-        self.gaps: Gaps = idle.find_gaps(self.work)
+        self.gaps = idle.Gaps(self.work)
 
     def profile(self) -> Profile:
         """What it says."""
@@ -134,20 +133,21 @@ class Analysis:
         )
         phase = np.zeros(len(begins), dtype=bool)
         phase[[one.number - 1 for one in some]] = True
-        longest: list[tuple[float, int, int]] = []
-        for part in blocks(len(self.gaps)):
-            gaps = self.gaps.some(part)
+        longest: list[tuple[float, int, int, Some]] = []
+        for gaps in self.gaps.parts():
             step = np.searchsorted(begins, gaps.start, side="right") - 1
             length = gaps.end - gaps.start
             rows = np.flatnonzero((step >= 0) & phase[step] & (gaps.end <= ends[step]))
             rows = rows[np.argsort(-length[rows], kind="stable")][:GAPS_KEPT]
-            longest += [(-float(length[row]), part.start + row, int(step[row])) for row in rows.tolist()]
-            longest = sorted(longest)[:GAPS_KEPT]
-        return [self._gap(gap, step, float(begins[step])) for _, gap, step in longest]
+            longest += [
+                (-float(length[row]), int(gaps.before[row]), int(step[row]), gaps.pick(np.array([row])))
+                for row in rows.tolist()
+            ]
+            longest = sorted(longest, key=lambda one: one[:2])[:GAPS_KEPT]
+        return [self._gap(one, before, step, float(begins[step])) for _, before, step, one in longest]
 
-    def _gap(self, gap: int, step: int, begin: float) -> Gap:
-        one = self.gaps.some(slice(gap, gap + 1))
-        before, starved, names = int(one.before[0]), float(one.starved[0]), self.work.table.name
+    def _gap(self, one: Some, before: int, step: int, begin: float) -> Gap:
+        starved, names = float(one.starved[0]), self.work.table.name
         return Gap(
             step=step + 1,
             at_ms=float(one.start[0] - begin) / 1000,

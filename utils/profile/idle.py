@@ -28,6 +28,10 @@ class Some:
     called: Floats
     """When the host called for that; NaN if it is not known."""
 
+    def pick(self, which: Ints) -> Some:
+        """A few of these."""
+        return Some(self.start[which], self.end[which], self.before[which], self.called[which])
+
     @property
     def starved(self) -> Floats:
         """The part before the host's call: the device could not have begun. NaN if the call is not known."""
@@ -36,25 +40,27 @@ class Some:
 
 @dataclass(frozen=True)
 class Gaps:
-    """Times without any work, in order."""
+    """Times between the first and the last work at which nothing ran; found anew each time, for they may be as many as the work."""
 
     work: Work
-    start: Floats
-    before: Ints
-    """Row of the work that ended it."""
 
-    def some(self, which: slice | Ints) -> Some:
-        """A few of them, or a block: all at once may be as large as the work."""
-        before = self.before[which]
-        return Some(self.start[which], self.work.table.start[before], before, self.work.launched[before])
+    def parts(self) -> Iterator[Some]:
+        """All of them in order, a part at a time."""
+        table, until = self.work.table, -np.inf
+        for part in blocks(len(table)):
+            row = part.start + np.flatnonzero(table.end[part] > table.start[part])  # no time ends no gap
+            if not len(row):
+                continue
+            reach = np.maximum.accumulate(np.r_[until, table.end[row]])
+            idle = (table.start[row] > reach[:-1]) & (reach[:-1] > -np.inf)
+            before = row[idle]
+            yield Some(reach[:-1][idle], table.start[before], before, self.work.launched[before])
+            until = float(reach[-1])
 
     def after(self, before: int) -> int:
         """Row of the work that ended last before a gap."""
         ends = self.work.table.end[:before]
         return before - 1 - int(np.argmax(ends[::-1]))
-
-    def __len__(self) -> int:
-        return len(self.start)
 
 
 @dataclass(frozen=True)
@@ -67,24 +73,6 @@ class Usage:
     queued: Floats
 
 
-def find_gaps(work: Work) -> Gaps:
-    """All times between the first and the last work at which nothing ran."""
-    table, until = work.table, -np.inf
-    starts, rows = [np.zeros(0)], [np.zeros(0, dtype=np.int32)]
-    for part in blocks(len(table)):
-        row = part.start + np.flatnonzero(
-            table.end[part] > table.start[part]
-        )  # what takes no time ends no gap
-        if not len(row):
-            continue
-        reach = np.maximum.accumulate(np.r_[until, table.end[row]])
-        idle = (table.start[row] > reach[:-1]) & (reach[:-1] > -np.inf)
-        starts.append(reach[:-1][idle])
-        rows.append(row[idle].astype(np.int32))
-        until = float(reach[-1])
-    return Gaps(work, np.concatenate(starts), np.concatenate(rows))
-
-
 def usage(found: Gaps, begin: Floats, end: Floats) -> Usage:
     """What the device did in some windows."""
     made = Usage(*(np.zeros(len(begin)) for _ in range(4)))
@@ -92,8 +80,7 @@ def usage(found: Gaps, begin: Floats, end: Floats) -> Usage:
         lanes = by_lane(start, reach, lane)
         made.busy[:] += within(covered(lanes, 1), begin, end)
         made.overlap[:] += within(covered(lanes, 2), begin, end)
-    for part in blocks(len(found)):
-        some = found.some(part)
+    for some in found.parts():
         known = ~np.isnan(some.called)
         called = np.clip(some.called[known], some.start[known], some.end[known])
         made.starved[:] += within((some.start[known], called), begin, end)

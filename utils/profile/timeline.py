@@ -11,6 +11,7 @@ from utils.profile.present import Block, short
 
 if TYPE_CHECKING:
     from utils.profile.analyse import Analysis
+    from utils.profile.idle import Some
 
 COLUMNS = [
     *((name, "right") for name in ("at us", "us", "stream")),
@@ -36,14 +37,17 @@ def step(analysis: Analysis, number: int) -> Block:
     """A step's table; of a trace without a GPU operators that called others are shown with all of their time."""
     rows = rows_of(analysis, number)
     one = analysis.steps.steps[number - 1]
-    table, names, gaps = analysis.work.table, analysis.names, analysis.gaps
-    mine = np.flatnonzero(np.isin(gaps.before, rows))
-    before = dict(zip(gaps.before[mine].tolist(), mine.tolist(), strict=True))
+    table, names = analysis.work.table, analysis.names
+    before = {
+        int(gaps.before[row]): gaps.pick(np.array([row]))
+        for gaps in analysis.gaps.parts()
+        for row in np.flatnonzero(np.isin(gaps.before, rows)).tolist()
+    }
     lines: list[list[str]] = []
     for row in rows:
         at = float(table.start[row]) - one.begin
-        if (gap := before.get(row)) is not None and gaps.start[gap] >= one.begin:
-            lines.append(_gap(analysis, gap, one.begin))
+        if (gap := before.get(row)) is not None and gap.start[0] >= one.begin:
+            lines.append(_gap(gap, one.begin))
         name = int(table.name[row])
         stream = analysis.trace.lanes[int(table.lane[row])][1]
         duration = float(table.end[row] - table.start[row])
@@ -56,8 +60,7 @@ def step(analysis: Analysis, number: int) -> Block:
     )
 
 
-def _gap(analysis: Analysis, gap: int, begin: float) -> list[str]:
-    one = analysis.gaps.some(slice(gap, gap + 1))
+def _gap(one: Some, begin: float) -> list[str]:
     start, length, starved = float(one.start[0]), float(one.end[0] - one.start[0]), float(one.starved[0])
     why = "launch not known" if np.isnan(starved) else f"host-starved {starved:,.1f}"
     return [f"{start - begin:,.1f}", f"{length:,.1f}", "", "idle", why]

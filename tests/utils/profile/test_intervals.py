@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from utils.profile import columns
 from utils.profile.columns import Growing, Table
-from utils.profile.idle import find_gaps, usage
+from utils.profile.idle import Gaps, usage
 from utils.profile.intervals import by_lane, covered, union, within
 from utils.profile.work import Work
 
@@ -68,16 +68,20 @@ def test_blocks_of_any_size_tell_the_same(spans: list[tuple[int, int, int]], blo
     whole = gaps(covered(lanes, 1))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(columns, "BLOCK", block)
-        found = find_gaps(work)
+        found = Gaps(work)
         used = usage(found, *windows)
-    some = found.some(slice(None))
-    assert (some.start.tolist(), some.end.tolist()) == (whole[0].tolist(), whole[1].tolist())
+        parts = list(found.parts())
+    starts, ends, rows_before = (
+        [value for one in parts for value in getattr(one, column).tolist()]
+        for column in ("start", "end", "before")
+    )
+    assert (starts, ends) == (whole[0].tolist(), whole[1].tolist())
     assert used.busy.tolist() == within(covered(lanes, 1), *windows).tolist()
     assert used.overlap.tolist() == within(covered(lanes, 2), *windows).tolist()
     assert sum(used.starved + used.queued) == sum(within(whole, *windows))
-    for gap, row in zip(range(len(found)), found.before.tolist(), strict=True):
+    for until, row in zip(ends, rows_before, strict=True):
         assert end[found.after(row)] == max(end[:row]) <= start[row]
-        assert start[row] == some.end[gap]
+        assert start[row] == until
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 4)), min_size=1, max_size=40), st.integers(1, 9))
