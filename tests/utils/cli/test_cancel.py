@@ -154,7 +154,7 @@ def test_a_folder_without_jobs_keeps_none_of_the_others_running(
     done = cli("cancel", str(local), str(damaged), str(out), env=queue.env)
     assert queue.ended == ["2"]
     assert done.returncode == Exit.USAGE
-    assert "a-local: no job of it was handed to Slurm" in done.stderr
+    assert "a-local: none of its jobs was given to Slurm" in done.stderr
     assert "b-damaged: what its launchers noted cannot be read" in done.stderr
     alone = cli("cancel", str(damaged), env=queue.env)
     assert alone.returncode == Exit.USAGE

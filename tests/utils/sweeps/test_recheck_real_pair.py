@@ -25,7 +25,7 @@ PAIR = ROOT / "kernels/minimax_m3_ep/results/2026-11-27-h100-pair"
 
 @pytest.fixture(scope="module")
 def job(tmp_path_factory: pytest.TempPathFactory, plan: Plan) -> Path:
-    """The pair as a sweep's job would have left it; gates and figures that the harness of then did not know are today's."""
+    """The pair as a sweep's job would have left it; gates and figures that the harness of then did not know are today's, and so are the sentences of gates."""
     made = tmp_path_factory.mktemp("pair") / "results-1-j/jobs/j"
     shutil.copytree(PAIR, made)
     for log in made.rglob("server.log.gz"):
@@ -35,8 +35,10 @@ def job(tmp_path_factory: pytest.TempPathFactory, plan: Plan) -> Path:
         arm = plan.jobs[0].of(one.arm)
         point = next(point for point in arm.points if point.id == one.point)
         today = figures.fields(Asked(arm, point, one.block, SHARED), one, left.read(path.parent))
-        then = {gate.name: gate.model_dump() for gate in one.gates}
-        gates = {"gates": [then.get(gate["name"], gate) for gate in today["gates"]]}
+        passed = {gate.name: gate.passed for gate in one.gates}
+        gates = {
+            "gates": [gate | {"passed": passed.get(gate["name"], gate["passed"])} for gate in today["gates"]]
+        }
         record_file.save(Record.model_validate(filled(one.model_dump(), today) | gates), path.parent)
     return made
 

@@ -124,7 +124,9 @@ def test_without_a_token_nothing_is_different(tmp_path: Path, monkeypatch: pytes
     assert not {"SLURM_JWT", "HF_TOKEN"} & {line.split("=")[0] for line in (tmp_path / "sbatch.env").read_text().splitlines()}  # fmt: skip
 
 
-@pytest.mark.parametrize(("token", "advice"), [("eyJ.a.b", "scontrol token"), ("", "is munged running here")])
+@pytest.mark.parametrize(
+    ("token", "advice"), [("eyJ.a.b", "scontrol token"), ("", "whether munged runs here")]
+)
 def test_a_controller_that_does_not_know_us_is_told_by_what_it_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token: str, advice: str
 ) -> None:
