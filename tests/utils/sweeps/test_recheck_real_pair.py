@@ -11,7 +11,7 @@ import pytest
 
 from matrix.plan import Plan
 from tests.conftest import ROOT
-from tests.utils.results.recompute.conftest import SHARED, filled
+from tests.utils.results.recompute.conftest import filled
 from utils.node import parity_answers, record_file
 from utils.node.record import Record
 from utils.results.recompute import figures, left
@@ -20,6 +20,8 @@ from utils.results.verdict import compare, ledger, matching
 from utils.sweeps.recheck import rechecked
 from utils.sweeps.returned import taken
 
+FOREIGN = 0.2
+"""Of the cores: what others may use, by the cluster file."""
 PAIR = ROOT / "kernels/minimax_m3_ep/results/2026-11-27-h100-pair"
 
 
@@ -34,7 +36,7 @@ def job(tmp_path_factory: pytest.TempPathFactory, plan: Plan) -> Path:
         one = record_file.read(path)
         arm = plan.jobs[0].of(one.arm)
         point = next(point for point in arm.points if point.id == one.point)
-        today = figures.fields(Asked(arm, point, one.block, SHARED), one, left.read(path.parent))
+        today = figures.fields(Asked(arm, point, one.block, FOREIGN), one, left.read(path.parent))
         passed = {gate.name: gate.passed for gate in one.gates}
         gates = {
             "gates": [gate | {"passed": passed.get(gate["name"], gate["passed"])} for gate in today["gates"]]
