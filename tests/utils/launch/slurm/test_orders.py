@@ -17,10 +17,12 @@ from tests.slurm.site import Site, end
 
 pytestmark = pytest.mark.slurm
 STORAGES = pytest.mark.parametrize("storage", ["shared", "staged"])
+RUNS = "4"
+"""More than one, so that there is something left to end when the first record is there."""
 
 
 def kill_the_launcher(site: Site, storage: str, *more: str) -> None:
-    launcher = site.start(storage, "--runs", "9", *more)
+    launcher = site.start(storage, "--runs", RUNS, *more)
     site.wait_for_record(storage)
     launcher.kill()
     launcher.communicate()
@@ -28,7 +30,7 @@ def kill_the_launcher(site: Site, storage: str, *more: str) -> None:
 
 def test_cancel_in_a_copy_leaves_this_checkouts_jobs(site: Site) -> None:
     """The folder has the same name, and so has the repository."""
-    launcher = site.start("shared", "--runs", "9", env={"GITHUB_REPOSITORY": "acme/servematrix"})
+    launcher = site.start("shared", "--runs", RUNS, env={"GITHUB_REPOSITORY": "acme/servematrix"})
     site.wait_for_record("shared")
     copy = site.base / "elsewhere" / "checkout"
     shutil.copytree(site.checkout, copy, symlinks=True)
@@ -49,22 +51,22 @@ def test_a_run_after_cancel_measures_at_the_first_try(site: Site, storage: str) 
     """What was ended by hand is set aside, and the block is measured anew."""
     kill_the_launcher(site, storage)
     assert "cancelled: " in site.call("cancel", str(site.out(storage))).stdout
-    done = site.run(storage, "--runs", "9")
+    done = site.run(storage, "--runs", RUNS)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "measured anew" in done.stdout
-    assert site.statuses(storage) == ["measured"] * 18
+    assert site.statuses(storage) == ["measured"] * 2 * int(RUNS)
     assert sorted(site.every_job().values()) == ["CANCELLED", "COMPLETED"]
     assert site.left_on_nodes() == []
 
 
 def test_a_launcher_that_is_there_when_its_job_is_cancelled_ends(site: Site) -> None:
     """Whoever cancels does not want it started again at once; the next run does."""
-    launcher = site.start("shared", "--runs", "9")
+    launcher = site.start("shared", "--runs", RUNS)
     site.wait_for_record("shared")
     site.call("cancel", str(site.out("shared")))
     text, _ = launcher.communicate(timeout=60)
     assert launcher.returncode == Exit.CANCELLED, text
-    assert site.run("shared", "--runs", "9").returncode == 0
+    assert site.run("shared", "--runs", RUNS).returncode == 0
 
 
 def test_a_clock_that_is_set_back_makes_nobody_deaf(site: Site) -> None:
