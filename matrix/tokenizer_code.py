@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from matrix.tree import is_carried
+from matrix.vllm.model_variables import is_of_models
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matrix.plan import Job, Point
 
-_OF_MODELS = ("HF_", "HUGGINGFACE_", "TRANSFORMERS_", "MODELSCOPE_", "VLLM_USE_MODELSCOPE", "VLLM_MODEL_")
-"""Beginnings of variables that say where a model comes from."""
 _WORDS = ("tokenizer", "revision", "hf-", "config")
 """Of flags that say which files of a model are loaded."""
 
@@ -33,9 +32,7 @@ def _asking(points: Sequence[Point]) -> list[Point]:
 
 def _loaded(point: Point) -> tuple[object, ...]:
     """What says which files of a model are loaded."""
-    env = sorted(
-        (name, str(text)) for name, text in point.parts.get("env", {}).items() if name.startswith(_OF_MODELS)
-    )
+    env = sorted((name, str(text)) for name, text in point.parts.get("env", {}).items() if is_of_models(name))
     flags = sorted(
         (name, str(text))
         for name, text in point.parts.get("flags", {}).items()

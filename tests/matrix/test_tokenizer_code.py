@@ -13,6 +13,7 @@ from matrix.source import Folder
 from matrix.tokenizer_code import brings_code
 from matrix.tree import Tree
 from tests.conftest import RECIPE, write
+from tests.matrix.vllm.test_model_variables import OTHERS, PLACES
 
 TRUST: dict[str, Any] = {"trust-remote-code": True}
 NONE: dict[str, Any] = {}
@@ -77,6 +78,14 @@ def test_code_that_a_change_brings_stays_beside_its_server(
     """Another model, another commit of it, another place that it comes from, or files of the tree; also where the base has the flag."""
     for before in (TRUST, NONE):
         assert paired(job, points(job, flags, env, **changes), points(job, before, **HUB))
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize("name", [*PLACES, *OTHERS])
+def test_every_variable_of_models_counts(job: Job, name: str) -> None:
+    """Whichever it is, another value may mean other code."""
+    assert paired(job, points(job, TRUST, {name: "x"}, **HUB), points(job, TRUST, **HUB))
+    assert not paired(job, points(job, TRUST, {name: "x"}, **HUB), points(job, TRUST, {name: "x"}, **HUB))
 
 
 def test_a_base_that_the_tree_carries_is_no_exception(job: Job) -> None:

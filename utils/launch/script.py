@@ -12,6 +12,7 @@ import jinja2
 
 from matrix import tree as trees
 from matrix.protocol import requests
+from matrix.vllm.model_variables import is_of_models
 from utils.node import caches, marker
 from utils.node.vllm import client_host, invocation, load, plugin
 from utils.node.vllm.server import FIRST_PROMPT
@@ -65,7 +66,7 @@ def render(
     first = job.points[0]
     model = trees.model_path(first.model, tree)
     revision = "" if model.startswith("/") else first.revision or ""
-    of_models = {name: text for name, text in job.serve.env.items() if name.startswith(invocation.OF_MODELS)}
+    of_models = {name: text for name, text in job.serve.env.items() if is_of_models(name)}
     recipe = first.id.split("/")[0]
     return (
         environment()

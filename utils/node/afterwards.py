@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from matrix.vllm.model_variables import is_of_models
 from utils.node import evaluation
-from utils.node.vllm import invocation, parity_probe
+from utils.node.vllm import parity_probe
 
 if TYPE_CHECKING:
     from utils.node.point import Bench, Phases
@@ -48,8 +49,6 @@ def _asked(bench: Bench, spec: NodeJob, where: parity_probe.Where) -> evaluation
         concurrency=max(point.concurrency for point in spec.job.points),
         folder=mine,
         shared=where.shared,
-        env={
-            name: text for name, text in spec.job.serve.env.items() if name.startswith(invocation.OF_MODELS)
-        },
+        env={name: text for name, text in spec.job.serve.env.items() if is_of_models(name)},
         first=where.first,
     )

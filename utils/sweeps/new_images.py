@@ -16,6 +16,7 @@ from matrix.errors import Exit, HarnessError
 from matrix.source import Folder
 from matrix.tokenizer_code import brings_code
 from matrix.tree import Tree, is_carried
+from matrix.vllm.model_variables import is_a_place
 from utils.setup.environments import ROOT
 
 if TYPE_CHECKING:
@@ -25,11 +26,6 @@ if TYPE_CHECKING:
 
 ADVICE = "tags and branches are for the default branch: `./servematrix pin RECIPE` writes the digest of an image into a recipe"
 
-
-OF_MODELS = re.compile(
-    r"HF_(ENDPOINT|HOME|\w*CACHE\w*)|HUGGINGFACE_\w+|TRANSFORMERS_CACHE|MODELSCOPE_\w+|VLLM_USE_MODELSCOPE|VLLM_MODEL_REDIRECT_PATH"
-)
-"""Variables that say where a model of some name comes from."""
 _COMMIT = re.compile("[0-9a-f]{40}")
 _REVISIONS = {"code-revision", "tokenizer-revision"}
 _NO_REVISION = {"hf-config-path", "lora-modules", "generation-config"}
@@ -120,7 +116,7 @@ def _model(point: Point) -> tuple[str, str]:
 def _sources(point: Point) -> dict[str, bool]:
     """What besides `model` says which model is loaded, and whether that can be another one tomorrow."""
     env, flags = point.parts.get("env", {}), point.parts.get("flags", {})
-    found = {f"{name}={value}": True for name, value in env.items() if OF_MODELS.fullmatch(name)}
+    found = {f"{name}={value}": True for name, value in env.items() if is_a_place(name)}
     drafts = {name: value for name, value in flags.items() if name.partition(".")[0] == "speculative-config"}
     if draft := _draft(drafts):
         found["; ".join(f"{name}={value}" for name, value in sorted(drafts.items()))] = (

@@ -12,6 +12,7 @@ from matrix.plan import Plan, Side
 from matrix.source import Folder
 from matrix.tree import Tree
 from tests.conftest import ROOT
+from tests.matrix.vllm.test_model_variables import PLACES
 from utils.sweeps import new_images, plan_comment
 
 pytestmark = pytest.mark.hostile
@@ -119,6 +120,15 @@ SOURCES: dict[str, dict[str, Any]] = {
     "a configuration of elsewhere": {"flags": {"hf-config-path": "someone/config"}},
     "sampling of elsewhere": {"flags": {"generation-config": "someone/config"}},
 }
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize("name", PLACES)
+def test_every_variable_that_is_a_place_of_models_is_refused(known: new_images.Known, name: str) -> None:
+    """And named for the person who approves."""
+    with pytest.raises(HarnessError, match=f"{name}=/other is new, and names no commit of a model"):
+        new_images.refuse_floating(plan_with(env={name: "/other"}), known)
+    assert f"new source of a model: {name}=/other" in new_images.new(plan_with(env={name: "/other"}), known)
 
 
 @pytest.mark.parametrize("how", SOURCES)

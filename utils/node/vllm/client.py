@@ -13,9 +13,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from matrix.errors import Exit
+from matrix.vllm.model_variables import is_of_models
 from utils.node import process
 from utils.node.exceptions import RunFailed, decisive_lines
-from utils.node.vllm import client_host, invocation
+from utils.node.vllm import client_host
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -182,10 +183,6 @@ def requests_done(log: Path) -> int:
 
 def client_environment(env: dict[str, str], servers: dict[str, str]) -> dict[str, str]:
     """The load client's environment: the recipe's is the server's, but for where models are; no proxy is between them."""
-    ours = {
-        name: value
-        for name, value in env.items()
-        if name not in servers or name.startswith(invocation.OF_MODELS)
-    }
+    ours = {name: value for name, value in env.items() if name not in servers or is_of_models(name)}
     loopback = ",".join(filter(None, ["127.0.0.1", "localhost", env.get("NO_PROXY") or env.get("no_proxy")]))
     return ours | {"NO_PROXY": loopback, "no_proxy": loopback}

@@ -10,9 +10,6 @@ from utils.node.vllm import load
 if TYPE_CHECKING:
     from matrix.plan import Point, Serve
 
-OF_MODELS = ("HF_", "HUGGINGFACE_", "TRANSFORMERS_", "VLLM_USE_MODELSCOPE", "MODELSCOPE_")
-"""Variables of a server that the load client has too: where models are."""
-
 
 def serve(serve: Serve, model: str, port: int) -> list[str]:
     """The arguments of `vllm` for a server."""
