@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
@@ -92,7 +93,8 @@ def _show(point: str, found: list[Measurement], stepped: list[Step], form: str) 
         sys.stdout.write(f"**{escape(point)}**\n\n{table(heads, rows)}\n")
         sys.stdout.writelines(f"- {escape(line)}\n" for line in _told(stepped, len(found)))
     else:
-        tables.table(sys.stdout, f"{point}: means of whole runs", columns, rows)
+        width = get_terminal_size().columns
+        tables.table(sys.stdout, f"{point}: means of whole runs", columns, rows, width=width)
         sys.stdout.writelines(f"{line}\n" for line in _told(stepped, len(found)))
 
 

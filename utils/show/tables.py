@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from typing import TYPE_CHECKING, TextIO
 
 from matrix import estimate
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from utils.node.record import Record
 
 
+MIN_WORDS = 16
+"""Columns that words of a last column have, however narrow the table is."""
+
+
 def measured_line(short: str, event: Event) -> str:
     """A point's result in one line."""
     figures = figures_text(event.get("facts", {}).get("figures", {}))
@@ -37,7 +42,12 @@ def figures_text(figures: Mapping[str, float]) -> str:
 
 
 def table(
-    stream: TextIO, title: str, columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]]
+    stream: TextIO,
+    title: str,
+    columns: Sequence[tuple[str, str]],
+    rows: Sequence[Sequence[str]],
+    *,
+    width: int | None = None,
 ) -> None:
     """Print a table: boxed and coloured on a terminal, aligned plain text elsewhere.
 
@@ -46,6 +56,7 @@ def table(
         title: the line above.
         columns: names, each with `left` or `right`.
         rows: cells.
+        width: what plain text may take, in pieces if need be; unless said, a row is one line, however long.
     """
     is_terminal = stream.isatty()
     recipes = {row[0].split("/")[0] for row in rows}
@@ -53,7 +64,7 @@ def table(
         recipe = recipes.pop()
         title, rows = f"{title}: {recipe}", [[row[0].removeprefix(f"{recipe}/"), *row[1:]] for row in rows]
     if not is_terminal or os.environ.get("TERM") == "dumb":
-        stream.write(f"{title}\n{aligned(columns, rows)}")
+        stream.write(f"{title}\n{in_pieces(columns, rows, width) if width else aligned(columns, rows)}")
         return
     _on_terminal(stream, title, columns, rows)
 
@@ -137,6 +148,29 @@ def aligned(columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]]) -
         ]
         lines.append("  ".join(parts).rstrip() + "\n")
     return "".join(lines)
+
+
+def in_pieces(columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]], width: int) -> str:
+    """The same within a width: in pieces below each other, each with the columns that name a row. Only words of a last column are wrapped."""
+
+    def of(numbers: Sequence[int], cells: Sequence[Sequence[str]] = rows) -> str:
+        return aligned([columns[n] for n in numbers], [[row[n] for n in numbers] for row in cells])
+
+    def needs(numbers: Sequence[int]) -> int:
+        return max(map(len, of(numbers).splitlines()))
+
+    every = range(len(columns))
+    if needs(every) <= width:
+        return of(every)
+    *parts, last = pieces(columns, width, needs)
+    room = max(width - needs(last[:-1]) - len("  "), MIN_WORDS)
+    return "\n".join([*map(of, parts), of(last, [line for row in rows for line in _wrapped(row, room)])])
+
+
+def _wrapped(row: Sequence[str], room: int) -> list[list[str]]:
+    """A row, and below it what of its last cell does not fit beside the others."""
+    first, *more = textwrap.wrap(row[-1], room, break_long_words=False, break_on_hyphens=False) or [""]
+    return [[*row[:-1], first], *([*("" for _ in row[:-1]), text] for text in more)]
 
 
 RESULT_COLUMNS = [

@@ -149,6 +149,26 @@ def test_the_command(cli: Cli, records: Records, tmp_path: Path) -> None:
     assert "did you mean 'r/32x16-tp1-c1'?" in wrong.stderr
 
 
+@pytest.mark.parametrize("width", ["80", "100"])
+def test_in_a_pipe_its_table_is_as_wide_as_a_terminal(
+    cli: Cli, records: Records, tmp_path: Path, width: str
+) -> None:
+    """80 columns unless COLUMNS says otherwise: pieces name their rows, no figure is lost, and a long title goes on below itself."""
+    title = " ".join(["Larger blocks"] * 9)
+    for number, one in enumerate(measured(records, [1.0, 1.001])):
+        record_file.save(one, tmp_path / "data" / f"a{number}" / one.point.split("/")[1])
+    write(tmp_path / "c.yaml", LOG.replace("A slower thing", title))
+    given = ("history", POINT, "--data", str(tmp_path / "data"), "--file", str(tmp_path / "c.yaml"))
+    lines = cli(*given, env={"COLUMNS": width}).stdout.splitlines()
+    assert max(map(len, lines)) <= int(width)
+    assert sum(line.startswith("day  ") for line in lines) > 1
+    heads = [name for line in lines if line.startswith("day  ") for name in line.split()]
+    assert {"tok/s/device", "TTFT", "TPOT", "E2EL", "runs", "from", "change"} <= set(heads)
+    assert " ".join(lines).count("blocks") == 9
+    (one_line,) = [line for line in cli(*given, env={"COLUMNS": "400"}).stdout.splitlines() if title in line]
+    assert "entry #8" in one_line
+
+
 def test_a_regression_and_its_revert_are_both_seen(records: Records) -> None:
     """3 % for ten of sixty measurements, with noise of 0.9 %; no step is shown where nothing was."""
     noise = random.Random(4)  # noqa: S311 - a fixed series
