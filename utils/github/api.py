@@ -97,7 +97,11 @@ class Api:
                 break
             self.sleep(pause)
         if strange:
-            done = "" if method in SAFE else "; whether it was done is not known: look before it is run again"
+            done = (
+                ""
+                if method in SAFE
+                else "; whether it was done is not known: look at GitHub before you run it again"
+            )
             raise GitHubError(
                 0,
                 f"{strange} to {method} {path}: something between here and GitHub answers in its place, such as a proxy that wants a "
@@ -136,7 +140,7 @@ class Api:
             if urlsplit(address)[:2] != urlsplit(last)[:2]:
                 raise GitHubError(
                     answer.status_code,
-                    f"GitHub sends {method} {path} on to {urlsplit(address).netloc}, which is not asked: it would see the token",
+                    f"GitHub sends {method} {path} on to {urlsplit(address).netloc}, which is not asked, because it would see the token; check the repository's name",
                 )
         raise GitHubError(0, f"GitHub redirects {method} {path} again and again; check the repository's name")
 
@@ -196,7 +200,10 @@ def _content(answer: requests.Response, path: str, most: int) -> bytes:
     for chunk in answer.iter_content(1 << 16):
         content += chunk
         if len(content) > most:
-            raise GitHubError(0, f"{path} has more than {most:,} bytes; it is not used")
+            raise GitHubError(
+                0,
+                f"{path} has more than {most:,} bytes, so it is not used; select fewer points and run again",
+            )
     return bytes(content)
 
 

@@ -41,7 +41,7 @@ class Git:
         )
         if done.returncode and check:
             words = done.stderr.strip()[-500:].replace(self.token or "\0", "***")
-            raise HarnessError(Exit.GITHUB_FAILED, f"git {arguments[0]}: {words}")
+            raise HarnessError(Exit.GITHUB_FAILED, f"git {arguments[0]} failed: {words}; run the job again")
         return done.stdout.strip() if done.returncode == 0 else ""
 
     def commit(self, message: str, *paths: str) -> str:

@@ -80,7 +80,7 @@ def parse(body: str) -> Command | Mistake | None:
     if len(lines) > 1:
         return Mistake("a command must be alone in its comment; take out the other lines")
     if len(lines[0]) > LONGEST:
-        return Mistake(f"a command has at most {LONGEST} letters")
+        return Mistake(f"a command has at most {LONGEST} letters; select points by fewer or shorter patterns")
     _, *words = lines[0].split()
     verb = next((one for one in VERBS if words and one == words[0]), None)
     if verb is not None:
@@ -93,13 +93,15 @@ def parse(body: str) -> Command | Mistake | None:
 def _arguments(verb: Verb, words: list[str]) -> Command | Mistake:
     """What comes after the verb."""
     if verb in {"rerun", "cancel", "help"}:
-        return Command(verb) if not words else Mistake(f"`/sweep {verb}` takes no arguments")
+        return (
+            Command(verb) if not words else Mistake(f"`/sweep {verb}` takes no arguments; comment it alone")
+        )
     sha = ""
     if verb == "run":
         sha, *words = words or [""]
         if not _SHA.fullmatch(sha):
             return Mistake(
-                "`/sweep run` wants the commit first, all 40 of its hex digits, as the plan's comment shows them"
+                "`/sweep run` needs the commit first, all 40 of its hex digits, as the plan's comment shows them"
             )
     options: dict[str, str] = {}
     selectors = [word for word in words if "=" not in word]
@@ -123,7 +125,7 @@ def _wrong_option(name: str, value: str, known: dict[str, str]) -> str:
     if name not in OPTIONS:
         return f"there is no option `{_shown(name)}`; {did_you_mean(name, OPTIONS)}"
     if name in known:
-        return f"`{name}` is there twice"
+        return f"`{name}` is there twice; write it once"
     if not re.fullmatch(r"[A-Za-z0-9._=/-]{1,100}", value):
         return f"the value of `{name}` may have letters, digits and ._=/- only, at most 100"
     return OPTIONS[name](value) or ""

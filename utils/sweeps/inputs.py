@@ -28,7 +28,7 @@ def asked_of(event: Event) -> tuple[int, str]:
     if not number.isdecimal() or not re.fullmatch(r"[0-9a-f]{40}", sha):
         raise HarnessError(
             Exit.USAGE,
-            "sweep.yml wants the inputs `pull`, a number, and `sha`, 40 hex digits; /sweep run in a pull request gives both",
+            "sweep.yml needs the inputs `pull`, a number, and `sha`, 40 hex digits; /sweep run in a pull request gives both",
         )
     return int(number), sha
 

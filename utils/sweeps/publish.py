@@ -266,7 +266,8 @@ def _only_filled(before: str, after: str) -> None:
         if words[0] != words[1] or changed > 1:
             raise HarnessError(
                 Exit.ARTIFACT_INVALID,
-                f"the report would change more of {name} than figures; it is not written",
+                f"the report would change more of {name} in {changelog.FILE} than figures, so the entry is not written; "
+                "comment /sweep run again, and report it if it comes back",
             )
 
 

@@ -61,7 +61,7 @@ def of_comment(tree: Path, out: Path) -> Exit:
     if not isinstance(command, Command) or not all(re.fullmatch("[0-9a-f]{40}", sha) for sha in (head, base)):
         raise HarnessError(
             Exit.USAGE,
-            "the comment asks for no plan (it begins with /sweep plan), or HEAD and BASE are no commits",
+            "the comment does not begin with /sweep plan, or HEAD and BASE are no commits; this command is for command.yml",
         )
     for name in (WHY, plan_artifact.FILE):  # of an earlier command, on a machine that keeps its folders
         (out / name).unlink(missing_ok=True)

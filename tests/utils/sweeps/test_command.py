@@ -42,12 +42,12 @@ def test_commands_that_are_understood(body: str, wanted: Command) -> None:
     [
         ("/sweep", "say what to do"),
         ("/sweep runn 1a2b3c4", "did you mean 'run'?"),
-        ("/sweep run", "wants the commit first"),
-        ("/sweep run main", "wants the commit first"),
-        ("/sweep run HEAD~1", "wants the commit first"),
+        ("/sweep run", "needs the commit first"),
+        ("/sweep run main", "needs the commit first"),
+        ("/sweep run HEAD~1", "needs the commit first"),
         (f"/sweep run {SHA} runs=3", "balanced against drift"),
         (f"/sweep run {SHA} run=4", "did you mean 'runs'?"),
-        (f"/sweep run {SHA} runs=4 runs=2", "is there twice"),
+        (f"/sweep run {SHA} runs=4 runs=2", "is there twice; write it once"),
         (f"/sweep run {SHA} pair=--upload-pack=x", "cannot be"),
         (f"/sweep run {SHA} pair=$(id)", "may have letters, digits"),
         (f"/sweep run {SHA} pair=a..b", "cannot be"),
@@ -56,9 +56,9 @@ def test_commands_that_are_understood(body: str, wanted: Command) -> None:
         (f"/sweep run {SHA} $(id)", "is no selector"),
         (f"/sweep run {SHA} --tree=/", "there is no option"),
         (f"/sweep run {SHA} -x", "is no selector"),
-        ("/sweep cancel now", "takes no arguments"),
+        ("/sweep cancel now", "takes no arguments; comment it alone"),
         ("/sweep plan\nplease", "must be alone"),
-        ("/sweep plan " + "a " * 400, "at most 500 letters"),
+        ("/sweep plan " + "a " * 400, "at most 500 letters; select points by fewer"),
     ],
 )
 def test_a_mistake_gets_one_helpful_sentence(body: str, says: str) -> None:

@@ -185,7 +185,10 @@ def test_an_entry_that_changes_words_is_not_written(github: GitHub, git_tree: Pa
     (git_tree / "perf-changelog.yaml").write_text(old)
     new = "r:\n" + ENTRY.format(pr=2, title="Another title") + FIGURES.format(n=5)
     report = Report(sha=HEAD, pull=42, comparison=None, alone=[], missing=[], changelog=new, notes=[])
-    with pytest.raises(HarnessError, match="would change more of r than figures"):
+    with pytest.raises(
+        HarnessError,
+        match="would change more of r in perf-changelog.yaml than figures, so the entry is not written",
+    ):
         _entry(github.event("workflow_dispatch"), pulls.get(github.api, 42), report, git_tree)
     assert (git_tree / "perf-changelog.yaml").read_text() == old
 

@@ -106,7 +106,9 @@ class PointLine(Strict):
     @model_validator(mode="after")
     def _has_its_headline(self) -> PointLine:
         if HEADLINE not in self.figures:
-            raise ValueError(f"a point's line wants {HEADLINE}, its {METRICS[HEADLINE].unit}")
+            raise ValueError(
+                f"a point's line has no {HEADLINE} ({METRICS[HEADLINE].unit}); write it, such as `{HEADLINE}: 1000.1`"
+            )
         return self
 
 
@@ -321,23 +323,31 @@ def _lines(text: str, file: str) -> Iterable[Problem]:
     """Each point is one line, so that a diff reads like a table."""
     inside = False
     if "\r" in text or not text.endswith("\n"):
-        yield Problem(Place(file, 1, 1), "lines end in a line feed alone, the last one too; save it so")
+        yield Problem(
+            Place(file, 1, 1),
+            "not every line ends in a line feed alone; save the file with line ends of Linux, the last line too",
+        )
     section = False
     for number, line in enumerate(text.splitlines(), 1):
         if section and re.match(r"\s+-", line):
-            yield Problem(Place(file, number, 1), "start entries in the first column: `- pr: N`")
+            yield Problem(
+                Place(file, number, 1), "an entry that is indented; start it in the first column: `- pr: N`"
+            )
         section = (bool(re.match(r"\S", line)) and not line.startswith(("-", "#"))) or (
             section and not re.match(r"\s*-", line)
         )
         if not re.match(r"([A-Za-z0-9\"'][^:]*:\s*(#.*)?$|- [a-z]+:|  |\s*(#|$))", line):
             yield Problem(
                 Place(file, number, 1),
-                "write sections as `name:`, entries as `- pr: N` in the first column, their keys two columns in",
+                "no line of a section, entry or key; write sections as `name:`, entries as `- pr: N` in the first column, their keys two columns in",
             )
         if re.match(r"(- |  )[a-z]", line) or re.match(r"\S", line):
             inside = bool(re.match(r"(- |  )points:\s*(#.*)?$", line))
         elif inside and line.strip() and not re.fullmatch(r"    [^\s{}]+: +\{.*\}", line):
-            yield Problem(Place(file, number, 1), "a point is one line: four spaces, its name, and {…}")
+            yield Problem(
+                Place(file, number, 1),
+                "not a point; write each on one line: four spaces, its name, a colon, and {…}",
+            )
 
 
 def stale(entries: list[Entry], keys: dict[str, str]) -> list[str]:

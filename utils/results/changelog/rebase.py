@@ -85,7 +85,7 @@ def _refuse_two_changes(
             about = f"#{name[0]}" if name[0] else repr(name[1])
             raise HarnessError(
                 Exit.CHANGELOG_INVALID,
-                f"both sides changed the entry {about} of {recipe}; put it together by hand",
+                f"both sides changed the entry {about} of {recipe}; merge that entry by hand",
             )
 
 

@@ -95,7 +95,7 @@ def _log(path: Path, since: int, letters: int) -> str | None:
         if size >= CUT:
             return None
         if not (0 <= since <= size and 0 <= letters <= size - since and letters <= MOST_LOG):
-            raise ValueError(f"{LOG}: the load's part of it is not there")
+            raise ValueError(f"{LOG}: shorter than the part that the record names")
         file.seek(since)
         return file.read(min(size - since, 4 * letters)).decode(errors="replace")[:letters]
 
@@ -104,7 +104,9 @@ def _streamed(said: dict[str, Any]) -> Streamed:
     counted = None if said["counted"] is None else int(said["counted"])
     tokens = [None if one is None else int(one) for one in said["tokens"]]
     if len(tokens) > MOST_ANSWERS:
-        raise ValueError(f"{REQUESTS}: a completion of {TOKENS} tokens in {len(tokens)} answers")
+        raise ValueError(
+            f"{REQUESTS}: {len(tokens)} answers of a completion that had at most {TOKENS} tokens"
+        )
     return Streamed(tokens, counted, str(said["failed"])[:1000])
 
 
@@ -125,7 +127,7 @@ def _unpacked(content: bytes, most: int) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(unpacked(content, most))
     except ValueError as error:
-        raise ValueError(f"a file of raw requests: {error}") from error
+        raise ValueError(f"a file of raw requests cannot be read: {error}") from error
     return found
 
 
@@ -134,5 +136,5 @@ def opened(path: Path) -> io.BufferedReader:
     file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        raise ValueError(f"{path.name}: not a file")
+        raise ValueError(f"{path.name}: not a regular file")
     return file

@@ -186,7 +186,10 @@ def read(path: Path) -> Ledger:
     except FileNotFoundError:
         return Ledger()
     except (OSError, UnicodeDecodeError) as error:
-        raise HarnessError(Exit.LEDGER_INVALID, f"{path}: {error}") from error
+        raise HarnessError(
+            Exit.LEDGER_INVALID,
+            f"{path} cannot be read ({error}); make it readable, or give another one with --ledger",
+        ) from error
     lines: list[Line] = []
     for number, line in enumerate(text, 1):
         try:

@@ -65,9 +65,10 @@ def arms(records: Sequence[Record]) -> tuple[list[Record], list[Record]]:
     base = [record for record in records if record.arm == "base"]
     head = [record for record in records if record.arm == "head"]
     if not base or not head:
+        found = "the base" if base else "the head"
         raise HarnessError(
             Exit.NOT_COMPARABLE,
-            f"only the {'base' if base else 'head'} was measured there; give two folders, or measure with --pair",
+            f"these records have runs of {found} alone; give two folders, or measure with --pair",
         )
     return base, head
 
@@ -101,7 +102,7 @@ def match(base: Sequence[Record], head: Sequence[Record], vary: Sequence[str] = 
     if shared and (missing := [name for name in vary if name not in seen]):
         raise HarnessError(
             Exit.NOT_COMPARABLE,
-            f"--vary names {', '.join(missing)}, and both sides are equal in that; take it out",
+            f"--vary names {', '.join(missing)}, in which both sides are equal; leave it out",
         )
     return Matched(
         both,

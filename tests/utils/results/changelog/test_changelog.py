@@ -57,7 +57,7 @@ BAD = {
     "a claim that is none": ("<= -2%", "better", "'tpot' cannot be"),
     "a claim about nothing": ('{tpot: "<=', '{speed: "<=', "nothing is known of the noise of 'speed'"),
     "a claim that nothing decides": ('{tpot: "<=', '{e2el: "<=', "claims are about tput, ttft, tpot, "),
-    "a point over lines": (", tput: 1000.1", ",\n      tput: 1000.1", "a point is one line"),
+    "a point over lines": (", tput: 1000.1", ",\n      tput: 1000.1", "write each on one line"),
     "figures and missing": ("8k1k-tp8-ep8-c128: the", "8k1k-tp8-ep8-c256: the", "cannot have figures and be missing"),
     "figures without head": ("  source: a public run\n", "", "wants date and head, or date and source"),
     "a change behind a figure of an older format": ("tput: 900", "tput: 900 +37.9%", "write `format: 3`"),
