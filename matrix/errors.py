@@ -57,7 +57,7 @@ class Exit(enum.IntEnum):
         45,
         "the program that measures was ended by a signal that it cannot catch; points without a record say so",
     )
-    OUT_OF_MEMORY = 46, "the kernel ended a process for want of memory, the machine's or the job's"
+    OUT_OF_MEMORY = 46, "the kernel ended a process because the memory of the machine or of the job ran out"
     GITHUB_FAILED = 50, "GitHub did not do what was asked"
     REFUSED = 51, "a command of a pull request was refused; the comment says why"
     ARTIFACT_INVALID = 52, "what a workflow left is not what it should be"

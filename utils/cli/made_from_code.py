@@ -97,10 +97,10 @@ def _owners(old: str) -> str:
 
 
 def _trust() -> str:
-    """Whose word each field of a record is."""
+    """Where each field of a record comes from."""
     meanings = "".join(f"- {word}: {text}\n" for word, text in trust.MEANING.items())
     rows = [(f"`{name}`", word, text) for name, (word, text) in trust.FIELDS.items()]
-    return f"{meanings}\n{_table(('field', 'whose word', 'checked with'), rows)}"
+    return f"{meanings}\n{_table(('field', 'where it comes from', 'checked with'), rows)}"
 
 
 def _inside(name: str, body: Callable[[], str]) -> Callable[[str], str]:

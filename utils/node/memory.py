@@ -27,7 +27,7 @@ def told(before: int | None, now: int | None) -> str:
         return ""
     many = "a process" if now - before == 1 else f"{now - before} processes"
     return (
-        f"meanwhile the kernel ended {many} for want of memory (`dmesg` names them): "
+        f"meanwhile the kernel ended {many} because memory ran out (`dmesg` names them): "
         "give the job more memory, or let the server take less"
     )
 

@@ -32,7 +32,7 @@ def digest(
         history: point -> its measurements.
         entries: recipe -> its entries.
         alerts: all of them.
-        stale: where entries do not speak for the recipes any more.
+        stale: which entries have other keys than the recipes today.
         trust: a sentence on false alarms.
     """
     last = max((one.day for ones in history.values() for one in ones), default="")

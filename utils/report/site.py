@@ -101,7 +101,7 @@ def make(inputs: Inputs, out: Path, tell: Callable[[str], None]) -> Path:
         sections=[
             _alerts(alerts),
             Section("Latest frontier", "The newest measurement of each point.", [picture(one.name, one.heading + name, one.words, two) for one, two, name in zip(fronts, made, _names(groups), strict=False)], empty="" if fronts else "No point has figures."),
-            Section("Stale", table={"heads": ["what does not speak for the recipes any more"], "lines": [[one] for one in inputs.stale], "numbers": ()} if inputs.stale else None, empty="" if inputs.stale else "Every entry is of the recipes as they are."),
+            Section("Stale", table={"heads": ["entries whose keys are not those of the recipes today"], "lines": [[one] for one in inputs.stale], "numbers": ()} if inputs.stale else None, empty="" if inputs.stale else "Every entry has the keys of the recipes today."),
             *checked,
             costs(latest, inputs.prices),
         ],

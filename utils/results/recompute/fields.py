@@ -1,4 +1,4 @@
-"""Whose word each field of a record is: the table of docs/trust.md, and what the mutation test goes by."""
+"""Where each field of a record comes from: the table of docs/trust.md, and what the mutation test goes by."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Literal
 
 Word = Literal["recomputed", "compared", "replaced", "outside", "recorded", "claimed"]
 MEANING: dict[Word, str] = {
-    "recomputed": "made anew by the judging job from the raw requests and the plan; a record that says otherwise is refused",
+    "recomputed": "computed again by the judging job from the raw requests and the plan; a record that says otherwise is refused",
     "compared": "compared with another source; a record that says otherwise is refused",
     "replaced": "written by the judging job from the plan, the sweep and what was sampled outside of the container, whatever the record says",
     "outside": "written by the batch script or the harness outside of the container; a record that says otherwise is refused where that is there",
-    "recorded": "written by the recorder outside of the arm's container, in an image that the change did not choose; where it runs in the arm's own, the arm's word",
-    "claimed": "the arm's own word",
+    "recorded": "written by the recorder outside of the arm's container, in an image that the change did not choose; where it runs in the arm's own, only the arm says so",
+    "claimed": "only the arm says so",
 }
 
 FIELDS: dict[str, tuple[Word, str]] = {
@@ -44,7 +44,7 @@ FIELDS: dict[str, tuple[Word, str]] = {
     "provenance.tree_clean": ("replaced", "a sweep's checkouts are clean"),
     "vllm_version": (
         "compared",
-        "the other runs with that image; of an image of the pull request's own it is its word",
+        "the other runs with that image; of an image of the pull request's own, only the arm says so",
     ),
     "serve_argv": ("compared", "the plan"),
     "serve_argv.0": ("recorded", "the program's path; it and the port are the node's choice"),
@@ -66,7 +66,7 @@ FIELDS: dict[str, tuple[Word, str]] = {
     ),
     "telemetry": (
         "recorded",
-        "its gates are recomputed from it; the client's share follows from its seconds; the server's memory and processor time are its word",
+        "its gates are recomputed from it; the client's share follows from its seconds; its memory and processor time only the server says",
     ),
     "marker": ("claimed", "the kernel's own counts; the gate `kernel_path` is recomputed from them"),
     "power": (
@@ -76,7 +76,7 @@ FIELDS: dict[str, tuple[Word, str]] = {
     "server": ("claimed", "the server's own metrics"),
     "accuracy": (
         "claimed",
-        "parity is recomputed from the answers of both, and a record that says more is refused; what was answered, and a task, are the arm's word",
+        "parity is recomputed from the answers of both, and a record that says more is refused; what was answered, and a task's score, only the arm says",
     ),
     "caches": ("recorded", "a list of what was given to it; what its canary compiled is the arm's own"),
     "environment": ("compared", "the plan's image; `own` makes a record that nobody reuses"),
@@ -86,11 +86,11 @@ FIELDS: dict[str, tuple[Word, str]] = {
     "notes": ("recomputed", "the raw requests, the telemetry and the server's own metrics"),
     "gates": (
         "recomputed",
-        "raw requests, plan and the server's log; `server_alive` and `one_engine` are the record's word",
+        "raw requests, plan and the server's log; `server_alive` and `one_engine` only the record says",
     ),
     "files": ("recomputed", "the files' bytes"),
 }
-"""Every field, and what is otherwise inside of one -> whose word it is, and what it is checked with."""
+"""Every field, and what is otherwise inside of one -> where it comes from, and what it is checked with."""
 
 
 def word(place: str) -> Word:
