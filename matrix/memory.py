@@ -112,7 +112,7 @@ def lines(rooms: Iterable[tuple[str, Room, int, int]]) -> list[str]:
     found = []
     for (weights, cache_), (at_once, tokens) in most.items():
         found += [weights] if weights else []
-        found += [f"  {cache_}; c{at_once} wants up to {_count(tokens)}"] if cache_ else []
+        found += [f"  {cache_}; c{at_once} needs up to {_count(tokens)}"] if cache_ else []
     return found
 
 

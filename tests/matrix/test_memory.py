@@ -50,7 +50,7 @@ def test_weights_and_what_is_left_are_in_the_plan(cli: Cli) -> None:
     assert done.stdout.endswith(
         "tp4-ep4 uses 4 of 8 MI300X; 4 idle\n"
         "tp4-ep4: weights take 105.1 of 192 GiB a GPU (experts in MXFP8 99.2, rest 6.0)\n"
-        "  left for KV: at most 71.5 GiB, 1.69 M tokens; c128 wants up to 1.18 M\n"
+        "  left for KV: at most 71.5 GiB, 1.69 M tokens; c128 needs up to 1.18 M\n"
     )
     made = json.loads(cli("plan", f"{FOUR}/8k1k-tp4-ep4-c64", "--format", "json").stdout)
     found = made["jobs"][0]["points"][0]["memory"]

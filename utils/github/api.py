@@ -104,7 +104,7 @@ class Api:
             )
             raise GitHubError(
                 0,
-                f"{strange} to {method} {path}: something between here and GitHub answers in its place, such as a proxy that wants a "
+                f"{strange} to {method} {path}: something between here and GitHub answers in its place, such as a proxy that requires a "
                 f"login, or GitHub is in trouble (githubstatus.com){done}",
             )
         raise _failure(answer, method, path)

@@ -36,4 +36,4 @@ def test_a_process_that_is_gone_is_explained(code: Exit, now: int, wanted: Exit)
     assert found.exit_code is wanted
     assert found.evidence == ["a line"]
     assert found.message.startswith("the server ended")
-    assert ("want of memory" in found.message) is (wanted is Exit.OUT_OF_MEMORY)
+    assert ("memory ran out" in found.message) is (wanted is Exit.OUT_OF_MEMORY)

@@ -273,7 +273,7 @@ def _rules(log: Changelog, document: Document) -> Iterable[Problem]:
                     "an entry without points can only be the newest; fill it, or take it out", name, number
                 )
             if not entry.is_stub and not (entry.date and (entry.source or entry.head)):
-                yield problem("an entry with points wants date and head, or date and source", name, number)
+                yield problem("an entry with points needs date and head, or date and source", name, number)
             if last and entry.date and entry.date > last:
                 yield problem(
                     f"{entry.date} is below {last}; the newest entry comes first", name, number, "date"
@@ -283,7 +283,7 @@ def _rules(log: Changelog, document: Document) -> Iterable[Problem]:
                 text = f"nothing is known of the noise of {metric!r}; claims are about {', '.join(WITH_NOISE)}, whose noise is known"
                 yield problem(text, name, number, "expect", point)
             if silent := _without_reason(entry):
-                text = "a change without a verdict wants its reason; write `no verdict: WHY` in `notes`, or fill the entry again with `changelog add`"
+                text = "a change without a verdict needs a reason; write `no verdict: WHY` in `notes`, or fill the entry again with `changelog add`"
                 yield problem(text, name, number, "points", silent)
             for point in entry.missing.keys() & entry.points.keys():
                 yield problem("a point cannot have figures and be missing", name, number, "missing", point)

@@ -59,7 +59,7 @@ BAD = {
     "a claim that nothing decides": ('{tpot: "<=', '{e2el: "<=', "claims are about tput, ttft, tpot, "),
     "a point over lines": (", tput: 1000.1", ",\n      tput: 1000.1", "write each on one line"),
     "figures and missing": ("8k1k-tp8-ep8-c128: the", "8k1k-tp8-ep8-c256: the", "cannot have figures and be missing"),
-    "figures without head": ("  source: a public run\n", "", "wants date and head, or date and source"),
+    "figures without head": ("  source: a public run\n", "", "needs date and head, or date and source"),
     "a change behind a figure of an older format": ("tput: 900", "tput: 900 +37.9%", "write `format: 3`"),
     "negative throughput": ("tput: 900", "tput: -900", "greater than 0"),
     "not yaml": ("[because]", "[because", "not YAML"),
@@ -229,7 +229,7 @@ def test_a_change_without_a_verdict_wants_a_reason_and_no_other_note(note: str, 
     if not silent:
         assert changelog.read(text).root["r"][0].notes == [note]
         return
-    with pytest.raises(HarnessError, match="a change without a verdict wants its reason") as caught:
+    with pytest.raises(HarnessError, match="a change without a verdict needs a reason") as caught:
         changelog.read(text)
     (problem,) = caught.value.problems
     assert problem.place.line == (10 if silent == "c1" else 11)

@@ -93,7 +93,7 @@ def test_a_change_without_verdict_and_reason_is_refused(pair: Records) -> None:
     lines = text.splitlines(keepends=True)
     notes = next(n for n, line in enumerate(lines) if line == "  notes:\n")
     without = [line for n, line in enumerate(lines) if n != notes and not line.startswith("    - ")]
-    with pytest.raises(Exception, match="a change without a verdict wants its reason"):
+    with pytest.raises(Exception, match="a change without a verdict needs a reason"):
         changelog.read("".join(without).encode())
 
 
