@@ -39,7 +39,7 @@ def test_numbers_of_tokens_around_a_block(variant: str, tokens: int) -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize(
-    ("tokens", "tile"), [(216, "plain"), (255, "high"), (256, "swapped"), (257, "high"), (4096, "high")]
+    ("tokens", "tile"), [(216, "plain"), (255, "high"), (256, "swapped"), (257, "high"), (1100, "high")]
 )
 def test_numbers_of_tokens_of_real_steps(variant: str, tokens: int, tile: str) -> None:
     """A full decode step, the bound and its neighbours, a prompt; the sort in one chunk, and in several."""
@@ -128,7 +128,7 @@ def test_large_scales_take_two_multiplications(tile: str, large: int) -> None:
 
 def test_both_variants_compute_the_same_products() -> None:
     """A widened weight is the weight; the interpreter's sums differ by their order."""
-    case = make(40, seed=11)
+    case = make(20, seed=11)
     for tile in TILES.values():
         assert error(case.run(case.mxfp8, tile)[0], case.run(case.bf16, tile)[0]) < 5e-4
 
