@@ -17,6 +17,8 @@ from matrix.schema import Strict, validate
 from matrix.vllm import flag_names, image_mistakes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from matrix.source import Source
     from matrix.strict_yaml import Document
 
@@ -48,6 +50,15 @@ def _concurrency(value: Concurrency) -> Concurrency:
     return value
 
 
+def _texts(value: object) -> Iterator[str]:
+    """Every text in a value."""
+    if isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _texts(one)
+    elif value is not None:
+        yield str(value)
+
+
 def _text(value: Flag) -> Flag:
     """A value that a command line can hold."""
     if any(letter in str(value) for letter in ("\0", "\\x00")) or not _encodes(str(value)):
@@ -56,6 +67,8 @@ def _text(value: Flag) -> Flag:
         raise ValueError(
             f"a value has {len(str(value)):,} letters, and at most {LONGEST:,} are taken; name a file instead"
         )
+    for text in _texts(value):
+        words.readable(text)
     return value
 
 

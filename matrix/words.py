@@ -25,6 +25,10 @@ PRINTABLE = r"^[^\u0000-\u001f\u007f\u2028\u2029]*$"
 """Most of what `letters` takes, for an editor."""
 VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 """The name of an environment variable, also for an editor."""
+DIGITS = 4_000
+"""Of a number; Python itself reads a few more."""
+DEEPEST = 32
+"""Of JSON in a text; as of YAML."""
 _ODD = re.compile(r"[^\w/.+@=-]")
 
 
@@ -78,7 +82,7 @@ def value(text: str) -> str:
             f"{strange[1]} in {text!r} is not expanded; write the value itself, "
             "or let the cluster file take it from the node: env_from: {NAME: OTHER}"
         )
-    return text
+    return readable(text)
 
 
 def letters(text: str) -> str:
@@ -89,6 +93,23 @@ def letters(text: str) -> str:
     """
     if not text.isprintable():
         raise ValueError("has a line break, or another letter that cannot be shown; take it out")
+    return text
+
+
+def readable(text: str) -> str:
+    """A text that may be JSON or a number.
+
+    Raises:
+        ValueError: for one that no reader takes: deeper than any recipe, or with a number that has thousands of digits.
+    """
+    if re.search(rf"\d{{{DIGITS}}}", text):
+        raise ValueError(f"has a number of {DIGITS:,} digits or more; nothing reads that")
+    if text.lstrip()[:1] in ("[", "{"):
+        deep = 0
+        for letter in text:
+            deep += (letter in "[{") - (letter in "]}")
+            if deep > DEEPEST:
+                raise ValueError(f"is JSON nested more than {DEEPEST} deep; a recipe never is")
     return text
 
 

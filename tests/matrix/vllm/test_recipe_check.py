@@ -178,6 +178,8 @@ def test_a_variant_does_not_answer_for_its_parents_rules(tmp_path: Path) -> None
         ('VLLM_NO_USAGE_STAT: "1"', "recipes/clusters/c.yaml:7:7: vLLM 0.33.0 does not read VLLM_NO_USAGE_STAT; did you mean"),
         ('VLLM_CONFIGURE_LOGGING: "0"', "recipes/clusters/c.yaml:7:7: VLLM_CONFIGURE_LOGGING: the log would not say"),
         ('VLLM_CONFIGURE_LOGGING: "00"', "recipes/clusters/c.yaml:7:7: VLLM_CONFIGURE_LOGGING: the log would not say"),
+        (f'VLLM_HUMMING_ONLINE_QUANT_CONFIG: "{"[" * 2_000}"', "JSON nested more than 32 deep"),
+        (f'VLLM_ENGINE_READY_TIMEOUT_S: "{"9" * 5_000}"', "a number of 4,000 digits or more"),
     ],
 )  # fmt: skip
 def test_a_clusters_variables_are_looked_at(tmp_path: Path, variable: str, wanted: str) -> None:
