@@ -6,7 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from matrix.vllm.env_mistakes import OFF
+from matrix.vllm.env_mistakes import OFF, takes_spaces
+from matrix.words import DIGITS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +25,7 @@ def canonical(vocabulary: Vocabulary, name: str, value: object) -> object:
     flag = vocabulary.flag(name)
     if flag is None or value is None or isinstance(value, bool):
         return value
-    if flag.default is None and isinstance(value, str) and value in NOTHING:
+    if is_nothing(flag, value):
         return None
     if flag.type == "json":
         return mapping(value)
@@ -32,6 +33,11 @@ def canonical(vocabulary: Vocabulary, name: str, value: object) -> object:
         one = flag.model_copy(update={"type": flag.of or "str"})
         return [_plain(one, element) for element in (value if isinstance(value, list) else [value])]
     return _plain(flag, value)
+
+
+def is_nothing(flag: Flag, value: object) -> bool:
+    """Whether vLLM takes it for a flag that is not given; where a text or a list is wanted, it is one of them."""
+    return flag.default is None and not flag.text and flag.type != "list" and value in NOTHING
 
 
 def is_default(vocabulary: Vocabulary, name: str, value: object) -> bool:
@@ -48,6 +54,8 @@ def is_default(vocabulary: Vocabulary, name: str, value: object) -> bool:
 def of_variable(variable: Variable, text: str) -> str:
     """A variable's text as vLLM reads it; whether it is set at all stays, for vLLM asks that of some."""
     plain = text.strip()
+    if text != plain and takes_spaces(variable):
+        return text
     if variable.type == "bool":
         return _switch(variable, plain, text)
     if variable.type in {"int", "float"}:
@@ -68,7 +76,7 @@ def number(kind: str, value: object, *, human: bool = False) -> object:
             return float(text)
         except ValueError:
             return value
-    if re.fullmatch(r"[-+]?\d+", text):
+    if re.fullmatch(rf"[-+]?\d{{1,{DIGITS}}}", text):
         return int(text)
     if human and (match := _HUMAN.fullmatch(text)):
         digits, unit = match.groups()
@@ -84,14 +92,16 @@ def mapping(value: object) -> object:
         return value
     try:
         found = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return value
     return found if isinstance(found, dict | list) else value
 
 
 def _plain(flag: Flag, value: object) -> object:
     if flag.type in {"int", "float"}:
-        return number(flag.type, value, human=flag.human)
+        found = number(flag.type, value, human=flag.human)
+        dotted = isinstance(found, float) and str(found).startswith("-")
+        return value if dotted else found  # vLLM takes -1.0 for the dotted name of a flag
     if flag.choices and isinstance(value, int | str):
         return _choice(flag.choices, value, any_case=flag.any_case)
     return value
@@ -115,4 +125,5 @@ def _switch(variable: Variable, plain: str, text: str) -> str:
     spelt = {one.lower() for one in variable.on if one != "1"}
     if plain in variable.on or plain.lower() in spelt:
         return "1" if "1" in variable.on else variable.on[0]
-    return "0" if plain.lower() in OFF - {""} else text
+    off = not variable.undecided and plain.lower() in OFF - {""}
+    return "0" if off else text

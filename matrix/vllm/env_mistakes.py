@@ -64,8 +64,19 @@ def _unknown(vocabulary: Vocabulary, name: str) -> str:
     return f"{who}; {hint}" if hint else who
 
 
+def takes_spaces(variable: Variable) -> bool:
+    """Whether vLLM takes a space around a value for a part of it, so that ' 1' turns nothing on."""
+    return variable.type == "choice" or (variable.type == "bool" and not variable.strict)
+
+
 def _of_value(variable: Variable, name: str, value: str) -> str | None:
     text = value.strip()
+    if text != value and takes_spaces(variable):
+        return f"{name}: vLLM takes the space in {value!r} for a part of it; take it out"
+    return _of_kind(variable, name, value, text)
+
+
+def _of_kind(variable: Variable, name: str, value: str, text: str) -> str | None:
     if variable.type == "bool":
         return _of_switch(variable, name, text)
     if variable.type in {"int", "float"}:
@@ -94,6 +105,8 @@ def _of_switch(variable: Variable, name: str, text: str) -> str | None:
             if re.fullmatch(r"\d+", text)
             else f"{name} takes 0 or 1, and vLLM ends with an error on {text!r}"
         )
+    if variable.undecided and text:
+        return f"{name}: vLLM takes {text!r} for neither on nor off, and decides by itself; write 1 or 0, or leave it out"
     spelt = {"true", "True"} <= set(variable.on) and text.lower() == "true"
     if spelt or text.lower() in OFF:
         return None

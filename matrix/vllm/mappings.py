@@ -31,7 +31,7 @@ def joined(vocabulary: Vocabulary | None, flags: Mapping[str, object]) -> Said:
         if part and isinstance(found.get(whole, {}), dict):
             flag = vocabulary.flag(whole) if vocabulary else None
             text = flag is not None and flag.fields.get(part) == "str"
-            _lay(found, name.split("."), value if text else _read(value))
+            _lay(found, name.split("."), _text(value) if text else _read(value))
         elif part:
             found[name] = value
     return found
@@ -49,7 +49,7 @@ def split(name: str, value: Said) -> tuple[str, object]:
         inner = below
     plain = isinstance(inner, int | float | str) and not isinstance(inner, bool)
     read_back = _read(str(inner)) if plain else None
-    same = type(read_back) is type(inner) and read_back == inner
+    same = plain and type(read_back) is type(inner) and read_back == inner
     return (".".join(steps), inner) if same else (name, value)
 
 
@@ -79,16 +79,28 @@ def _lay(into: Said, steps: list[str], value: object) -> None:
 
 
 def _read(value: object) -> object:
-    """What vLLM reads after a dotted name: JSON, a number such as 1k, else a text."""
+    """What vLLM reads after a dotted name: JSON, a number such as 1k or 1_000, else a text."""
     if not isinstance(value, str):
         return value
     try:
         return json.loads(value)
     except ValueError:
+        pass
+    try:
+        return int(value)
+    except ValueError:
         return number("int", value, human=True)
 
 
+def _text(value: object) -> object:
+    """The same where a text is wanted: one in quotes, or null; what else it could be stays the text."""
+    found = _read(value)
+    return found if found is None or isinstance(found, str) else value
+
+
 def _of_kind(where: str, kind: str | list[Scalar], value: object) -> object:
+    if value is None:
+        return None
     if isinstance(kind, list):
         same = [one for one in kind if str(one).lower() == str(value).strip().lower()]
         spelt = same[0] if len(same) == 1 else value

@@ -27,6 +27,21 @@ AS_A_PART = {
     "spec-tokens": "speculative-config.num_speculative_tokens",
 }
 """The other way: flags of a thing that is mostly written as a mapping."""
+ELSEWHERE = {"attention-config.backend": ("CUTLASS_MSA", "TRITON_MSA")}
+"""Values of a part that the flag does not have: there they choose one kernel alone, and as a flag the backend of every layer."""
+NOTHING_IN_IT = {
+    *(
+        "additional-config",
+        "attention-config",
+        "aux-output-config",
+        "compilation-config",
+        "ec-manager-config",
+    ),
+    *("eplb-config", "fault-tolerance-config", "hf-overrides", "ir-op-priority", "kernel-config"),
+    *("limit-mm-per-prompt", "media-io-kwargs", "model-class-overrides", "model-loader-extra-config"),
+    *("override-generation-config", "profiler-config", "structured-outputs-config"),
+}
+"""Flags of which an empty mapping is what vLLM takes anyway; of others it turns something on, such as engram-config."""
 ONE_THING = AS_A_FLAG | {part: flag for flag, part in AS_A_PART.items()}
 """Every part that has a flag of its own."""
 
@@ -54,7 +69,7 @@ def flags(vocabulary: Vocabulary | None, said: Mapping[str, object]) -> dict[str
     plain = [
         mappings.split(name, cast("mappings.Said", value)) if isinstance(value, dict) else (name, value)
         for name, value in found.items()
-        if value is not None and value != {}
+        if value is not None and not (value == {} and name in NOTHING_IN_IT)
     ]
     return dict(sorted(plain))
 
@@ -77,7 +92,7 @@ def own_name(vocabulary: Vocabulary | None, name: str) -> str:
 
 def _is_nothing(vocabulary: Vocabulary | None, name: str, value: str) -> bool:
     flag = vocabulary.flag(name) if vocabulary else None
-    return flag is not None and flag.default is None and value in canonical.NOTHING
+    return flag is not None and canonical.is_nothing(flag, value)
 
 
 def _mapping(vocabulary: Vocabulary | None, name: str, value: object) -> object:
@@ -95,14 +110,16 @@ def _as_a_part(name: str, beside: Mapping[str, object]) -> str:
 def _hoisted(
     vocabulary: Vocabulary | None, name: str, value: mappings.Said, beside: Mapping[str, object]
 ) -> dict[str, object]:
-    """A JSON flag with its parts in one spelling, and as flags those that are flags, too."""
+    """A JSON flag with its parts in one spelling, and as flags those that are flags, too; of a version's own words only."""
     flag = vocabulary.flag(name) if vocabulary else None
     if flag is None or vocabulary is None:
         return {name: value}
     kept = mappings.fitted(flag, name, value)
     found: dict[str, object] = {name: kept}
     for part in list(kept):
-        other = AS_A_FLAG.get(f"{name}.{part}", "")
-        if other not in beside and vocabulary.flag(other) and kept[part] is not None:
+        whole = f"{name}.{part}"
+        other = AS_A_FLAG.get(whole, "")
+        stays = kept[part] is None or kept[part] == [] or kept[part] in ELSEWHERE.get(whole, ())
+        if other not in beside and vocabulary.exact and vocabulary.flag(other) and not stays:
             found[other] = canonical.canonical(vocabulary, other, kept.pop(part))
     return found

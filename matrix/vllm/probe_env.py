@@ -95,6 +95,8 @@ def variable(name: str, read: Callable[[], Any], annotation: str, default: objec
         found |= {"type": "bool", "on": [text for text in _SWITCHES if answers[text] is True]}
         if isinstance(answers["yes"], Exception):
             found["strict"] = True
+        if answers["0"] is False and answers["off"] is None:
+            found["undecided"] = True
     elif isinstance(called(read, name, "{}"), dict):
         found["type"] = "json"
     elif isinstance(called(read, name, "word"), Exception):

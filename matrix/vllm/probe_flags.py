@@ -103,7 +103,8 @@ def kind(of: list[Any]) -> str | list[Any]:
     rest = [part for part in of if typing.get_origin(part) is not typing.Literal and part not in enums]
     if not rest and enums and not literals:
         numbers = [int(member) for one in enums for member in one if isinstance(member, int)]
-        return numbers + sorted(member.name for one in enums for member in one)
+        texts = (member.value if isinstance(member, str) else member.name for one in enums for member in one)
+        return numbers + sorted(texts)
     if not rest and literals:
         return ordered(one for one in literals if one is not None)
     if len(rest) == 1 and not literals and not enums:

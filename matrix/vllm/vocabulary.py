@@ -74,6 +74,8 @@ class Variable(Strict):
     """Texts that turn a switch on; others turn it off, if it is not strict."""
     strict: bool = False
     """vLLM ends with an error on any text but 0 and 1."""
+    undecided: bool = False
+    """Only 0 turns it off; with another text vLLM decides, as if the variable were not set."""
     default: Scalar | None = None
 
 

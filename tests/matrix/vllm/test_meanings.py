@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from matrix.vllm import canonical, meanings
+from matrix.expand import flag_text
+from matrix.vllm import canonical, env_mistakes, meanings
 from matrix.vllm.vocabulary import Vocabulary, versions
 from tests.matrix.vllm.test_recipe_check import ENV, FLAGS, IMAGE, cells
 
@@ -69,6 +70,13 @@ EQUAL = [
     ("hf-overrides: '{\"a\": 1, \"b\": 2}'", "hf-overrides: {b: 2, a: 1}"),
     ("hf-overrides: {a: {b: 1}}", "hf-overrides.a.b: 1"),
     ("limit-mm-per-prompt: {image: 2}", "limit-mm-per-prompt.image: 2"),
+    ("hf-overrides.a: 'null'", "hf-overrides: {a: null}"),
+    ("hf-overrides.a: '1_000'", "hf-overrides: {a: 1000}"),
+    ("kv-events-config.replay_endpoint: 'null'", "kv-events-config: {replay_endpoint: null}"),
+    ("kv-events-config.endpoint: '\"x\"'", "kv-events-config: {endpoint: x}"),
+    ("compilation-config.dynamic_shapes_config.type: backed", "compilation-config: {dynamic_shapes_config: {type: backed}}"),
+    ("compilation-config: {cudagraph_capture_sizes: []}", "compilation-config.cudagraph_capture_sizes: '[]'"),
+    ("attention-config: {backend: triton_msa}", "attention-config.backend: TRITON_MSA"),
 ]  # fmt: skip
 """Flags of one meaning; an empty text is none at all."""
 OTHER = [
@@ -88,6 +96,17 @@ OTHER = [
     ("hf-overrides: {a: x}", "hf-overrides: {a: X}"),
     ("hf-overrides: {a.b: 1}", "hf-overrides: {a: {b: 1}}"),
     ("cudagraph-capture-sizes: [8]", "cudagraph-capture-sizes: [8, 16]"),
+    ("compilation-config: {mode: null}", "compilation-config: {mode: 0}"),
+    ("compilation-config: {cudagraph_mode: null}", "compilation-config: {cudagraph_mode: NONE}"),
+    ("attention-config: {backend: TRITON_MSA}", "attention-backend: TRITON_MSA"),
+    ("attention-config: {backend: CUTLASS_MSA}", "attention-backend: CUTLASS_MSA"),
+    ("engram-config: {}", ""),
+    ("kv-events-config: {}", ""),
+    ("hf-overrides: {a: null}", "hf-overrides: {a: None}"),
+    ("hf-overrides: {a: '1_000'}", "hf-overrides: {a: 1000}"),
+    ("kv-events-config: {replay_endpoint: 'null'}", "kv-events-config: {replay_endpoint: null}"),
+    ("ignore-patterns: None", ""),
+    ("ignore-patterns: ''", ""),
 ]  # fmt: skip
 """Near to each other, and not one meaning."""
 SAME_ENV = [
@@ -100,6 +119,7 @@ SAME_ENV = [
     ('VLLM_ENGINE_READY_TIMEOUT_S: "3600"', "VLLM_ENGINE_READY_TIMEOUT_S: '03600'"),
     ("VLLM_LOGGING_LEVEL: DEBUG", "VLLM_LOGGING_LEVEL: debug"),
     ("VLLM_FLOAT32_MATMUL_PRECISION: high", "VLLM_FLOAT32_MATMUL_PRECISION: HIGH"),
+    ('VLLM_ENGINE_READY_TIMEOUT_S: "600"', "VLLM_ENGINE_READY_TIMEOUT_S: ' 600'"),
 ]
 OTHER_ENV = [
     ('VLLM_ROCM_USE_AITER: "1"', 'VLLM_ROCM_USE_AITER: "0"'),
@@ -107,6 +127,16 @@ OTHER_ENV = [
     ('VLLM_USE_FLASHINFER_SAMPLER: "0"', 'NOT_VLLMS: "0"'),
     ('NOT_VLLMS: "1"', "NOT_VLLMS: 'true'"),
 ]
+
+
+SPACED = [
+    ("VLLM_ROCM_USE_AITER", "1 "),
+    ("VLLM_DISABLE_PYNCCL", "1 "),
+    ("VLLM_MARLIN_USE_ATOMIC_ADD", " 0"),
+    ("VLLM_LOGGING_LEVEL", " INFO"),
+    ("VLLM_TRITON_USE_TD", "off"),
+]
+"""Texts that vLLM reads as something else than a person does."""
 
 
 def _cell(root: Path, new: str, image: str = IMAGE) -> Cell:
@@ -144,6 +174,30 @@ def test_equal_variables_have_one_key(tmp_path: Path, one: str, other: str) -> N
 def test_other_variables_have_another_key(tmp_path: Path, one: str, other: str) -> None:
     """Nobody knows how another program reads its own."""
     assert _cell(tmp_path, ENV % one).key != _cell(tmp_path, ENV % other).key
+
+
+@pytest.mark.parametrize(("name", "text"), SPACED)
+def test_a_text_that_vllm_reads_otherwise_stays_and_is_refused(name: str, text: str) -> None:
+    """A space is a part of it to vLLM, and of one switch only 0 is off: another spelling would start another server."""
+    words = Vocabulary.of("0.32.0")
+    assert meanings.variables(words, {name: text}) == {name: text}
+    assert env_mistakes.of_variable(words, name, text)
+
+
+def test_words_of_the_nearest_version_move_nothing_between_flags() -> None:
+    """Whether an unknown vLLM has the flag of a part is not known."""
+    said: dict[str, object] = {"attention-config.backend": "TRITON_ATTN"}
+    assert meanings.flags(Vocabulary.of("0.32.9"), said) == said
+    assert meanings.flags(Vocabulary.of("0.32.0"), said) == {"attention-backend": "TRITON_ATTN"}
+
+
+def test_no_number_is_written_as_a_dotted_name() -> None:
+    """VLLM's parser takes -1.0 for a flag with a part."""
+    plain = meanings.flags(Vocabulary.of("0.32.0"), {"kv-offloading-size": -1, "cpu-offload-gb": "2"})
+    assert {name: flag_text(value) for name, value in plain.items()} == {
+        "kv-offloading-size": "-1",
+        "cpu-offload-gb": "2.0",
+    }
 
 
 def test_a_variable_that_is_set_is_no_variable_that_is_not(tmp_path: Path) -> None:
