@@ -189,7 +189,8 @@ def _variable(variable: Variable) -> Node:
     if variable.type == "bool" and variable.strict:
         return {"type": ["string", "null"], "pattern": r"^\s*\d+\s*$"}
     if variable.type == "bool":
-        off = {spelt for one in OFF for spelt in (one, one.upper(), one.capitalize())}
+        words = {"", "0"} if variable.undecided else OFF
+        off = {spelt for one in words for spelt in (one, one.upper(), one.capitalize())}
         spelt = {"TRUE"} if {"true", "True"} <= set(variable.on) else set()
         return {"enum": [*sorted({*off, *spelt, *variable.on}), None]}
     if variable.type in _PATTERN:

@@ -34,6 +34,9 @@ BAD = {
     "a bare key of AWS": (FLAGS, f"flags: {{hf-overrides: {{x: {'q9Zt1LmX+0bVfRw8Jd' + 'K3sPnG7hYcUe/5oAiTxB4c'}}}}}", "hf-overrides looks like a secret"),
     "what blinds the gates": (FLAGS, "flags: {disable-log-stats: true}", "the server's counters are off, and gates could not fail; take it out"),
     "half of a pair in capitals": (FLAGS, "flags: {kv-transfer-config: {kv_connector: X, kv_role: KV_PRODUCER}}", "it starts one half of prefill and decode"),
+    "a switch that vLLM decides": (FLAGS, ENV % "VLLM_TRITON_USE_TD: 'off'", "takes 'off' for neither on nor off"),
+    "a space in a switch": (FLAGS, ENV % "VLLM_DISABLE_PYNCCL: ' 1'", "takes the space in ' 1' for a part of it; take it out"),
+    "a space in a choice": (FLAGS, ENV % "VLLM_LOGGING_LEVEL: 'INFO '", "takes the space in 'INFO ' for a part of it"),
     "a log that is off, with two zeros": (FLAGS, ENV % 'VLLM_CONFIGURE_LOGGING: "00"', "the log would not say what was compiled"),
     "half of a pair": (FLAGS, "flags: {kv-transfer-config: {kv_connector: X, kv_role: kv_producer}}", "it starts one half of prefill and decode"),
     "an adapter that nobody asks for": (FLAGS, "flags: {enable-lora: true}", "If it is meant, say why: because: {enable-lora: …}"),
@@ -170,6 +173,13 @@ def test_a_variant_does_not_answer_for_its_parents_rules(tmp_path: Path) -> None
     )
     assert cells(tmp_path, FLAGS, rule)
     assert expand(Tree.of(Folder(tmp_path)), "v")
+
+
+def test_a_number_that_python_cannot_write_is_said(tmp_path: Path) -> None:
+    """Also without quotes."""
+    with pytest.raises(HarnessError) as caught:
+        cells(tmp_path, FLAGS, f"flags: {{max-num-seqs: {'9' * 5_000}}}")
+    assert "digits" in str(caught.value)
 
 
 @pytest.mark.parametrize(
