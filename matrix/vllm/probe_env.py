@@ -24,6 +24,8 @@ _PATH = re.compile(r"_(PATH|DIR|DIRECTORY|ROOT|FILE|FOLDER|CACHE|LOCATION)$")
 _READ = re.compile(r"(?:environ|getenv)\W+(?:get\W+)?(VLLM_[A-Z0-9_]+)")
 _LEVEL = "VLLM_LOGGING_LEVEL"
 """vLLM reads any text, and ends where Python's logging does not know it as a level."""
+_AS_WRITTEN = {"VLLM_FLOAT32_MATMUL_PRECISION"}
+"""Any letters pass vLLM, which hands them to torch, and torch keeps its default unless they are small."""
 _WORDS = {"bool": "bool", "int": "int", "float": "float", "str": "str"}
 
 
@@ -84,6 +86,8 @@ def variable(name: str, read: Callable[[], Any], annotation: str, default: objec
         levels: dict[str, Any] = {"any_case": True} if called(read, name, "info") == "INFO" else {}
         return {"type": "choice", "choices": sorted(logging.getLevelNamesMapping()), "default": real} | levels
     if choices := chosen(read):
+        if name in _AS_WRITTEN:
+            choices.pop("any_case", None)
         shape = {"type": "list"} if annotation.startswith(("list", "set")) else {"type": "choice"}
         return shape | choices | ({"default": real} if isinstance(real, str) else {})
     if (
