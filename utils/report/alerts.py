@@ -55,10 +55,16 @@ def read(path: Path) -> dict[str, Said]:
     Raises:
         HarnessError: USAGE with every problem at its place.
     """
-    if not path.exists():
-        return {}
     problems: list[Problem] = []
-    found = validate(Known, strict_yaml.read(path.read_bytes(), path.name), problems)
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise HarnessError(
+            Exit.USAGE, f"{path}: {error.strerror}; it is a file with states of alerts: docs/site.md"
+        ) from error
+    found = validate(Known, strict_yaml.read(content, path.name), problems)
     if found is None or problems:
         raise HarnessError(Exit.USAGE, "", problems)
     return {one.id: one for one in found.root}

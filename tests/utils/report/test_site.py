@@ -54,6 +54,14 @@ def step(percent: float, day: str, metric: str = "tput") -> Step:
     return Step(metric, day, "c" * 40, 100.0, 100.0 + percent, percent, (4, 4), "#3 Three")
 
 
+def test_a_folder_where_the_alerts_file_should_be_is_one_sentence(tmp_path: Path) -> None:
+    """With its place; no file at all means that nobody said anything."""
+    assert alerts.read(tmp_path / alerts.FILE) == {}
+    (tmp_path / alerts.FILE).mkdir()
+    with pytest.raises(HarnessError, match="alerts.yaml: Is a directory"):
+        alerts.read(tmp_path / alerts.FILE)
+
+
 def test_alerts_are_steps_for_the_worse() -> None:
     """A gain is none, power is none; a slower first token is one."""
     found = alerts.alerts(
