@@ -35,6 +35,8 @@ class EarlierStarts:
     since_s: float = 0.0
     last_try: bool = False
     """No other job of the run was in the queue when the node was asked last."""
+    again: retrieval_job.Again = field(default_factory=retrieval_job.Again)
+    """Of the node whose turn it is."""
     notes: list[str] = field(default_factory=list)
     """What stays on a node, and why."""
 
@@ -55,7 +57,8 @@ class EarlierStarts:
         if self.source is None:
             return self._next()
         self.source.read()
-        if retrieval_job.turned_away(self.source) and not self.last_try:
+        busy = retrieval_job.turned_away(self.source)
+        if (busy and not self.last_try) or (not busy and self.again.after(self.source)):
             if time.monotonic() - self.since_s > retrieval_job.AGAIN_S:
                 self._ask(self.source.folder)
             return False
@@ -64,16 +67,21 @@ class EarlierStarts:
             if problem := retrieval_job.problem(self.source, self.left, node):
                 self.notes.append(problem)
             self.source.close()
-            self.source = None
+            self.source, self.again = None, retrieval_job.Again()
         return False
 
     def _next(self) -> bool:
         while self.nodes:
+            if self.again.waits():
+                return False
             if why := _shut(self.nodes[0]):
+                if self.again.may_answer(why):
+                    return False
                 self.notes.append(
                     f"{self.nodes[0]} is {why}: what an earlier start of the job left there stays there ({self.left.work})"
                 )
                 self.nodes.pop(0)
+                self.again = retrieval_job.Again()
                 continue
             self._ask(self.aside(WHY))
             return False
@@ -84,6 +92,7 @@ class EarlierStarts:
             self.source.close()
         where = retrieval_job.on_node(self.cluster, self.nodes[0])
         self.last_try, self.since_s = not self.busy(), time.monotonic()
+        self.again.tries += 1
         self.source = Staged.start(where, self.left, folder, seen=0, hold_s=0)
 
 

@@ -36,3 +36,10 @@ def takes(state: str) -> bool | None:
     if word in CLOSED or marks & set(AWAY):
         return False
     return True if word in TAKES else None
+
+
+def silent(state: str) -> bool:
+    """Whether a node that runs jobs, or may, does not answer just now: as when the controller or the node's daemon was started again."""
+    word = state.rstrip(COMES + AWAY)
+    marks = set(state[len(word) :]) & set(AWAY)
+    return word == "unknown" or (word in TAKES and marks == {"*"})

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from utils.launch.slurm import node_states
 from utils.launch.slurm.meanings import Meaning, meanings
 from utils.launch.slurm.receive import Staged
 
@@ -20,7 +22,37 @@ EXPORT = "--export=PATH=/usr/local/bin:/usr/bin:/bin"
 LIMIT_S = 60.0
 """How long a small job may wait for its node, and take."""
 AGAIN_S = 10.0
-"""Between two tries at a node that other jobs of the same run keep busy."""
+"""Between two tries."""
+TRIES = 3
+"""At a node on which a small job broke off."""
+
+
+@dataclass(slots=True)
+class Again:
+    """Whether a node is asked again, for a daemon of Slurm's may have been restarted just when it was asked."""
+
+    tries: int = 0
+    since_s: float | None = None
+    """When it was first found not to answer."""
+    next_s: float = 0.0
+
+    def waits(self) -> bool:
+        """Whether it is too early to ask whether it answers now."""
+        return self.since_s is not None and time.monotonic() < self.next_s
+
+    def may_answer(self, state: str) -> bool:
+        """Whether to wait for a node that is closed: it does not answer, and has not been silent for long."""
+        if not node_states.silent(state):
+            return False
+        now = time.monotonic()
+        self.since_s = now if self.since_s is None else self.since_s
+        self.next_s = now + AGAIN_S / 5
+        return now - self.since_s < LIMIT_S
+
+    def after(self, source: Staged) -> bool:
+        """Whether a small job that broke off is tried once more."""
+        broke_off = source.over and not source.complete and not source.missing and not source.errors
+        return broke_off and source.handle.poll() != 0 and self.tries < TRIES
 
 
 def in_job(job: int) -> list[str]:

@@ -85,6 +85,7 @@ class Tracking:
     """A small job brings what the ended one left on its node."""
     last_try: bool = False
     """No other job of the run was in the queue when that was begun."""
+    again: retrieval_job.Again = field(default_factory=retrieval_job.Again)
     closed: client.Node | None = None
     """The node, if Slurm lets nothing run there."""
     patience: Patience = field(default_factory=Patience)
@@ -284,7 +285,11 @@ class Tracking:
             return False
         if self.attempt.shared and self.ended is not None:
             return False
+        if self.again.waits():
+            return True
         self.closed = _closed(self.node)
+        if self.closed and self.again.may_answer(self.closed.state):
+            return True
         if self.closed:
             text = f"{self.node} is {self.closed.state}: what the job left there stays there ({self.attempt.work})"
             self.emit({"kind": "note", "text": text})
@@ -296,11 +301,17 @@ class Tracking:
     def _fetch(self) -> None:
         self.follow_s = time.monotonic() + retrieval_job.AGAIN_S
         self.last_try = not self.busy()
+        self.again.tries += 1
         self._follow(retrieval_job.on_node(self.attempt.cluster, self.node), hold_s=0)
 
     def _asks_again(self) -> bool:
-        """A node that was busy is asked again as long as other jobs of the run are in the queue, and once after that."""
-        if not (isinstance(self.source, Staged) and retrieval_job.turned_away(self.source)) or self.last_try:
+        """A node that was busy is asked again as long as other jobs of the run are in the queue, and once after that; one on which the small job broke off, twice."""
+        if not isinstance(self.source, Staged):
+            return False
+        if retrieval_job.turned_away(self.source):
+            if self.last_try:
+                return False
+        elif not self.again.after(self.source):
             return False
         if time.monotonic() > self.follow_s:
             self._fetch()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.utils.launch.slurm.made import an_attempt
-from utils.launch.slurm import retrieval_job, tracking
+from utils.launch.slurm import client, retrieval_job, tracking
 from utils.launch.slurm.earlier_starts import EarlierStarts
 from utils.launch.slurm.tracking import Tracking
 from utils.node.events import Event
@@ -65,6 +65,77 @@ def test_it_is_asked_again_while_others_of_the_run_wait_and_once_after(
     track.close()
     assert int(srun.read_text()) == asked
     assert bool(track.problem) is (asked < 3)
+
+
+def fetched(tmp_path: Path) -> tuple[Tracking, list[Event]]:
+    """A job that is over, whose node has been asked for what is left, to the end."""
+    attempt = an_attempt(tmp_path)
+    staged = replace(attempt, cluster=attempt.cluster.model_copy(update={"storage": "staged"}))
+    heard: list[Event] = []
+    track = Tracking(staged, heard.append, lambda *_: None, lambda _: None, 1.0, node="mi0")
+
+    def step() -> bool:
+        track.read()
+        return track.finished() and not track.fetches() if track.fetching else not track.fetches()
+
+    to_the_end(step)
+    track.close()
+    return track, heard
+
+
+@pytest.mark.parametrize(
+    ("states", "left"),
+    [
+        (["idle*", "unknown*", ""], False),
+        (["allocated*", ""], False),
+        (["down*", ""], True),
+        (["idle*"] * 99, True),
+    ],
+)
+def test_a_node_that_is_silent_for_a_moment_is_waited_for(
+    srun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, states: list[str], left: bool
+) -> None:
+    """As after a restart of the controller or of its daemon; one that is down is not, and none for ever."""
+    srun.write_text("2")  # it finds that nothing is there
+    monkeypatch.setattr(retrieval_job, "LIMIT_S", 1.0)
+    seen = iter(states)
+
+    def closed(name: str) -> client.Node | None:
+        state = next(seen, "")
+        return client.Node(name, state, "") if state else None
+
+    monkeypatch.setattr(tracking, "_closed", closed)
+    _, heard = fetched(tmp_path)
+    assert (int(srun.read_text()) == 2) is left
+    assert any("stays there" in event.get("text", "") for event in heard) is left
+
+
+@pytest.mark.parametrize(("broken", "asked"), [(1, 2), (2, 3), (9, 3)])
+def test_a_small_job_that_breaks_off_is_tried_again_twice(
+    srun: Path, tmp_path: Path, broken: int, asked: int
+) -> None:
+    """Its node's daemon may have been restarted just then."""
+    said = "srun: error: Task launch for StepId=7.0 failed on node mi0: Communication connection failure"
+    script = tmp_path / "bin" / "srun"
+    script.write_text(script.read_text().replace(BUSY, said).replace("-lt 2", f"-lt {broken}"))
+    track, _ = fetched(tmp_path)
+    assert int(srun.read_text()) == asked
+    assert bool(track.problem) is (broken >= asked)
+
+
+@pytest.mark.parametrize(("states", "left"), [(["idle*", "unknown*", ""], False), (["down*", ""], True)])
+def test_what_an_earlier_start_left_on_a_silent_node_is_waited_for(
+    srun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, states: list[str], left: bool
+) -> None:
+    """The same of a node where Slurm had begun the job before."""
+    srun.write_text("2")
+    attempt = an_attempt(tmp_path)
+    seen = iter(states)
+    monkeypatch.setattr("utils.launch.slurm.earlier_starts._shut", lambda _: next(seen, ""))
+    starts = EarlierStarts.of(attempt.cluster, attempt.left, ["mi0"], lambda _: tmp_path, lambda: False)
+    to_the_end(starts.step)
+    assert bool(starts.notes) is left
+    assert (int(srun.read_text()) == 2) is left
 
 
 @pytest.mark.parametrize(("others", "asked"), [([True, True, True], 3), ([True, False], 2), ([False], 1)])
