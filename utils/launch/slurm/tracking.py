@@ -276,14 +276,12 @@ class Tracking:
 
     def fetches(self) -> bool:
         """Whether a small job now brings what is still on the node; where results are shared, it only cleans up."""
-        if self.fetching and self._asks_again():
-            return True
         if self.fetching:
-            self._read_kept()
-            return False
-        if not self.node or (isinstance(self.source, Staged) and self.source.complete):
-            return False
-        if self.attempt.shared and self.ended is not None:
+            asks = self._asks_again()
+            if not asks:
+                self._read_kept()
+            return asks
+        if not self._left_on_node():
             return False
         if self.again.waits():
             return True
@@ -293,10 +291,16 @@ class Tracking:
         if self.closed:
             text = f"{self.node} is {self.closed.state}: what the job left there stays there ({self.attempt.work})"
             self.emit({"kind": "note", "text": text})
-            return False
-        self.fetching = True
-        self._fetch()
-        return True
+        else:
+            self.fetching = True
+            self._fetch()
+        return not self.closed
+
+    def _left_on_node(self) -> bool:
+        """Whether something of the job may still be on its node."""
+        if self.attempt.shared:
+            return bool(self.node) and self.ended is None
+        return bool(self.node) and not (isinstance(self.source, Staged) and self.source.complete)
 
     def _fetch(self) -> None:
         self.follow_s = time.monotonic() + retrieval_job.AGAIN_S

@@ -93,7 +93,7 @@ def fetched(tmp_path: Path) -> tuple[Tracking, list[Event]]:
     ],
 )
 def test_a_node_that_is_silent_for_a_moment_is_waited_for(
-    srun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, states: list[str], left: bool
+    srun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, states: list[str], *, left: bool
 ) -> None:
     """As after a restart of the controller or of its daemon; one that is down is not, and none for ever."""
     srun.write_text("2")  # it finds that nothing is there
@@ -125,7 +125,7 @@ def test_a_small_job_that_breaks_off_is_tried_again_twice(
 
 @pytest.mark.parametrize(("states", "left"), [(["idle*", "unknown*", ""], False), (["down*", ""], True)])
 def test_what_an_earlier_start_left_on_a_silent_node_is_waited_for(
-    srun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, states: list[str], left: bool
+    srun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, states: list[str], *, left: bool
 ) -> None:
     """The same of a node where Slurm had begun the job before."""
     srun.write_text("2")
