@@ -57,9 +57,9 @@ class EarlierStarts:
         if self.source is None:
             return self._next()
         self.source.read()
-        busy = retrieval_job.turned_away(self.source)
-        if (busy and not self.last_try) or (not busy and self.again.after(self.source)):
+        if self.again.wanted(self.source, last_try=self.last_try):
             if time.monotonic() - self.since_s > retrieval_job.AGAIN_S:
+                self.again.count(self.source)
                 self._ask(self.source.folder)
             return False
         if self.source.over or time.monotonic() - self.since_s > 2 * retrieval_job.LIMIT_S:
@@ -92,7 +92,6 @@ class EarlierStarts:
             self.source.close()
         where = retrieval_job.on_node(self.cluster, self.nodes[0])
         self.last_try, self.since_s = not self.busy(), time.monotonic()
-        self.again.tries += 1
         self.source = Staged.start(where, self.left, folder, seen=0, hold_s=0)
 
 

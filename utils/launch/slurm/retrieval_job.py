@@ -31,7 +31,8 @@ TRIES = 3
 class Again:
     """Whether a node is asked again, for a daemon of Slurm's may have been restarted just when it was asked."""
 
-    tries: int = 0
+    broke_off: int = 0
+    """Tries that followed a small job that broke off, not one that was turned away."""
     since_s: float | None = None
     """When it was first found not to answer."""
     next_s: float = 0.0
@@ -49,10 +50,16 @@ class Again:
         self.next_s = now + AGAIN_S / 5
         return now - self.since_s < LIMIT_S
 
-    def after(self, source: Staged) -> bool:
-        """Whether a small job that broke off is tried once more."""
+    def wanted(self, source: Staged, *, last_try: bool) -> bool:
+        """Whether to ask once more: a busy node until the last try, one on which the small job broke off a few times."""
+        if turned_away(source):
+            return not last_try
         broke_off = source.over and not source.complete and not source.missing and not source.errors
-        return broke_off and source.handle.poll() != 0 and self.tries < TRIES
+        return broke_off and source.handle.poll() != 0 and self.broke_off < TRIES - 1
+
+    def count(self, source: Staged) -> None:
+        """Note that a try follows."""
+        self.broke_off += not turned_away(source)
 
 
 def in_job(job: int) -> list[str]:

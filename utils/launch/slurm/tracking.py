@@ -305,19 +305,14 @@ class Tracking:
     def _fetch(self) -> None:
         self.follow_s = time.monotonic() + retrieval_job.AGAIN_S
         self.last_try = not self.busy()
-        self.again.tries += 1
         self._follow(retrieval_job.on_node(self.attempt.cluster, self.node), hold_s=0)
 
     def _asks_again(self) -> bool:
         """A node that was busy is asked again as long as other jobs of the run are in the queue, and once after that; one on which the small job broke off, twice."""
-        if not isinstance(self.source, Staged):
-            return False
-        if retrieval_job.turned_away(self.source):
-            if self.last_try:
-                return False
-        elif not self.again.after(self.source):
+        if not isinstance(self.source, Staged) or not self.again.wanted(self.source, last_try=self.last_try):
             return False
         if time.monotonic() > self.follow_s:
+            self.again.count(self.source)
             self._fetch()
         return True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,12 +68,12 @@ def test_it_is_asked_again_while_others_of_the_run_wait_and_once_after(
     assert bool(track.problem) is (asked < 3)
 
 
-def fetched(tmp_path: Path) -> tuple[Tracking, list[Event]]:
+def fetched(tmp_path: Path, others: Callable[[], bool] = lambda: False) -> tuple[Tracking, list[Event]]:
     """A job that is over, whose node has been asked for what is left, to the end."""
     attempt = an_attempt(tmp_path)
     staged = replace(attempt, cluster=attempt.cluster.model_copy(update={"storage": "staged"}))
     heard: list[Event] = []
-    track = Tracking(staged, heard.append, lambda *_: None, lambda _: None, 1.0, node="mi0")
+    track = Tracking(staged, heard.append, lambda *_: None, lambda _: None, 1.0, node="mi0", busy=others)
 
     def step() -> bool:
         track.read()
@@ -121,6 +122,18 @@ def test_a_small_job_that_breaks_off_is_tried_again_twice(
     track, _ = fetched(tmp_path)
     assert int(srun.read_text()) == asked
     assert bool(track.problem) is (broken >= asked)
+
+
+def test_tries_that_were_turned_away_are_not_counted_as_broken_off(srun: Path, tmp_path: Path) -> None:
+    """A node that was busy for long may still have its daemon restarted after that."""
+    broke_off = "srun: error: Task launch for StepId=7.0 failed on node mi0: Communication connection failure"
+    script = tmp_path / "bin" / "srun"
+    breaks = f'elif [ "$n" -lt 5 ]; then echo "{broke_off}" >&2; exit 1; fi'
+    script.write_text(script.read_text().replace("-lt 2", "-lt 3").replace("fi", breaks))
+    said = iter([True] * 3)
+    track, _ = fetched(tmp_path, others=lambda: next(said, False))
+    assert int(srun.read_text()) == 6
+    assert not track.problem
 
 
 @pytest.mark.parametrize(("states", "left"), [(["idle*", "unknown*", ""], False), (["down*", ""], True)])
