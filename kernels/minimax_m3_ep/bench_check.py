@@ -98,28 +98,36 @@ def scaled_widely(of: bench_cases.Layer) -> bench_cases.Layer:
     return replace(of, bf16=Weights(of.shape, w1, w2), mxfp8=compressed)
 
 
-def layers(of: bench_cases.Layer, tiles_of: dict[str, tiles.Tiles], large: tiles.Tile) -> list[Checked]:
-    """Every number of tokens with every kind of routing, both variants, into poisoned outputs."""
+def layers(
+    of: bench_cases.Layer, tiles_of: dict[str, tiles.Tiles], large: tiles.Tile, most_tokens: int
+) -> list[Checked]:
+    """Every number of tokens up to the largest with every kind of routing, both variants, into poisoned outputs."""
     found = []
     for variant, known in tiles_of.items():
         steps.warm(known.arch, variant, of.of(variant), of.expert_map)  # as a server's first step does
-    for tokens in TOKENS:
+    for tokens in _up_to(most_tokens, TOKENS):
         for kind in KINDS:
             for seed in range(SEEDS if kind == "random" else 1):
                 found += _layer(of, tiles_of, large, tokens, (kind, seed))
-    found += no_numbers(of, tiles_of, large)
+    found += no_numbers(of, tiles_of, large, most_tokens)
     room = replace(of, bf16=padded(of.bf16), mxfp8=padded(of.mxfp8))
     wide = scaled_widely(of)
-    for tokens in (2, 17, 64, 256):
+    for tokens in _up_to(most_tokens, (2, 17, 64, 256)):
         found += _layer(room, tiles_of, large, tokens, ("random", 9), about=", padded weights")
         found += _layer(wide, tiles_of, large, tokens, ("random", 9), about=", large scales")
     return found
 
 
-def no_numbers(of: bench_cases.Layer, tiles_of: dict[str, tiles.Tiles], large: tiles.Tile) -> list[Checked]:
+def _up_to(most: int, all_tokens: tuple[int, ...]) -> list[int]:
+    return [tokens for tokens in all_tokens if tokens <= most]
+
+
+def no_numbers(
+    of: bench_cases.Layer, tiles_of: dict[str, tiles.Tiles], large: tiles.Tile, most_tokens: int
+) -> list[Checked]:
     """NaN and Inf, in activations and in the router's weights, stay in their own tokens: all others are the same to the last bit."""
     found = []
-    for tokens in (3, 56, 216):
+    for tokens in _up_to(most_tokens, (3, 56, 216)):
         routing = routes("random", tokens, of, 0)
         drawn = torch.Generator().manual_seed(tokens)
         x = (torch.randn(tokens, of.shape.hidden, generator=drawn) * 0.5).bfloat16().cuda()
