@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
@@ -24,7 +25,10 @@ PATIENCE_S = 90.0
 """The longest that one call waits in all for a limit to pass."""
 LIMITS = frozenset({403, 429})
 TOO_MANY = 429
-OK = 200
+NOT_HERE = 300
+"""And all up to 399: none of them has what was asked for."""
+WORDS = 2000
+"""Characters of an answer that is no JSON, in which its reason is looked for."""
 SECONDARY_S = 60.0
 """What GitHub asks to wait at the least where it names no time."""
 PAGE = 100
@@ -73,6 +77,16 @@ class Api:
         Raises:
             GitHubError: with the status, GitHub's own words, and what to do.
         """
+        answer = self._answered(method, path, body, query)
+        return answer.json() if answer.content else None
+
+    def _answered(
+        self,
+        method: str,
+        path: str,
+        body: Any,  # noqa: ANN401 - JSON
+        query: dict[str, Any],
+    ) -> requests.Response:
         address = (
             f"{self.url}{path}" if path.startswith("/") else f"{self.url}/repos/{self.repository}/{path}"
         )
@@ -82,15 +96,13 @@ class Api:
                 answer = self._followed(method, address, path, body, query)
             except requests.RequestException as error:
                 if method not in SAFE or attempt == TRIES - 1:
-                    raise GitHubError(
-                        0,
-                        f"GitHub does not answer to {method} {path} ({type(error).__name__}); run the job again later",
-                    ) from error
+                    raise _no_answer(method, path, error) from error
                 pause = 2.0**attempt
             else:
-                strange = _strange(answer, method) if answer.ok else ""
-                if answer.ok and not strange:
-                    return answer.json() if answer.content else None
+                well = answer.ok and answer.status_code < NOT_HERE
+                strange = _strange(answer, method) if well else ""
+                if well and not strange:
+                    return answer
                 pause = 2.0**attempt if strange and method in SAFE else _pause(answer, method, attempt)
             waited += pause
             if pause <= 0 or waited > PATIENCE_S or attempt == TRIES - 1:
@@ -145,18 +157,31 @@ class Api:
         raise GitHubError(0, f"GitHub redirects {method} {path} again and again; check the repository's name")
 
     def pages(self, path: str, key: str = "", **query: Any) -> Iterator[Any]:  # noqa: ANN401 - JSON
-        """Every item of a list, page by page; `key` names the list inside an answer."""
-        page = 1
+        """Every item of a list, page by page; `key` names the list inside an answer.
+
+        A page may be short and not the last one: GitHub leaves out of a page what nobody may see. Its `Link` says whether more come.
+
+        Raises:
+            GitHubError: as `call`; also for pages that come again, which would never end.
+        """
+        page, seen = 1, set()
         while True:
-            answer = self.call("GET", path, per_page=PAGE, page=page, **query)
+            whole = self._answered("GET", path, None, {"per_page": PAGE, "page": page, **query})
+            answer = whole.json()
             items = answer.get(key) if key and isinstance(answer, dict) else answer
             if not isinstance(items, list):
                 raise GitHubError(
                     0,
                     f"GitHub's answer to GET {path} holds no list{f' of {key}' if key else ''}; run the job again",
                 )
+            if items and whole.content in seen:
+                raise GitHubError(
+                    0,
+                    f"GitHub's pages of GET {path} come again and again, and page {page} is one of those before; run the job again",
+                )
+            seen.add(whole.content)
             yield from items
-            if len(items) < PAGE:
+            if not items or (len(items) < PAGE and "next" not in whole.links):
                 return
             page += 1
 
@@ -177,10 +202,7 @@ class Api:
                         return _content(answer, path, most)
                     pause, failure = _pause(answer, "GET", attempt), _failure(answer, "GET", path)
             except requests.RequestException as error:
-                raise GitHubError(
-                    0,
-                    f"GitHub does not answer to GET {path} ({type(error).__name__}); run the job again later",
-                ) from error
+                pause, failure = 2.0**attempt, _no_answer("GET", path, error)
             waited, attempt = waited + pause, attempt + 1
             if pause <= 0 or waited > PATIENCE_S or attempt == TRIES:
                 raise failure
@@ -214,22 +236,32 @@ def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
 def _pause(answer: requests.Response, method: str, attempt: int) -> float:
     """Seconds until another try; 0 where there is no use in one."""
     if answer.status_code in LIMITS:
-        named = answer.headers.get("retry-after", "")
-        if named.isdecimal():
-            return max(1.0, float(named))
+        if named := _retry_after(answer):
+            return named
         if answer.headers.get("x-ratelimit-remaining") == "0":
             reset = answer.headers.get("x-ratelimit-reset", "")
             return max(1.0, float(reset) - time.time()) if reset.isdecimal() else SECONDARY_S
         return SECONDARY_S if _is_limit(answer) else 0.0
     if answer.status_code >= 500 and method in SAFE:  # noqa: PLR2004 - the server's own failures
-        return 2.0**attempt
+        return max(2.0**attempt, _retry_after(answer))
     return 0.0
+
+
+def _retry_after(answer: requests.Response) -> float:
+    """Seconds that an answer asks to wait, by their number or by a date; 0 where it does not say."""
+    named = answer.headers.get("retry-after", "")
+    if named.isdecimal():
+        return max(1.0, float(named))
+    try:
+        return max(1.0, parsedate_to_datetime(named).timestamp() - time.time())
+    except ValueError:
+        return 0.0
 
 
 def _strange(answer: requests.Response, method: str) -> str:
     """What is wrong with an answer that says it is well: a page for people, half of a text, nothing where something was asked for."""
     if not answer.content:
-        return "an empty answer" if method == "GET" and answer.status_code == OK else ""
+        return "an empty answer" if method == "GET" else ""
     try:
         answer.json()
     except ValueError:
@@ -252,9 +284,15 @@ def _is_limit(answer: requests.Response) -> bool:
         return False
     spent = answer.headers.get("x-ratelimit-remaining") == "0" or "retry-after" in answer.headers
     words = re.search(
-        r"rate limit|abuse detection", _said(answer), re.IGNORECASE
-    )  # the latter: older servers of a company
+        r"rate limit|abuse detection", _said(answer) or answer.text[:WORDS], re.IGNORECASE
+    )  # the latter: older servers of a company; a page for people has words, too
     return answer.status_code == TOO_MANY or spent or words is not None
+
+
+def _no_answer(method: str, path: str, error: requests.RequestException) -> GitHubError:
+    return GitHubError(
+        0, f"GitHub does not answer to {method} {path} ({type(error).__name__}); run the job again later"
+    )
 
 
 def _failure(answer: requests.Response | None, method: str, path: str) -> GitHubError:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -34,7 +36,8 @@ class Odd:
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
-                self.send_header("content-length", str(len(content)))
+                if "content-length" not in headers:
+                    self.send_header("content-length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)
 
@@ -98,7 +101,9 @@ def test_a_circle_ends(odd: Odd) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [PAGE, (200, {}, b'{"half":'), (200, {}, b"")], ids=["page", "half", "nothing"]
+    "answer",
+    [PAGE, (200, {}, b'{"half":'), (200, {}, b""), (202, {}, b""), (200, {"content-length": "9999"}, b"{}")],
+    ids=["page", "half", "nothing", "later", "broken off"],
 )
 def test_a_page_in_the_place_of_json_is_asked_again(odd: Odd, answer: Answer) -> None:
     """Where that does no harm."""
@@ -161,7 +166,13 @@ BUSY: Answer = (403, {}, b'{"message": "You have exceeded a secondary rate limit
 
 
 @pytest.mark.parametrize(
-    "answer", [(502, {}, b"<html>Bad gateway</html>"), BUSY, (429, {"retry-after": "3"}, b"")]
+    "answer",
+    [
+        (502, {}, b"<html>Bad gateway</html>"),
+        BUSY,
+        (429, {"retry-after": "3"}, b""),
+        (200, {"content-length": "9999"}, b"P"),
+    ],
 )
 def test_a_file_is_asked_for_again_as_everything_else(odd: Odd, answer: Answer) -> None:
     """An artifact of a job of hours is not lost for one answer."""
@@ -180,3 +191,59 @@ def test_a_file_that_is_not_there_is_not_asked_for_again(odd: Odd) -> None:
     with pytest.raises(GitHubError, match="rate limit is reached"):
         odd.api.download("x", 10)
     assert sum(odd.slept) <= 90
+
+
+@pytest.mark.parametrize("status", [300, 301, 303, 304])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_way_that_leads_nowhere_is_a_failure(odd: Odd, status: int, method: str) -> None:
+    """No result that is nothing."""
+    odd.answers = [(status, {}, b"")]
+    with pytest.raises(GitHubError, match=f"says {status}"):
+        odd.api.call(method, "x")
+
+
+@pytest.mark.parametrize("status", [403, 429, 503])
+def test_a_date_says_how_long_to_wait(odd: Odd, status: int) -> None:
+    """Retry-After is a number or a date; one that is past is a moment."""
+    then = format_datetime(datetime.now(UTC) + timedelta(seconds=40), usegmt=True)
+    past = format_datetime(datetime.now(UTC) - timedelta(seconds=40), usegmt=True)
+    odd.answers = [(status, {"retry-after": then}, b""), (status, {"retry-after": past}, b""), GOOD]
+    assert odd.api.call("GET", "x") == {"ok": True}
+    assert 35 < odd.slept[0] <= 40
+    assert odd.slept[1] <= 2
+
+
+def test_a_failing_server_says_how_long_to_wait(odd: Odd) -> None:
+    """Longer than the usual second; what cannot be read is as if nothing were said."""
+    odd.answers = [(503, {"retry-after": "20"}, b""), (502, {"retry-after": "soon"}, b""), GOOD]
+    assert odd.api.call("GET", "x") == {"ok": True}
+    assert odd.slept == [20.0, 2.0]
+
+
+def test_a_page_for_people_may_be_about_a_limit(odd: Odd) -> None:
+    """It is waited for, and is no question of rights."""
+    said = b"<html><p>You have exceeded a secondary rate limit.</p></html>"
+    odd.answers = [(403, {"content-type": "text/html"}, said), GOOD]
+    assert odd.api.call("POST", "x", {}) == {"ok": True}
+    assert odd.slept == [60.0]
+
+
+def _items(first: int, count: int, link: str = "") -> Answer:
+    content = json.dumps([{"id": number} for number in range(first, first + count)]).encode()
+    return (200, {"link": link} if link else {}, content)
+
+
+def test_a_short_page_is_the_last_one_only_if_no_other_follows(odd: Odd) -> None:
+    """GitHub leaves out of a page what nobody may see, such as comments of an account that it hides."""
+    more = '<http://github.example/x?page=2>; rel="next", <http://github.example/x?page=2>; rel="last"'
+    odd.answers = [_items(0, 99, more), _items(99, 3, '<http://github.example/x?page=1>; rel="prev"')]
+    assert len(list(odd.api.pages("x"))) == 102
+    assert [one[1].partition("?")[2] for one in odd.seen] == ["per_page=100&page=1", "per_page=100&page=2"]
+
+
+@pytest.mark.parametrize("link", ["", '<http://github.example/x?page=1>; rel="next"'])
+def test_pages_that_come_again_end(odd: Odd, link: str) -> None:
+    """As something between here and GitHub sends them that leaves out the page's number."""
+    odd.answers = [_items(0, 100, link), _items(100, 100, link), _items(0, 100, link)]
+    with pytest.raises(GitHubError, match="page 3 is one of those before"):
+        list(odd.api.pages("x"))
