@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from matrix.errors import Exit
@@ -69,11 +70,19 @@ def options(attempt: Attempt) -> list[str]:
     both = [attempt.exclude, slurm.options.get("exclude", "").split(",")]
     found |= slurm.options | {"exclude": ",".join(dict.fromkeys(one for some in both for one in some if one))}
     lines = [
-        f"--{name}={value}" if value else f"--{name}"
+        f"--{name}={_quoted(value)}" if value else f"--{name}"
         for name, value in found.items()
         if value or name in slurm.options
     ]
     return [*lines, "--no-requeue"]
+
+
+def _quoted(value: str) -> str:
+    """As sbatch reads a line of a script: a space or a # outside of quotes ends a value, and a backslash takes the next letter as it is."""
+    if not re.search(r"""[\s#"'\\]""", value):
+        return value
+    inner = re.sub(r'(["\\])', r"\\\1", value)
+    return f'"{inner}"'
 
 
 def by_sbcast(attempt: Attempt, packed: Payload) -> bool:
