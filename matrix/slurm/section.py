@@ -30,7 +30,9 @@ def _partition(name: str) -> str:
         ValueError: for another text.
     """
     if not re.fullmatch(PARTITION, name or "x"):
-        raise ValueError(f"{name!r} is no partition; sinfo -o %P lists them")
+        meant = re.sub(r"\s|\*$", "", name)  # sinfo marks the default one by a star
+        hint = f"; write {meant}" if re.fullmatch(PARTITION, meant) else ""
+        raise ValueError(f"{name!r} is no partition{hint}; sinfo -o %R lists them")
     return name
 
 

@@ -34,6 +34,8 @@ BAD = {
     "scontrol's words": (GRES, 'gres: "gres/gpu:8"', "write 'gpu:8'"),
     "no core for the server": ("client_cores: 8", "client_cores: 128", "client_cores 128 leaves none of 128 cores"),
     "a shell in the partition": ('"p,q"', '"p;id"', "4:9: 'p;id' is no partition"),
+    "sinfo's mark of the default partition": ('"p,q"', '"gpu*"', "'gpu*' is no partition; write gpu; sinfo -o %R lists them"),
+    "a blank between partitions": ('"p,q"', '"p, q"', "'p, q' is no partition; write p,q"),
     "dashes in front": (OPTION, "--account: perf", "write 'account', without the dashes in front"),
     "a slip": (OPTION, "acount: perf", "sbatch has no option 'acount'; did you mean 'account'?"),
     "underscores": (OPTION, "mail_type: x", "write mail-type"),

@@ -6,6 +6,7 @@ import re
 import shutil
 from typing import TYPE_CHECKING
 
+from matrix.slurm import section
 from utils.launch.slurm import client, sight
 from utils.launch.slurm.client import SlurmError
 from utils.node.preflight import Check, check
@@ -85,7 +86,7 @@ def checks(cluster: Cluster, asked: Slurm, file: str) -> Iterator[Check]:
     yield _partition(asked.partition, there)
     yield _nodes(asked.partition, there, nodes, mine)
     yield from _limit(cluster, asked.partition, there)
-    yield from _resources(cluster, asked, mine)
+    yield from resources(cluster, asked, mine)
     yield _pyxis(cluster)
 
 
@@ -127,7 +128,7 @@ def _limit(cluster: Cluster, name: str, there: list[PartitionSeen]) -> Iterator[
         yield check("time limit", (longest.limit_s or 0.0) >= wanted, found, advice)
 
 
-def _resources(cluster: Cluster, asked: Slurm, mine: list[NodeSeen]) -> Iterator[Check]:
+def resources(cluster: Cluster, asked: Slurm, mine: list[NodeSeen]) -> Iterator[Check]:
     """Whether the nodes have what a job asks for."""
     if asked.gres:
         yield _gres(cluster, asked.gres, mine)
@@ -152,20 +153,26 @@ def _resources(cluster: Cluster, asked: Slurm, mine: list[NodeSeen]) -> Iterator
 
 
 def _gres(cluster: Cluster, gres: str, mine: list[NodeSeen]) -> Check:
-    _, _, wanted = sight.gres_asked(gres)
-    counts = {one.name: sight.gres_count(one.gres, gres) for one in mine}
-    fit = sum((count or 0) >= wanted for count in counts.values())
+    """Each of those that a job asks for, with commas between them; only GPUs are what `devices.count` counts."""
+    each = gres.split(",")
+    counts = {one.name: [sight.gres_count(one.gres, wanted) for wanted in each] for one in mine}
+    least = [sight.gres_asked(wanted)[2] for wanted in each]
+    fit = sum(
+        all((count or 0) >= wanted for count, wanted in zip(found, least, strict=True))
+        for found in counts.values()
+    )
     shapes = ", ".join(sorted({one.gres for one in mine}))[:SHORT]
     if fit == 0:
         found = f"no node has {gres} (slurm.gres); nodes have {shapes or 'none'}"
         return Check("gres", passed=False, found=found, advice="ask for what nodes have")
     found = f"{fit} of {len(mine)} nodes have {gres}; nodes have {shapes}"
-    if cluster.devices.kind != "cpu" and wanted != cluster.devices.count:
+    wanted = section.gpus(gres)
+    if cluster.devices.kind != "cpu" and wanted not in {None, cluster.devices.count}:
         advice = (
             f"slurm.gres asks for {wanted}, and devices.count is {cluster.devices.count}: make them equal"
         )
         return Check("gres", passed=False, found=found, advice=advice)
-    odd = [name for name, count in counts.items() if count is None]
+    odd = [name for name, found_there in counts.items() if None in found_there]
     advice = f"{', '.join(odd)} has a gres whose count servematrix cannot read" if odd else ""
     return Check("gres", passed=True, found=found, advice=advice)
 

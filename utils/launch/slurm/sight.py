@@ -76,7 +76,7 @@ def seconds(text: str) -> float | None:
 
 
 def gres_count(text: str, wanted: str) -> int | None:
-    """How many of a wanted resource (`gpu:8`, `gpu:mi300x:8`) a node has; None where its entry has another shape.
+    """How many of one wanted resource (`gpu:8`, `gpu:mi300x:8`) a node has; None where its entry has another shape.
 
     A node's text is such as `gpu:mi300x:8(S:0-1),nic:2` or `(null)`.
     """
@@ -95,7 +95,7 @@ def gres_count(text: str, wanted: str) -> int | None:
 
 
 def gres_asked(wanted: str) -> tuple[str, str, int]:
-    """Name, type (may be empty) and count of `slurm.gres`."""
+    """Name, type (may be empty) and count of one of those that `slurm.gres` names."""
     parts = wanted.removeprefix("gres/").split(":")
     kind = next((part for part in parts[1:] if not part.isdecimal()), "")
     return parts[0], kind, int(parts[-1]) if parts[-1].isdecimal() else 1

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from utils.launch.slurm import client, sight
+from matrix import cluster as clusters
+from matrix.slurm.section import Slurm
+from matrix.source import Folder
+from tests.conftest import ROOT
+from utils.launch.slurm import client, diagnosis, sight
 from utils.launch.slurm.client import SlurmError
 from utils.launch.slurm.sight import NodeSeen, Partition, PartitionSeen
+from utils.node.preflight import Check
 
 FILE = "recipes/clusters/c.yaml"
 
@@ -34,6 +39,22 @@ def test_time_limits_as_slurm_writes_them(text: str, seconds: float | None) -> N
 def test_generic_resources_are_counted(has: str, wanted: str, count: int | None) -> None:
     """With and without a type, over sockets; a shape that nobody knows is no count."""
     assert sight.gres_count(has, wanted) == count
+
+
+def test_several_generic_resources_are_each_looked_for() -> None:
+    """GPUs beside a network's, in any order; only GPUs are what devices.count counts."""
+    node = sight.nodes("mi0|idle|64|100000|compute|gpu:mi300x:8(S:0-1),nic:2|none")
+    cluster = clusters.load(Folder(ROOT), "mi300x-amd")
+
+    def gres(asked: str) -> Check:
+        return next(iter(diagnosis.resources(cluster, Slurm(gres=asked), node)))
+
+    for asked in ("gpu:8,nic:2", "nic:1,gpu:mi300x:8"):
+        found = gres(asked)
+        assert (found.passed, found.advice) == (True, ""), found
+        assert found.found.startswith(f"1 of 1 nodes have {asked}; nodes have gpu:mi300x:8(S:0-1),nic:2")
+    assert gres("gpu:8,nic:3").found.startswith("no node has gpu:8,nic:3")
+    assert "asks for 4, and devices.count is 8" in gres("nic:1,gpu:4").advice
 
 
 @pytest.mark.parametrize(
