@@ -9,6 +9,8 @@ from matrix.image import ARCHIVE, parse
 _TOOLS = r"docker|oci|dockerd|podman|docker-daemon|containers-storage|registry"
 _FILES = (".sqsh", ".squashfs", ".sif", ".simg", ".img", ".tar", ".tar.gz", ".tgz")
 _HUB_ITSELF = {"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"}
+_USER = r"^((?:docker://)?)[^/@#:]+@(?=[^/#]+[/#])"
+"""Who asks, as enroot has it in front of a registry: NVIDIA's pages say docker://$oauthtoken@nvcr.io#… and the like."""
 _DIGEST = r"(?i:sha256)[:-]([0-9A-Fa-f]{64})"
 ODD_IMAGES = (
     rf"^({'|'.join(re.escape(one) for one in sorted(_HUB_ITSELF))}|library|hub\.docker\.com)/|^[^/]*[A-Z][^/]*/"
@@ -22,14 +24,24 @@ ODD_MODELS = (
 
 def of_image(text: str) -> str | None:
     """What is wrong with a reference as it is spelt; None where nothing is known to be."""
-    return _of_words(text) or _of_address(text) or _of_file(text) or _of_digest(text) or _of_registry(text)
+    first = _of_user(text) or _of_words(text) or _of_address(text)
+    return first or _of_file(text) or _of_digest(text) or _of_registry(text)
+
+
+def _of_user(text: str) -> str | None:
+    if (other := re.sub(_USER, r"\1", text)) == text:
+        return None
+    image = _bare(other.removeprefix("docker://"))
+    return f"write {image!r}: who asks a registry is no part of an image's name, and a node's enroot has credentials of its own"
 
 
 def _of_words(text: str) -> str | None:
     if command := re.match(r"(?:docker|podman|nerdctl) (?:pull|run)\s+", text):
         return f"write {text[command.end() :].strip()!r}, without {command[0].strip()}"
     if (whole := "".join(text.split())) != text:
-        return f"{text!r} has a blank or a line break in it; write {whole!r}"
+        of_file = _is_file(text.strip()) and len(text.split()) > 1
+        hint = "give the file a name without one" if of_file else f"write {whole!r}"
+        return f"{text!r} has a blank or a line break in it; {hint}"
     if strange := re.search(r"\$\{?\w*\}?|\{\{.*\}\}|\$\(.*\)", text):
         return f"{strange[0]} in {text!r} is not expanded; write the tag itself"
     if package := re.fullmatch(r"(vllm[a-z-]*)\s*(>=|<=|~=|!=|=|>|<)\s*v?(\d[\w.]*)(,.*)?", text):
@@ -67,10 +79,14 @@ def _of_file(text: str) -> str | None:
         if re.fullmatch(r"\w[\w.+-]*", text.removeprefix(ARCHIVE)):
             return None
         return f"{text!r}: what comes after {ARCHIVE} is the name of a file below the cluster's paths.archives, without folders"
-    if text.startswith(("/", "./", "../", "~", "file:")) or text.lower().endswith(_FILES):
+    if _is_file(text):
         name = text.rstrip("/").rsplit("/", 1)[-1]
         return f"{text!r} is a file; write {ARCHIVE}{name}, or {ARCHIVE}NAME of another file below the cluster's paths.archives"
     return None
+
+
+def _is_file(text: str) -> bool:
+    return text.startswith(("/", "./", "../", "~", "file:", ARCHIVE)) or text.lower().endswith(_FILES)
 
 
 def _of_digest(text: str) -> str | None:
@@ -99,7 +115,7 @@ def _of_registry(text: str) -> str | None:
 
 def _bare(text: str) -> str:
     """What is behind a tool's name, without a user, enroot's mark, and the registry that needs no name."""
-    plain = re.sub(r"^[^/@#]+@(?=[^/#]+[/#])", "", text.lstrip("/")).replace("#", "/", 1)
+    plain = re.sub(_USER, r"\1", text.lstrip("/")).replace("#", "/", 1)
     first, _, rest = plain.partition("/")
     return rest.removeprefix("library/") if first.lower() in _HUB_ITSELF else plain.removeprefix("library/")
 
