@@ -141,6 +141,39 @@ def test_what_the_gpu_says_comes_first() -> None:
     assert not any("frame #" in line or "ld.so" in line for line in lines)
 
 
+def test_what_many_ranks_say_is_said_once() -> None:
+    """RCCL's advice at each start is noise; a watchdog's word of eight ranks leaves room for the cause."""
+    advice = 'which can lead to variability in the RCCL performance! Disable by "sudo sysctl kernel.numa_balancing=0"'
+    starts = "".join(
+        f"mi0:9{i}:9{i} [{i}] /src/init.cc:140 NCCL WARN NUMA auto balancing enabled {advice}\n"
+        f'mi0:9{i}:9{i} [{i}] /src/init.cc:160 NCCL WARN Missing "iommu=pt" from kernel command line\n'
+        for i in range(8)
+    )
+    ends = "".join(
+        f"[rank{i}]:[E1127 1{i}:00:00.1 P.cpp:685] [Rank {i}] Watchdog caught collective operation timeout\n"
+        for i in range(8)
+    )
+    cause = "(Worker_TP3 pid=7) ValueError: no such layer\n"
+    lines = decisive_lines(starts + ends + cause)
+    assert [line.split()[-1] for line in lines] == ["timeout", "layer"]
+    assert decisive_lines(starts + cause) == [cause.strip()]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "triton.runtime.errors.OutOfResources: out of resource: shared memory, Required: 131072",
+        "(EngineCore_DP0 pid=9) ERROR 11-27 01:02:03 [core.py:800] triton.runtime.errors.OutOfResources: out of resource",
+        "!!!!!!! Segfault encountered !!!!!!!",
+        "[enforce fail at ../third_party/gloo/gloo/transport/tcp/device.cc:83] ifa != nullptr. Unable to find address for: eth7",
+    ],
+)
+def test_a_cause_whose_name_is_no_error(line: str) -> None:
+    """It is not lost behind what only follows from it; a line about a class is no cause."""
+    log = f'(EngineCore pid=9) INFO 11-27 [x.py:1] vllm.model.Thing: loaded\n{line}\n  File "x.py", line 1\nbye\n'
+    assert decisive_lines(log) == [line]
+
+
 def test_decisive_lines_without_a_named_error_are_the_last_ones() -> None:
     """Something is better than nothing."""
     assert decisive_lines("one\n\ntwo\n") == ["one", "two"]
