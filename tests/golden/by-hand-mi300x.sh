@@ -2,6 +2,11 @@
 # Commands of servematrix, to run by hand: what all jobs share, then each job. A job begins when the server of the one before
 # has ended; the first one that fails ends the script.
 # Run it from the folder that is to have results/. PORT=8001 in front of it takes another port.
+if [ -z "${BASH_VERSION:-}" ]; then
+  if [ -f "$0" ]; then exec bash "$0" "$@"; fi # sh FILE
+  echo "this is a script for bash: give it to bash, not to sh" >&2
+  exit 2
+fi
 set -eu
 from=$PWD
 loopback=127.0.0.1,localhost${NO_PROXY:+,$NO_PROXY}
@@ -78,7 +83,7 @@ wait_healthy() { # while the server lives, for at most so many seconds; an answe
 #   salloc --partition=compute-0 --gres=gpu:8 --nodes=1 --cpus-per-task=128 --time=120
 #   export XDG_RUNTIME_DIR="/tmp/enroot-runtime-$UID"; mkdir -p -m 0700 "$XDG_RUNTIME_DIR"
 #   mkdir -p /tmp/servematrix-by-hand/payload
-#   [ -e /raid/inferencex/squash/servematrix-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh ] || enroot import --output /raid/inferencex/squash/servematrix-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh docker://vllm/vllm-openai-rocm:v0.32.0
+#   [ -e /raid/inferencex/squash/servematrix-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh ] || enroot import --output /raid/inferencex/squash/servematrix-0/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh docker://vllm/vllm-openai-rocm:v0.32.0
 #   srun --ntasks=1 --overlap --cpus-per-task=128 --container-image=/raid/inferencex/squash/servematrix-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh --container-mounts=/tmp/servematrix-by-hand:/workspace,/raid/inferencex/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri --container-workdir=/workspace/payload --no-container-mount-home --container-writable --no-container-remap-root --no-container-entrypoint --pty bash
 
 job=minimaxm3-fp8-mi300x-vllm.tp8-ep8.40c17bcc

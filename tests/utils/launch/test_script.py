@@ -68,6 +68,32 @@ def test_each_job_has_its_own_server(two_jobs: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("results/**/home"))
 
 
+@pytest.mark.parametrize("shell", [["sh"], ["sh", "-x"], ["dash"], ["bash", "--posix"]], ids=" ".join)
+def test_another_shell_gives_it_to_bash(two_jobs: Path, tmp_path: Path, shell: list[str]) -> None:
+    """Before anything is done: the second job would not be read by one that has no lists."""
+    folder = tmp_path / "a b"
+    folder.mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        environment = {"PATH": os.environ["PATH"], "PORT": str(other.getsockname()[1])}
+        done, piped = (
+            subprocess.run(
+                [*shell, *script],
+                cwd=folder,
+                env=environment,
+                input=two_jobs.read_text(),
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            for script in (["../two.sh"], [])
+        )
+    assert done.returncode == 1
+    assert "is taken by another process" in done.stderr
+    assert "Syntax error" not in done.stderr + piped.stderr
+    assert "for bash: give it to bash" in piped.stderr or shell[0] == "bash"
+    assert not list(folder.iterdir())
+
+
 def test_a_taken_port_is_refused_before_anything_starts(two_jobs: Path, tmp_path: Path) -> None:
     """Whoever listens there would be measured in the server's place."""
     with socket.create_server(("127.0.0.1", 0)) as other:

@@ -2,6 +2,11 @@
 # Commands of servematrix, to run by hand: what all jobs share, then each job. A job begins when the server of the one before
 # has ended; the first one that fails ends the script.
 # Run it from the folder that is to have results/. PORT=8001 in front of it takes another port.
+if [ -z "${BASH_VERSION:-}" ]; then
+  if [ -f "$0" ]; then exec bash "$0" "$@"; fi # sh FILE
+  echo "this is a script for bash: give it to bash, not to sh" >&2
+  exit 2
+fi
 set -eu
 from=$PWD
 loopback=127.0.0.1,localhost${NO_PROXY:+,$NO_PROXY}
