@@ -19,6 +19,8 @@ _WORDS = {
 }
 
 
+_ALSO_TEXT = "ir_op_priority"
+"""Lists of which one word will do, there and in the flag of that name."""
 RENAMED = {
     "compilation-config": {
         "level": "mode",
@@ -100,14 +102,24 @@ def _of_kind(where: str, kind: str | list[Scalar], value: object) -> str | None:
             return None
         hint = nearest(str(value), map(str, kind)) or nearest(str(value).upper(), map(str, kind))
         return f"{where!r} cannot be {value!r}; {hint or 'it is one of ' + ', '.join(map(str, kind[:12]))}"
-    if value is None or kind not in {"bool", "int", "float"}:
+    if value is None or kind not in _WORDS or (kind == "list" and _ALSO_TEXT in where.replace("-", "_")):
         return None
     text = str(value).lower()
-    if kind == "bool":
+    if kind in {"list", "json"}:
+        fits = isinstance(_of_text_or_as_it_is(value), list if kind == "list" else dict)
+    elif kind == "bool":
         fits = isinstance(value, bool) or text in {"0", "1", "true", "false"}
     else:
         fits = not isinstance(value, bool) and _is_number(text)
     return None if fits else f"{where!r} takes {_WORDS[kind]}, not {json.dumps(value, default=str)[:60]}"
+
+
+def _of_text_or_as_it_is(value: object) -> object:
+    """Behind a dotted name vLLM reads the text of JSON."""
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except (ValueError, RecursionError):
+        return value
 
 
 def _is_number(text: str) -> bool:

@@ -11,7 +11,7 @@ import pytest
 
 from matrix.expand import flag_text
 from matrix.plan import serve_argv
-from matrix.vllm import meanings
+from matrix.vllm import meanings, mistakes
 from matrix.vllm.vocabulary import Vocabulary
 from tests.matrix.vllm.test_meanings import EQUAL, _cell, _flags
 from utils.setup import environments
@@ -95,6 +95,29 @@ def test_a_real_parser_takes_what_it_took_before(tmp_path: Path) -> None:
     read = _read(TAKEN, lines, tmp_path)
     assert [one for one, raw, made in zip(said, read[::2], read[1::2], strict=True) if raw and not made] == []
     assert sum(read[::2]) > 100
+
+
+def test_a_real_parser_refuses_the_lists_and_mappings_that_check_refuses(tmp_path: Path) -> None:
+    """A number or a word in a list's place, or in a mapping's; the parts of speculative-config are read later."""
+    words = Vocabulary.of("0.32.0")
+    said = [
+        (name, part, value)
+        for name, flag in words.file.flags.items()
+        if name != "speculative-config"
+        for part, kind in flag.fields.items()
+        if kind in ("list", "json")
+        for value in ("a,b", "1", 1, True)
+    ]
+    lines = []
+    for name, part, value in said:
+        inner: object = value
+        for step in reversed(part.split(".")):
+            inner = {step: inner}
+        lines.append(["m", f"--{name}", json.dumps(inner)])
+    read = _read(TAKEN, lines, tmp_path)
+    refused = [bool(mistakes.of_flag(words, f"{name}.{part}", value)) for name, part, value in said]
+    assert [one for one, taken, ours in zip(said, read, refused, strict=True) if taken and ours] == []
+    assert sum(refused) > 60
 
 
 SEEN = """
