@@ -49,7 +49,8 @@ def check(name: str) -> str:
         raise ValueError(f"the flag {name!r} reads as one that is set by {owner}; take it out here")
     if not re.fullmatch(_NAME, name):
         whole, dot, part = name.strip().partition(".")
-        meant = re.sub(r"[_\s]+", "-", whole.strip("-").lower()) + dot + part
+        apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", whole.strip("-"))  # maxNumSeqs
+        meant = re.sub(r"[_\s]+", "-", apart.lower()) + dot + part
         as_vllm = "write it as vLLM does, without the dashes in front"
         hint = f"write {meant}" if re.fullmatch(_NAME, meant) else as_vllm
         raise ValueError(f"{name!r} is not a flag's name; {hint}")

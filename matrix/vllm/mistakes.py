@@ -148,13 +148,27 @@ def _of_value(flag: Flag, name: str, value: object) -> str | None:
         return None if flag.bare and value else told
     if flag.type == "json":
         return parts.of_json(flag, name, value)
-    if flag.type != "list":
-        return _of_one(flag, name, value)
+    return _of_list(flag, name, value) if flag.type == "list" else _of_one(flag, name, value)
+
+
+def _of_list(flag: Flag, name: str, value: object) -> str | None:
     if value == []:
         return f"{name!r} has an empty list; leave it out"
+    if isinstance(value, str) and (listed := _list_as_text(flag, value)):
+        return f"{name!r} takes a list: write {listed}, not {_text(value)}"
     one = flag.model_copy(update={"type": flag.of or "str"})
     found = (_of_one(one, name, element) for element in (value if isinstance(value, list) else [value]))
     return next((told for told in found if told), None)
+
+
+def _list_as_text(flag: Flag, text: str) -> str | None:
+    """A list that a recipe has as one text, as YAML writes it: vLLM takes the whole text for its only element."""
+    plain = text.strip()
+    whole = plain.startswith("[") and plain.endswith("]")
+    if not whole and not (flag.of in _NUMBERS and re.search(r"[,\s]", plain)):
+        return None
+    words = [one.strip("\"'") for one in re.split(r"[,\s]+", plain.strip("[] ,")) if one]
+    return f"[{', '.join(words)}]"
 
 
 def _of_one(flag: Flag, name: str, value: object) -> str | None:

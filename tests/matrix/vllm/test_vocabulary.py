@@ -45,7 +45,7 @@ WRONG = {
     "below the least": ("max-num-seqs", 0, "a whole number of at least 1, not 0"),
     "a float for a count": ("max-num-seqs", 1.5, "takes a whole number of at least 1, not 1.5"),
     "a word in a list of numbers": ("cudagraph-capture-sizes", [1, "x"], 'takes a whole number, not "x"'),
-    "a list as one text": ("cudagraph-capture-sizes", "1 2 4", "takes a whole number"),
+    "a list as one text": ("cudagraph-capture-sizes", "1 2 4", "takes a list: write [1, 2, 4], not"),
     "a list for one value": ("dtype", ["auto"], "takes one of auto"),
     "of an older version": ("calculate-kv-scales", True, "has no flag 'calculate-kv-scales'; 0.24.0 and 0.27.1 had it"),
     "of old scripts": ("disable-log-requests", True, "requests are not logged unless"),
