@@ -38,6 +38,12 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         columns = shutil.get_terminal_size((WIDTH, 0)).columns
         super().__init__(prog, max_help_position=30, width=min(WIDTH, max(columns, NARROW)))
 
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """An example is a command to copy, in one line."""
+        if text.startswith("example:"):
+            return super()._fill_text(text, width, indent)
+        return argparse.HelpFormatter._fill_text(self, text, width, indent)  # noqa: SLF001 - argparse has no public name for it
+
 
 class Parser(argparse.ArgumentParser):
     """One that says of an unknown option which one was probably meant."""

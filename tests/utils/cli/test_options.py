@@ -43,13 +43,18 @@ def test_other_mistakes_keep_the_usage(capsys: pytest.CaptureFixture[str]) -> No
     assert "invalid choice" in end(["plan", "--format", "xml"], capsys)
 
 
-@pytest.mark.parametrize("verb", VERBS)
+SECOND = [("changelog", one) for one in ("add", "show", "check", "rebase")] + [
+    ("ledger", one) for one in ("show", "add", "reset", "accept")
+]
+
+
+@pytest.mark.parametrize("words", [*((verb,) for verb in VERBS), *SECOND], ids=" ".join)
 def test_a_help_page_fits_80_columns(
-    verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Except examples, which are commands to copy."""
     monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit):
-        main.parsed([verb, "--help"])
+        main.parsed([*words, "--help"])
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if len(line) > 80 and not line.startswith("example:")] == []
