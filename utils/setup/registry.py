@@ -60,6 +60,12 @@ class Registry:
             whole = answer if answer.request.method == "GET" else self._manifest("GET", image)
             if whole.status_code != OK or len(whole.content) > LARGEST:
                 raise _refusal(image, whole)
+            if not _is_manifest(whole):
+                raise _failed(
+                    image,
+                    f"{urlsplit(whole.url).netloc} answers with something else than a manifest",
+                    "look whether a proxy or a login page is in between",
+                )
             said = f"sha256:{hashlib.sha256(whole.content).hexdigest()}"
         if not DIGEST.fullmatch(said):
             raise _failed(
@@ -145,6 +151,14 @@ def without_digest(image: Reference) -> Reference:
 
 def _as_it_is(request: PreparedRequest) -> PreparedRequest:
     return request
+
+
+def _is_manifest(answer: Response) -> bool:
+    """Every kind of manifest has this number; a page for people, or half of a manifest, has a hash, too."""
+    try:
+        return "schemaVersion" in answer.json()
+    except (ValueError, TypeError):
+        return False
 
 
 def _scheme(host: str) -> str:
