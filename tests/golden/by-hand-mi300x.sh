@@ -83,7 +83,7 @@ wait_healthy() { # while the server lives, for at most so many seconds; an answe
 #   salloc --partition=compute-0 --gres=gpu:8 --nodes=1 --cpus-per-task=128 --time=120
 #   export XDG_RUNTIME_DIR="/tmp/enroot-runtime-$UID"; mkdir -p -m 0700 "$XDG_RUNTIME_DIR"
 #   mkdir -p /tmp/servematrix-by-hand/payload
-#   [ -e /raid/inferencex/squash/servematrix-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh ] || enroot import --output /raid/inferencex/squash/servematrix-0/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh docker://vllm/vllm-openai-rocm:v0.32.0
+#   [ -e /raid/inferencex/squash/servematrix-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh ] || enroot import --output /raid/inferencex/squash/servematrix-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh docker://vllm/vllm-openai-rocm:v0.32.0
 #   srun --ntasks=1 --overlap --cpus-per-task=128 --container-image=/raid/inferencex/squash/servematrix-1000/vllm+vllm-openai-rocm+v0.32.0.6829d51f.sqsh --container-mounts=/tmp/servematrix-by-hand:/workspace,/raid/inferencex/hf-hub-cache:/mnt/hf_hub_cache:ro,/dev/kfd:/dev/kfd,/dev/dri:/dev/dri --container-workdir=/workspace/payload --no-container-mount-home --container-writable --no-container-remap-root --no-container-entrypoint --pty bash
 
 job=minimaxm3-fp8-mi300x-vllm.tp8-ep8.40c17bcc

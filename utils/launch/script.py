@@ -82,7 +82,7 @@ def render(
             env_from=cluster.env_from,
             client_cores=cluster.client_cores,
             container=cluster.container.runtime != "none",
-            path=f"{Path(program).parent}:" if "/" in program else "",
+            path=_path(program),
             caches=caches.variables(Path()),
             enter=enter,
             tree=tree,
@@ -112,6 +112,12 @@ def whole(*jobs: str) -> str:
     """A script of the commands of jobs, one after another."""
     functions = (Path(__file__).parent / "templates/by-hand-functions.sh").read_text()
     return "\n".join((functions, *jobs))
+
+
+def _path(program: str) -> str:
+    """The search path with the program's folder in front."""
+    front = shlex.quote(f"PATH={Path(program).parent}:") if "/" in program else ""
+    return f'{front}"$PATH"' if front else '"PATH=$PATH"'
 
 
 def _package(one: plugin.Package, root: Path, arch: str) -> dict[str, Any]:

@@ -94,6 +94,18 @@ def test_another_shell_gives_it_to_bash(two_jobs: Path, tmp_path: Path, shell: l
     assert not list(folder.iterdir())
 
 
+def test_an_environment_may_be_anywhere(cli: Cli, tree: Path, fake_environment: Path, tmp_path: Path) -> None:
+    """What a shell would read in its folder's name stays as it is, also in the search path."""
+    odd = tmp_path / 'an $HOME "of" `mine`'
+    odd.symlink_to(fake_environment)
+    given = ("--tree", str(tree), "--environment", str(odd))
+    script = tmp_path / "one.sh"
+    script.write_text(cli("run", "r", *given, "--print-script").stdout)
+    done = bash(script, tmp_path, free_port())
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.glob("results/r/*/load.json"))) == 2
+
+
 def test_a_taken_port_is_refused_before_anything_starts(two_jobs: Path, tmp_path: Path) -> None:
     """Whoever listens there would be measured in the server's place."""
     with socket.create_server(("127.0.0.1", 0)) as other:
