@@ -8,6 +8,9 @@ if [ -z "${BASH_VERSION:-}" ]; then
   exit 2
 fi
 set -eu
+case ${TMPDIR-} in
+*[[:space:]]*) echo "TMPDIR $TMPDIR has a blank in it, and a server that compiles below it may not start; set another one, such as TMPDIR=/tmp" >&2 ;;
+esac
 from=$PWD
 loopback=127.0.0.1,localhost${NO_PROXY:+,$NO_PROXY}
 trap 'exit 130' INT

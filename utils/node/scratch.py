@@ -74,7 +74,15 @@ def below() -> Path:
 
 
 def remark(folder: Path) -> str:
-    """What a person should know of a job's folder: a long one leaves the server's sockets no room, and its own error does not say why."""
+    """What a person should know of a job's folder: the error of a server that cannot bear it does not say why.
+
+    A long one leaves its sockets no room; torch hands names with a blank to a compiler, which takes them for two.
+    """
+    if any(letter.isspace() for letter in str(folder)):
+        return (
+            f"TMPDIR {tempfile.gettempdir()} has a blank in it, and a server that compiles below it may not start; set another one, "
+            "such as TMPDIR=/tmp"
+        )
     spare = SOCKET - len(os.fsencode(folder)) - BELOW
     if spare >= 0:
         return ""

@@ -74,7 +74,11 @@ def test_another_shell_gives_it_to_bash(two_jobs: Path, tmp_path: Path, shell: l
     folder = tmp_path / "a b"
     folder.mkdir()
     with socket.create_server(("127.0.0.1", 0)) as other:
-        environment = {"PATH": os.environ["PATH"], "PORT": str(other.getsockname()[1])}
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PORT": str(other.getsockname()[1]),
+            "TMPDIR": str(folder),
+        }
         done, piped = (
             subprocess.run(
                 [*shell, *script],
@@ -90,6 +94,7 @@ def test_another_shell_gives_it_to_bash(two_jobs: Path, tmp_path: Path, shell: l
     assert done.returncode == 1
     assert "is taken by another process" in done.stderr
     assert "Syntax error" not in done.stderr + piped.stderr
+    assert f"TMPDIR {folder} has a blank in it" in done.stderr
     assert "for bash: give it to bash" in piped.stderr or shell[0] == "bash"
     assert not list(folder.iterdir())
 

@@ -113,3 +113,13 @@ def test_a_tmpdir_that_is_gone_is_an_error(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(HarnessError, match="which is no folder that can be written; make it") as failed:
         scratch.make("a")
     assert failed.value.exit_code is Exit.SETUP_FAILED
+
+
+def test_a_blank_in_tmpdir_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch hands names of files to a compiler, which takes one with a blank for two; the server's error is a page long."""
+    folder = tmp_path / "my files"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    monkeypatch.setenv("TMPDIR", str(folder))
+    told = scratch.prepare("blank")[1]
+    assert any(f"TMPDIR {folder} has a blank in it" in one and "TMPDIR=/tmp" in one for one in told)
