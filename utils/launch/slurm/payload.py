@@ -40,6 +40,7 @@ NOT_SENT = (
         "matrix/select.py",
         "matrix/estimate.py",
         "matrix/pair.py",
+        "matrix/tokenizer_code.py",
         "utils/node/blind_spots.py",
         "matrix/vllm/editor_flags.py",
     ),

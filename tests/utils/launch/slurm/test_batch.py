@@ -22,11 +22,9 @@ from matrix import estimate, select
 from matrix.cluster import Cluster
 from matrix.pair import Base
 from matrix.plan import Pairing
-from matrix.slurm.section import Slurm
 from matrix.source import Folder
 from matrix.tree import Tree
 from tests.conftest import ROOT
-from tests.slurm.site import Site
 from utils.launch.interface import Order
 from utils.launch.slurm import batch, job_files, names, payload, submission
 from utils.launch.slurm.launcher import with_slurm
@@ -118,46 +116,6 @@ def test_a_template_cannot_use_a_name_that_nobody_gives() -> None:
 
     with pytest.raises(jinja2.UndefinedError):
         script.environment().from_string("rm -rf {{ wrok }}/x").render(work="w")
-
-
-def test_a_site_may_add_options() -> None:
-    """Beside the harness' own; nodes that the site leaves out are left out beside those in quarantine."""
-    attempt = replace(next(iter(some_attempts().values())), exclude=("n1", "n2"))
-    slurm = (attempt.cluster.slurm or Slurm()).model_copy(
-        update={"options": {"account": "perf", "exclusive": "", "exclude": "n2,n3"}}
-    )
-    lines = batch.options(replace(attempt, cluster=attempt.cluster.model_copy(update={"slurm": slurm})))
-    wanted = {"--account=perf", "--exclusive", "--no-requeue", "--dependency=singleton", "--exclude=n1,n2,n3"}
-    assert wanted <= set(lines)
-
-
-ODD = ("perf team", 'night #1 of "x"', "it's", "a\\b", "[r1*2&r2]|(x&y)", " in front")
-"""Values as a site may have them: in a comment, a reservation, an account of two words."""
-
-
-def test_an_options_value_is_one_word() -> None:
-    """Quoted where sbatch would end it at a space or a #; else as it is written."""
-    attempt = next(iter(some_attempts().values()))
-    slurm = (attempt.cluster.slurm or Slurm()).model_copy(
-        update={"options": {"comment": ODD[1], "constraint": ODD[4]}}
-    )
-    lines = batch.options(replace(attempt, cluster=attempt.cluster.model_copy(update={"slurm": slurm})))
-    assert {r'--comment="night #1 of \"x\""', f"--constraint={ODD[4]}"} <= set(lines)
-
-
-@pytest.mark.slurm
-def test_a_real_sbatch_reads_every_value_as_it_is(site: Site, tmp_path: Path) -> None:
-    """What it takes for an account of two words is that account."""
-    attempt = next(iter(some_attempts().values()))
-    script = tmp_path / "job.sh"
-    for value in ODD:
-        slurm = Slurm(options={"comment": value})
-        lines = batch.options(replace(attempt, cluster=attempt.cluster.model_copy(update={"slurm": slurm})))
-        comment = next(line for line in lines if line.startswith("--comment="))
-        script.write_text(f"#!/bin/sh\n#SBATCH {comment}\n#SBATCH --output=/dev/null --chdir=/\ntrue\n")
-        job = site.slurm.call("sbatch", "--parsable", str(script)).strip()
-        shown = site.slurm.call("scontrol", "show", "job", job)
-        assert f"Comment={value} \n" in shown or f"Comment={value}\n" in shown, shown
 
 
 def test_what_a_container_sees() -> None:
