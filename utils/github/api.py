@@ -53,6 +53,17 @@ class GitHubError(HarnessError):
         self.status = status
 
 
+class Found(dict[str, Any]):
+    """An object of an answer; asked for a name that it lacks, it says so as GitHub's error and not as Python's."""
+
+    def __missing__(self, name: str) -> object:
+        """Raise: it is one of those that GitHub's pages promise."""
+        there = ", ".join(sorted(self)[:8]) or "nothing"
+        raise GitHubError(
+            0, f"GitHub's answer has no {name!r} where one belongs (it has {there}); run the job again"
+        )
+
+
 @dataclass(slots=True)
 class Api:
     """Calls on one repository."""
@@ -78,7 +89,7 @@ class Api:
             GitHubError: with the status, GitHub's own words, and what to do.
         """
         answer = self._answered(method, path, body, query)
-        return answer.json() if answer.content else None
+        return _json(answer) if answer.content else None
 
     def _answered(
         self,
@@ -167,7 +178,7 @@ class Api:
         page, seen = 1, set()
         while True:
             whole = self._answered("GET", path, None, {"per_page": PAGE, "page": page, **query})
-            answer = whole.json()
+            answer = _json(whole)
             items = answer.get(key) if key and isinstance(answer, dict) else answer
             if not isinstance(items, list):
                 raise GitHubError(
@@ -256,6 +267,10 @@ def _retry_after(answer: requests.Response) -> float:
         return max(1.0, parsedate_to_datetime(named).timestamp() - time.time())
     except ValueError:
         return 0.0
+
+
+def _json(answer: requests.Response) -> Any:  # noqa: ANN401 - JSON
+    return answer.json(object_hook=Found)
 
 
 def _strange(answer: requests.Response, method: str) -> str:

@@ -247,3 +247,13 @@ def test_pages_that_come_again_end(odd: Odd, link: str) -> None:
     odd.answers = [_items(0, 100, link), _items(100, 100, link), _items(0, 100, link)]
     with pytest.raises(GitHubError, match="page 3 is one of those before"):
         list(odd.api.pages("x"))
+
+
+def test_an_answer_without_what_it_should_have_is_githubs_error(odd: Odd) -> None:
+    """Also inside of a list: a proxy, or a GitHub of a company that is older, answers with another shape."""
+    odd.answers = [(200, {"content-type": "application/json"}, b'{"user": {"id": 1}}')]
+    with pytest.raises(GitHubError, match=r"no 'permission' where one belongs \(it has user\)"):
+        odd.api.call("GET", "collaborators/ann/permission")["permission"]
+    odd.answers = [(200, {"content-type": "application/json"}, b'[{"name": "x"}]')]
+    with pytest.raises(GitHubError, match=r"no 'id'"):
+        next(odd.api.pages("actions/runs"))["id"]
