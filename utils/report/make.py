@@ -53,20 +53,16 @@ def make(
     """
     known = points(placed)
     groups = pictures.groups(known)
-    asked = [
-        (name, pictures.of_group(name, ones)) for name, ones in list(groups.items())[: pictures.MOST_GROUPS]
-    ]
-    energy = [
-        one
-        for name, ones in list(groups.items())[: pictures.MOST_GROUPS]
-        for one in pictures.of_group(name, ones, optional=True)
-    ]
+    shown_groups = dict(list(groups.items())[: pictures.MOST_GROUPS])
+    asked = [(name, pictures.of_group(name, ones)) for name, ones in shown_groups.items()]
+    energy, server = (pictures.that_runs_may_lack(shown_groups, server=one) for one in (False, True))
     scatter = pictures.scatter(known)
     said = verdict(comparison, known, refused)
     every = [
         *said.pictures,
         *(one for _, ones in asked for one in ones),
         *energy,
+        *server,
         *([scatter] if scatter else []),
     ]
     times = _timelines(known)
@@ -87,6 +83,7 @@ def make(
             *(_group(name, [shown[one.name] for one in ones]) for name, ones in asked),
             *([] if groups else [Section("Figures", empty="No point has figures: open one in the table below to see why.")]),
             *([Section("More", empty=f"{len(groups) - pictures.MOST_GROUPS} more combinations of models, lengths and devices are in the table alone.")] if len(groups) > pictures.MOST_GROUPS else []),
+            *([Section("Queue, prefill and KV cache", "What the server said of itself.", [shown[one.name] for one in server])] if server else []),
             _power(known, [shown[one.name] for one in energy]),
             Section("Runs of each point", pictures=[shown["runs"]] if scatter else [], empty="" if scatter else "Every point has one run: how much runs differ is not known."),
             costs(known, prices),
@@ -152,7 +149,7 @@ def _group(name: str, shown: list[Drawn]) -> Section:
 
 
 def _power(known: Sequence[Point], shown: list[Drawn]) -> Section:
-    """What the devices and the server said of themselves; where nothing measured it that is said, with the reason that records give."""
+    """What the devices took; where nothing measured it that is said, with the reason that records give."""
     why = sorted(
         {
             f"{one.power.meter}: {', '.join(one.power.invalid)}"

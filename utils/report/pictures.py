@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from matrix.metrics import HEADLINE, METRICS
@@ -97,25 +97,45 @@ def groups(points: Sequence[Point]) -> dict[str, list[Point]]:
     return found
 
 
-def of_group(name: str, points: Sequence[Point], *, optional: bool = False) -> list[Picture]:
+def of_group(name: str, points: Sequence[Point]) -> list[Picture]:
     """A group's frontier, and each metric against concurrency.
 
     Args:
         name: of the group.
         points: of it.
-        optional: instead, the metrics that a run may lack: power, energy.
     """
     made = []
     fast = [one for one in points if SPEED in one.figures and HEADLINE in one.figures]
-    if fast and not optional:
+    if fast:
         made.append(_frontier(name, fast))
-    for metric in METRICS:
-        if metric in _GROUPED or METRICS[metric].optional is not optional:
-            continue
-        some = [one for one in points if metric in one.figures and one.concurrency]
-        if some:
-            made.append(_concurrency(name, metric, some))
+    usual = [metric for metric in METRICS if metric not in _GROUPED and not METRICS[metric].optional]
+    return made + _over_concurrency(name, points, usual)
+
+
+def that_runs_may_lack(groups: Mapping[str, Sequence[Point]], *, server: bool) -> list[Picture]:
+    """Metrics that a run may lack, against concurrency; with the group's name, if there are several.
+
+    Args:
+        groups: name -> points.
+        server: what servers said of themselves, else what devices did.
+    """
+    asked = [
+        metric
+        for metric, one in METRICS.items()
+        if metric not in _GROUPED and one.optional and one.whole.startswith("server.") is server
+    ]
+    made = []
+    for name, points in groups.items():
+        where = f": {name}" if len(groups) > 1 else ""
+        made += [replace(one, heading=one.heading + where) for one in _over_concurrency(name, points, asked)]
     return made
+
+
+def _over_concurrency(name: str, points: Sequence[Point], metrics: Sequence[str]) -> list[Picture]:
+    some = {
+        metric: [one for one in points if metric in one.figures and one.concurrency] for metric in metrics
+    }
+    return [_concurrency(name, metric, ones) for metric, ones in some.items() if ones]
 
 
 def _range(one: Figure, what: str) -> dict[str, float]:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from matrix.errors import HarnessError
 from tests.utils.report.conftest import H100
 from tests.utils.report.generated import generated, write
+from utils.node.record import ServerWindow, Summary
 from utils.report import left, pictures, prices, timeline
 from utils.report.frontier import best
 from utils.report.grouped import SPEED, figure, points
@@ -143,6 +144,32 @@ def test_an_empty_state_for_everything(how: dict[str, object], tmp_path: Path) -
     assert ("No power: nothing measured it" in text) is (how.get("power") is False or "status" in how)
     assert ("Every point has one run" in text) is (how.get("runs") == 1 or "status" in how)
     assert "No price file was given" in text
+
+
+def test_what_a_server_says_is_no_power(tmp_path: Path) -> None:
+    """Queue and KV have a part of their own, and each picture says of which lengths it is, if there are several."""
+    from utils.report.make import make
+
+    found = generated(16, recipes=1, power=False, status="measured")
+    said = ServerWindow(queue_s=Summary(n=4, mean=0.01, std=0.0), kv_use_max=0.2)
+    more = [
+        one.model_copy(
+            update={
+                "server": said,
+                "point": f"r/{isl}-{one.point.split('/')[1]}",
+                "load": one.load.model_copy(update={"isl": isl}) if one.load else None,
+            }
+        )
+        for isl in (128, 256)
+        for one in found
+    ]
+    text = make(write(more, tmp_path / "records"), None, None, tmp_path / "out", lambda _: None).read_text()
+    server, power = (
+        text.index(f"<h2>{name}") for name in ("Queue, prefill and KV cache", "Power and energy")
+    )
+    assert server < text.index("Queue, ms: ") < power
+    assert text.count(">Queue, ms: ") == 2
+    assert text.index("No power: nothing measured it") > power
 
 
 def test_a_line_over_concurrency_has_one_layout() -> None:
