@@ -22,12 +22,10 @@ from utils.setup.environments import ROOT
 from utils.show import log, tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     from matrix.plan import Plan
     from utils.launch.interface import Launcher
-    from utils.node.record import Record
     from utils.pipeline.ask import Ask
 
 ASKED = "asked.json"
@@ -90,19 +88,6 @@ def execute(launcher: Launcher, order: Order) -> Exit:
     return code
 
 
-def _failures(records: Iterable[Record]) -> list[str]:
-    """Why points have no figures, each reason once, with the first point that it is of."""
-    points: dict[tuple[str, str], list[str]] = {}
-    for one in records:
-        if one.failure:
-            points.setdefault((one.status, one.failure.message.split("\n")[0]), []).append(one.point)
-    more = {key: len(set(found)) - 1 for key, found in points.items()}
-    return [
-        f"{status}: {points[status, why][0]}{f' and {n} more' if n else ''}: {why}"
-        for (status, why), n in more.items()
-    ]
-
-
 def _new_folder(plan: Plan) -> Path:
     return RESULTS / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{plan.jobs[0].points[0].recipe}"
 
@@ -149,7 +134,6 @@ def _table(out: Path) -> None:
         sys.stdout.write(f"{why}; logs: {out}\n")
     if records:
         tables.results(sys.stdout, records)
-    sys.stdout.writelines(f"{log.clean(line)}\n" for line in _failures(records))
     sys.stdout.writelines(f"missing: {log.clean(str(one))}\n" for one in missing(out, records))
     if records:
         sys.stdout.write(f"records: {out}\n")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 from matrix import estimate
 from matrix.metrics import METRICS, figures
 from utils.node import saturation
+from utils.show import foreign
 from utils.show.curve import curves
 from utils.show.pieces import pieces
 
@@ -198,7 +199,30 @@ def results(stream: TextIO, records: Sequence[Record]) -> None:
     """The table at a run's end, and how figures go with concurrency; a metric that no record has takes no column."""
     columns, rows = without_empty(RESULT_COLUMNS, [result_row(one) for one in records])
     table(stream, "Means of whole runs", columns, rows)
-    stream.writelines(f"{line}\n" for line in [*curves(records), *beyond_saturation(records)])
+    lines = [*curves(records), *beyond_saturation(records), *unmeasured(records)]
+    stream.writelines(f"{foreign.line(line)}\n" for line in lines)
+
+
+def unmeasured(records: Sequence[Record]) -> list[str]:
+    """Why points have no figures that count, each reason once, with the first point that it is of."""
+    points: dict[tuple[str, str], list[str]] = {}
+    said: dict[tuple[str, str], str] = {}
+    for one in records:
+        failed = [gate for gate in one.gates if not gate.passed]
+        if one.failure:
+            why = cause = one.failure.message.split("\n")[0]
+        elif one.status == "invalid" and failed:
+            cause = " ".join(gate.name for gate in failed)
+            why = "; ".join([*(f"{gate.name}: {gate.found}" for gate in failed), *one.notes])
+            why += " (docs/gates.md says what a gate means)"
+        else:
+            continue
+        points.setdefault((one.status, cause), []).append(one.point)
+        said.setdefault((one.status, cause), why)
+    more = {key: len(set(found)) - 1 for key, found in points.items()}
+    return [
+        f"{key[0]}: {points[key][0]}{f' and {n} more' if n else ''}: {said[key]}" for key, n in more.items()
+    ]
 
 
 def beyond_saturation(records: Sequence[Record]) -> list[str]:
@@ -257,17 +281,16 @@ def plan_table(plan: Plan) -> tuple[list[tuple[str, str]], list[list[str]]]:
     return [PLAN_COLUMNS[n] for n in kept], [[row[n] for n in kept] for row in rows]
 
 
-def _counted(number: int, what: str) -> str:
+def counted(number: int, what: str) -> str:
+    """`1 point`, `2 points`."""
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def plan_summary(plan: Plan) -> str:
     """A plan in one line, and what comparing costs in another."""
-    gone = f", {_counted(len(plan.gone), 'point')} gone" if plan.gone else ""
+    gone = f", {counted(len(plan.gone), 'point')} gone" if plan.gone else ""
     hours = f"about {estimate.node_hours(plan):.2f} node-hours{_source(plan)}"
-    line = (
-        f"{_counted(plan.points, 'point')} in {_counted(plan.server_starts, 'server start')}, {hours}{gone}"
-    )
+    line = f"{counted(plan.points, 'point')} in {counted(plan.server_starts, 'server start')}, {hours}{gone}"
     line += "".join(f"\n{text}" for text in [*plan.idle, *plan.memory])
     pairs = [job for job in plan.jobs if job.base]
     if not pairs:

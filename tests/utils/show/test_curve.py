@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.utils.report.generated import generated
-from utils.node.record import ServerWindow
+from utils.node.record import Failure, Gate, ServerWindow
 from utils.show import tables
 from utils.show.curve import STEPS, curves, spark
 
@@ -58,3 +58,25 @@ def test_a_point_beyond_saturation_is_labelled_below_the_table() -> None:
     tables.results(out, noted)
     assert out.getvalue().count("beyond saturation") == 1
     assert out.getvalue().endswith(f"{point}: {label}\n")
+
+
+def test_a_point_that_does_not_count_says_why() -> None:
+    """The gates that failed with what else the run noted, each set of gates once; the table alone shows a figure that nobody may use."""
+    good, bad, alike, broken = generated(4, recipes=1, status="measured", arms=("head",), runs=1)
+    gates = [
+        Gate(name="silence", passed=False, found="2 s without a token"),
+        Gate(name="requests_complete", passed=True, found="4 of 4"),
+    ]
+    noted = ["others used 82 % of the cores"]
+    bad = bad.model_copy(update={"status": "invalid", "gates": gates, "notes": noted})
+    alike = alike.model_copy(update={"status": "invalid", "gates": gates})
+    failure = Failure(reason="SERVER_EXITED", message="the server ended\nmore")
+    broken = broken.model_copy(update={"status": "failed", "failure": failure, "gates": []})
+    out = io.StringIO()
+    tables.results(out, [good, bad, alike, broken])
+    said = out.getvalue().splitlines()
+    assert said[-2:] == [
+        f"invalid: {bad.point} and 1 more: silence: 2 s without a token; others used 82 % of the cores (docs/gates.md says what a gate means)",
+        f"failed: {broken.point}: the server ended",
+    ]
+    assert tables.unmeasured([good]) == []
