@@ -30,7 +30,12 @@ def against_first(profiles: list[Profile], top: int) -> list[Block]:
             )
             kernels = [_row(d, named=True) for d in one.kernels[:top] if d.ms]
             blocks.append(
-                Block(f"{title}, by kernel", _columns(number, "kernel", "family"), kernels, _rest(one, top))
+                Block(
+                    f"{title}, by kernel",
+                    _columns(number, "kernel", "family") if kernels else (),
+                    kernels,
+                    _rest(one, top) if kernels else ["no kernel's time differs"],
+                )
             )
         if not found:
             own, other = (", ".join(one.phase for one in side.phases) for side in (base, head))

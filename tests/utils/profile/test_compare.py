@@ -7,6 +7,7 @@ import pytest
 from tests.utils.profile.made import EXPERTS, LONG, Made, model
 from utils.profile.compare import phases
 from utils.profile.figures import Profile
+from utils.profile.present_compare import against_first
 
 STEP, PREFILL = "execute_context_0(0)_generation_4(4)", "execute_context_2(300)_generation_0(0)"
 
@@ -46,6 +47,15 @@ def test_differences_by_family_and_kernel(tmp_path: Path) -> None:
     assert decode.head_ms < decode.base_ms
     assert "my_new_kernel" not in {one.name for one in found[1].kernels}
     assert len(EXPERTS) == 6
+
+
+def test_traces_that_do_not_differ_say_so(tmp_path: Path) -> None:
+    """A heading with nothing below it looks like an output that was cut off."""
+    one = side(tmp_path, "base", prefill=False)
+    by_kernel = against_first([one, one], 15)[-1]
+    assert by_kernel.title.endswith("by kernel")
+    assert by_kernel.rows == []
+    assert by_kernel.lines == ["no kernel's time differs"]
 
 
 def test_only_shared_phases(tmp_path: Path) -> None:
