@@ -22,6 +22,7 @@ from utils.results.changelog.rebase import rebase as onto_another
 from utils.results.changelog.stale import stale
 from utils.results.collect import collect
 from utils.setup.environments import ROOT
+from utils.show.tables import counted
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -208,7 +209,9 @@ def _check(arguments: Namespace) -> Exit:
     waiting = [line for line in found if changelog.WAITS in line]
     sys.stdout.writelines(f"note: {line}\n" for line in found)
     points = sum(len(entry.points) for entries in log.root.values() for entry in entries)
-    sys.stdout.write(f"{path.name}: {len(log.root)} sections, {points} point lines, in order\n")
+    sys.stdout.write(
+        f"{path.name}: {counted(len(log.root), 'section')}, {counted(points, 'point line')}, in order\n"
+    )
     if arguments.strict and len(found) > len(waiting):
         sys.stdout.write(
             "write a stub (pr, title, why) on top of such a section; its sweep fills it: docs/changelog.md\n"

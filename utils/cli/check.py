@@ -12,6 +12,7 @@ from matrix.tree import Tree
 from utils.cli.made_from_code import GENERATED
 from utils.results.changelog import entries as changelog
 from utils.setup.environments import ROOT
+from utils.show.tables import counted
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -23,6 +24,26 @@ EXAMPLE = "check"
 def configure(parser: ArgumentParser) -> None:
     """Look, or write."""
     parser.add_argument("--write", action="store_true", help="write schemas and tables of docs anew")
+
+
+_FOLDERS = {"recipes", "recipes/clusters"}
+_WITH_FOLDERS = ("recipes/models/", "recipes/official/", "recipes/tasks/")
+_PLACE = "is not read: recipes are files of recipes/ and clusters files of recipes/clusters/, not of folders below; move it"
+
+
+def unread(paths: list[str]) -> list[Problem]:
+    """Files that look like recipes or clusters, where none is looked for."""
+    problems = []
+    for path in paths:
+        if path.endswith(".yml"):
+            problems.append(Problem(Place(path), "is not read: recipes and clusters end in .yaml; rename it"))
+        elif (
+            path.endswith(".yaml")
+            and path.rpartition("/")[0] not in _FOLDERS
+            and not path.startswith(_WITH_FOLDERS)
+        ):
+            problems.append(Problem(Place(path), _PLACE))
+    return problems
 
 
 def run(arguments: Namespace) -> Exit:
@@ -38,8 +59,7 @@ def run(arguments: Namespace) -> Exit:
     tree = Tree.of(Folder(ROOT))
     notes: list[str] = []
     attempt(lambda: notes.extend(select.chosen(tree, []).notes))
-    unread = [path for path in tree.recipes.files("recipes") if path.endswith(".yml")]
-    problems += [Problem(Place(path), "is not read: recipes and clusters end in .yaml") for path in unread]
+    problems += unread(tree.recipes.files("recipes"))
     for name in cluster.names(tree.clusters):
         attempt(lambda name=name: cluster.load(tree.clusters, name))  # type: ignore[misc]  # a default binds the loop's value
     path = ROOT / changelog.FILE
@@ -61,6 +81,6 @@ def run(arguments: Namespace) -> Exit:
             )
     sys.stdout.writelines(f"note: {note}\n" for note in notes)
     if problems:
-        raise HarnessError(Exit.CHECK_FAILED, f"{len(set(problems))} problems", problems)
+        raise HarnessError(Exit.CHECK_FAILED, counted(len(set(problems)), "problem"), problems)
     sys.stdout.write("check: recipes, clusters, changelog and generated files are in order\n")
     return Exit.OK

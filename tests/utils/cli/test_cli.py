@@ -210,6 +210,31 @@ def test_check_finds_a_generated_file_that_is_not_current(cli: Cli) -> None:
     assert GENERATED["matrix/recipe.schema.json"]("old") == path.read_text() != "old"
 
 
+def test_check_finds_a_recipe_in_a_folder_that_nothing_reads() -> None:
+    """Also one with another ending; files of models, tasks and official recipes are what they are."""
+    from utils.cli.check import unread
+
+    read = [
+        "recipes/r.yaml",
+        "recipes/clusters/c.yaml",
+        "recipes/models/m/x.yaml",
+        "recipes/models/m/config.json",
+    ]
+    read += [
+        "recipes/official/o.yaml",
+        "recipes/tasks/t.yaml",
+        "recipes/tasks/t/more.yaml",
+        "recipes/notes.md",
+    ]
+    assert unread(read) == []
+    lost = ["recipes/mine/r.yaml", "recipes/clusters/mine/c.yaml", "recipes/r.yml", "recipes/mine/r.yml"]
+    assert [one.place.file for one in unread(lost)] == lost
+    assert unread(lost)[0].message == (
+        "is not read: recipes are files of recipes/ and clusters files of recipes/clusters/, not of folders below; move it"
+    )
+    assert unread(lost)[2].message == "is not read: recipes and clusters end in .yaml; rename it"
+
+
 def test_exit_codes_are_unique_and_told() -> None:
     """Each has a meaning; the page is made from them."""
     assert len({int(code) for code in Exit}) == len(list(Exit))
