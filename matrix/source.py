@@ -211,12 +211,16 @@ def commit_of(repository: Path, revision: str) -> str:
     return answer.decode().strip()
 
 
-def _branches(repository: Path, revision: str) -> str:
+def names_of_revisions(repository: Path) -> list[str]:
+    """Branches and tags, those of remotes too."""
     listed = git(
         repository, "for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/remotes", "refs/tags"
     )
-    names = listed.decode(errors="replace").split()
-    if hint := nearest(revision, names):
+    return listed.decode(errors="replace").split()
+
+
+def _branches(repository: Path, revision: str) -> str:
+    if hint := nearest(revision, names_of_revisions(repository)):
         return hint
     shallow = " (this clone is shallow: git fetch --unshallow)" if is_shallow(repository) else ""
     return f"a branch, a tag or a commit is wanted; a branch of origin comes with: git fetch origin {revision}{shallow}"

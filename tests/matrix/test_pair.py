@@ -209,6 +209,9 @@ def test_a_name_that_is_nothing_gets_a_hint(cli: Cli, git_tree: Path) -> None:
     done = cli("plan", "r", "--tree", str(git_tree), "--pair", "othr")
     assert done.returncode == Exit.USAGE
     assert "did you mean 'other'?" in done.stderr
+    done = cli("plan", "r", "--tree", str(git_tree), "--pair", "mian")
+    assert done.returncode == Exit.USAGE
+    assert "did you mean 'main'?" in done.stderr, "a branch is meant as often as a recipe"
 
 
 def test_jobs_split_alike_in_both_arms_and_cost_is_shown(cli: Cli) -> None:

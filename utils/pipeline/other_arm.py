@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matrix import recipe
-from matrix.errors import Exit, HarnessError, did_you_mean
+from matrix.errors import Exit, HarnessError, nearest
 from matrix.pair import Base
 from matrix.plan import Pairing
-from matrix.source import Folder, Revision
+from matrix.source import Folder, Revision, names_of_revisions
 from matrix.tree import Tree
 from utils.setup.environments import ROOT
 
@@ -86,7 +86,8 @@ def _revision(name: str, root: Path, recipes: list[str]) -> str:
     try:
         return Revision(root, name).commit
     except HarnessError as error:
-        hint = did_you_mean(name, [*recipes, KERNEL_OFF, "entry=latest"])
+        near = nearest(name, [*names_of_revisions(root), *recipes, KERNEL_OFF, "entry=latest"])
+        hint = near or f"known recipes: {', '.join(recipes)}"
         raise HarnessError(
             Exit.USAGE,
             f"--pair wants a revision, entry=N, {KERNEL_OFF} or another recipe, and {name!r} is none of them here; {hint}",
