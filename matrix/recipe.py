@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from matrix import strict_yaml, words
 from matrix.errors import Exit, HarnessError, Place, Problem, did_you_mean
@@ -43,6 +43,15 @@ def _env_name(name: str) -> str:
 def _condition(text: int | str) -> int | str:
     condition(text)
     return text
+
+
+def _no_drafts(value: object) -> object:
+    if isinstance(value, str) and value != "none":
+        raise ValueError(
+            "spec-decoding is not asked for here: leave it out, and write "
+            f"serve: {{flags: {{speculative-config: {{method: {value}, num_speculative_tokens: N}}}}}}"
+        )
+    return value
 
 
 def _concurrency(value: Concurrency) -> Concurrency:
@@ -173,7 +182,9 @@ class Search(Strict):
     """Reserved: only false in this version."""
     nodes: int = 1
     """Reserved: only 1 in this version."""
-    spec_decoding: Literal["none"] = Field("none", alias="spec-decoding")
+    spec_decoding: Annotated[Literal["none"], BeforeValidator(_no_drafts)] = Field(
+        "none", alias="spec-decoding"
+    )
     """Reserved: only none; speculative decoding is asked for by the flag speculative-config."""
     concurrency: Annotated[Concurrency, AfterValidator(_concurrency)]
     """A number, a list, or `a..b`, which doubles from a and always includes b."""

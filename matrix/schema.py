@@ -75,8 +75,18 @@ OTHERS = {
     "random-output-len": "osl",
     "runner": "cluster",
     "framework": "engine",
+    "scenarios": "workloads: [{isl: 8192, osl: 1024, search: [{tp: 8, concurrency: 4..256}]}]",
+    "search-space": "search",
+    "dcp-size": "dcp",
+    "pcp-size": "pcp",
 }
 """Keys of other tools, or in the wrong place -> what to write."""
+LEFT_OUT = {
+    "model-prefix": "a recipe has the name of its file",
+    "multinode": "a server has one node",
+    "disagg": "a server has one node",
+}
+"""Keys of other tools that have no place here -> why."""
 _PATTERNS = {
     r"^@[A-Za-z0-9-]{1,39}(/[A-Za-z0-9._-]{1,100})?$": "write @NAME of a person, or @ORG/TEAM",
     "^[a-z0-9]+$": "small letters and digits only, such as fp8",
@@ -128,7 +138,10 @@ def _words(model: type[BaseModel], found: Any, path: Path) -> str:  # noqa: ANN4
     kind, key = found["type"], str(found["loc"][-1]) if found["loc"] else ""
     if kind == "extra_forbidden":
         known = _keys_beside(model, path)
-        other = OTHERS.get(key.lower().replace("_", "-"), "")
+        usual = key.lower().replace("_", "-")
+        if usual in LEFT_OUT:
+            return f"unknown key {key!r}; leave it out: {LEFT_OUT[usual]}"
+        other = OTHERS.get(usual, "")
         small = other or (key.lower() if key.lower() in known else "")
         return f"unknown key {key!r}; {f'write {small}' if small else did_you_mean(key, known)}"
     where = f"{path[-1]!r} " if path and isinstance(path[-1], str) and kind != "missing" else ""

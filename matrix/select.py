@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from fnmatch import fnmatchcase, translate
+from pathlib import PurePosixPath
 from re import compile as compile_pattern
 from typing import TYPE_CHECKING, NoReturn
 
@@ -132,6 +133,11 @@ def hint(selector: str, points: Iterable[str], recipes: Iterable[str] = ()) -> s
         recipes: more names, of recipes whose points are not known.
     """
     known = sorted({*recipes, *(point.split("/")[0] for point in points)})
+    if selector.endswith((".yaml", ".yml")):  # a shell completes the name of the file
+        name = PurePosixPath(selector).stem
+        if name in known:
+            return f"write {name!r}, the recipe's name"
+        return f"recipes are files of recipes/, not of its folders: move it there, and write {name!r}"
     recipe, _, short = selector.partition("/")
     if not any(fnmatchcase(name, recipe) for name in known):
         more = [name for name in known if name.startswith(recipe)] if recipe else []

@@ -47,6 +47,18 @@ def test_selectors(cli: Cli, tree: Path) -> None:
     assert "no point matches s" in done.stderr
 
 
+def test_a_file_is_no_selector(cli: Cli, tree: Path) -> None:
+    """A shell completes the file's path: the error says the name to write, or where recipes are."""
+    for path in ("recipes/r.yaml", str(tree / "recipes/r.yaml"), "r.yml"):
+        assert "; write 'r', the recipe's name" in cli("plan", "--tree", str(tree), path).stderr
+    (tree / "mine.yaml").write_text(RECIPE)
+    done = cli("plan", "--tree", str(tree), str(tree / "mine.yaml"))
+    assert done.returncode == Exit.NOTHING_SELECTED
+    assert (
+        "; recipes are files of recipes/, not of its folders: move it there, and write 'mine'" in done.stderr
+    )
+
+
 def test_a_comment_plans_nothing(cli: Cli, git_tree: Path) -> None:
     """A change that cannot move a number starts nothing."""
     branch(git_tree, "recipes/r.yaml", "# words\n" + RECIPE)
