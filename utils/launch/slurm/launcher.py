@@ -183,7 +183,8 @@ class _Session:
                     block.cancel()
                 except SlurmError as error:
                     refused.append(error)
-        self.emit({"kind": "note", "text": "cancelling; what was measured is being fetched"})
+        if any(block.track for block in blocks):
+            self.emit({"kind": "note", "text": "cancelling; what was measured is being fetched"})
         for one in refused:
             text = f"{one}; end it by hand: ./servematrix cancel {self.order.out}"
             self.emit({"kind": "error", "text": text})
