@@ -8,7 +8,10 @@ import sys
 ROOT = os.path.realpath(__file__).rsplit("/", 3)[0]  # `pathlib` is slow to import
 sys.path.insert(0, ROOT)
 
-from utils.cli.main import main  # noqa: E402 - the line above lets it be found
+try:
+    from utils.cli.main import main
+except KeyboardInterrupt:  # before there is anything that could say more
+    sys.exit(130)
 
 if __name__ == "__main__":
     sys.exit(main())

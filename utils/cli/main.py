@@ -118,7 +118,8 @@ def _ended(verb: ModuleType, arguments: argparse.Namespace) -> int:
         _say(error)
         return int(error.exit_code)
     except KeyboardInterrupt:
-        sys.stderr.write("servematrix: interrupted; what was measured is kept\n")
+        kept = "; what was measured is kept" if verb.__name__.endswith(".run") else ""
+        sys.stderr.write(f"servematrix: interrupted{kept}\n")
         return int(Exit.CANCELLED)
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT}:

@@ -222,12 +222,8 @@ def _start(
     return _node(environment, path, emit)
 
 
-def _node(environment: environments.Environment, spec: Path, emit: Callable[[Event], None]) -> Exit:
-    """Run the node package and pass its events on; a signal to us becomes one to it, and its end is awaited."""
-    process.adopt_orphans()
-    kills = memory_of_machine.kills()
-    beside = process.descendants(os.getpid())  # the power meter, which goes on from one program to the next
-    node = subprocess.Popen(
+def _program(environment: environments.Environment, spec: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
         [str(environment.python), "-P", "-m", "utils.node", str(spec)],
         cwd="/",
         env={
@@ -243,12 +239,27 @@ def _node(environment: environments.Environment, spec: Path, emit: Callable[[Eve
         text=True,
         errors="replace",
     )
+
+
+def _node(environment: environments.Environment, spec: Path, emit: Callable[[Event], None]) -> Exit:
+    """Run the node package and pass its events on; a signal to us becomes one to it, and its end is awaited."""
+    process.adopt_orphans()
+    kills = memory_of_machine.kills()
+    beside = process.descendants(os.getpid())  # the power meter, which goes on from one program to the next
+    # A signal of the first moments waits until both sides can end in good order: we inside `try`, the node with its handlers.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, process.ENDING)
     try:
+        node = _program(environment, spec)
+    except BaseException:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        raise
+    try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         for line in node.stdout or ():
             emit(events.from_line(line))
         node.wait()
     except BaseException as error:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in process.ENDING:
             signal.signal(number, signal.SIG_IGN)  # a second one must not leave the node behind
         by_hand = isinstance(error, KeyboardInterrupt) and error.args != (process.TERMINATED,)
         node.send_signal(signal.SIGINT if by_hand else signal.SIGTERM)  # it says which one a person sent

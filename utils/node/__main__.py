@@ -16,12 +16,12 @@ from utils.node.spec import NodeJob
 
 def main() -> int:
     """Read the job, run it, leave no process behind."""
-    process.cancel_on_signals()
-    process.die_with_parent(signal.SIGTERM)
-    process.adopt_orphans()
-    process.lock_stderr()
     code = Exit.BUG
     try:
+        process.cancel_on_signals()  # one may be waiting since we were started
+        process.die_with_parent(signal.SIGTERM)
+        process.adopt_orphans()
+        process.lock_stderr()
         spec = NodeJob.model_validate(json.loads(Path(sys.argv[1]).read_bytes()))
         if len(sys.argv) > 2:  # noqa: PLR2004 - the second argument
             spec = spec.with_found(json.loads(Path(sys.argv[2]).read_bytes()))

@@ -39,6 +39,10 @@ def die_with_parent(sig: int) -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, sig, 0, 0, 0)
 
 
+ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+"""Signals with which a person or a machine ends a run."""
+
+
 def cancel_on_signals() -> None:
     """Turn SIGINT and SIGTERM into `Cancelled`, raised again each moment until `cancellation_seen`.
 
@@ -54,6 +58,7 @@ def cancel_on_signals() -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
         signal.signal(number, handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)  # the local launcher starts us with them blocked
 
 
 def lock_stderr() -> None:

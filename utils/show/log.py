@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from utils.show import foreign
-from utils.show.tables import measured_line
+from utils.show.tables import counted, measured_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,7 +88,7 @@ class Plain:
         """Write what the event says, if it says something new."""
         kind, text = event["kind"], clean(event.get("text", ""))
         if kind == "job":
-            self.line(f"job {event['name']}: {event['total']} points")
+            self.line(f"job {event['name']}: {counted(event['total'], 'point')}")
         elif kind == "run":
             self.begin_run(f"{event['name']}  {text}")
         elif kind == "phase":

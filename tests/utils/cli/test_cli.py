@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +18,7 @@ import pytest
 from matrix.errors import Exit
 from matrix.version import VERSION
 from tests.conftest import ROOT, Cli, command, environment, shown_at
-from utils.cli.main import module, parsed, parser
+from utils.cli.main import _ended, module, parsed, parser
 from utils.cli.verbs import VERBS
 from utils.node import record_file
 
@@ -208,6 +210,32 @@ def test_check_finds_a_generated_file_that_is_not_current(cli: Cli) -> None:
     from utils.cli.made_from_code import GENERATED
 
     assert GENERATED["matrix/recipe.schema.json"]("old") == path.read_text() != "old"
+
+
+def test_an_interrupted_verb_says_no_more_than_is_true(capsys: pytest.CaptureFixture[str]) -> None:
+    """Only `run` has measured something that could be kept."""
+
+    def ended(name: str) -> str:
+        def does(_: argparse.Namespace) -> None:
+            raise KeyboardInterrupt
+
+        assert _ended(module(name), argparse.Namespace(do=does)) == Exit.CANCELLED
+        return capsys.readouterr().err
+
+    assert ended("run") == "servematrix: interrupted; what was measured is kept\n"
+    assert ended("report") == "servematrix: interrupted\n"
+
+
+def test_a_signal_before_the_program_is_loaded_is_no_traceback(tmp_path: Path) -> None:
+    """Modules take a quarter of a second to import, in which somebody may press Ctrl-C."""
+    folder = tmp_path / "utils/cli"
+    folder.mkdir(parents=True)
+    shutil.copy(ROOT / "utils/cli/__main__.py", folder)
+    (folder / "main.py").write_text("raise KeyboardInterrupt\n")
+    done = subprocess.run(
+        [sys.executable, "-I", str(folder / "__main__.py"), "plan"], capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (Exit.CANCELLED, b"", b"")
 
 
 def test_check_finds_a_recipe_in_a_folder_that_nothing_reads() -> None:

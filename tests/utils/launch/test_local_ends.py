@@ -87,6 +87,26 @@ def test_a_program_that_is_killed_has_its_own_code(runs: Runs, cli: Cli) -> None
     assert list((runs.out / "broken").rglob("broken.json"))
 
 
+@pytest.mark.parametrize("after_s", [0.06, 0.1, 0.15])
+def test_a_signal_while_the_measuring_program_starts_is_no_traceback(runs: Runs, after_s: float) -> None:
+    """It still imports its modules then; a person who presses Ctrl-C at once sees that the run was cancelled, and no lines of Python."""
+    running = subprocess.Popen(
+        command(*runs.arguments()), env=runs.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    end = time.monotonic() + 30
+    while not any(b"utils.node" in words for words in processes(runs.out).values()):
+        assert time.monotonic() < end
+        time.sleep(0.002)
+    time.sleep(after_s)
+    running.send_signal(signal.SIGINT)
+    text, _ = running.communicate(timeout=60)
+    assert running.returncode == Exit.CANCELLED, text
+    assert "Traceback" not in text
+    assert "KeyboardInterrupt" not in text
+    assert set(runs.statuses()) == {"cancelled"}
+    assert nothing_is_left(runs.out)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_run_goes_on_with_the_same_folder(
     runs: Runs, cli: Cli, number: signal.Signals

@@ -114,3 +114,12 @@ def test_the_mode_follows_the_stream(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 if __name__ == "__main__":
     for name in ("terminal", "actions", "pipe"):
         (GOLDEN / f"log-{name}.txt").write_bytes(play(name).encode())
+
+
+def test_one_point_is_not_one_points() -> None:
+    """Of a job's first line."""
+    out = io.StringIO()
+    plain = log.Plain(out)
+    plain.event({"kind": "job", "name": "a", "total": 1})
+    plain.event({"kind": "job", "name": "b", "total": 2})
+    assert [line[6:] for line in out.getvalue().splitlines()] == ["job a: 1 point", "job b: 2 points"]
