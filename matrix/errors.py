@@ -34,7 +34,7 @@ class Exit(enum.IntEnum):
     PREFLIGHT_FAILED = 20, "the node is not fit to run the job"
     MODEL_MISSING = 21, "the model's folder is not there"
     PORT_TAKEN = 22, "another process listens on the server's port"
-    STORAGE_FULL = 23, "the disk was full while results were written"
+    STORAGE_FULL = 23, "the disk has too little room, or became full while results were written"
     IMAGE_FAILED = 24, "the image could not be imported on the node"
     SLURM_FAILED = 25, "Slurm did not take the job, or does not answer"
     INFRA_FAILED = 26, "the machine failed, shown by evidence, as often as it was tried"

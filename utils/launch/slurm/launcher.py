@@ -183,7 +183,7 @@ class _Session:
                     block.cancel()
                 except SlurmError as error:
                     refused.append(error)
-        if any(block.track for block in blocks):
+        if any(block.track and not block.done for block in blocks):
             self.emit({"kind": "note", "text": "cancelling; what was measured is being fetched"})
         for one in refused:
             text = f"{one}; end it by hand: ./servematrix cancel {self.order.out}"
