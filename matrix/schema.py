@@ -114,7 +114,8 @@ def validate(model: type[Model], document: Document, problems: list[Problem]) ->
             )  # the former, where a variant took it away
             if place not in seen or found["type"] == "missing":
                 problems.append(Problem(place, _words(model, found, path)))
-            seen.add(place)
+            if found["type"] != "missing":  # that is said at the first key, which may be wrong by itself
+                seen.add(place)
         return None
 
 
