@@ -76,7 +76,8 @@ def run(arguments: Namespace) -> Exit:
         else:
             problems.append(
                 Problem(
-                    Place(name), "differs from what the code makes; write it with ./servematrix check --write"
+                    Place(name),
+                    "differs from what code and recipes make (a new name is enough); write it with ./servematrix check --write",
                 )
             )
     sys.stdout.writelines(f"note: {note}\n" for note in notes)

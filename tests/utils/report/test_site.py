@@ -169,6 +169,17 @@ def test_a_page_and_a_digest(tmp_path: Path) -> None:
     assert text.count("| new |") == 8
 
 
+def test_a_table_of_one_column_fits_a_phone(opened: Opened, tmp_path: Path) -> None:
+    """Its sentences are all it has, and half of each was beyond the edge."""
+    placed = write(generated(8, recipes=1, status="measured"), tmp_path / "records")
+    page = opened(make(inputs(placed), tmp_path / "out", lambda _: None), width=390)
+    wide = """() => [...document.querySelectorAll('table')].filter(one => one.rows[0].cells.length === 1)
+        .map(one => [one.parentElement.scrollWidth, one.parentElement.clientWidth])"""
+    found = page.evaluate(wide)
+    assert found
+    assert all(inside <= room for inside, room in found), found
+
+
 def test_figures_of_others_are_marked_in_a_history(tmp_path: Path) -> None:
     """With a shape and a word of their own; our line does not go through them, and no step is laid to their entry."""
     from utils.report.site import _history
