@@ -222,25 +222,6 @@ def _start(
     return _node(environment, path, emit)
 
 
-def _program(environment: environments.Environment, spec: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [str(environment.python), "-P", "-m", "utils.node", str(spec)],
-        cwd="/",
-        env={
-            "PYTHONPATH": str(environments.ROOT),
-            "PATH": os.environ.get("PATH", os.defpath),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "TMPDIR": tempfile.gettempdir(),
-        },
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        text=True,
-        errors="replace",
-    )
-
-
 def _node(environment: environments.Environment, spec: Path, emit: Callable[[Event], None]) -> Exit:
     """Run the node package and pass its events on; a signal to us becomes one to it, and its end is awaited."""
     process.adopt_orphans()
@@ -249,7 +230,22 @@ def _node(environment: environments.Environment, spec: Path, emit: Callable[[Eve
     # A signal of the first moments waits until both sides can end in good order: we inside `try`, the node with its handlers.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, process.ENDING)
     try:
-        node = _program(environment, spec)
+        node = subprocess.Popen(
+            [str(environment.python), "-P", "-m", "utils.node", str(spec)],
+            cwd="/",
+            env={
+                "PYTHONPATH": str(environments.ROOT),
+                "PATH": os.environ.get("PATH", os.defpath),
+                "PYTHONDONTWRITEBYTECODE": "1",
+                "TMPDIR": tempfile.gettempdir(),
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            text=True,
+            errors="replace",
+        )
     except BaseException:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         raise
