@@ -15,6 +15,8 @@ class Lie:
     """That calls the point invalid; empty for an honest one, and where a note is all."""
     note: str = ""
     """Words of the note."""
+    brief: bool = False
+    """Short outputs are enough for it."""
 
 
 LIES = (
@@ -38,6 +40,23 @@ LIES = (
     Lie("restart-words", "'worker came back, re-initialized' in the log, within the load", "server_log"),
     Lie("warm-up-error", "an error in the log, within the warm-up, without a traceback", "server_log"),
     Lie("counters-back", "counters begin again at 0 before the point", "one_engine"),
+    Lie("cached", "one request in four is answered at once, from a cache", "same_pace", brief=True),
+    Lie("slow-rows", "one request in four gets its tokens four times slower", "same_pace", brief=True),
+    Lie("collected", "something collects answers and hands them on by eight", "one_by_one", brief=True),
+    Lie(
+        "early",
+        "an empty first answer 10 ms before the engine's first token, as many answers as tokens",
+        "engine_times",
+        brief=True,
+    ),
+    Lie("dead-engine", "one of two engines finishes no request", "every_engine", brief=True),
+    Lie(
+        "forgets",
+        "counters forget what they counted in the first half of the warm-up",
+        "one_engine",
+        brief=True,
+    ),
+    Lie("cold", "half of the warm-up's requests are answered 503", note="of the warm-up failed", brief=True),
     Lie("new-start", "another process_start_time_seconds from here on", "one_engine"),
 )
 """What the last one does stays so, which is why it is the last."""

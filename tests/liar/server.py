@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 from tests.liar.lies import LIES
 
 TOKEN_S, PREFILL_S = 0.006, 0.03
+HEAP = 8
 CONCURRENCY, WARM_UP, LOAD = 4, 8, 40
 """Of each point, as the test's recipe has it."""
 
@@ -38,10 +39,20 @@ class State:
             ("prompt_tokens", "generation_tokens", "num_preemptions", "prefix_cache_hits", "request_success"),
             0,
         )
+        self.engine_s = dict.fromkeys(("queue", "prefill", "decode"), 0.0)
+        self.is_half_dead = False
+        self.remembered = self.totals
 
     def metrics(self) -> str:
         """As vLLM names them."""
         lines = [f'vllm:{name}_total{{engine="0"}} {value}.0\n' for name, value in self.totals.items()]
+        for name, seconds in self.engine_s.items():
+            series = f"vllm:request_{name}_time_seconds"
+            lines.append(
+                f'{series}_sum{{engine="0"}} {seconds}\n{series}_count{{engine="0"}} {self.totals["request_success"]}\n'
+            )
+        if self.is_half_dead:
+            lines.append('vllm:request_success_total{engine="1"} 0.0\n')
         return "".join(lines) + f"process_start_time_seconds {self.start}\n"
 
     def once(self, what: str) -> bool:
@@ -59,32 +70,42 @@ async def complete(state: State, body: dict[str, Any], out: asyncio.StreamWriter
     if within == 0:
         state.load_began = time.monotonic()
     _say_and_do(state, lie, within)
-    if lie == "refuses" and within == 20:
+    if (lie == "refuses" and within == 20) or (lie == "cold" and within < 0 and within % 2):
         out.write(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
         return
     tokens = int(body["max_tokens"])
     prompt = len(state.tokenizer.encode(body["prompt"]).ids)
     _head(out)
-    if lie == "empty-first" and within >= 0:
+    came = time.monotonic()
+    due = came + (0.0 if lie == "cached" and _is_fourth(within) else PREFILL_S)
+    if lie in {"empty-first", "early"} and within >= 0:
+        await asyncio.sleep(PREFILL_S - 0.01 if lie == "early" else 0.0)
         _event(out, {"choices": [{"index": 0, "text": ""}]})
-    due = time.monotonic() + PREFILL_S
-    held = 0
+    held, heap, first, last = 0, list[int](), 0.0, 0.0
     for token in range(tokens):
         if token:
             due += TOKEN_S * _slower(state, lie, within)
         await _until(state, due)
-        due = max(due, time.monotonic() - TOKEN_S)
+        last = time.monotonic()
+        first = first or last
+        due = max(due, last - TOKEN_S)
         held += 1
         if within >= 0 and _is_held(lie, token, tokens):
             continue
-        _event(out, {"choices": [{"index": 0, "text": " t" * held}]})
+        heap.append(held)
         held = 0
+        if lie == "collected" and within >= 0 and len(heap) < HEAP and token < tokens - 1:
+            continue
+        while heap:
+            _event(out, {"choices": [{"index": 0, "text": " t" * heap.pop(0)}]})
     if lie == "late-usage" and within >= 0:
         await asyncio.sleep(0.2)
     state.totals["prompt_tokens"] += prompt
     state.totals["generation_tokens"] += tokens
     state.totals["request_success"] += 1
     state.totals["prefix_cache_hits"] += 16 if lie == "cache" else 0
+    state.engine_s["prefill"] += first - came
+    state.engine_s["decode"] += last - first
     _event(out, {"choices": [], "usage": {"prompt_tokens": prompt, "completion_tokens": tokens}})
     _chunk(out, b"data: [DONE]\n\n")
     _chunk(out, b"")
@@ -105,6 +126,15 @@ def _say_and_do(state: State, lie: str, within: int) -> None:
         state.start += 100
     if lie == "counters-back" and within == -WARM_UP and state.once(lie):
         state.totals = dict.fromkeys(state.totals, 0)
+    if lie == "forgets" and within in {-WARM_UP, -WARM_UP // 2}:
+        state.remembered = dict(state.totals) if within == -WARM_UP else state.remembered
+        state.totals = dict(state.remembered)
+    state.is_half_dead = lie == "dead-engine"
+
+
+def _is_fourth(within: int) -> bool:
+    """Whether a request is one of a quarter of the load's."""
+    return within >= 0 and within % 4 == 3
 
 
 def _slower(state: State, lie: str, within: int) -> float:
@@ -113,6 +143,8 @@ def _slower(state: State, lie: str, within: int) -> float:
         return 1.0
     if lie == "decay":
         return 1.0 + 0.4 * (time.monotonic() - state.load_began)
+    if _is_fourth(within):
+        return {"cached": 0.0, "slow-rows": 4.0}.get(lie, 1.0)
     return 6.0 if lie == "slow-half" and within < LOAD // 2 else 1.0
 
 
@@ -120,7 +152,7 @@ def _is_held(lie: str, token: int, tokens: int) -> bool:
     """Whether a token waits for the next one's answer, or has none."""
     if token == tokens - 1:
         return False
-    if lie == "empty-first":
+    if lie in {"empty-first", "early"}:
         return token == tokens - 3
     if lie == "unstreamed":
         return token % 25 == 24

@@ -123,8 +123,9 @@ def _all(*makers: Callable[[str], str]) -> Callable[[str], str]:
 
 
 def _gate_texts() -> dict[str, str]:
-    """First lines of the gates' docstrings, read as text: the module needs numpy, which this environment may lack."""
-    text = (Path(__file__).parent.parent / "node" / "gates.py").read_text()
+    """First lines of the gates' docstrings, read as text: the modules need numpy, which this environment may lack."""
+    names = ("gates.py", "gates_of_machine.py", "gates_of_pace.py")
+    text = "\n".join((Path(__file__).parent.parent / "node" / name).read_text() for name in names)
     return dict(re.findall(r'^def ([a-z]\w*)\(e: Evidence\) -> Gate:\n    """(.*?)"""', text, re.MULTILINE))
 
 

@@ -6,26 +6,20 @@ The identities hold for any closed loop of requests, so that a swapped or cut re
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.node import completion, devices, machine, marker, stationarity, tokens, window_stats
-from utils.node.completion import Streamed
+from utils.node import completion, gates_of_machine, gates_of_pace, marker, tokens, window_stats
+from utils.node.gates_of_machine import SHARED
 from utils.node.gates_words import JIT, trouble
 from utils.node.record import Gate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from matrix.plan import KernelChoice
-    from utils.node.kernel_counts import Marker
-    from utils.node.record import Counters, Load, Power, Telemetry
-    from utils.node.requests_raw import Ints, RawLoad
+    from utils.node.looked_at import Evidence
 
-CLIENT_SHARE_MOST = 0.6
 CHUNKS_LEAST = 0.9  # a busy machine merges a few (0.5 % seen at 5 ms a token), which moves ITL alone
 ITL_SLACK_US = 1000
 INPUT_SLACK = 0.005
@@ -38,64 +32,6 @@ LITTLE_SLACK = 0.01
 LITTLE_MOST = 1.005
 REPORTED_SLACK = 0.002
 PREEMPTIONS_PER_REQUEST = 0.1
-SHARED = 1.0
-"""`limits.foreign_share` of a cluster whose machine is shared, so that what others do to a figure is a note."""
-
-
-@dataclass(frozen=True)  # no slots: what several gates look at is made once
-class Evidence:
-    """All that gates look at."""
-
-    raw: RawLoad
-    load: Load
-    drawn_input: np.ndarray
-    """What the seed asked for, request by request."""
-    drawn_output: np.ndarray
-    chat: bool
-    """The server's chat template adds tokens to each prompt."""
-    speculative: bool
-    """Several tokens may come in one streamed answer."""
-    counters: Counters
-    telemetry: Telemetry
-    call_s: tuple[float, float]
-    """When the client's process began and ended, on the node's own clock."""
-    server_alive: bool
-    log_of_load: str
-    """The server's log between the load's start and end."""
-    log_of_point: str = ""
-    """The same from the warm-up's start on."""
-    streamed: Streamed = field(default_factory=lambda: Streamed([1], 1))
-    """A completion that the node read itself, answer by answer."""
-    engine_changes: tuple[str, ...] = ()
-    """Why the engine is not the one that it was when the server was ready."""
-    kernel: KernelChoice | None = None
-    """What the point asks for."""
-    workers: int = 1
-    """Of the server."""
-    marker: tuple[Marker, ...] = ()
-    """What the kernel's workers counted over the load."""
-    foreign_most: float = 1.0
-    """Share of the pinned cores that others may use."""
-    steady_s: tuple[float, float] | None = None
-    """Begin and end of the steady window, after the first request's start; None where there is none."""
-    compiled: tuple[str, ...] = ()
-    """Files that came into the server's compile caches over the load, whoever made them."""
-    power: Power | None = None
-    """What the devices did over the load, where a meter ran."""
-
-    @cached_property
-    def _came(self) -> Ints:
-        return stationarity.arrivals(self.raw)
-
-    @cached_property
-    def quiet(self) -> stationarity.Silence | None:
-        """The longest silence; None where there are too few tokens to say."""
-        return stationarity.silence(self.raw, self._came)
-
-    @cached_property
-    def course(self) -> stationarity.Course | None:
-        """Throughput over the steady window; None where there is none to say it of."""
-        return stationarity.course(self.raw, self._came, self.steady_s) if self.steady_s else None
 
 
 def requests_complete(e: Evidence) -> Gate:
@@ -280,37 +216,6 @@ def preemptions(e: Evidence) -> Gate:
     )
 
 
-def client_limited(e: Evidence) -> Gate:
-    """The client used at most 60 % of a core; beyond that it measures itself."""
-    share = e.telemetry.client_cpu_share
-    return _gate(
-        "client_limited",
-        share <= CLIENT_SHARE_MOST,
-        f"{100 * share:.0f} % of a core, at most {100 * CLIENT_SHARE_MOST:.0f} %",
-    )
-
-
-def machine_busy(e: Evidence) -> Gate:
-    """Others used less of the pinned cores than the cluster's limits.foreign_share, the hypervisor took less than a tenth, and all waited for memory for less than a tenth of the load; a note comes earlier."""
-    load = e.telemetry.machine
-    if load is None or load.foreign_share is None:
-        return _gate("machine_busy", passed=True, found="this kernel does not show what others used")
-    steal, memory = load.steal_share or 0.0, load.memory_stall_share or 0.0
-    alone = steal <= machine.STEAL_MOST and memory <= machine.MEMORY_MOST
-    good = load.foreign_share <= e.foreign_most and (alone or e.foreign_most >= SHARED)
-    text = f"others used {100 * load.foreign_share:.1f} % of the cores, {100 * e.foreign_most:.0f} % allowed; steal {100 * steal:.1f} %"
-    text += f"; waits for memory {100 * memory:.1f} %" if memory else ""
-    return _gate("machine_busy", good, text)
-
-
-def devices_own(e: Evidence) -> Gate:
-    """No other process was on the devices, and heat, a brake or a fault lowered clocks in at most a tenth of the samples; a note comes earlier."""
-    why = devices.problems(e.telemetry.machine, e.power)
-    if not why and e.power is None:
-        return _gate("devices_own", passed=True, found="no meter of devices ran")
-    return _gate("devices_own", not why, "; ".join(why) or "nobody else's, and at their clocks")
-
-
 def server_alive(e: Evidence) -> Gate:
     """The server's main process runs after the load."""
     return _gate("server_alive", e.server_alive, "it runs" if e.server_alive else "it ended")
@@ -360,20 +265,23 @@ GATES: tuple[Callable[[Evidence], Gate], ...] = (
     reported_means,
     prefix_cache,
     preemptions,
-    client_limited,
-    machine_busy,
-    devices_own,
+    *gates_of_machine.GATES,
     server_alive,
     one_engine,
     server_log,
     jit,
     kernel_path,
+    *gates_of_pace.GATES,
 )
 
 
 def notes(evidence: Evidence) -> list[str]:
     """What a reader of the figures should know, and no gate refuses."""
     found = []
+    if evidence.warm_failed:
+        found.append(
+            f"{evidence.warm_failed} of {evidence.load.warmup_requests} requests of the warm-up failed: the server may not have been warm"
+        )
     if not evidence.speculative and tokens.are_merged(evidence.raw):
         share = tokens.merged(evidence.raw)
         found.append(f"{100 * share:.1f} % of the output tokens had no streamed answer of their own")
@@ -386,7 +294,7 @@ def notes(evidence: Evidence) -> list[str]:
     course = evidence.course
     if course and course.is_uneven and evenness(evidence).passed:
         found.append(f"throughput was not even over the steady window: {course.words}")
-    return found
+    return [*found, *gates_of_pace.notes(evidence)]
 
 
 def judge(evidence: Evidence) -> list[Gate]:

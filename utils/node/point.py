@@ -24,6 +24,7 @@ from utils.node import (
 )
 from utils.node.completion import Streamed
 from utils.node.exceptions import RunFailed, decisive_lines
+from utils.node.looked_at import Evidence
 from utils.node.telemetry import Sampler
 from utils.node.vllm import engine, invocation, load, load_result, server_metrics
 from utils.node.vllm.engine import Engine
@@ -126,10 +127,10 @@ class Bench:
     engines: list[Engine] = field(default_factory=list)
     """The engine as it was first, and at the last look."""
 
-    def look(self, page: str) -> list[str]:
-        """Look at the engine as it is and as its /metrics say; why it is not the one that it was."""
+    def look(self, page: str, completed: int) -> list[str]:
+        """Look at the engine as it is and as its /metrics say after so many requests; why it is not the one that it was."""
         now = Engine.read(self.server.process, page)
-        found = engine.changes(self.engines[0], self.engines[-1], now)
+        found = engine.changes(self.engines[0], self.engines[-1], now, completed)
         self.engines[1:] = [now]
         return found
 
@@ -163,8 +164,11 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
     counted_before = _marked(bench, point, "before")
     compiled = caches.compiled(bench.home) if bench.home else frozenset()
     others, ours = machine.read(), _ours_s(server)
-    page_before, log_from = server.metrics(), server.log_size()
-    changed = bench.look(page_before)
+    page_before, log_from = (
+        _settled(server, bench.engines[-1].counters, warm.completed),
+        server.log_size(),
+    )
+    changed = bench.look(page_before, warm.completed)
     before, looks = read_counters(page_before), server_metrics.Looks()
     profiling = bench.profile(point) if bench.profile else None
     with phases.phase("load", f"{call.requests} requests at {point.concurrency}"):
@@ -205,9 +209,10 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
             "server_log": [log_from, len(log_of_load)],
             "warm_log": [warm_from, len(log_of_point)],
             "streamed": asdict(bench.streamed),
+            "warm_failed": warm.failed,
             "compiled": sorted(caches.compiled(bench.home) - compiled)[:MOST_NEW] if bench.home else [],
         }
-        evidence = gates.Evidence(
+        evidence = Evidence(
             raw=raw,
             load=asked,
             drawn_input=drawn[0],
@@ -223,12 +228,14 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
             log_of_point=log_of_point,
             streamed=bench.streamed,
             compiled=tuple(beside_raw["compiled"]),
-            engine_changes=tuple(dict.fromkeys([*changed, *bench.look(page_after)])),
+            engine_changes=tuple(dict.fromkeys([*changed, *bench.look(page_after, 0)])),
             kernel=point.kernel,
             workers=marker.workers(point),
             marker=tuple(marked),
             steady_s=(steady.start_s, steady.start_s + steady.duration_s) if steady else None,
             power=drew,
+            warm_failed=warm.failed,
+            server=said,
         )
         answers = [*gates.judge(evidence), *([gate_of_profile()] if profiling else [])]
     fields = {
@@ -322,12 +329,12 @@ def _marked(bench: Bench, point: Point, when: str) -> list[Marker]:
 
 
 def _settled(server: Server, before: record.Counters, completed: int) -> str:
-    """The page /metrics once its counters have caught up with the client; they lag by a moment."""
+    """The page /metrics once its counters have caught up with the client; they lag by a moment, and those that went back are another engine's."""
     end = time.monotonic() + SETTLE_S
     while True:
         page = server.metrics()
         done = read_counters(page).requests_succeeded - before.requests_succeeded
-        if done >= completed or time.monotonic() > end:
+        if done >= completed or done < 0 or time.monotonic() > end:
             return page
         time.sleep(0.01)
 
@@ -358,7 +365,8 @@ def _raw_files(raw: RawLoad, beside: dict[str, Any], folder: Path) -> record.Fil
     Args:
         raw: the load.
         beside: when the client's process ran, the tokenizer's special tokens, where load and warm-up are in the server's log
-            (first byte, number of letters), what one streamed completion held, and what was new in the compile caches.
+            (first byte, number of letters), what one streamed completion held, requests of the warm-up that failed, and what was new
+            in the compile caches.
         folder: where they go.
     """
     rows, rows_hash = files.packed(raw.request_columns() | {"node": beside})

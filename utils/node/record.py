@@ -127,6 +127,10 @@ class ServerWindow(Kept):
 
     queue_s: Summary | None = None
     prefill_s: Summary | None = None
+    decode_s: Summary | None = None
+    """From a request's first token to its last one, in the engine."""
+    engines: dict[str, int] | None = None
+    """Requests that each engine behind this server finished over the load, where there are several."""
     kv_use_max: float | None = None
     running_mean: float | None = None
     waiting_mean: float | None = None

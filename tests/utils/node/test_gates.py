@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from matrix.plan import KernelChoice
-from utils.node import gates, stationarity
+from utils.node import gates, gates_of_pace, stationarity
 from utils.node.completion import Streamed
-from utils.node.gates import Evidence
 from utils.node.gates_words import JIT, trouble
-from utils.node.record import Counters, Load, MachineLoad, Power, Telemetry
+from utils.node.looked_at import Evidence
+from utils.node.record import Counters, Load, MachineLoad, Power, ServerWindow, Summary, Telemetry
 from utils.node.requests_raw import RawLoad
 from utils.node.vllm.load_result import drawn_lengths
 
@@ -135,6 +135,50 @@ def on_another_clock(clock: Callable[[np.ndarray], np.ndarray]) -> Callable[[Evi
     return change
 
 
+def at_another_pace(e: Evidence, times: float, of: slice) -> Evidence:
+    """Some requests get their answers at another pace, and nobody else does; each slot's next request waits for its end."""
+    rows = set(range(N)[of])
+    itls = [np.rint(row / times).astype(np.int64) if i in rows else row for i, row in enumerate(e.raw.itl_us)]
+    latency = np.array([20_000 + row.sum() for row in itls])
+    free, start = [0] * C, []
+    for one in latency:
+        slot = int(np.argmin(free))
+        start.append(free[slot])
+        free[slot] += int(one)
+    changed = replace(
+        e.raw, itl_us=itls, latency_us=latency, start_us=np.array(start), duration_s=max(free) / 1e6
+    )
+    return replace(e, raw=changed, call_s=(99.0, 200.0))
+
+
+def collected(load: RawLoad, size: int) -> list[np.ndarray]:
+    """Answers are handed on in heaps of a size; the last ones come when they came."""
+    rows = []
+    for row in load.itl_us:
+        times = np.cumsum(row)
+        heap = np.minimum((np.arange(len(row)) // size + 1) * size - 1, len(row) - 1)
+        rows.append(np.diff(np.concatenate(([0], times[heap]))))
+    return rows
+
+
+def doubled(load: RawLoad) -> list[np.ndarray]:
+    """Half way between two tokens comes an empty answer."""
+    return [np.repeat(row // 2, 2) for row in load.itl_us]
+
+
+def said(
+    n: int = N, queue: float = 0.001, prefill: float = 0.015, decode: float = 0.2, **more: Any
+) -> ServerWindow:
+    """What an engine says of how long requests were in it, in seconds."""
+    parts = {"queue_s": queue, "prefill_s": prefill, "decode_s": decode}
+    return ServerWindow(**{name: Summary(n=n, mean=mean, std=0.0) for name, mean in parts.items()}, **more)
+
+
+def by_engine(*counts: int) -> Callable[[Evidence], Evidence]:
+    """What each engine finished."""
+    return lambda e: replace(e, server=said(engines={str(i): one for i, one in enumerate(counts)}))
+
+
 BREAKS: dict[str, tuple[Callable[[Evidence], Evidence], set[str]]] = {
     "a request failed": (raw(completed=N - 1, failed=1), {"requests_complete", "server_counts"}),
     "a row is missing": (lambda e: replace(e, load=e.load.model_copy(update={"requests": N + 1})), {"requests_complete"}),
@@ -185,6 +229,14 @@ BREAKS: dict[str, tuple[Callable[[Evidence], Evidence], set[str]]] = {
         lambda e: replace(e, kernel=KernelChoice(name="k", variant="", expect="taken", files="")),
         {"kernel_path"},
     ),
+    "a quarter of the requests gets its tokens eight times as fast": (lambda e: at_another_pace(e, 8.0, slice(3, None, 4)), {"same_pace"}),
+    "a quarter of the connections is four times slower": (lambda e: at_another_pace(e, 0.25, slice(3, None, 4)), {"same_pace"}),
+    "answers are collected and handed on by eight": (lambda e: replace(raw(itl_us=lambda load: collected(load, 8))(e), foreign_most=0.2), {"one_by_one", "first_token"}),
+    "an empty answer after each token": (raw(itl_us=doubled), {"chunks"}),
+    "all answers come at the end": (lambda e: replace(raw(itl_us=lambda load: [row * 0 + 20 for row in load.itl_us], ttft_us=lambda load: load.latency_us - 20 * (load.output_len - 1))(e), foreign_most=0.2), {"one_by_one", "reported_means"}),
+    "a first answer before the engine has a token": (lambda e: replace(e, server=said(prefill=0.022)), {"engine_times"}),
+    "the client's clock runs at half of its speed": (lambda e: replace(e, server=said(queue=0.0, prefill=0.018, decode=0.6)), {"engine_times"}),
+    "one of two engines does nothing": (by_engine(N, 0), {"every_engine"}),
 }  # fmt: skip
 
 
@@ -224,6 +276,23 @@ def test_empty_answers_in_some_requests_are_a_note_and_in_more_a_failure(
     found = early(good(), of_ten)
     assert [any("may have been empty" in note for note in gates.notes(found))] == [bool(noted)]
     assert ("first_token" in failing(found)) == bool(refused)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda e: at_another_pace(e, 8.0, slice(3, None, 40)), "more than one pace: 1 of 40 requests over 2 times as fast"),
+        (raw(itl_us=lambda load: [collected(load, 4)[0], *load.itl_us[1:4], *collected(load, 4)[4:8], *load.itl_us[8:]]), "came at one moment"),
+        (lambda e: replace(e, warm_failed=3), "3 of 8 requests of the warm-up failed"),
+        (lambda e: replace(e, server=said(decode=0.05)), "of latency was outside of the engine"),
+        (by_engine(32, 8), "unequal shares: engine 0 finished 32, engine 1 finished 8"),
+    ],
+)  # fmt: skip
+def test_less_of_it_is_a_note(change: Callable[[Evidence], Evidence], words: str) -> None:
+    """And no gate refuses it."""
+    found = change(good())
+    assert not {gate.__name__ for gate in gates_of_pace.GATES} & set(failing(found))
+    assert any(words in note for note in gates.notes(found))
 
 
 def test_every_gate_has_a_break() -> None:

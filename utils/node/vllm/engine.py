@@ -50,13 +50,14 @@ def _seconds(text: str) -> float | None:
         return None
 
 
-def changes(first: Engine, before: Engine, now: Engine) -> list[str]:
+def changes(first: Engine, before: Engine, now: Engine, completed: int = 0) -> list[str]:
     """Why it is not one engine, in words; empty where it is.
 
     Args:
         first: when the server had answered its first completion: processes and start time are compared with it.
         before: the last time before now: counters are compared with it.
         now: after a load, or before one.
+        completed: requests that a client had answered since the last time, which an engine that began anew has forgotten.
     """
     found = []
     for pid, (began, name) in first.processes.items():
@@ -75,4 +76,7 @@ def changes(first: Engine, before: Engine, now: Engine) -> list[str]:
         for name in type(now.counters).model_fields
         if getattr(now.counters, name) < getattr(before.counters, name)
     ]
+    counted = now.counters.requests_succeeded - before.counters.requests_succeeded
+    if 0 <= counted < completed:
+        found.append(f"{counted} requests were counted, and {completed} were answered")
     return found

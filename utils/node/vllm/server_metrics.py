@@ -26,6 +26,8 @@ EVERY_S = 5.0
 FIRST_S = 1.0
 LOOKS_LEAST = 5
 """Looks inside the steady window below which who waited follows from the queue's mean time instead (Little's law)."""
+MOST_ENGINES, LABEL = 1024, 20
+"""Behind one server; letters of an engine's name."""
 ABSURD = 1e18
 """No count, time or size of a server."""
 _SAMPLE = re.compile(r"^([A-Za-z_:][\w:]*)(?:\{(.*)\})?[ \t]+(\S+)(?:[ \t]+-?\d+)?$")
@@ -126,6 +128,8 @@ def window(version: str, before: Page, after: Page, looks: Looks, load: Load) ->
     return ServerWindow(
         queue_s=queue,
         prefill_s=difference(before, after, name.get("request_prefill_time_seconds", "")),
+        decode_s=difference(before, after, name.get("request_decode_time_seconds", "")),
+        engines=_of_engines(before, after, name.get("request_success", "")),
         kv_use_max=max(known, default=None),
         running_mean=fmean(running) if running else None,
         waiting_mean=mean,
@@ -195,6 +199,16 @@ def _grown(before: Page, after: Page, name: str) -> float | None:
     """None where there is no such series, and where it began anew, as of an engine that was started again: what was before is lost."""
     begin, end = before.total(name) or 0.0, after.total(name)
     return None if end is None or end < begin else end - begin
+
+
+def _of_engines(before: Page, after: Page, name: str) -> dict[str, int] | None:
+    """What a series with a label for each engine grew by; None where there is one, or more than can be."""
+    grown: dict[str, float] = defaultdict(float)
+    for page, sign in ((before, -1), (after, 1)):
+        for labels, value in page.series.get(name, []):
+            grown[labels.get("engine", "")[:LABEL]] += sign * value
+    few = 1 < len(grown) <= MOST_ENGINES
+    return {engine: max(0, round(grown[engine])) for engine in sorted(grown)} if few else None
 
 
 def _share(part: float | None, whole: float | None) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from utils.node import devices, gates, machine, saturation, window_stats
+from utils.node.looked_at import Evidence
 from utils.node.vllm import load_result
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ CLAIMED = frozenset({"one_engine"})
 """Gates whose evidence is in no file: the processes of a server that is gone."""
 
 
-def evidence(asked: Asked, one: Record, left: Left) -> gates.Evidence:
+def evidence(asked: Asked, one: Record, left: Left) -> Evidence:
     """All that gates look at; what no file shows is the record's own word."""
     if one.load is None or one.counters is None or one.telemetry is None:
         raise ValueError("a record with figures lacks load, counters or telemetry")
@@ -28,7 +29,7 @@ def evidence(asked: Asked, one: Record, left: Left) -> gates.Evidence:
     )
     steady = window_stats.steady(raw, point.concurrency, point.devices)
     said = {gate.name: gate.passed for gate in one.gates}
-    return gates.Evidence(
+    return Evidence(
         raw=raw,
         load=one.load,
         drawn_input=drawn[0],
@@ -49,6 +50,8 @@ def evidence(asked: Asked, one: Record, left: Left) -> gates.Evidence:
         foreign_most=asked.foreign_most,
         steady_s=(steady.start_s, steady.start_s + steady.duration_s) if steady else None,
         power=one.power,
+        warm_failed=left.warm_failed,
+        server=one.server,
     )
 
 

@@ -52,6 +52,8 @@ class Left:
     """A completion that was read answer by answer."""
     compiled: tuple[str, ...] = ()
     """What was new in the compile caches; nothing is known of it for records before it was looked at."""
+    warm_failed: int = 0
+    """Requests of the warm-up that did not complete; as little is known of it then."""
 
 
 def read(folder: Path) -> Left:
@@ -86,6 +88,7 @@ def read(folder: Path) -> Left:
         warm_log=_log(folder.parent / LOG, *(int(number) for number in node["warm_log"])),
         streamed=_streamed(node["streamed"]),
         compiled=tuple(str(name)[:300] for name in node.get("compiled", ())[:MOST_NEW]),
+        warm_failed=max(0, int(node.get("warm_failed", 0))),
     )
 
 

@@ -63,6 +63,13 @@ def test_counters_are_compared_with_the_last_look() -> None:
     assert "went back" in changes(FIRST, reached, fallen)[0]
 
 
+def test_what_was_answered_was_counted() -> None:
+    """An engine that began anew within a warm-up is above the first look, and has not counted all that a client got."""
+    after = replace(FIRST, counters=COUNTERS.model_copy(update={"requests_succeeded": 9}))
+    assert changes(FIRST, FIRST, after, 6) == []
+    assert changes(FIRST, FIRST, after, 8) == ["6 requests were counted, and 8 were answered"]
+
+
 def test_processes_of_a_real_one() -> None:
     """The main process is always there; another start of it is another engine."""
     one = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(30)"])

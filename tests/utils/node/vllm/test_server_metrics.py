@@ -131,6 +131,19 @@ def test_counters_that_began_anew_say_nothing() -> None:
     assert (found.queue_s, found.waiting_mean, found.saturated) == (None, None, None)
 
 
+def test_what_each_of_several_engines_finished() -> None:
+    """Over the load, for all reasons; one engine is no several."""
+    ended = 'vllm:request_success_total{{engine="{}",finished_reason="{}"}} {}\n'
+    counts = [("0", "stop", 1), ("0", "length", 2), ("1", "length", 5), ("2", "length", 7)]
+    before = Page.of("".join(ended.format(*one) for one in counts))
+    after = Page.of(
+        "".join(ended.format(name, why, 3 * count) for name, why, count in counts[:3])
+        + ended.format("2", "length", 7)
+    )
+    assert window("0.32.0", before, after, Looks(), LOAD).engines == {"0": 6, "1": 10, "2": 0}
+    assert window("0.32.0", EMPTY, REAL, Looks(), LOAD).engines is None
+
+
 def test_times_and_spaces_that_the_format_allows() -> None:
     """Labels may hold braces; a time may be last."""
     found = Page.of('a{x="}{"}  3 1700000000000\nb\t4\nc 5 # {id="1"} 6\n')
