@@ -41,7 +41,7 @@ LIES = (
     Lie("warm-up-error", "an error in the log, within the warm-up, without a traceback", "server_log"),
     Lie("counters-back", "counters begin again at 0 before the point", "one_engine"),
     Lie("cached", "one request in four is answered at once, from a cache", "same_pace", brief=True),
-    Lie("slow-rows", "one request in four gets its tokens four times slower", "same_pace", brief=True),
+    Lie("stutters", "no token for 0.2 s, again and again, where 20 ms are usual", "short_stalls", brief=True),
     Lie("collected", "something collects answers and hands them on by eight", "one_by_one", brief=True),
     Lie(
         "early",
@@ -56,7 +56,6 @@ LIES = (
         "one_engine",
         brief=True,
     ),
-    Lie("cold", "half of the warm-up's requests are answered 503", note="of the warm-up failed", brief=True),
     Lie("new-start", "another process_start_time_seconds from here on", "one_engine"),
 )
 """What the last one does stays so, which is why it is the last."""

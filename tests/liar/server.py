@@ -70,7 +70,7 @@ async def complete(state: State, body: dict[str, Any], out: asyncio.StreamWriter
     if within == 0:
         state.load_began = time.monotonic()
     _say_and_do(state, lie, within)
-    if (lie == "refuses" and within == 20) or (lie == "cold" and within < 0 and within % 2):
+    if lie == "refuses" and within == 20:
         out.write(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
         return
     tokens = int(body["max_tokens"])
@@ -115,6 +115,8 @@ def _say_and_do(state: State, lie: str, within: int) -> None:
     """What happens once, at a request of the load or of the warm-up."""
     if lie in {"stall", "hiccup"} and within == LOAD // 2:
         state.stalled_until = time.monotonic() + (5.0 if lie == "stall" else 0.5)
+    if lie == "stutters" and within % 12 == 8:
+        state.stalled_until = time.monotonic() + 0.2
     if lie == "stop" and within == LOAD // 2:
         pid = os.getpid()
         subprocess.Popen(["sh", "-c", f"kill -STOP {pid}; sleep 5.5; kill -CONT {pid}"])
@@ -143,8 +145,8 @@ def _slower(state: State, lie: str, within: int) -> float:
         return 1.0
     if lie == "decay":
         return 1.0 + 0.4 * (time.monotonic() - state.load_began)
-    if _is_fourth(within):
-        return {"cached": 0.0, "slow-rows": 4.0}.get(lie, 1.0)
+    if lie == "cached" and _is_fourth(within):
+        return 0.0
     return 6.0 if lie == "slow-half" and within < LOAD // 2 else 1.0
 
 

@@ -25,7 +25,15 @@ serve:
 max-model-len: 512
 workloads:
 """
-OF_A_BUSY_MACHINE = {"silence", "evenness", "littles_law", "client_limited", "machine_busy", "one_by_one"}
+OF_A_BUSY_MACHINE = {
+    "silence",
+    "evenness",
+    "littles_law",
+    "client_limited",
+    "machine_busy",
+    "one_by_one",
+    "short_stalls",
+}
 """Gates that others' work on the machine of the tests may raise."""
 
 
@@ -35,7 +43,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[int, record.Recor
     folder = tmp_path_factory.mktemp("lies")
     tree = folder / "tree"
     points = "".join(
-        f"- {{isl: 128, osl: {(6 if lie.brief else 72) + number}, search: [{{tp: 1, concurrency: 4}}]}}\n"
+        f"- {{isl: {128 + number}, osl: {12 if lie.brief else 72}, search: [{{tp: 1, concurrency: 4}}]}}\n"
         for number, lie in enumerate(LIES)
     )
     write(tree / "recipes/r.yaml", RECIPE + points)

@@ -27,6 +27,7 @@ CANNOT_SEE = {
     "server_log": "what was not logged, or not as an error, a traceback or a restart",
     "jit": "compilers that write neither into the log nor a file into a cache that is known; `evenness` sees what they cost if it is much",
     "kernel_path": "what an honest marker does not count; points without a kernel have none",
+    "short_stalls": "stalls of less than 50 ms, which are a slower server; stalls that come with every other prompt, and so are usual; stalls within the first wave's prompts; of some requests while others get tokens",
     "same_pace": "answers from a cache where all requests have them, or where none runs beside them (a concurrency of 1); waits for a first answer; requests of fewer than eight answers; up to one in twenty requests, from one in a hundred on with a note",
     "one_by_one": "something that collects answers and hands them on more than a quarter of a millisecond apart; tokens that come in one answer, which `chunks` counts",
     "engine_times": "an engine that does not say it, or says less than it was; an early answer in few requests, or by less than what lies between client and engine anyway; time between engine and client of less than a quarter of the latency, which is not even a note: a queue in the server's front, a proxy, a client that waits",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.node import completion, gates_of_machine, gates_of_pace, marker, tokens, window_stats
+from utils.node import completion, gates_of_machine, gates_of_pace, marker, stationarity, tokens, window_stats
 from utils.node.gates_of_machine import SHARED
 from utils.node.gates_words import JIT, trouble
 from utils.node.record import Gate
@@ -170,6 +170,17 @@ def silence(e: Evidence) -> Gate:
     return _gate("silence", not found.is_stall, found.words)
 
 
+def short_stalls(e: Evidence) -> Gate:
+    """Stalls of 50 ms and more, each five times as long as is usual in its place, took at most a tenth of the load in all; from a twentieth on it is a note, and no more where the cluster shares its machine. `silence` names longer ones."""
+    share = e.quiet.brief_share if e.quiet and not e.quiet.is_stall else 0.0
+    good = share <= stationarity.LOST_MOST or e.foreign_most >= SHARED
+    return _gate(
+        "short_stalls",
+        good,
+        f"{100 * share:.1f} % of the load in short stalls, at most {100 * stationarity.LOST_MOST:.0f} %",
+    )
+
+
 def evenness(e: Evidence) -> Gate:
     """Thirds of the steady window have throughputs within half of their mean, and a slow first wave took at most a tenth of the load; from 15 % and 3 % on it is a note, and no more where the cluster shares its machine."""
     found = e.course
@@ -271,6 +282,7 @@ GATES: tuple[Callable[[Evidence], Gate], ...] = (
     server_log,
     jit,
     kernel_path,
+    short_stalls,
     *gates_of_pace.GATES,
 )
 
@@ -291,6 +303,13 @@ def notes(evidence: Evidence) -> list[str]:
     quiet = evidence.quiet
     if quiet and quiet.is_hiccup and not quiet.is_stall:
         found.append(quiet.words)
+    elif (
+        quiet
+        and quiet.brief_share > stationarity.BRIEF_NOTE
+        and not quiet.is_stall
+        and short_stalls(evidence).passed
+    ):
+        found.append(short_stalls(evidence).found)
     course = evidence.course
     if course and course.is_uneven and evenness(evidence).passed:
         found.append(f"throughput was not even over the steady window: {course.words}")

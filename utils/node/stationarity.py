@@ -24,6 +24,10 @@ STALL_TIMES = 5.0
 """Times what is usual: a stall where it also takes `STALL_SHARE` of the load, and `HICCUP_S`."""
 STALL_SHARE = 0.01
 HICCUP_S = 0.25
+BRIEF_S = 0.05
+"""Stalls so short count together: 76 real windows have none that is `STALL_TIMES` as long as usual, 720 simulated ones 2.6 % at the most."""
+BRIEF_NOTE = 0.05
+"""Share of the load in all of them, from which on it is a note; `LOST_MOST` is wrong."""
 HICCUP_TIMES = 2.5
 """From here on a note: honest loads on a busy processor reach 3.8 times (15 real windows of November 2026), but in milliseconds."""
 LOST_NOTE, LOST_MOST = 0.02, 0.1
@@ -55,6 +59,8 @@ class Silence:
     """The longest stall, beyond what a token takes here or, where somebody waits for a first one, a prompt."""
     lost_s: float = 0.0
     """In all stalls."""
+    brief_s: float = 0.0
+    """The same with those of `BRIEF_S` and more."""
 
     @property
     def excess_s(self) -> float:
@@ -69,6 +75,11 @@ class Silence:
             long and self.longest_s > STALL_TIMES * self.usual_s
         )
         return one or self.lost_s > LOST_MOST * self.load_s
+
+    @property
+    def brief_share(self) -> float:
+        """Of the load, in stalls however short."""
+        return self.brief_s / max(self.load_s, 1e-9)
 
     @property
     def is_hiccup(self) -> bool:
@@ -135,7 +146,7 @@ def silence(raw: RawLoad, came: Ints) -> Silence | None:
     longest = np.zeros(SEGMENTS, dtype=np.int64)
     np.maximum.at(longest, part, gaps)
     worst = int(gaps.argmax())
-    beyond = _stalls(raw, times, gaps) / 1e6
+    beyond, brief = (_stalls(raw, times, gaps, least) / 1e6 for least in (HICCUP_S, BRIEF_S))
     return Silence(
         float(gaps[worst]) / 1e6,
         float(times[worst]) / 1e6,
@@ -143,18 +154,19 @@ def silence(raw: RawLoad, came: Ints) -> Silence | None:
         float(times[-1]) / 1e6,
         float(beyond.max(initial=0.0)),
         float(beyond.sum()),
+        float(brief.sum()),
     )
 
 
-def _stalls(raw: RawLoad, times: Ints, gaps: Ints) -> Ints:
-    """Microseconds of each stall beyond what is usual in its place, after the first wave's prompts.
+def _stalls(raw: RawLoad, times: Ints, gaps: Ints, least_s: float) -> Ints:
+    """Microseconds of each stall beyond what is usual in its place, after the first wave's prompts, if it is so long at least.
 
     Where nobody waits for a first token, a token is due, and half of all tokens say how long one takes. Else a prompt is taken in:
     half of the requests say how long that is silent.
     """
     first = np.sort(raw.first_us())
     calm = first[: int((raw.start_us < raw.end_us.min()).sum())].max(initial=0)
-    begins = np.flatnonzero((gaps > 1e6 * HICCUP_S) & (times[1:] > calm))
+    begins = np.flatnonzero((gaps > 1e6 * least_s) & (times[1:] > calm))
     if not len(begins):
         return np.array([], dtype=np.int64)
     ends = times[begins + 1]
@@ -162,7 +174,7 @@ def _stalls(raw: RawLoad, times: Ints, gaps: Ints) -> Ints:
     token = float(np.median(np.concatenate(raw.itl_us)))
     usual = np.where(waiting, max(token, _of_a_prompt(raw, times, gaps)), token)
     beyond = gaps[begins] - usual
-    stall = (beyond > 1e6 * HICCUP_S) & (gaps[begins] > STALL_TIMES * usual)
+    stall = (beyond > 1e6 * least_s) & (gaps[begins] > STALL_TIMES * usual)
     return np.rint(beyond[stall | (beyond >= 1e6 * STALL_S)]).astype(np.int64)
 
 

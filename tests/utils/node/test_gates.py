@@ -229,6 +229,7 @@ BREAKS: dict[str, tuple[Callable[[Evidence], Evidence], set[str]]] = {
         lambda e: replace(e, kernel=KernelChoice(name="k", variant="", expect="taken", files="")),
         {"kernel_path"},
     ),
+    "a stall of 0.2 s in each part of the load": (on_another_clock(lambda t: t + 200_000 * (t // 250_000)), {"short_stalls"}),
     "a quarter of the requests gets its tokens eight times as fast": (lambda e: at_another_pace(e, 8.0, slice(3, None, 4)), {"same_pace"}),
     "a quarter of the connections is four times slower": (lambda e: at_another_pace(e, 0.25, slice(3, None, 4)), {"same_pace"}),
     "answers are collected and handed on by eight": (lambda e: replace(raw(itl_us=lambda load: collected(load, 8))(e), foreign_most=0.2), {"one_by_one", "first_token"}),
@@ -285,6 +286,7 @@ def test_empty_answers_in_some_requests_are_a_note_and_in_more_a_failure(
         (raw(itl_us=lambda load: [collected(load, 4)[0], *load.itl_us[1:4], *collected(load, 4)[4:8], *load.itl_us[8:]]), "came at one moment"),
         (lambda e: replace(e, warm_failed=3), "3 of 8 requests of the warm-up failed"),
         (lambda e: replace(e, server=said(decode=0.05)), "of latency was outside of the engine"),
+        (on_another_clock(lambda t: t + 150_000 * (t // 1_500_000)), "of the load in short stalls"),
         (by_engine(32, 8), "unequal shares: engine 0 finished 32, engine 1 finished 8"),
     ],
 )  # fmt: skip
