@@ -63,7 +63,7 @@ def of_cluster(
         )
     else:
         yield Check("nodes' Python", passed=True, found=f"{asked.python}, not asked", advice=UNASKED)
-    yield from _paths(cluster)
+    yield from _paths(cluster, "" if asks_node else UNASKED)
     yield from machine.cached_models(wanted)
     for registry in names:
         yield machine.registry(registry)
@@ -86,15 +86,15 @@ def _packages(served: Sequence[Served]) -> Iterator[Check]:
             yield Check("server", passed=True, found=f"{image} has no lock here", advice=advice)
 
 
-def _paths(cluster: Cluster) -> Iterator[Check]:
-    """Folders of the nodes that this side has under the same name; only a node knows its own."""
+def _paths(cluster: Cluster, advice: str) -> Iterator[Check]:
+    """Folders of the nodes that this side has under the same name; only a node knows its own, and may be asked."""
     for name in ("spool", "squash", "archives", "models"):
         folder = questions.on_node(getattr(cluster.paths, name))
         if folder:
             there = Path(folder).is_dir()
             seen = "is there on this side" if there else "is not on this side"
             yield Check(
-                f"paths.{name}", passed=True, found=f"{folder} {seen}; nodes were not asked", advice=UNASKED
+                f"paths.{name}", passed=True, found=f"{folder} {seen}; nodes were not asked", advice=advice
             )
 
 

@@ -376,5 +376,5 @@ def outcome(spec: NodeJob, emit: Emit) -> Exit:
         return error.exit_code
     except Cancelled as signal:
         process.cancellation_seen()
-        emit({"kind": "error", "text": f"interrupted by {signal}; what was measured is kept"})
+        emit({"kind": "error", "text": f"interrupted by {signal}"})
         return Exit.CANCELLED
