@@ -52,8 +52,16 @@ def _of_text(flag: Flag, name: str, text: str) -> str | None:
     return of_json(flag, name, value)
 
 
-def of_part(flag: Flag, name: str, part: str, value: object) -> str | None:
-    """Of one part by its dotted name; what is deeper than the vocabulary is not looked at."""
+def of_part(flag: Flag, name: str, part: str, value: object, *, inside: bool = False) -> str | None:
+    """Of one part by its dotted name; what is deeper than the vocabulary is not looked at.
+
+    Args:
+        flag: the whole, of which it is a part.
+        name: the flag's.
+        part: below it.
+        value: of the recipe.
+        inside: it is inside of a mapping, where vLLM does not read a text of JSON as it does behind a dotted name.
+    """
     if not flag.fields:
         return None
     kind = flag.fields.get(part)
@@ -75,13 +83,18 @@ def of_part(flag: Flag, name: str, part: str, value: object) -> str | None:
         return f"{name!r} has no part {part!r}; {told}"
     if isinstance(value, dict) and kind == "json":
         return _below(flag, name, value, f"{part}.")
-    return _of_kind(f"{name}.{part}", kind, value)
+    where = f"{name}.{part}"
+    if inside and kind == "list" and isinstance(value, str) and not _takes_text(where):
+        listed = _of_text_or_as_it_is(value)
+        if isinstance(listed, list):
+            return f"{where!r} takes a list: write {json.dumps(listed)[:60]} without quotes around it"
+    return _of_kind(where, kind, value)
 
 
 def _below(flag: Flag, name: str, values: dict[str, object], prefix: str) -> str | None:
     if prefix and not _has_fields(flag, prefix[:-1]):
         return None
-    found = (of_part(flag, name, f"{prefix}{key}", value) for key, value in values.items())
+    found = (of_part(flag, name, f"{prefix}{key}", value, inside=True) for key, value in values.items())
     return next((one for one in found if one), None)
 
 
@@ -102,7 +115,7 @@ def _of_kind(where: str, kind: str | list[Scalar], value: object) -> str | None:
             return None
         hint = nearest(str(value), map(str, kind)) or nearest(str(value).upper(), map(str, kind))
         return f"{where!r} cannot be {value!r}; {hint or 'it is one of ' + ', '.join(map(str, kind[:12]))}"
-    if value is None or kind not in _WORDS or (kind == "list" and _ALSO_TEXT in where.replace("-", "_")):
+    if value is None or kind not in _WORDS or (kind == "list" and _takes_text(where)):
         return None
     text = str(value).lower()
     if kind in {"list", "json"}:
@@ -112,6 +125,10 @@ def _of_kind(where: str, kind: str | list[Scalar], value: object) -> str | None:
     else:
         fits = not isinstance(value, bool) and _is_number(text)
     return None if fits else f"{where!r} takes {_WORDS[kind]}, not {json.dumps(value, default=str)[:60]}"
+
+
+def _takes_text(where: str) -> bool:
+    return _ALSO_TEXT in where.replace("-", "_")
 
 
 def _of_text_or_as_it_is(value: object) -> object:

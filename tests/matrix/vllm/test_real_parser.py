@@ -106,16 +106,19 @@ def test_a_real_parser_refuses_the_lists_and_mappings_that_check_refuses(tmp_pat
         if name != "speculative-config"
         for part, kind in flag.fields.items()
         if kind in ("list", "json")
-        for value in ("a,b", "1", 1, True)
+        for value in ("a,b", "1", 1, True, "[1]", "[]")
     ]
-    lines = []
-    for name, part, value in said:
+    wholes = []
+    for _, part, value in said:
         inner: object = value
         for step in reversed(part.split(".")):
             inner = {step: inner}
-        lines.append(["m", f"--{name}", json.dumps(inner)])
+        wholes.append(inner)
+    lines = [["m", f"--{name}", json.dumps(whole)] for (name, _, _), whole in zip(said, wholes, strict=True)]
     read = _read(TAKEN, lines, tmp_path)
-    refused = [bool(mistakes.of_flag(words, f"{name}.{part}", value)) for name, part, value in said]
+    refused = [
+        bool(mistakes.of_flag(words, name, whole)) for (name, _, _), whole in zip(said, wholes, strict=True)
+    ]
     assert [one for one, taken, ours in zip(said, read, refused, strict=True) if taken and ours] == []
     assert sum(refused) > 60
 

@@ -62,6 +62,7 @@ BAD = {
     "a list of words as JSON": (FLAGS, "flags: {ignore-patterns: '[\"a*\", \"b\"]'}", "'ignore-patterns' takes a list: write [a*, b], not"),
     "capitals inside of a name": (FLAGS, "flags: {maxNumSeqs: 8}", "'maxNumSeqs' is not a flag's name; write max-num-seqs"),
     "words for a list": (FLAGS, "flags: {compilation-config: {compile_sizes: '1,2,4'}}", "6:11: 'compilation-config.compile_sizes' takes a list, not \"1,2,4\""),
+    "a list as text in a mapping": (FLAGS, "flags: {compilation-config: {compile_sizes: '[1, 2]'}}", "6:11: 'compilation-config.compile_sizes' takes a list: write [1, 2] without quotes around it"),
     "a number for a list": (FLAGS, "flags: {compilation-config.compile_sizes: 8}", "'compilation-config.compile_sizes' takes a list, not 8"),
     "a word for a mapping": (FLAGS, "flags: {compilation-config: {pass_config: fuse_norm_quant}}", "'compilation-config.pass_config' takes a mapping, not"),
     "no version": (IMAGE, "vllm/vllm-openai", "names no version; write vllm/vllm-openai:TAG"),
