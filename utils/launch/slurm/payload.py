@@ -41,12 +41,12 @@ NOT_SENT = (
         "matrix/estimate.py",
         "matrix/pair.py",
         "matrix/tokenizer_code.py",
-        "utils/node/blind_spots.py",
+        *(f"utils/node/{name}.py" for name in ("blind_spots", "file_lock", "packed", "unmeasured")),
         "matrix/vllm/editor_flags.py",
     ),
     *(f"matrix/vllm/official/{name}.py" for name in ("compare", "document", "layers")),
 )
-"""What makes plans, vocabularies, pages and the schemas for editors, and compares with official recipes: it never runs on a node."""
+"""What makes plans, vocabularies, pages and the schemas for editors, compares with official recipes, or is a launcher's: it never runs on a node."""
 
 
 @dataclass(frozen=True, slots=True)
