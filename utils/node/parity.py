@@ -158,8 +158,9 @@ def scored(
     found = compared(name, drifts(head, base), drifts(own, base))
     pairs = zip(head, base, strict=False)
     gaps = [abs(a - b) for one, other in pairs for a, b in zip(one, other, strict=False)]
-    if gaps:
-        found.figures["p99_nats"] = float(np.quantile(gaps, 0.99))
+    if gaps:  # a record holds numbers alone
+        known = np.nan_to_num(gaps, nan=FAR, posinf=FAR).clip(0, FAR)
+        found.figures["p99_nats"] = float(np.quantile(known, 0.99))
     return found
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from utils.node.parity import Answer, Drift, Step, compared, drift, scored, sign_test
+from utils.node.record import Accuracy
 
 SEEDS = 200
 PROMPTS, TOKENS = 200, 12
@@ -198,3 +199,12 @@ def test_a_base_without_numbers_tests_nothing() -> None:
     assert scored("prefill", [[]] * 16, [[]] * 16, [[]] * 16).verdict == "not tested"
     garbage = Drift(11.0, 0, 3.0)
     assert compared("decode", [garbage] * 32, [wrong, *[fine] * 31]).verdict == "failed"
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("-inf")])
+def test_scores_that_are_no_numbers_leave_a_record_that_can_be_read(odd: float) -> None:
+    """They fail, and each figure is a number: a file of records holds no other."""
+    fine = [[-1.0] * 5] * 16
+    found = scored("prefill", [[odd] * 5] * 16, fine, fine)
+    assert found.verdict == "failed"
+    assert Accuracy.model_validate_json(found.model_dump_json()) == found

@@ -25,6 +25,8 @@ ANSWER_TOKENS = 32
 LIMIT_S = 600.0
 VOCABULARY = 1000
 """Ids below which prompts are drawn where nobody knows the model's vocabulary."""
+_ODD = (ValueError, KeyError, TypeError, AttributeError, OverflowError)
+"""What a wrong shape of an answer comes to."""
 FIRST_ID = 5
 """Below it tokenizers keep their special tokens."""
 
@@ -63,6 +65,8 @@ def answers(
     found: list[Answer] = []
     for first in range(0, len(asked), batch):
         found += [_answer(choice) for choice in _ask(server, asked[first : first + batch], body)]
+    if short := next((answer for answer in found if len(answer) != tokens), None):
+        raise ValueError(f"an answer has {len(short)} tokens with log-probabilities, {tokens} were asked for")
     return found
 
 
@@ -79,11 +83,19 @@ def scores(server: Server, texts: Sequence[Sequence[int]], batch: int) -> list[l
         for choice, text in zip(
             _ask(server, part, {"max_tokens": 1, "prompt_logprobs": 0}), part, strict=True
         ):
-            rows = choice["prompt_logprobs"]
-            found.append(
-                [float(row[str(token)]["logprob"]) for row, token in zip(rows[1:], text[1:], strict=True)]
-            )
+            found.append(_scores(choice, text))
     return found
+
+
+def _scores(choice: dict[str, Any], text: Sequence[int]) -> list[float]:
+    rows = choice.get("prompt_logprobs")
+    if not isinstance(rows, list) or len(rows) != len(text):
+        said = f"{len(rows)} prompt_logprobs" if isinstance(rows, list) else "no prompt_logprobs"
+        raise ValueError(f"an answer has {said} for a text of {len(text)} tokens")
+    try:
+        return [_number(row[str(token)]["logprob"]) for row, token in zip(rows[1:], text[1:], strict=True)]
+    except _ODD as error:
+        raise ValueError(f"prompt_logprobs are not in the known shape: {error!r}"[:200]) from error
 
 
 def _ask(server: Server, asked: Sequence[Sequence[int]], body: dict[str, Any]) -> list[dict[str, Any]]:
@@ -91,21 +103,34 @@ def _ask(server: Server, asked: Sequence[Sequence[int]], body: dict[str, Any]) -
     try:
         choices = server.ask("POST", "/v1/completions", common | body, LIMIT_S).json()["choices"]
         found = sorted(choices, key=lambda choice: int(choice["index"]))
-    except (KeyError, TypeError) as error:
+    except KeyError as error:
         raise ValueError(f"an answer of /v1/completions lacks {error}") from error
+    except _ODD as error:
+        raise ValueError(
+            f"an answer of /v1/completions is not in the known shape: {error!r}"[:200]
+        ) from error
     if len(found) != len(asked):
         raise ValueError(f"{len(found)} answers to {len(asked)} prompts")
+    if [int(choice["index"]) for choice in found] != list(range(len(asked))):
+        raise ValueError(
+            "answers of /v1/completions do not say which prompt is theirs: an index comes twice or is left out"
+        )
     return found
 
 
 def _answer(choice: dict[str, Any]) -> Answer:
-    said = choice["logprobs"]
-    return tuple(
-        Step(_id(token), _number(logprob), {_id(name): _number(value) for name, value in top.items()})
-        for token, logprob, top in zip(
-            said["tokens"], said["token_logprobs"], said["top_logprobs"], strict=True
+    said = choice.get("logprobs")
+    if not said:
+        raise ValueError("an answer of /v1/completions has no logprobs, which were asked for")
+    try:
+        return tuple(
+            Step(_id(token), _number(logprob), {_id(name): _number(value) for name, value in top.items()})
+            for token, logprob, top in zip(
+                said["tokens"], said["token_logprobs"], said["top_logprobs"], strict=True
+            )
         )
-    )
+    except _ODD as error:
+        raise ValueError(f"logprobs are not in the known shape: {error!r}"[:200]) from error
 
 
 def _id(token: str) -> int:

@@ -171,3 +171,87 @@ def test_prompts_are_of_the_models_vocabulary(tmp_path: Path) -> None:
     assert made == probe.prompts(str(tmp_path), 50, 7) != probe.prompts(str(tmp_path), 50, 8)
     assert {token for one in made for token in one} == set(range(5, 40))
     assert probe.vocabulary("somebody/model") == 1000
+
+
+def changed(name: str, value: Any) -> Any:
+    """A change of choices: of a field, or of one inside their logprobs."""
+
+    def change(choices: list[dict[str, Any]]) -> None:
+        for choice in choices:
+            inside = choice.get("logprobs") if name not in choice else choice
+            if inside is not None and name in inside:
+                inside[name] = value(inside[name])
+
+    return change
+
+
+ODD = {
+    "no logprobs": (changed("logprobs", lambda _: None), "has no logprobs, which were asked for"),
+    "no likeliest": (changed("top_logprobs", lambda _: None), "logprobs are not in the known shape"),
+    "one without": (changed("top_logprobs", lambda said: [None, *said[1:]]), "logprobs are not in the known"),
+    "tokens as text": (changed("tokens", lambda said: ["hello"] * len(said)), "'hello'"),
+    "tokens as numbers": (changed("tokens", lambda said: [1] * len(said)), "logprobs are not in the known"),
+    "tokens fewer": (changed("tokens", lambda said: said[:3]), "logprobs are not in the known shape"),
+    "no number": (changed("token_logprobs", lambda said: [10**400] * len(said)), "too large"),
+    "one index": (changed("index", lambda _: 0), "do not say which prompt is theirs"),
+    "no index": (changed("index", lambda _: None), "/v1/completions is not in the known shape"),
+    "no scores": (changed("prompt_logprobs", lambda _: None), "no prompt_logprobs for a text of"),
+    "scores fewer": (changed("prompt_logprobs", lambda said: said[:-2]), "54 prompt_logprobs for a text of 56"),
+    "of other tokens": (changed("prompt_logprobs", lambda said: [{"1": {}}] * len(said)), "prompt_logprobs are"),
+    "rows of nothing": (changed("prompt_logprobs", lambda said: [None] * len(said)), "prompt_logprobs are"),
+}  # fmt: skip
+
+
+class Odd(FakeServer):
+    """FAKE: as the other, and then its choices are changed."""
+
+    change: Any = None
+
+    def ask(self, method: str, path: str, body: dict[str, Any], limit_s: float) -> Answer:
+        """Its answer, changed."""
+        said = super().ask(method, path, body, limit_s)
+        self.change(said.body["choices"])
+        return said
+
+
+@pytest.mark.parametrize(("change", "why"), ODD.values(), ids=ODD)
+def test_answers_in_another_shape_have_a_reason(point: Point, tmp_path: Path, change: Any, why: str) -> None:
+    """In words; a base that answers so is none, and no run ends for it."""
+    server = Odd(1)
+    server.change = change
+    base = probed(server, point, tmp_path)
+    assert [one.verdict for one in base] == ["not tested"]
+    assert why in base[0].why
+    assert not (tmp_path / parity_answers.of_base(point.id)).exists()
+    probed(FakeServer(0), point, tmp_path)
+    head = probed(server, point, tmp_path)
+    assert [one.verdict for one in head] == ["failed"]
+    assert why in head[0].why
+
+
+def test_a_base_that_stops_early_is_none(point: Point, tmp_path: Path) -> None:
+    """A head that answers all that was asked would be blamed for it."""
+    server = Odd(1)
+
+    def shorter(choices: list[dict[str, Any]]) -> None:
+        for choice in choices:
+            if "logprobs" in choice:
+                choice["logprobs"] = {name: said[:3] for name, said in choice["logprobs"].items()}
+
+    server.change = shorter
+    found = probed(server, point, tmp_path)
+    assert [one.verdict for one in found] == ["not tested"]
+    assert "an answer has 3 tokens with log-probabilities, 32 were asked for" in found[0].why
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("-inf"), None])
+def test_scores_that_are_no_numbers_fail(point: Point, tmp_path: Path, odd: float | None) -> None:
+    """Prefill, and not decode, which was fine."""
+    probed(FakeServer(0), point, tmp_path)
+    server = Odd(1)
+    server.change = changed("prompt_logprobs", lambda said: [
+        row and {token: {"logprob": odd} for token in row} for row in said
+    ])  # fmt: skip
+    found = probed(server, point, tmp_path)
+    assert [one.verdict for one in found] == ["passed", "failed"]
+    assert all(Accuracy.model_validate_json(one.model_dump_json()) == one for one in found)
