@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 LIMIT_S = 3600.0
 P_MOST = 0.01
 """Of the two-sided test below which a worse head fails."""
+OFF_MOST = 1e-3
+"""Between a score and the mean of its samples, which lm-eval rounds at most."""
 SEED = 1234
-_NOT_METRICS = {"name", "alias", "sample_len", "sample_count"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,15 @@ def evaluate(asked: Evaluation, where: Where) -> Accuracy:
         return _untested(asked, why)
     try:
         score, right = read(where.folder, asked.task)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        OverflowError,
+    ) as error:
         return _untested(asked, f"lm-eval left no result that can be read: {error!r}")
     path = where.shared / of_base(asked.task)
     if path.exists():
@@ -140,30 +149,57 @@ def _run(asked: Evaluation, where: Where) -> str:
 
 
 def read(folder: Path, task: str) -> tuple[dict[str, float], dict[str, bool]]:
-    """The score, its standard error and count; and question -> whether its answer was right, by the first metric that lm-eval lists."""
+    """The score, its standard error and count; and question -> whether its answer was right, by the first metric that lm-eval lists.
+
+    Raises:
+        ValueError: the samples are not those of the score: none, one twice, neither right nor wrong, or with another mean.
+    """
     body = json.loads(_newest(folder, "results_*.json").read_text())
     found: Mapping[str, Any] = body["results"][task]
-    name = next((key for key in found if key not in _NOT_METRICS and "_stderr" not in key), "")
+    name = next((key for key in found if "," in key and "_stderr" not in key), "")
+    if not name:
+        raise ValueError(f"its results for {task} name no metric with its filter, as acc,none is one")
     metric, _, wanted = name.partition(",")
     right: dict[str, bool] = {}
-    with _newest(folder, f"samples_{task}_*.jsonl").open(encoding="utf-8") as lines:
+    with _newest(folder, f"samples_{task}_[0-9]*.jsonl").open(encoding="utf-8") as lines:
         for (
             line
         ) in lines:  # a line feed alone ends one: answers may hold other marks that Unicode ends lines with
             sample = json.loads(line)
             if sample.get("filter", wanted) == wanted:
-                right[str(sample["doc_hash"])] = float(sample[metric]) > 0.5  # noqa: PLR2004 - of 0 and 1
+                question = _question(sample)
+                if question in right:
+                    raise ValueError(f"question {question[:40]} is there twice")
+                if float(sample[metric]) not in {0.0, 1.0}:
+                    raise ValueError(
+                        f"{metric} of a question is {sample[metric]}, which is neither right nor wrong"
+                    )
+                right[question] = float(sample[metric]) == 1.0
     error = found.get(f"{metric}_stderr,{wanted}")
     score = {"score": float(found[name]), "questions": float(len(right))}
     if not math.isfinite(score["score"]):
         raise ValueError(f"{name} is {found[name]}")
+    if not right:
+        raise ValueError(f"there is no sample for {name}")
+    mean = sum(right.values()) / len(right)
+    if abs(mean - score["score"]) > OFF_MOST:
+        raise ValueError(f"{name} is {score['score']:.4g}, and its samples come to {mean:.4g}")
     return score | (
         {"stderr": float(error)} if isinstance(error, int | float) and math.isfinite(error) else {}
     ), right
 
 
+def _question(sample: Mapping[str, Any]) -> str:
+    """Its name: what it says, and its place in the task, where two may say the same."""
+    place = f"{sample['doc_id']} " if "doc_id" in sample else ""
+    return f"{place}{sample['doc_hash']}"
+
+
 def _newest(folder: Path, pattern: str) -> Path:
-    return max(folder.rglob(pattern), key=lambda path: path.name)
+    found = sorted(folder.rglob(pattern), key=lambda path: path.name)
+    if not found:
+        raise ValueError(f"there is no {pattern}")
+    return found[-1]
 
 
 def compared(
@@ -188,7 +224,11 @@ def compared(
 def binomial(lost: int, won: int) -> float:
     """Two-sided: how often a split as uneven comes of fair coins; 1 without any."""
     n, most = lost + won, max(lost, won)
-    return float(min(1.0, 2 * sum(math.comb(n, k) for k in range(most, n + 1)) / 2**n))
+    ways = term = 1  # that all are on one side
+    for k in range(n, most, -1):
+        term = term * k // (n - k + 1)
+        ways += term
+    return float(min(1.0, 2 * ways / 2**n))
 
 
 def _untested(asked: Evaluation, why: str, score: dict[str, float] | None = None) -> Accuracy:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -153,3 +154,64 @@ def test_odd_results_are_not_tested(
     found = evaluation.evaluate(Evaluation(task="t"), where(tmp_path, "python"))
     assert found.verdict == "not tested"
     assert "left no result that can be read" in found.why
+
+
+def left(folder: Path, results: object, samples: list[dict[str, object]], task: str = "t") -> None:
+    """What lm-eval leaves."""
+    (folder / "results_2026-1.json").write_text(json.dumps({"results": {"t": results}}))
+    lines = "".join(f"{json.dumps(one)}\n" for one in samples)
+    (folder / f"samples_{task}_2026-1.jsonl").write_text(lines)
+
+
+@pytest.mark.parametrize(
+    ("results", "values", "why"),
+    [
+        ({"acc,none": 0.95}, (1.0, 0.0), "acc,none is 0.95, and its samples come to 0.5"),
+        ({"acc,none": 50.0}, (1.0, 0.0), "acc,none is 50, and its samples come to 0.5"),
+        ({"acc,none": 0.37}, (0.37, 0.37), "acc of a question is 0.37, which is neither right nor wrong"),
+        ({"acc,none": 0.5}, (float("nan"), 1.0), "acc of a question is nan"),
+        ({"acc,none": 0.5}, (10**400, 1.0), "int too large"),
+        ({"acc,none": 0.5}, (), "there is no sample for acc,none"),
+        ({"acc": 0.5}, (1.0, 0.0), "name no metric with its filter"),
+        ({"acc,strict": 0.5}, (1.0, 0.0), "there is no sample for acc,strict"),
+    ],
+)
+def test_samples_that_are_not_those_of_the_score(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, results: object, values: tuple[float, ...], why: str
+) -> None:
+    """They would be compared in its place: another metric than right or wrong, another part, another version's keys."""
+    samples = [
+        {"doc_id": n, "doc_hash": str(n), "filter": "none", "acc": value} for n, value in enumerate(values)
+    ]
+    left(tmp_path, results, samples)
+    monkeypatch.setattr(evaluation, "_run", lambda _asked, _where: "")
+    found = evaluation.evaluate(Evaluation(task="t"), where(tmp_path, "python"))
+    assert (found.verdict, found.figures) == ("not tested", {})
+    assert why in found.why
+    assert not (tmp_path / evaluation.of_base("t")).exists(), "no base for the others"
+
+
+def test_questions_are_told_apart_by_their_place(tmp_path: Path) -> None:
+    """Two that say the same are two, in whatever order; one that is there twice is none that can be compared."""
+    two = [{"doc_id": n, "doc_hash": "a", "filter": "none", "acc": 1.0 - n} for n in range(2)]
+    left(tmp_path, {"acc,none": 0.5}, two[::-1])
+    assert evaluation.read(tmp_path, "t")[1] == {"0 a": True, "1 a": False}
+    left(tmp_path, {"acc,none": 0.5}, [two[0], two[0]])
+    with pytest.raises(ValueError, match="question 0 a is there twice"):
+        evaluation.read(tmp_path, "t")
+
+
+def test_samples_of_a_part_are_not_the_groups(tmp_path: Path) -> None:
+    """A group of tasks has a score and no samples of its own; its parts' names begin as its own does."""
+    left(tmp_path, {"acc,none": 1.0}, [{"doc_hash": "a", "filter": "none", "acc": 1.0}], "t_history")
+    with pytest.raises(ValueError, match=r"there is no samples_t_"):
+        evaluation.read(tmp_path, "t")
+
+
+def test_the_exact_test_of_many_questions_takes_no_time() -> None:
+    """As many as a large task has, and the figure of ten thousand is still exact."""
+    begin = time.monotonic()
+    assert binomial(7000, 7000) == 1.0
+    assert 0 < binomial(7200, 6800) < 1e-3
+    assert binomial(60, 40) == pytest.approx(0.0568879, rel=1e-5)
+    assert time.monotonic() - begin < 2
