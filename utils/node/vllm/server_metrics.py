@@ -30,9 +30,12 @@ MOST_ENGINES, LABEL = 1024, 20
 """Behind one server; letters of an engine's name."""
 ABSURD = 1e18
 """No count, time or size of a server."""
+LONGEST = 20_000_000
+"""Characters of a page that is read: a server of eight engines has some hundred thousand."""
+_OF_HISTOGRAMS = ("_bucket", "_sum", "_count", "_created")
 _SAMPLE = re.compile(r"^([A-Za-z_:][\w:]*)(?:\{(.*)\})?[ \t]+(\S+)(?:[ \t]+-?\d+)?$")
 """A time in milliseconds may be last; vLLM's own pages have none."""
-_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+_LABEL = re.compile(r'(?<!\w)(\w+)="((?:[^"\\]|\\.)*)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,26 +46,38 @@ class Page:
 
     @classmethod
     def of(cls, text: str) -> Page:
-        """Read Prometheus's text format; what is no sample is passed over."""
+        """Read Prometheus's text format; what is no sample is passed over, and a last line that may be cut. Too long a page is none."""
         found: dict[str, list[tuple[Mapping[str, str], float]]] = defaultdict(list)
-        for line in text.splitlines():
+        for line in text[: text.rfind("\n") + 1].splitlines() if len(text) <= LONGEST else ():
             if match := _SAMPLE.match(line):
                 try:
                     value = float(match[3])
                 except ValueError:
                     continue
-                if abs(value) < ABSURD:  # nor one that is not a number
-                    found[match[1]].append((dict(_LABEL.findall(match[2] or "")), value))
+                known = value if abs(value) < ABSURD else math.nan
+                found[match[1]].append((dict(_LABEL.findall(match[2] or "")), known))
         return cls(dict(found))
 
+    def without_histograms(self) -> Page:
+        """What is kept of each look at a load: hours of whole pages would not fit."""
+        return Page({name: of for name, of in self.series.items() if not name.endswith(_OF_HISTOGRAMS)})
+
     def total(self, name: str) -> float | None:
-        """Sum over all labels: of engines, of reasons; None where there is no such series."""
+        """Sum over all labels: of engines, of reasons; None where there is no such series, or one of them is no number."""
         values = [value for _, value in self.series.get(name, [])]
-        return sum(values) if values else None
+        return _number(sum(values)) if values else None
 
     def most(self, name: str) -> float | None:
         """The largest of all labels."""
-        return max((value for _, value in self.series.get(name, [])), default=None)
+        values = [value for _, value in self.series.get(name, [])]
+        return max(values) if values and _number(sum(values)) is not None else None
+
+    def by_labels(self, name: str) -> dict[frozenset[tuple[str, str]], float]:
+        """A sample each."""
+        found: dict[frozenset[tuple[str, str]], float] = defaultdict(float)
+        for labels, value in self.series.get(name, []):
+            found[frozenset(labels.items())] += value
+        return found
 
     def buckets(self, name: str) -> dict[float, float]:
         """A histogram's counts by upper bound, summed over engines."""
@@ -94,7 +109,7 @@ class Looks:
     def add(self, now_s: float, text: str) -> None:
         """A page that came."""
         if text:
-            self.at.append((now_s, Page.of(text)))
+            self.at.append((now_s, Page.of(text).without_histograms()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +137,7 @@ def window(version: str, before: Page, after: Page, looks: Looks, load: Load) ->
     running = _over(looks, load, name.get("num_requests_running", ""))
     waiting = _over(looks, load, name.get("num_requests_waiting", ""))
     uses = [page.most(name.get("kv_cache_usage_perc", "")) for _, page in [*looks.at, (0.0, after)]]
-    known = [use for use in uses if use is not None]
+    known = [use for use in uses if use is not None and 0 <= use <= 1]
     mean = fmean(waiting) if len(waiting) >= LOOKS_LEAST else _by_little(queue, load.duration_s)
     preempted = _grown(before, after, name.get("num_preemptions", ""))
     return ServerWindow(
@@ -150,7 +165,8 @@ def names(version: str) -> dict[str, str]:
 def difference(before: Page, after: Page, name: str) -> Summary | None:
     """A histogram's growth; None where it did not grow. Percentiles and spread are between its buckets' bounds, so they are coarse.
 
-    A percentile that lies in the first bucket, which begins at 0 and may hold everything, is left out.
+    A percentile that lies in the first bucket, which begins at 0 and may hold everything, is left out; so are all, and the spread is 0,
+    where the buckets do not hold what was counted.
     """
     n = _grown(before, after, f"{name}_count")
     total = _grown(before, after, f"{name}_sum")
@@ -159,6 +175,8 @@ def difference(before: Page, after: Page, name: str) -> Summary | None:
     old, new = before.buckets(name), after.buckets(name)
     bounds = sorted(new)
     counts = [new[bound] - old.get(bound, 0.0) for bound in bounds]
+    if counts != sorted(counts) or not counts or abs(counts[-1] - n) >= 1:  # nor where one is no number
+        return Summary(n=round(n), mean=total / n, std=0.0)
     inside = [high - low for low, high in zip([0.0, *counts], counts, strict=False)]
     edges = [0.0, *(bound for bound in bounds if math.isfinite(bound))]
     middles = [(edges[i] + edges[min(i + 1, len(edges) - 1)]) / 2 for i in range(len(inside))]
@@ -188,7 +206,11 @@ def _quantile(share: float, bounds: Sequence[float], counts: Sequence[float], n:
 def _over(looks: Looks, load: Load, name: str) -> list[float]:
     """A gauge over the steady window, or over all looks where there is none."""
     begin, end = load.steady_s or (-math.inf, math.inf)
-    return [value for at, page in looks.at if begin <= at <= end and (value := page.total(name)) is not None]
+    return [
+        value
+        for at, page in looks.at
+        if begin <= at <= end and (value := page.total(name)) is not None and value >= 0
+    ]
 
 
 def _by_little(queue: Summary | None, duration_s: float) -> float | None:
@@ -196,20 +218,28 @@ def _by_little(queue: Summary | None, duration_s: float) -> float | None:
 
 
 def _grown(before: Page, after: Page, name: str) -> float | None:
-    """None where there is no such series, and where it began anew, as of an engine that was started again: what was before is lost."""
-    begin, end = before.total(name) or 0.0, after.total(name)
-    return None if end is None or end < begin else end - begin
+    """None where there is no such series, and where one of its samples began anew, as of an engine that was started again, or is gone."""
+    begin, end = before.by_labels(name), after.by_labels(name)
+    if not end or any(not value <= end.get(labels, -math.inf) for labels, value in begin.items()):
+        return None
+    return _number(sum(end.values()) - sum(begin.values()))
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _of_engines(before: Page, after: Page, name: str) -> dict[str, int] | None:
-    """What a series with a label for each engine grew by; None where there is one, or more than can be."""
+    """What a series with a label for each engine grew by; None where there is one, or more than can be, or one began anew."""
+    if _grown(before, after, name) is None:
+        return None
     grown: dict[str, float] = defaultdict(float)
     for page, sign in ((before, -1), (after, 1)):
         for labels, value in page.series.get(name, []):
             grown[labels.get("engine", "")[:LABEL]] += sign * value
     few = 1 < len(grown) <= MOST_ENGINES
-    return {engine: max(0, round(grown[engine])) for engine in sorted(grown)} if few else None
+    return {engine: round(grown[engine]) for engine in sorted(grown)} if few else None
 
 
 def _share(part: float | None, whole: float | None) -> float | None:
-    return part / whole if part is not None and whole and whole >= 1 else None
+    return part / whole if part is not None and whole and whole >= max(1, part) else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from matrix.vllm import versions
@@ -169,3 +171,89 @@ def test_the_record_of_a_run_has_it(run_node: RunNode) -> None:
     assert found.status == "measured"
     assert found.server is not None
     assert found.server.queue_s is None
+
+
+QUEUE = "vllm:request_queue_time_seconds"
+FULL = (("0.1", 10), ("1.0", 50), ("10.0", 90), ("+Inf", 100))
+
+
+def histogram(
+    count: float, total: object, buckets: tuple[tuple[str, int], ...] = FULL, engine: int = 0
+) -> str:
+    """Of one engine's queue."""
+    lines = [
+        f'{QUEUE}_count{{engine="{engine}"}} {count}',
+        f'{QUEUE}_sum{{engine="{engine}"}} {total}',
+        *(f'{QUEUE}_bucket{{engine="{engine}",le="{le}"}} {held}' for le, held in buckets),
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+TWO = histogram(100, 200) + histogram(100, 200, engine=1)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", histogram(100, 200) + histogram(100, "NaN", engine=1)),
+        (TWO, histogram(10, 20) + histogram(500, 900, engine=1)),
+        (TWO, histogram(500, 900)),
+        ("", f"{QUEUE}_sum 200\n{QUEUE}_count 10"),
+    ],
+    ids=["one engine says NaN", "one engine began anew", "one engine is gone", "cut in a number"],
+)
+def test_a_sum_of_which_a_part_is_not_known_is_none(before: str, after: str) -> None:
+    """What the other engines counted is not the load's."""
+    assert difference(Page.of(before), Page.of(after), QUEUE) is None
+
+
+@pytest.mark.parametrize(
+    "buckets",
+    [
+        FULL[:2],
+        (("0.1", 60), ("1.0", 20), ("10.0", 90), ("+Inf", 100)),
+        (("0.1", 10), ("+Inf", 250)),
+        (),
+    ],
+    ids=["cut", "not rising", "of others", "none"],
+)
+def test_buckets_that_do_not_hold_what_was_counted(buckets: tuple[tuple[str, int], ...]) -> None:
+    """They give no percentile; the mean does not need them."""
+    found = difference(EMPTY, Page.of(histogram(100, 200, buckets)), QUEUE)
+    assert found is not None
+    assert (found.mean, found.p50, found.p90, found.p99) == (2.0, None, None, None)
+
+
+def test_figures_that_cannot_be_are_left_out() -> None:
+    """KV use in percent, more accepted than drafted, an engine whose gauge is no number, a negative number of requests."""
+    said = (
+        "vllm:kv_cache_usage_perc 97\nvllm:spec_decode_num_draft_tokens_total 10\n"
+        "vllm:spec_decode_num_accepted_tokens_total 20\n"
+    )
+    between = Looks()
+    running = 'vllm:num_requests_running{{engine="0"}} {}\nvllm:num_requests_running{{engine="1"}} 4\n'
+    between.add(20.0, running.format("NaN"))
+    between.add(30.0, running.format(-9))
+    found = window("0.32.0", EMPTY, Page.of(said), between, LOAD)
+    assert (found.kv_use_max, found.acceptance, found.running_mean) == (None, None, None)
+
+
+def test_an_engine_that_was_started_again_finished_nobody_knows_how_many() -> None:
+    """Neither none nor few."""
+    ended = 'vllm:request_success_total{{engine="{}"}} {}\n'
+    before, after = (
+        Page.of("".join(ended.format(*one) for one in enumerate(counts))) for counts in ((90, 80), (3, 99))
+    )
+    assert window("0.32.0", before, after, Looks(), LOAD).engines is None
+
+
+def test_pages_of_any_size_are_read_in_no_time() -> None:
+    """A name without an end, and a page longer than any server's; of a look no histogram is kept."""
+    begin = time.monotonic()
+    Page.of("x{" + "a" * 200_000 + "} 1\n")
+    assert Page.of("x 1\n" * 6_000_000).series == {}
+    assert time.monotonic() - begin < 5
+    between = Looks()
+    between.add(1.0, page(running=2))
+    assert not [name for name in between.at[0][1].series if name.startswith(QUEUE)]
+    assert between.at[0][1].total("vllm:num_requests_running") == 2
