@@ -19,6 +19,8 @@ BEFORE_BYTES = 65_536
 WAIT_S = 8.0
 """For a sample past the load's end; tools keep back what they say for a moment."""
 HEAD_BYTES = 4096
+BELIEVED = {"clock_mhz": 20_000, "memory_clock_mhz": 20_000, "memory_bytes": 1 << 43, "temperature_c": 200}
+"""At most; what a tool fills a figure up with that it lacks (65535, 4294967295) is unknown. Watts and use have reasons of their own."""
 OTHERS = re.compile(r"# others (\d+\.\d+) (\S.*)")
 """What utils/node/host/others.py writes."""
 
@@ -120,7 +122,9 @@ def parse(line: str) -> Sample | None:
     if not math.isfinite(at_s) or not (cells[1].isdigit() or cells[1] == HOST):
         return None
     known = {
-        name: value if math.isfinite(value) else None
+        name: value
+        if math.isfinite(value) and (name not in BELIEVED or 0 <= value <= BELIEVED[name])
+        else None
         for name, value in zip(COLUMNS[2:-1], figures, strict=True)
     }
     return Sample(

@@ -282,3 +282,32 @@ def test_heat_and_a_power_cap_are_told_apart() -> None:
         update={"throttled": ["power cap"], "throttled_before": [], "slowed_share": 0.0}
     )
     assert devices.problems(None, capped) == devices.remarks(capped) == []
+
+
+@pytest.mark.parametrize("partition", ["MIG", "mixed", "OCTO/NPS1"])
+def test_a_part_of_a_card_has_no_power_of_its_own(partition: str) -> None:
+    """Where nobody knows which share: a card's watts are not those of its part."""
+    one = [sample for sample in samples() if sample.device == "0"]
+    made = power.over(one, use(devices=1, partition=partition, visible=("MIG-5a2c",)), "nvidia-smi")
+    assert made is not None
+    assert made.mean_w_per_device is None
+    assert made.invalid == [
+        f"count: devices are partitioned as {partition.split('/', maxsplit=1)[0]}, and power is a card's"
+    ]
+
+
+def test_a_use_that_cannot_be_is_no_mean() -> None:
+    """It makes power invalid, and is not shown beside it."""
+    made = power.over(samples(utilisation=655.35), use(), "amd-smi")
+    assert made is not None
+    assert made.mean_utilisation is None
+    assert made.invalid
+
+
+@pytest.mark.parametrize("full", ["65535", "4294967295", "-1"])
+def test_figures_that_fill_a_place_are_unknown(full: str) -> None:
+    """A clock of 65535 MHz and as many degrees; watts so have a reason of their own."""
+    found = parse(f"1.0,0,{full},.9,{full},{full},{'9' * 15},{full},")
+    assert found is not None
+    assert (found.clock_mhz, found.memory_clock_mhz, found.memory_bytes, found.temperature_c) == (None,) * 4
+    assert found.watts == float(full)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,13 @@ WHOLE = {"rocm": "SPX/NPS1", "cuda": "whole"}
 """How GPUs are whole: an MI300X as one device with one memory, an H100 without MIG. That is what tp counts."""
 _BASE = "name,serial,driver_version,power.limit,clocks.max.sm"
 _MORE = "vbios_version,mig.mode.current"
-_NOTHING = re.compile(r"\[?(N/A|Not Supported|Unknown Error|Insufficient Permissions)\]?|0?", re.IGNORECASE)
-"""What nvidia-smi writes where it has no value."""
+_NOTHING = re.compile(
+    r"\[.*\]|N/A|ERR!|Not Supported|Unknown Error|Insufficient Permissions|GPU requires reset|0?",
+    re.IGNORECASE,
+)
+"""What nvidia-smi writes where it has no value; in brackets by most drivers, whatever the reason."""
+_NO_MIG = re.compile(r"\[?(N/A|Not Supported)\]?|", re.IGNORECASE)
+"""Of a GPU that knows no MIG. Any other word in the place of a value leaves open whether it is whole."""
 
 VISIBLE = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
 """Variables that say which devices a program may use."""
@@ -152,16 +158,16 @@ def nvidia(table: str, more: str = "") -> Facts:
         "gpu_serials": [row[1] for row in rows if not _NOTHING.fullmatch(row[1])],
     }
     for name, column in (("power_cap_w", 3), ("clock_mhz", 4)):
-        values = [float(row[column]) for row in rows if re.fullmatch(r"[\d.]+", row[column])]
+        values = [float(row[column]) for row in rows if re.fullmatch(r"\d+(\.\d+)?", row[column])]
         if len(values) == len(rows):  # of one unknown, unknown of all
             found[name] = int(min(values)) if name == "clock_mhz" else min(values)
     others = _rows(more, 2)
     if vbios := _same(row[0] for row in others if not _NOTHING.fullmatch(row[0])):
         found["firmware"] = {"vbios": vbios}
-    if others:  # N/A: the GPU knows no MIG
-        modes = {row[1] for row in others}
+    known = [row[1] for row in others if _NO_MIG.fullmatch(row[1]) or not _NOTHING.fullmatch(row[1])]
+    if others and len(known) == len(others):  # of one unknown, unknown of all
         words = {"Enabled": "MIG", "Disabled": "whole"}
-        named = {words.get(mode, "whole" if _NOTHING.fullmatch(mode) else mode) for mode in modes}
+        named = {words.get(mode, "whole" if _NO_MIG.fullmatch(mode) else mode) for mode in known}
         found["partition"] = named.pop() if len(named) == 1 else "mixed"
     return {name: value for name, value in found.items() if value}
 
@@ -206,7 +212,8 @@ def _text_of(gpu: dict[str, Any], *path: str) -> str:
 def _least(gpus: list[dict[str, Any]], *paths: tuple[str, ...]) -> int | None:
     """The lowest figure over all GPUs, under the first name that the tool's version knows; None where one GPU has none."""
     for path in paths:
-        values = [value for gpu in gpus if isinstance(value := _at(gpu, *path), (int, float))]
+        found = [_at(gpu, *path) for gpu in gpus]
+        values = [value for value in found if isinstance(value, (int, float)) and math.isfinite(value)]
         if values:
             return int(min(values)) if len(values) == len(gpus) else None
     return None

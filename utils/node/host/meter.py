@@ -16,7 +16,7 @@ import sys
 import time
 
 from utils.node.host import allocation
-from utils.node.host.meter_tools import COLUMNS, TOOLS, HostMeter, Parser, Row, packages
+from utils.node.host.meter_tools import COLUMNS, TOOLS, HostMeter, Parser, Row, asked_for, packages
 from utils.node.host.others import EVERY_S as LOOK_S
 from utils.node.host.others import Others, Ours
 from utils.node.host.tools import die_with_parent
@@ -26,6 +26,10 @@ ENDED = 128 + signal.SIGTERM
 """Exit code after a signal: whoever did not send it can say that somebody else did."""
 AGAIN_S = 5.0
 """Between two starts of a tool that ended."""
+LONGEST = 65_536
+"""Of a line; what a tool says without an end is none."""
+REMARKS_MOST = 40
+"""Lines of a tool that are no samples and are kept."""
 
 
 class Sink:
@@ -54,6 +58,8 @@ class Asked:
         self.tries = list(self.tool.commands)
         self.process: subprocess.Popen[bytes] | None = None
         self.told: list[str] = []
+        self.failed = 0
+        """Ways of asking that gave no sample, one after another."""
         self.parser, self.rest, self.due_s, self.spoke = Parser(kind), b"", 0.0, False
 
     def start(self, now_s: float) -> None:
@@ -61,8 +67,16 @@ class Asked:
         if self.process is not None or now_s < self.due_s:
             return
         self.due_s, self.rest, self.spoke = now_s + AGAIN_S, b"", False
-        self.process = subprocess.Popen(
-            self.tries[0],
+        self.parser.header = []  # an error in its place is to be told
+        self.parser.cells = asked_for(self.tries[0])
+        try:
+            self.process = self._popen(self.tries[0])
+        except OSError as error:
+            self._tell(f"cannot be started: {error.strerror}")
+
+    def _popen(self, command: tuple[str, ...]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -79,26 +93,36 @@ class Asked:
             return
         chunk = os.read(self.process.stdout.fileno(), 65536)
         now_s = time.monotonic()
-        *lines, self.rest = (self.rest + chunk).split(b"\n")
+        *lines, rest = (self.rest + chunk).split(b"\n")
+        self.rest = rest if len(rest) <= LONGEST else b""
         for line in lines:
             text = line.decode(errors="replace")
             row = self.parser.row(text)
             if row:
-                self.spoke = True
+                self.spoke, self.failed = True, 0
                 self.sink.row(now_s, row)
             elif not self.spoke and text.strip() and not self.parser.header:
-                self.sink.line(f"# {self.tool.name}: {text.strip()[:200]}")
-            elif self.parser.odd and self.parser.odd not in self.told:
-                self.told.append(self.parser.odd)
-                self.sink.line(f"# {self.tool.name}: {self.parser.odd}: {text.strip()[:150]}")
+                self._tell(text[:200])
+            elif self.parser.odd and not any(one.startswith(self.parser.odd) for one in self.told):
+                self._tell(f"{self.parser.odd}: {text[:150]}")
         if not chunk:
+            if not self.spoke and self.rest.strip():
+                self._tell(self.rest.decode(errors="replace")[:200])
             code = self.process.wait()
             self.sink.line(f"# {self.tool.name} ended with {code}")
             self.process.stdout.close()
             self.process = None
-            if not self.spoke and len(self.tries) > 1:
-                self.tries.pop(0)
-                self.due_s = 0.0
+            if not self.spoke:  # after the last way the first: a driver that was not there yet is no old one
+                self.tries.append(self.tries.pop(0))
+                self.failed += 1
+                self.due_s = 0.0 if self.failed % len(self.tries) else self.due_s
+
+    def _tell(self, text: str) -> None:
+        """Each thing once, in one line."""
+        text = " ".join(text.split())
+        if text not in self.told and len(self.told) < REMARKS_MOST:
+            self.told.append(text)
+            self.sink.line(f"# {self.tool.name}: {text}")
 
     def stop(self) -> None:
         """End it."""

@@ -90,21 +90,26 @@ class Parser:
     """Turns lines into rows; of amd-smi it remembers the header, which comes again and again."""
 
     kind: str
+    cells: int = 8
+    """That nvidia-smi was asked for; a line with others is cut, or has commas in its figures."""
     header: list[str] = field(default_factory=list)
     odd: str = ""
     """Of the last line, if it was a sample that does not fit the header."""
 
     def row(self, line: str) -> Row | None:
         """The row of a line; None for a header, a preamble, a cut line or a remark."""
-        cells = next(csv.reader([line.strip()]), [])
-        cells = [cell.strip() for cell in cells]
-        return self._amd(cells) if self.kind == "rocm" else _nvidia(cells)
+        self.odd = ""
+        try:
+            cells = [cell.strip() for cell in next(csv.reader([line.strip()]), [])]
+        except csv.Error:  # a carriage return or, for Python before 3.11, a zero byte inside; or far too long
+            self.odd = "no line of a table"
+            return None
+        return self._amd(cells) if self.kind == "rocm" else _nvidia(cells, self.cells)
 
     def _amd(self, cells: list[str]) -> Row | None:
         if "gpu" in cells[:2]:
             self.header = cells
             return None
-        self.odd = ""
         if not self.header:
             return None
         if len(cells) != len(self.header):
@@ -122,14 +127,19 @@ class Parser:
         return row
 
 
-def _nvidia(cells: list[str]) -> Row | None:
+def asked_for(command: tuple[str, ...]) -> int:
+    """How many cells a line of nvidia-smi has for this call."""
+    return max((word.count(",") + 1 for word in command if word.startswith("--query-gpu=")), default=0)
+
+
+def _nvidia(cells: list[str], wanted: int) -> Row | None:
     names = COLUMNS[1:-1]
-    if len(cells) not in {len(names), len(names) + 1} or not cells[0].isdigit():
+    if len(cells) != wanted or not cells[0].isdigit():
         return None
     row = {name: _figure(cell) for name, cell in zip(names, cells)}  # noqa: B905 - the last cell is read below
     row["utilisation"] = _share(row["utilisation"])
     row["memory_bytes"] = _times(row["memory_bytes"], 1 << 20)
-    bits = int(cells[-1], 16) if re.fullmatch(r"0x[0-9a-fA-F]+", cells[-1]) else 0
+    bits = int(cells[-1], 16) if wanted > len(names) and re.fullmatch(r"0x[0-9a-fA-F]+", cells[-1]) else 0
     row["throttle"] = "+".join(word for bit, word in NVIDIA_REASONS.items() if bits & bit)
     return row
 
@@ -148,7 +158,7 @@ def _first(said: Row, columns: tuple[str, ...], *, as_is: bool) -> str:
 
 def _figure(cell: str) -> str:
     """The number of a cell, its unit left out; empty for N/A and the like."""
-    match = re.fullmatch(r"(-?\d+(?:\.\d+)?)(?: ?(?:W|%|MHz|MiB|MB|C))?", cell)
+    match = re.fullmatch(r"(-?\d+(?:\.\d+)?)(?: ?(?:W|%|MHz|MiB|MB|C))?", cell, re.ASCII)
     return match[1] if match else ""
 
 
@@ -161,18 +171,23 @@ def _times(figure: str, factor: int) -> str:
 
 
 def packages(root: Path = POWERCAP) -> list[Path]:
-    """Energy counters of processor packages that this user may read (Linux powercap, intel-rapl, which AMD's processors have too)."""
+    """Energy counters of processor packages (Linux powercap, intel-rapl, which AMD's processors have too).
+
+    None where this user may not read one of them: the others' watts are not the machine's.
+    """
     found = []
     for name in sorted(root.glob("intel-rapl:*/name")):
-        if name.parent.name.count(":") == 1:
+        if name.parent.name.count(":") == 1 and text_of(name).startswith("package"):
             counter = name.with_name("energy_uj")
-            try:
-                if name.read_text().startswith("package"):
-                    int(counter.read_text())
-                    found.append(counter)
-            except (OSError, ValueError):
-                continue
+            if _count(counter) is None:
+                return []
+            found.append(counter)
     return found
+
+
+def _count(path: Path) -> int | None:
+    text = text_of(path).strip()
+    return int(text) if re.fullmatch(r"\d+", text, re.ASCII) else None
 
 
 @dataclass
@@ -184,18 +199,16 @@ class HostMeter:
 
     def row(self, now_s: float) -> Row | None:
         """What they drew since the look before; None for the first one."""
-        try:
-            values = [int(path.read_text()) for path in self.counters]
-        except (OSError, ValueError):
+        values = [value for path in self.counters if (value := _count(path)) is not None]
+        if len(values) < len(self.counters):
             return None
         before, self.last = self.last, (now_s, values)
         if before is None or now_s <= before[0]:
             return None
         used = 0
         for path, one, other in zip(self.counters, before[1], values):  # noqa: B905 - Python 3.9
-            used += (
-                other - one
-                if other >= one
-                else other - one + int(text_of(path.with_name("max_energy_range_uj")) or 0)
-            )
+            turn = 0 if other >= one else _count(path.with_name("max_energy_range_uj"))
+            if turn is None:  # it began anew, and nobody knows from where
+                return None
+            used += other - one + turn
         return {"device": HOST, "watts": f"{used / 1e6 / (now_s - before[0]):.2f}"}

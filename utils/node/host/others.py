@@ -6,6 +6,7 @@ prints was seen on H100s (driver 580); the files of ROCm's driver are those of u
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -87,13 +88,14 @@ class Others:
     def start(self) -> None:
         """Ask a tool that answers again and again; files of a driver are read by `look`."""
         if self.kind == "cuda":
-            self.process = subprocess.Popen(
-                ASK_NVIDIA,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                preexec_fn=lambda: die_with_parent(signal.SIGKILL),  # noqa: PLW1509 - there are no threads here
-            )
+            with contextlib.suppress(OSError):  # the meter asks the same tool, and says so
+                self.process = subprocess.Popen(
+                    ASK_NVIDIA,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    preexec_fn=lambda: die_with_parent(signal.SIGKILL),  # noqa: PLW1509 - there are no threads here
+                )
 
     def look(self) -> list[str]:
         """Lines of a look at the driver's files, when one is due."""

@@ -77,7 +77,7 @@ def gpu_entries(text: str) -> tuple[list[dict[str, Any]], list[str]]:
     for match in re.finditer(r"^[\[{]", text, re.MULTILINE):
         try:
             content, length = json.JSONDecoder().raw_decode(text[match.start() :])
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(content, dict):
             content = content.get("gpu_data")

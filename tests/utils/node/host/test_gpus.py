@@ -265,3 +265,21 @@ def test_partitioned_gpus_are_no_node_for_us(
     assert [cause.split(",")[0] for cause in causes] == (
         [] if found == "SPX/NPS1" else [f"GPUs are partitioned as {found}"]
     )
+
+
+@pytest.mark.parametrize("word", ["[GPU requires reset]", "[Unknown Error]", "ERR!", "[Deprecated]"])
+def test_a_word_in_the_place_of_a_value_is_none(word: str) -> None:
+    """No serial number, no firmware; and whether such a GPU is whole nobody knows."""
+    found = gpus.nvidia(f"NVIDIA H100, {word}, 580.1, {word}, {word}", f"{word}, {word}")
+    assert found == {"gpu_model": "NVIDIA H100", "driver": "580.1"}
+    one = gpus.nvidia("H, 1, 5, 7.0.0, .\nH, 2, 5, 700.00, 1980", f"9, Disabled\n9, {word}")
+    assert one == {"gpu_model": "H", "driver": "5", "gpu_serials": ["1", "2"], "firmware": {"vbios": "9"}}
+    assert gpus.nvidia("H, 1, 5, 700.00, 1980", "9, [N/A]")["partition"] == "whole"
+
+
+@pytest.mark.parametrize("cap", [float("nan"), float("inf")])
+def test_a_cap_that_is_no_number_is_none(cap: float) -> None:
+    """And is no end of preparing a node; neither is JSON without an end."""
+    entry = {"asic": {"market_name": "MI300X"}, "limit": {"socket_power": {"value": cap, "unit": "W"}}}
+    assert gpus.amd(json.dumps([entry]), "")["power_cap_w"] is None
+    assert gpus.amd("[" * 100_000, "") == {}

@@ -111,3 +111,61 @@ def test_the_tool_dies_with_the_meter(tmp_path: Path) -> None:
     time.sleep(0.3)
     stat = Path(f"/proc/{pid}/stat")
     assert not stat.exists() or stat.read_text().rsplit(")", 1)[1].split()[0] == "Z"
+
+
+RETURNS = """\
+printf 'reading\\rreading\\r9.0,0,300.0,.9,1,1,1,50,\\n'
+echo "0, 600.00, 99, 1755, 2619, 71234, 63, 0x0"
+while :; do printf '0, 1\\r, 2\\n'; echo "a warning" >&2; echo "0, 600.00, 99, 1755, 2619, 71234, 63, 0x0"; sleep 0.5; done
+"""
+
+
+def test_returns_inside_a_line_do_not_end_it(tmp_path: Path) -> None:
+    """FAKE: a tool that shows its progress. What it says is kept in one line, which no reader takes for a sample."""
+    meter, path = _metered(tmp_path, "cuda", RETURNS, "nvidia-smi")
+    time.sleep(2.5)
+    alive = meter.poll() is None
+    meter.terminate()
+    meter.wait()
+    assert alive
+    assert len(Samples(path).until(0, 0.0)) >= 3
+    assert b"\r" not in path.read_bytes()
+    assert path.read_text().count("no line of a table") == 1
+
+
+def test_a_tool_that_is_no_program_says_so(tmp_path: Path) -> None:
+    """So that power without a sample has its reason."""
+    (tmp_path / "nvidia-smi").write_bytes(b"\x7fELF of another machine")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    meter, path = _metered(tmp_path, "cuda", "")
+    time.sleep(2.0)
+    alive = meter.poll() is None
+    meter.terminate()
+    meter.wait()
+    assert alive
+    assert Samples(path).about()[1] == ["nvidia-smi: cannot be started: Exec format error"]
+
+
+LATER = """\
+if [ -e "$0.ready" ]; then
+  case "$*" in *clocks_event_reasons*) echo "0, 600.00, 99, 1755, 2619, 71234, 63, 0x40"; sleep 60;; esac
+fi
+: >>"$0.count"
+printf 'Failed to initialize NVML: Driver/library version mismatch'
+[ "$(wc -c <"$0.count")" -lt 3 ] || : >"$0.ready"
+printf x >>"$0.count"
+exit 18
+"""
+
+
+def test_a_driver_that_was_not_there_yet_is_asked_for_all_again(tmp_path: Path) -> None:
+    """Not without the reasons for lower clocks for the rest of the run. FAKE: it fails in its first four calls, without an end of line."""
+    meter, path = _metered(tmp_path, "cuda", LATER, "nvidia-smi")
+    time.sleep(11.5)
+    meter.terminate()
+    meter.wait()
+    found = Samples(path).until(0, 0.0, limit_s=0)
+    assert [one.throttle for one in found] == [("hardware thermal",)]
+    assert Samples(path).about()[1][0] == (
+        "nvidia-smi: Failed to initialize NVML: Driver/library version mismatch"
+    )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from utils.node.host.meter_tools import HostMeter, Parser, packages
+from utils.node.host.meter_tools import TOOLS, HostMeter, Parser, asked_for, packages
 
 ROCM_6_2 = "timestamp,gpu,gfx_activity,umc_activity,mm_activity,socket_power,gfx_0_clk,gfx_0_min_clk,gfx_0_max_clk,mem_0_clk,edge,hotspot,mem"
 ROCM_6_4 = (
@@ -88,3 +88,78 @@ def test_the_hosts_counter(tmp_path: Path) -> None:
     (tmp_path / "intel-rapl:1/energy_uj").write_text("100000\n")
     assert meter.row(12.0) == {"device": "host", "watts": "0.35"}
     assert packages(tmp_path / "nothing") == []
+
+
+@pytest.mark.parametrize(
+    ("cells", "line"),
+    [
+        (7, "0, 651,20, 99, 1755, 2619, 71234, 63"),
+        (8, "0, 651,20, 99, 1755, 2619, 71234, 63, 0x0"),
+        (8, "1, 99, 1755, 2619, 71234, 63, 0x0"),
+        (8, "0, 651.20, 99, 1755, 2619, 71234, 6"),
+        (8, "0, 651.20, 99\r, 1755, 2619, 71234, 63, 0x0"),
+        (8, "reading\rreading again\rdone"),
+        (8, '"' + "x" * 200_000),
+    ],
+    ids=[
+        "comma, old driver",
+        "comma",
+        "front is lost",
+        "end is lost",
+        "a return inside",
+        "progress",
+        "no end",
+    ],
+)
+def test_nvidia_lines_that_are_none(cells: int, line: str) -> None:
+    """No watt of a neighbour's column, and no end of the meter."""
+    parser = Parser("cuda", cells)
+    assert parser.row(line) is None
+    assert parser.row("0, 651.20, 99, 1755, 2619, 71234, 63, 0x4"[: None if cells == 8 else -5])
+
+
+@pytest.mark.parametrize(
+    "said", ["[N/A]", "[Not Supported]", "[Unknown Error]", "[GPU requires reset]", "ERR!", "6.5e+02", "٣"]
+)
+def test_words_in_the_place_of_watts(said: str) -> None:
+    """Unknown, and never a figure."""
+    row = Parser("cuda").row(f"0, {said}, 99, 1755, 2619, 71234, 63, 0x0")
+    assert row is not None
+    assert row["watts"] == ""
+    assert row["throttle"] == ""
+
+
+def test_calls_say_how_many_cells_they_get() -> None:
+    """With the reasons for lower clocks under either name, and without."""
+    assert [asked_for(command) for command in TOOLS["cuda"].commands] == [8, 8, 7]
+
+
+def counters(folder: Path, **values: str) -> None:
+    """Of packages."""
+    for number, value in enumerate(values.values()):
+        package = folder / f"intel-rapl:{number}"
+        package.mkdir(exist_ok=True)
+        (package / "name").write_text(f"package-{number}\n")
+        (package / "energy_uj").write_text(value)
+
+
+def test_one_package_that_cannot_be_read_leaves_no_figure(tmp_path: Path) -> None:
+    """Half of a machine's watts would be taken for all."""
+    counters(tmp_path, first="1000000", second="")
+    assert packages(tmp_path) == []
+    counters(tmp_path, first="1000000", second="5\n")
+    assert len(packages(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("turn", ["", "N/A\n"])
+def test_a_counter_that_began_anew_from_nobody_knows_where(tmp_path: Path, turn: str) -> None:
+    """No watts of that second, and no end of the meter."""
+    counters(tmp_path, only="9000000")
+    if turn:
+        (tmp_path / "intel-rapl:0/max_energy_range_uj").write_text(turn)
+    meter = HostMeter(packages(tmp_path))
+    assert meter.row(1.0) is None
+    counters(tmp_path, only="5")
+    assert meter.row(2.0) is None
+    counters(tmp_path, only="1000005")
+    assert meter.row(3.0) == {"device": "host", "watts": "1.00"}
