@@ -33,6 +33,8 @@ IDLE, BUSY = 0.05, 0.2
 """Mean utilisation of a device that did not work, and of one that did."""
 PARTITIONS = {"DPX": 2, "TPX": 3, "QPX": 4, "CPX": 8}
 """Devices that one card counts as, by its compute partition; only the first of them has power."""
+WHOLE = {"", "SPX", "whole"}
+"""Partitions of which a device is a card; also one that nothing tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ def over(samples: Sequence[Sample], use: Use, meter: str, remarks: Sequence[str]
     host_w = None if of_host or _unfit(HOST, host, use) else _integral(host, use) / (use.end_s - use.start_s)
     made = Power(
         meter=meter,
-        mean_utilisation=_mean(one.utilisation for one in inside),
+        mean_utilisation=_mean(one.utilisation for one in inside if 0 <= (one.utilisation or 0) <= 1),
         mean_clock_mhz=_mean(one.clock_mhz for one in inside),
         mean_memory_clock_mhz=_mean(one.memory_clock_mhz for one in inside),
         max_temperature_c=max((t for one in inside if (t := one.temperature_c) is not None), default=None),
@@ -121,7 +123,10 @@ def _chosen(by_device: dict[str, list[Sample]], use: Use, remarks: Sequence[str]
     if wrong:
         return [], wrong
     used = wanted[: use.devices]
-    per_card = PARTITIONS.get(use.partition.split("/")[0], 1)
+    compute = use.partition.split("/")[0]
+    if compute not in WHOLE and compute not in PARTITIONS:
+        return [], f"count: devices are partitioned as {compute[:20]}, and power is a card's"
+    per_card = PARTITIONS.get(compute, 1)
     if per_card > 1:
         cards = {int(name) // per_card for name in used}
         if use.devices != per_card * len(cards):

@@ -18,10 +18,25 @@ if TYPE_CHECKING:
     from utils.node.spec import NodeJob
 
 
-def visible(env: Mapping[str, str]) -> tuple[str, ...]:
-    """The devices that a server with these variables may use, in order; those that are no plain numbers are no tool's own."""
-    said = next((env[name] for name in VISIBLE if env.get(name)), "")
+def visible(env: Mapping[str, str], meter: str = "") -> tuple[str, ...]:
+    """The devices that a server with these variables may use, in order; those that are no plain numbers are no tool's own.
+
+    On ROCm two variables are at work, one inside the other: HIP's numbers (CUDA's are a name of the same) count what ROCR's leaves.
+    """
+    if meter != "amd-smi":
+        return _list(env, VISIBLE)
+    seen, left = _list(env, ("HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES")), _list(env, (ROCR,))
+    if seen and left and all(name.isdecimal() and int(name) < len(left) for name in seen):
+        return tuple(left[int(name)] for name in seen)
+    return seen or left
+
+
+def _list(env: Mapping[str, str], names: tuple[str, ...]) -> tuple[str, ...]:
+    said = next((env[name] for name in names if env.get(name)), "")
     return tuple(name.strip() for name in said.split(",") if name.strip())
+
+
+ROCR = "ROCR_VISIBLE_DEVICES"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +44,8 @@ class PowerMeter:
     """What a run knows about its power."""
 
     samples: Samples
-    visible: tuple[str, ...]
+    env: Mapping[str, str]
+    """The server's, which says what devices it may use."""
     cap_w: float | None
     partition: str
 
@@ -40,7 +56,7 @@ class PowerMeter:
             return None
         node = spec.found.node
         samples = Samples(Path(spec.samples))
-        return cls(samples, visible(env), node.get("power_cap_w"), node.get("partition") or "")
+        return cls(samples, dict(env), node.get("power_cap_w"), node.get("partition") or "")
 
     def others(self, mark: int, window: tuple[float, float]) -> list[str]:
         """Processes of others on the devices between two moments, as `PID name`."""
@@ -57,7 +73,7 @@ class PowerMeter:
             devices=point.devices,
             output_tokens=counts.output_tokens,
             tokens=counts.input_tokens + counts.output_tokens,
-            visible=self.visible,
+            visible=visible(self.env, meter),
             cap_w=self.cap_w,
             partition=self.partition,
         )

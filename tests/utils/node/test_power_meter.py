@@ -77,3 +77,26 @@ def test_it_waits_for_watts_where_there_are_any(tmp_path: Path) -> None:
 def test_devices_that_a_server_may_use(env: dict[str, str], wanted: tuple[str, ...]) -> None:
     """As its variables name them; what is no number stays a name, so that nobody takes another device for it."""
     assert visible(env) == wanted
+
+
+@pytest.mark.parametrize(
+    ("env", "wanted"),
+    [
+        ({"ROCR_VISIBLE_DEVICES": "4,5,6,7", "HIP_VISIBLE_DEVICES": "0,1"}, ("4", "5")),
+        ({"ROCR_VISIBLE_DEVICES": "4,5,6,7", "CUDA_VISIBLE_DEVICES": "3"}, ("7",)),
+        ({"ROCR_VISIBLE_DEVICES": "0,1", "HIP_VISIBLE_DEVICES": "1", "CUDA_VISIBLE_DEVICES": "0"}, ("1",)),
+        ({"ROCR_VISIBLE_DEVICES": "4,5", "CUDA_VISIBLE_DEVICES": "4,5"}, ("4", "5")),
+        ({"ROCR_VISIBLE_DEVICES": "4,5"}, ("4", "5")),
+        ({"ROCR_VISIBLE_DEVICES": "GPU-5a2c,GPU-77f0", "HIP_VISIBLE_DEVICES": "1"}, ("GPU-77f0",)),
+        ({"HIP_VISIBLE_DEVICES": "2"}, ("2",)),
+    ],
+)
+def test_on_rocm_one_variable_counts_what_the_other_leaves(
+    env: dict[str, str], wanted: tuple[str, ...]
+) -> None:
+    """The first of HIP's devices is the fifth card where ROCR's begin there; a neighbour's watts would be taken for its own."""
+    assert visible(env, "amd-smi") == wanted
+    assert visible({"ROCR_VISIBLE_DEVICES": "4,5,6,7", "CUDA_VISIBLE_DEVICES": "0,1"}, "nvidia-smi") == (
+        "0",
+        "1",
+    )

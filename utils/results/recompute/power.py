@@ -62,7 +62,7 @@ def outside(one: Record, raw: RawLoad, folder: Path, found: Mapping[str, Any]) -
         devices=one.devices,
         output_tokens=counts.output_tokens,
         tokens=counts.input_tokens + counts.output_tokens,
-        visible=power_meter.visible({**given, **one.serve_env}),
+        visible=power_meter.visible({**given, **one.serve_env}, meter),
         cap_w=node.get("power_cap_w"),
         partition=node.get("partition") or "",
     )
