@@ -18,7 +18,7 @@ import time
 from utils.node.host import allocation
 from utils.node.host.meter_tools import COLUMNS, TOOLS, HostMeter, Parser, Row, asked_for, packages
 from utils.node.host.others import EVERY_S as LOOK_S
-from utils.node.host.others import Others, Ours
+from utils.node.host.others import LONGEST, Others, Ours
 from utils.node.host.tools import die_with_parent
 
 EVERY_S = 1.0
@@ -26,8 +26,6 @@ ENDED = 128 + signal.SIGTERM
 """Exit code after a signal: whoever did not send it can say that somebody else did."""
 AGAIN_S = 5.0
 """Between two starts of a tool that ended."""
-LONGEST = 65_536
-"""Of a line; what a tool says without an end is none."""
 REMARKS_MOST = 40
 """Lines of a tool that are no samples and are kept."""
 

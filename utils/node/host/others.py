@@ -21,6 +21,8 @@ from utils.node.host.tools import die_with_parent, text_of
 
 EVERY_S = 5.0
 """Between two looks."""
+LONGEST = 65_536
+"""Of a line; what a tool says without an end is none."""
 ASK_NVIDIA = (
     "nvidia-smi",
     "--query-compute-apps=pid,process_name",
@@ -110,7 +112,8 @@ class Others:
         if self.process is None or self.process.stdout is None:
             return []
         chunk = os.read(self.process.stdout.fileno(), 65536)
-        *lines, self.rest = (self.rest + chunk).split(b"\n")
+        *lines, rest = (self.rest + chunk).split(b"\n")
+        self.rest = rest if len(rest) <= LONGEST else b""
         if not chunk:
             self.stop()
         texts = (line.decode(errors="replace").strip() for line in lines)
@@ -122,6 +125,8 @@ class Others:
         if self.process is not None:
             self.process.kill()
             self.process.wait()
+            if self.process.stdout:
+                self.process.stdout.close()
             self.process = None
 
     def _lines(self, found: list[str]) -> list[str]:

@@ -126,3 +126,16 @@ def test_a_meter_that_is_killed_leaves_no_tool(tmp_path: Path) -> None:
     assert len(asked) == 2
     time.sleep(0.5)
     assert [one for one in asked if one.exists() and ") Z " not in one.read_text()] == []
+
+
+def test_what_a_tool_says_without_an_end_is_not_kept(tmp_path: Path) -> None:
+    """Ten million letters in one line do not fill the meter's memory."""
+    others = Others("cuda", Ours(os.getpid()))
+    others.process = subprocess.Popen(
+        ["head", "-c", "10000000", "/dev/zero"], cwd=tmp_path, stdout=subprocess.PIPE
+    )
+    most = 0
+    while others.process:
+        assert others.read() == []
+        most = max(most, len(others.rest))
+    assert most <= 65_536
