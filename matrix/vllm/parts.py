@@ -84,11 +84,17 @@ def of_part(flag: Flag, name: str, part: str, value: object, *, inside: bool = F
     if isinstance(value, dict) and kind == "json":
         return _below(flag, name, value, f"{part}.")
     where = f"{name}.{part}"
-    if inside and kind == "list" and isinstance(value, str) and not _takes_text(where):
-        listed = _of_text_or_as_it_is(value)
-        if isinstance(listed, list):
-            return f"{where!r} takes a list: write {json.dumps(listed)[:60]} without quotes around it"
-    return _of_kind(where, kind, value)
+    return (_listed(where, kind, value) if inside else None) or _of_kind(where, kind, value)
+
+
+def _listed(where: str, kind: str | list[Scalar], value: object) -> str | None:
+    """A list that a mapping has as one text."""
+    if kind != "list" or not isinstance(value, str) or _takes_text(where):
+        return None
+    listed = _of_text_or_as_it_is(value)
+    if not isinstance(listed, list):
+        return None
+    return f"{where!r} takes a list: write {json.dumps(listed)[:60]} without quotes around it"
 
 
 def _below(flag: Flag, name: str, values: dict[str, object], prefix: str) -> str | None:

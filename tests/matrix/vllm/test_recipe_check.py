@@ -75,6 +75,7 @@ BEYOND_A_SCHEMA = {
     "a part beside the whole": "two keys that contradict",
     "a word in a list of numbers, as a part": "a part of a part",
     "a list of words as JSON": "a text may be any word",
+    "a list as text in a mapping": "a part of a part",
     "words for a list": "a part of a part",
     "a number for a list": "a part of a part",
     "a word for a mapping": "a part of a part",
