@@ -264,10 +264,10 @@ class Tracking:
         if self.fetching:
             return not arriving
         last = self.ended is not None and not arriving
-        if last and self.ended in (Exit.OK, Exit.GATE_FAILED):
-            return True
         slurm_over = self.state is not None and self.state.over
-        if last and slurm_over:
+        if (
+            last and slurm_over
+        ):  # before that Slurm may still begin it again, and nobody would follow it any more
             return True
         if (last or slurm_over) and self.over_s is None:
             self.over_s = now

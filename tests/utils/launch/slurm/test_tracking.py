@@ -14,6 +14,7 @@ from tests.utils.launch.slurm.made import TOKEN, an_attempt, tracked
 from utils.launch.failures import classify
 from utils.launch.signs_of_failures import Kind
 from utils.launch.slurm import client, evidence, submission, tracking
+from utils.launch.slurm.states import JobState
 from utils.node.events import Event
 
 
@@ -108,6 +109,44 @@ def test_a_job_that_slurm_and_its_results_say_nothing_of_is_ended(
         classify(evidence.facts(track, cancelled_by_us=False)).cause
         == "the job ended, for no known reason; see the job's log"
     )
+
+
+def test_a_job_is_finished_once_slurm_says_so_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between its last word and its end Slurm may begin it again, as after a requeue: what that leaves would be nobody's. Without a word for a while it is finished."""
+    track, file = tracked(tmp_path, [])
+
+    def slurm_says(state: str, restarts: int = 0) -> None:
+        found = JobState(
+            id=7,
+            name=track.attempt.name,
+            state=state,
+            reason="",
+            exit_code="0:0",
+            node="mi0",
+            restarts=restarts,
+        )
+        track.says([found])
+
+    def all_said(restarts: int = 0) -> None:
+        begin = {"kind": "begin", "name": "mi0", "facts": {"slurm": 7, "restarts": restarts}}
+        last = {"kind": "end", "name": "job", "facts": {"exit": 0}}
+        file.write_text("".join(json.dumps({**one, "token": TOKEN}) + "\n" for one in (begin, last)))
+        track.read()
+
+    slurm_says("RUNNING")
+    all_said()
+    assert not track.finished()
+    slurm_says("PENDING", restarts=1)
+    assert track.ended is None
+    assert not track.finished()
+    slurm_says("RUNNING", restarts=1)
+    all_said(restarts=1)
+    assert not track.finished()
+    monkeypatch.setattr(tracking, "SETTLE_S", 0.0)
+    assert track.finished()
+    monkeypatch.undo()
+    slurm_says("COMPLETED", restarts=1)
+    assert track.finished()
 
 
 def test_a_note_of_the_preflight_reaches_a_person_and_blames_nobody(tmp_path: Path) -> None:
