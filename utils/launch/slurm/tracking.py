@@ -265,9 +265,8 @@ class Tracking:
             return not arriving
         last = self.ended is not None and not arriving
         slurm_over = self.state is not None and self.state.over
-        if (
-            last and slurm_over
-        ):  # before that Slurm may still begin it again, and nobody would follow it any more
+        # Before Slurm says so it may still begin the job again, and nobody would follow that.
+        if last and slurm_over:
             return True
         if (last or slurm_over) and self.over_s is None:
             self.over_s = now
