@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tests.conftest import with_fake_programs
 from tests.slurm.cluster import Cluster
+from utils.node.files import below
 from utils.node.host.machine_lock import NAME
 
 if TYPE_CHECKING:
@@ -106,7 +107,16 @@ class Site:
         for node in self.slurm.names:
             for path in self.slurm.node_path(node, Path("/tmp")).iterdir():  # noqa: S108 - the node's own
                 if path.name not in ROOT.parts:
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+                    self.clear(path)
+
+    def clear(self, path: Path) -> None:
+        """Take a folder or file away in which a job may still work, as a cleaner does: what is gone meanwhile is no error."""
+
+        def is_gone() -> bool:
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+            return not path.exists()
+
+        self.wait(is_gone)
 
     def out(self, storage: str) -> Path:
         """A results folder of this test: where nodes see it, or where they do not."""
@@ -181,7 +191,7 @@ class Site:
 
     def records(self, storage: str) -> list[dict[str, Any]]:
         """Of this test's results folder, without what is set aside."""
-        found = sorted((self.out(storage) / "jobs").rglob("record.json"))
+        found = sorted(below(self.out(storage) / "jobs", "record.json"))
         return [json.loads(path.read_bytes()) for path in found]
 
     def statuses(self, storage: str) -> list[str]:
@@ -202,9 +212,7 @@ class Site:
         for node in self.slurm.names:
             own = self.slurm.node_path(node, Path("/tmp"))  # noqa: S108 - the node's own
             found += [
-                str(path.relative_to(own.parent))
-                for path in own.rglob("*")
-                if path.is_file() and not path.name.startswith(NAME)
+                str(path.relative_to(own.parent)) for path in below(own) if not path.name.startswith(NAME)
             ]
         return found
 
@@ -212,7 +220,7 @@ class Site:
         """A file of the checkout."""
         (self.checkout / path).write_text(text)
 
-    def wait(self, condition: Callable[[], object], limit_s: float = 40.0) -> None:
+    def wait(self, condition: Callable[[], object], limit_s: float = 90.0) -> None:
         """Until something is so."""
         end = time.monotonic() + limit_s
         while not condition():
@@ -221,7 +229,7 @@ class Site:
 
     def wait_for_record(self, storage: str) -> None:
         """Until the first point is measured."""
-        self.wait(lambda: list((self.out(storage) / "jobs").rglob("record.json")))
+        self.wait(lambda: list(below(self.out(storage) / "jobs", "record.json")))
 
     def every_job(self) -> dict[str, str]:
         """State of every job that this test started, jobs that only fetch aside."""

@@ -13,6 +13,7 @@ from matrix.select import hint, names_of
 from utils.cli.example import POINT
 from utils.cli.options import SELECTORS
 from utils.node import record
+from utils.node.files import below
 from utils.results.changelog import entries as changelog
 from utils.results.collect import collect
 from utils.results.history import series, steps
@@ -109,7 +110,7 @@ def _records(folder: Path, pattern: str) -> list[Record]:
     try:
         return collect([folder], pattern)
     except HarnessError:
-        if any(folder.rglob(pattern)):
+        if any(below(folder, pattern)):
             raise
         return []
 

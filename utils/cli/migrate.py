@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
 from utils.node import record, record_file
-from utils.node.files import write_whole
+from utils.node.files import below, write_whole
 from utils.results.changelog import entries
 from utils.results.changelog.migrate import migrated
 from utils.results.verdict import ledger, ledger_file, ledger_lines
@@ -38,7 +38,7 @@ def run(arguments: Namespace) -> Exit:
                 Exit.USAGE, f"{path} is not there; name a folder with records, a ledger, or a changelog"
             )
         if path.is_dir() or path.name == record.FILE:
-            found = sorted(path.rglob(record.FILE)) if path.is_dir() else [path]
+            found = sorted(below(path, record.FILE)) if path.is_dir() else [path]
             said = f"{sum(map(_record, found))} records written in version {record.SCHEMA}"
         elif path.suffix == ".jsonl":
             said = f"{_ledger(path)} lines written in version {ledger_lines.SCHEMA}"

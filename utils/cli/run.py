@@ -12,6 +12,7 @@ from matrix.errors import Exit, HarnessError
 from utils.cli.example import RECIPE
 from utils.cli.options import asked, ledger_path, takes_ledger, takes_points
 from utils.launch import choice, script
+from utils.node.files import below
 from utils.node.record import FILE
 from utils.pipeline import confirm, print_script
 from utils.pipeline.plan import plan
@@ -114,7 +115,7 @@ def _as_json(ask: Ask) -> Exit:
     """Run with everything for people on stderr, and one value on stdout: how it ended, records, what is missing, the verdict."""
     with redirect_stdout(sys.stderr):
         ran = run_points(ask)
-    records = placed([ran.out]) if ran.out and any(ran.out.rglob(FILE)) else []
+    records = placed([ran.out]) if ran.out and any(below(ran.out, FILE)) else []
     verdict = ran.out / "verdict.json" if ran.out else None
     value = {
         "schema": 1,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from matrix.errors import Exit, HarnessError
 from utils.launch.quarantine import Quarantine
+from utils.node.files import below
 from utils.report import alerts, prices
 from utils.report.site import Inputs, make
 from utils.results.changelog import entries as changelog
@@ -61,7 +62,7 @@ def run(arguments: Namespace) -> Exit:
     nodes, words = _quarantine(arguments.quarantine, folder)
     price_file = Path(arguments.prices) if arguments.prices else folder / PRICES
     inputs = Inputs(
-        placed=placed([folder]) if any(folder.rglob("record.json")) else [],
+        placed=placed([folder]) if any(below(folder, "record.json")) else [],
         entries=log.root,
         ledger=ledger.read(folder / "ledger.jsonl"),
         said=alerts.read(folder / alerts.FILE),

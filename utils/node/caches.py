@@ -12,6 +12,7 @@ import shutil
 import stat
 from pathlib import Path
 
+from utils.node.files import below
 from utils.node.record import Cache
 
 FOLDERS = {
@@ -92,8 +93,9 @@ def compiled(home: Path) -> frozenset[str]:
     return frozenset(
         f"{name}/{path.relative_to(home / folder)}"
         for name, folder in FOLDERS.items()
-        for path in (home / folder).rglob("*")
-        if (name in _NAMELESS and path.is_file()) or path.suffix in _COMPILED
+        if _is_there(home, folder)
+        for path in below(home / folder)
+        if name in _NAMELESS or path.suffix in _COMPILED
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fnmatch
 import gzip
 import hashlib
 import json
@@ -16,7 +17,24 @@ from matrix.errors import Exit
 from utils.node.exceptions import RunFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from matrix.errors import HarnessError
+
+
+def below(folder: Path, pattern: str = "*") -> Iterator[Path]:
+    """Files below a folder in which others may work: what disappears meanwhile is passed over, and no link to a folder is followed.
+
+    `Path.rglob` ends with an error in Python 3.11 where a folder is gone before it is looked into.
+
+    Args:
+        folder: where to begin; nothing is found below one that is not there.
+        pattern: of a file's name, as a shell has it; with slashes, of the folders above it, too.
+    """
+    folders, _, name = pattern.rpartition("/")
+    for above, _, names in os.walk(folder):
+        if not folders or Path(above).match(folders):
+            yield from (Path(above, one) for one in fnmatch.filter(names, name))
 
 
 def write_whole(path: Path, content: bytes, *, lasting: bool = True) -> None:

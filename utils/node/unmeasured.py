@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from matrix.errors import Exit
 from utils.node import record, record_file
+from utils.node.files import below
 from utils.node.recorder import Recorder
 from utils.node.spec import canary_name
 
@@ -57,7 +58,7 @@ def _elsewhere(name: str) -> record.Node:
 def _of_canary(out: Path) -> record.Failure | None:
     """What the canary's own record says, whose words name it; None where it was well."""
     for arm in ("head", "base"):
-        for path in (out / canary_name(arm)).rglob(record.FILE):
+        for path in below(out / canary_name(arm), record.FILE):
             body = json.loads(path.read_bytes())
             if body.get("failure"):
                 found = record.Failure.model_validate(body["failure"])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from matrix.estimate import History
 from matrix.key import server
 from utils.node import record
+from utils.node.files import below
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,7 +27,7 @@ def history(folders: Iterable[Path]) -> History:
     points: dict[str, float] = {}
     older: dict[str, tuple[float, float]] = {}
     for folder in folders:
-        for path in folder.rglob(record.FILE):
+        for path in below(folder, record.FILE):
             try:
                 found = json.loads(path.read_bytes())
                 if found["status"] != "measured":

@@ -12,7 +12,7 @@ from matrix import cluster as clusters
 from matrix.errors import Exit, HarnessError
 from utils.launch import choice
 from utils.launch.interface import Order
-from utils.node.files import write_whole
+from utils.node.files import below, write_whole
 from utils.pipeline.ask import RESULTS
 from utils.pipeline.other_arm import on_disk
 from utils.pipeline.plan import images_of
@@ -129,7 +129,7 @@ def _table(out: Path) -> None:
         records = collect([out])
     except HarnessError as error:
         records = []
-        found = next(out.rglob("record.json"), None)
+        found = next(below(out, "record.json"), None)
         why = log.clean(f"what was measured cannot be shown: {error}") if found else "nothing was measured"
         sys.stdout.write(f"{why}; logs: {out}\n")
     if records:

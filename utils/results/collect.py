@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from matrix.errors import WORTH_ANOTHER_TRY, Exit, HarnessError
 from matrix.schema import Value
 from utils.node import record, record_file
+from utils.node.files import below
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -42,7 +43,7 @@ def collect(
 
 def without(folders: Iterable[Path]) -> list[Path]:
     """Folders that hold no record, as of a run that ended before it began: the others are shown all the same."""
-    return [one for one in folders if one.is_dir() and next(one.rglob(record.FILE), None) is None]
+    return [one for one in folders if one.is_dir() and next(below(one, record.FILE), None) is None]
 
 
 def placed(
@@ -58,13 +59,13 @@ def placed(
     folders = list(folders)
     found: list[Path] = []
     for folder in folders:
-        broken = {mark.parent for mark in folder.rglob(record.BROKEN)}
-        below = [path for path in folder.rglob(pattern) if broken.isdisjoint(path.parents)]
+        broken = {mark.parent for mark in below(folder, record.BROKEN)}
+        here = [path for path in below(folder, pattern) if broken.isdisjoint(path.parents)]
         if not folder.exists():
             raise HarnessError(
                 Exit.RECORD_UNREADABLE, f"{folder} is not there; name the folder that a run wrote"
             )
-        found += sorted(below) if folder.is_dir() else [folder]
+        found += sorted(here) if folder.is_dir() else [folder]
     if folders and not found:
         names = ", ".join(map(str, folders))
         raise HarnessError(

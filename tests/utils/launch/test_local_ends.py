@@ -17,6 +17,7 @@ from matrix.errors import Exit
 from tests.conftest import Cli, command, environment, run_git
 from tests.utils.launch.slurm.test_batch import some_attempts
 from tests.utils.node.test_faults import nothing_is_left, processes, records
+from utils.node.files import below
 from utils.pipeline.execute import with_own_folder
 
 
@@ -47,7 +48,7 @@ class Runs:
             text=True,
         )
         end = time.monotonic() + 30
-        while not list((self.out / "jobs").rglob("run-*/*/record.json")):
+        while not list(below(self.out / "jobs", "run-*/*/record.json")):
             assert time.monotonic() < end
             time.sleep(0.02)
         return running

@@ -10,6 +10,7 @@ import pytest
 from matrix.errors import Exit
 from tests.slurm.site import Site, wrapper
 from utils.launch.slurm.attempts import UNANSWERED_S
+from utils.node.files import below
 
 pytestmark = pytest.mark.slurm
 
@@ -121,7 +122,7 @@ def test_slurms_own_timeout_is_not_infra(site: Site, storage: str) -> None:
     launcher = site.start(storage)
     job, node = node_of_the_job(site)
     spool = site.slurm.node_path(node, Path("/tmp"))  # noqa: S108 - the node's own
-    site.wait(lambda: [*site.out(storage).rglob("canary/started"), *spool.rglob("canary/started")])
+    site.wait(lambda: [one for place in (site.out(storage), spool) for one in below(place, "canary/started")])
     site.slurm.call("scontrol", "update", f"jobid={job}", "EndTime=now")
     text, _ = launcher.communicate(timeout=90)
     assert launcher.returncode == Exit.JOB_TIMEOUT, text

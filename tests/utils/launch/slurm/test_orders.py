@@ -97,7 +97,7 @@ def test_a_spool_that_a_cleaner_removes_is_the_machines_fault(site: Site) -> Non
     spools = list(site.slurm.node_path(line.strip(), Path("/tmp")).glob("sm-*/*"))  # noqa: S108 - the node's own
     assert spools
     for path in spools:
-        shutil.rmtree(path)
+        site.clear(path)
     site.wait(lambda: len(site.every_job()) > 1, limit_s=90)
     code, text = end(launcher, signal.SIGTERM)
     assert code == Exit.CANCELLED, text

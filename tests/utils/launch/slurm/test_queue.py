@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.slurm.site import Site
+from utils.node.files import below
 
 pytestmark = pytest.mark.slurm
 STORAGES = pytest.mark.parametrize("storage", ["shared", "staged"])
@@ -118,7 +119,7 @@ def test_what_a_first_start_left_is_found_by_the_next_launcher(site: Site, stora
     launcher = site.start(storage)
     nodes = [site.slurm.node_path(name, Path("/tmp")) for name in site.slurm.names]  # noqa: S108 - the nodes' own
     places = [site.out(storage), *nodes]
-    site.wait(lambda: any(list(place.rglob("canary/started")) for place in places))
+    site.wait(lambda: any(list(below(place, "canary/started")) for place in places))
     site.wait(lambda: site.memory(storage)["node"])
     launcher.kill()
     launcher.communicate()

@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.slurm.site import Site
+from utils.node.files import below
 
 pytestmark = [pytest.mark.slurm, pytest.mark.real, pytest.mark.nightly]
 
@@ -28,7 +29,7 @@ def test_a_suspended_job_is_invalid(site: Site) -> None:
     )
 
     def loading() -> bool:
-        texts = [path.read_text().replace(" ", "") for path in out.rglob("events.jsonl")]
+        texts = [path.read_text().replace(" ", "") for path in below(out, "events.jsonl")]
         return any('"load"' in text.rpartition('"run-0-head"')[2] for text in texts if "run-0-head" in text)
 
     site.wait(lambda: loading() or launcher.poll() is not None, limit_s=400)
