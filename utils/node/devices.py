@@ -9,8 +9,10 @@ if TYPE_CHECKING:
 
     from utils.node.record import MachineLoad, Power, Record
 
-EXPECTED = frozenset({"power cap", "sync boost", "throttled"})
-"""Reasons for lower clocks that a loaded card gives in good health; amd-smi says `throttled` alone, whatever the reason."""
+UNEXPLAINED = "throttled"
+"""All that amd-smi says of lower clocks, whatever the reason."""
+EXPECTED = frozenset({"power cap", "sync boost", UNEXPLAINED})
+"""Reasons for lower clocks that a loaded card gives in good health."""
 SLOWED_MOST = 0.1
 """Share of a window's samples in which heat or the supply lowered a clock; beyond it the card is what was measured."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.node.devices import slowing
+from utils.node.devices import UNEXPLAINED, slowing
 from utils.node.host.meter_tools import HOST
 from utils.node.record import Power
 
@@ -97,9 +97,9 @@ def over(samples: Sequence[Sample], use: Use, meter: str, remarks: Sequence[str]
         mean_memory_clock_mhz=_mean(one.memory_clock_mhz for one in inside),
         max_temperature_c=max((t for one in inside if (t := one.temperature_c) is not None), default=None),
         max_memory_bytes=max((m for one in inside if (m := one.memory_bytes) is not None), default=None),
-        throttled=sorted({word for one in inside for word in one.throttle}),
-        slowed_share=_mean(float(bool(slowing(one.throttle))) for one in inside),
-        throttled_before=sorted({word for one in _before(known, use) for word in one.throttle}),
+        throttled=_reasons(inside),
+        slowed_share=None if of_host else _mean(map(_slowed, inside)),
+        throttled_before=_reasons(_before(known, use)),
         host_mean_w=host_w,
         samples=len(inside),
         invalid=invalid[:8],
@@ -166,6 +166,17 @@ def _wanted(there: list[str], use: Use, remarks: Sequence[str]) -> tuple[list[st
 
 def _inside(found: Sequence[Sample], use: Use) -> list[Sample]:
     return [one for one in found if use.start_s <= one.at_s <= use.end_s]
+
+
+def _reasons(samples: Sequence[Sample]) -> list[str]:
+    return sorted({word for one in samples for word in one.throttle or ()})
+
+
+def _slowed(one: Sample) -> float | None:
+    """1 where something is wrong with the machine, 0 where nothing is; None where the tool gives no reason, or does not say."""
+    if one.throttle is None or one.throttle == (UNEXPLAINED,):
+        return None
+    return float(bool(slowing(one.throttle)))
 
 
 def _before(known: Mapping[str, Sequence[Sample]], use: Use) -> list[Sample]:

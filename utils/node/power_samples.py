@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from utils.node.host.meter_tools import COLUMNS, HOST
+from utils.node.host.meter_tools import COLUMNS, HOST, UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,7 +39,8 @@ class Sample:
     memory_clock_mhz: float | None = None
     memory_bytes: float | None = None
     temperature_c: float | None = None
-    throttle: tuple[str, ...] = ()
+    throttle: tuple[str, ...] | None = ()
+    """Reasons for lower clocks, none of them empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,5 +137,5 @@ def parse(line: str) -> Sample | None:
         memory_clock_mhz=known["memory_clock_mhz"],
         memory_bytes=known["memory_bytes"],
         temperature_c=known["temperature_c"],
-        throttle=tuple(filter(None, cells[-1].split("+"))),
+        throttle=None if cells[-1] == UNKNOWN else tuple(filter(None, cells[-1].split("+"))),
     )

@@ -74,7 +74,7 @@ class Power(Kept):
     throttled: list[str] = []
     """Reasons that the devices gave for lower clocks."""
     slowed_share: float | None = None
-    """Of the samples: heat, a brake or a fault lowered a clock; a power cap is none of them."""
+    """Of the samples whose reasons are known: heat, a brake or a fault lowered a clock; a power cap is none of them."""
     throttled_before: list[str] = []
     """Reasons in the ten seconds before the window."""
     host_mean_w: float | None = None

@@ -284,6 +284,36 @@ def test_heat_and_a_power_cap_are_told_apart() -> None:
     assert devices.problems(None, capped) == devices.remarks(capped) == []
 
 
+@pytest.mark.parametrize(
+    ("throttle", "share"),
+    [
+        ((None, None), None),
+        (((), None), 0.0),
+        ((("software thermal",), None), 1.0),
+        ((("software thermal",), ()), 0.5),
+        ((("throttled",), None), None),
+        ((("throttled",), ()), 0.0),
+    ],
+)
+def test_clocks_of_which_nothing_is_known(
+    throttle: tuple[tuple[str, ...] | None, ...], share: float | None
+) -> None:
+    """Are no clocks that nothing lowers."""
+    known = [replace(one, throttle=throttle[i % 2]) for i, one in enumerate(samples())]
+    found = power.over(known, use(), "nvidia-smi")
+    assert found is not None
+    assert found.slowed_share == share
+
+
+def test_unknown_clocks_come_out_of_the_meters_file() -> None:
+    """And an empty cell is known."""
+    line = "100.0,0,651,0.99,1755,2619,1,63,"
+    first, second = parse(f"{line}unknown"), parse(line)
+    assert first
+    assert second
+    assert (first.throttle, second.throttle) == (None, ())
+
+
 @pytest.mark.parametrize("partition", ["MIG", "mixed", "OCTO/NPS1"])
 def test_a_part_of_a_card_has_no_power_of_its_own(partition: str) -> None:
     """Where nobody knows which share: a card's watts are not those of its part."""

@@ -45,6 +45,16 @@ NVIDIA_REASONS = {
     0x80: "power brake",
 }
 """Bits of nvmlClocksEventReasons that lower clocks; idle and the application's own clocks are none of them."""
+AMD_THROTTLE = {
+    "UNTHROTTLED": "",
+    "FALSE": "",
+    "THROTTLED": "throttled",
+    "TRUE": "throttled",
+    "ACTIVE": "throttled",
+}
+"""What amd-smi says of lower clocks; it gives no reason."""
+UNKNOWN = "unknown"
+"""In the throttle's cell, where the tool does not say; an empty cell is a card whose clocks nothing lowers."""
 AMD = {
     "watts": ("socket_power", "current_socket_power", "average_socket_power", "power"),
     "utilisation": ("gfx_activity", "gfx_usage"),
@@ -123,7 +133,7 @@ class Parser:
             row[name] = _first(said, columns, as_is=name == "throttle")
         row["utilisation"] = _share(row["utilisation"])
         row["memory_bytes"] = _times(row["memory_bytes"], 1 << 20)  # its MB are bytes shifted by 20
-        row["throttle"] = "throttled" if row["throttle"].upper() in {"THROTTLED", "TRUE", "ACTIVE"} else ""
+        row["throttle"] = AMD_THROTTLE.get(row["throttle"].upper(), UNKNOWN)
         return row
 
 
@@ -139,8 +149,10 @@ def _nvidia(cells: list[str], wanted: int) -> Row | None:
     row = {name: _figure(cell) for name, cell in zip(names, cells)}  # noqa: B905 - the last cell is read below
     row["utilisation"] = _share(row["utilisation"])
     row["memory_bytes"] = _times(row["memory_bytes"], 1 << 20)
-    bits = int(cells[-1], 16) if wanted > len(names) and re.fullmatch(r"0x[0-9a-fA-F]+", cells[-1]) else 0
-    row["throttle"] = "+".join(word for bit, word in NVIDIA_REASONS.items() if bits & bit)
+    row["throttle"] = UNKNOWN
+    if wanted > len(names) and re.fullmatch(r"0x[0-9a-fA-F]+", cells[-1]):
+        bits = int(cells[-1], 16)
+        row["throttle"] = "+".join(word for bit, word in NVIDIA_REASONS.items() if bits & bit)
     return row
 
 

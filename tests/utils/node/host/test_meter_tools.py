@@ -129,6 +129,26 @@ def test_words_in_the_place_of_watts(said: str) -> None:
     assert row["throttle"] == ""
 
 
+@pytest.mark.parametrize(
+    ("kind", "cells", "lines", "said"),
+    [
+        ("cuda", 8, ["0, 651.20, 99, 1755, 2619, 71234, 63, 0x0"], ""),
+        ("cuda", 8, ["0, 651.20, 99, 1755, 2619, 71234, 63, [N/A]"], "unknown"),
+        ("cuda", 7, ["0, 651.20, 99, 1755, 2619, 71234, 63"], "unknown"),
+        ("rocm", 8, ["gpu,socket_power,throttle_status", "0,652,UNTHROTTLED"], ""),
+        ("rocm", 8, ["gpu,socket_power,throttle_status", "0,652,N/A"], "unknown"),
+        ("rocm", 8, ["gpu,socket_power", "0,652"], "unknown"),
+    ],
+)
+def test_a_tool_that_does_not_say_whether_clocks_are_lowered(
+    kind: str, cells: int, lines: list[str], said: str
+) -> None:
+    """Is not one that says that they are not."""
+    parser = Parser(kind, cells)
+    (row,) = filter(None, map(parser.row, lines))
+    assert row["throttle"] == said
+
+
 def test_calls_say_how_many_cells_they_get() -> None:
     """With the reasons for lower clocks under either name, and without."""
     assert [asked_for(command) for command in TOOLS["cuda"].commands] == [8, 8, 7]
