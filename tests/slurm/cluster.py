@@ -18,10 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from tests.slurm import ports
 from utils.node import process
 
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "munged")
-READY_S = 20.0
+READY_S = 60.0
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
 CONF = """\
@@ -244,14 +245,14 @@ class Cluster:
         root, host = self.root, socket.gethostname()
         root.chmod(0o755)
         (root / "state").mkdir()
-        ports = _free_ports(len(self.names) + 1)
-        self._ports = dict(zip(self.names, ports[1:], strict=True))
+        numbers = ports.own(len(self.names) + 1)
+        self._ports = dict(zip(self.names, numbers[1:], strict=True))
         for name in self.names:
             (root / "nodes" / name / "spool").mkdir(parents=True)
         for number in range(8):
             (root / f"gpu{number}").symlink_to("/dev/null")
         nodes = "\n".join(NODE.format(name=n, host=host, port=p) for n, p in self._ports.items())
-        values = {"root": root, "host": host, "port": ports[0], "nodes": nodes, "more": self.more}
+        values = {"root": root, "host": host, "port": numbers[0], "nodes": nodes, "more": self.more}
         values |= {"min_job_age": self.min_job_age, "kill_wait": self.kill_wait}
         (root / "slurm.conf").write_text(CONF.format(**values))
         (root / "gres.conf").write_text("".join(GRES.format(name=n, root=root) + "\n" for n in self.names))
@@ -273,7 +274,9 @@ class Cluster:
         ]
         munge += [f"--{what}-file={root}/munge.{what}" for what in ("pid", "log", "seed")]
         self.daemons.append(self._daemon(munge, "munged.out"))
+        end = time.monotonic() + READY_S
         while not (root / "munge.socket").exists():
+            assert time.monotonic() < end, (root / "munged.out").read_text()
             time.sleep(0.01)
         self.start_controller()
         for name in self.names:
@@ -305,16 +308,6 @@ def _end(daemon: subprocess.Popen[bytes]) -> None:
             daemon.wait(5)
     daemon.kill()
     daemon.wait()
-
-
-def _free_ports(count: int) -> list[int]:
-    held = [socket.socket() for _ in range(count)]
-    for one in held:
-        one.bind(("127.0.0.1", 0))
-    ports = [int(one.getsockname()[1]) for one in held]
-    for one in held:
-        one.close()
-    return ports
 
 
 def _version() -> tuple[int, int]:
