@@ -9,8 +9,8 @@ import socket
 BELOW = 32768
 """Where Linux's own choices begin (net.ipv4.ip_local_port_range), so that no connection of anybody gets one of these."""
 ABOVE = 20000
-_held: list[socket.socket] = []
-"""Names that keep other test processes from the same ports."""
+_held: list[int] = []
+"""Open names that keep other test processes from the same ports."""
 
 
 def own(count: int) -> list[int]:
@@ -41,5 +41,5 @@ def _lock(port: int) -> bool:
     except OSError:
         lock.close()
         return False
-    _held.append(lock)
+    _held.append(lock.detach())
     return True
