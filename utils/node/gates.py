@@ -239,7 +239,10 @@ def one_engine(e: Evidence) -> Gate:
 
 def server_log(e: Evidence) -> Gate:
     """The server logged no error, no traceback and no restart, from the warm-up on."""
-    found = trouble(e.log_of_point or e.log_of_load)
+    logs = [e.log_of_point, e.log_of_load]
+    if e.log_of_point.endswith(e.log_of_load):  # else it was too long to look at as a whole
+        logs.pop()
+    found = next(filter(None, map(trouble, logs)), "")
     return _gate("server_log", not found, f"found {found[:200]!r}" if found else "nothing of it")
 
 
@@ -293,6 +296,10 @@ def notes(evidence: Evidence) -> list[str]:
     if evidence.warm_failed:
         found.append(
             f"{evidence.warm_failed} of {evidence.load.warmup_requests} requests of the warm-up failed: the server may not have been warm"
+        )
+    if evidence.log_unread:
+        found.append(
+            f"{evidence.log_unread / 1e6:.1f} MB of the server's log were not looked at: it wrote too much in warm-up and load"
         )
     if not evidence.speculative and tokens.are_merged(evidence.raw):
         share = tokens.merged(evidence.raw)

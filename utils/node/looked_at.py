@@ -40,6 +40,8 @@ class Evidence:
     """The server's log between the load's start and end."""
     log_of_point: str = ""
     """The same from the warm-up's start on."""
+    log_unread: int = 0
+    """Bytes of it that were too many to look at."""
     streamed: Streamed = field(default_factory=lambda: Streamed([1], 1))
     """A completion that the node read itself, answer by answer."""
     engine_changes: tuple[str, ...] = ()

@@ -208,6 +208,7 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
             "special_tokens": bench.special_tokens,
             "server_log": [log_from, len(log_of_load)],
             "warm_log": [warm_from, len(log_of_point)],
+            "log_unread": server.unread(warm_from, log_from),
             "streamed": asdict(bench.streamed),
             "warm_failed": warm.failed,
             "compiled": sorted(caches.compiled(bench.home) - compiled)[:MOST_NEW] if bench.home else [],
@@ -226,6 +227,7 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
             server_alive=server.alive,
             log_of_load=log_of_load,
             log_of_point=log_of_point,
+            log_unread=beside_raw["log_unread"],
             streamed=bench.streamed,
             compiled=tuple(beside_raw["compiled"]),
             engine_changes=tuple(dict.fromkeys([*changed, *bench.look(page_after, 0)])),
@@ -365,7 +367,7 @@ def _raw_files(raw: RawLoad, beside: dict[str, Any], folder: Path) -> record.Fil
     Args:
         raw: the load.
         beside: when the client's process ran, the tokenizer's special tokens, where load and warm-up are in the server's log
-            (first byte, number of letters), what one streamed completion held, requests of the warm-up that failed, and what was new
+            (first byte, number of letters) and how much of it nobody read, what one streamed completion held, requests of the warm-up that failed, and what was new
             in the compile caches.
         folder: where they go.
     """

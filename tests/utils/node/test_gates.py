@@ -211,6 +211,7 @@ BREAKS: dict[str, tuple[Callable[[Evidence], Evidence], set[str]]] = {
     "the server died": (lambda e: replace(e, server_alive=False), {"server_alive"}),
     "the server logged a traceback": (lambda e: replace(e, log_of_load="x\nTraceback (most recent call last):\n"), {"server_log"}),
     "the server logged one in the warm-up": (lambda e: replace(e, log_of_point="x\nTraceback (most recent call last):\n"), {"server_log"}),
+    "the server logged one in a load behind a warm-up that filled the log": (lambda e: replace(e, log_of_point="INFO much\n", log_of_load="Traceback (most recent call last):\n", log_unread=1), {"server_log"}),
     "a worker was restarted": (lambda e: replace(e, log_of_point="INFO 11-26 10:00:00 [core.py:1] worker 0 was restarted\n"), {"server_log"}),
     "the server logged an error": (lambda e: replace(e, log_of_point="(EngineCore pid=7) ERROR 11-26 10:00:00 [core.py:1] no words known\n"), {"server_log"}),
     "another engine answered": (lambda e: replace(e, engine_changes=("process 7 (VLLM::EngineCore) is gone",)), {"one_engine"}),
@@ -287,6 +288,7 @@ def test_empty_answers_in_some_requests_are_a_note_and_in_more_a_failure(
         (lambda e: replace(e, warm_failed=3), "3 of 8 requests of the warm-up failed"),
         (lambda e: replace(e, server=said(decode=0.05)), "of latency was outside of the engine"),
         (on_another_clock(lambda t: t + 150_000 * (t // 1_500_000)), "of the load in short stalls"),
+        (lambda e: replace(e, log_unread=2_000_000_000), "2000.0 MB of the server's log were not looked at"),
         (by_engine(32, 8), "unequal shares: engine 0 finished 32, engine 1 finished 8"),
     ],
 )  # fmt: skip

@@ -7,6 +7,7 @@ import re
 import socket
 import time
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -30,6 +31,8 @@ LONGEST = 100
 """Letters of a version."""
 TAIL_BYTES = 16_384
 """Of the log, where the words of a start's stage are looked for."""
+MOST_LOG = 16_000_000
+"""Bytes of the log that are read at a time, whatever a server writes: a load's are far fewer, and gates need seconds for so many."""
 FIRST_PROMPT = list(range(5, 37))
 """Token ids. Long enough to look like a prompt: on a CPU with AMX a first one of 4 tokens killed vLLM 0.32.0 (SIGILL)."""
 ABSURD = 1e18
@@ -90,11 +93,20 @@ class Server:
         """Whether the main process runs."""
         return self.process.poll() is None
 
-    def text(self, since: int = 0) -> str:
-        """The log from a byte position on."""
+    def text(self, since: int) -> str:
+        """The log from a byte position on, `MOST_LOG` of it."""
         with self.log.open("rb") as file:
             file.seek(since)
-            return file.read().decode(errors="replace")
+            return file.read(MOST_LOG).decode(errors="replace")
+
+    def last_words(self, most: int = MOST_LOG) -> str:
+        """The log's end."""
+        return self.text(max(0, self.log_size() - most))
+
+    def unread(self, *since: int) -> int:
+        """Bytes of the log that no `text` from one of these positions on has, which are in order."""
+        edges = [*since, self.log_size()]
+        return sum(max(0, end - begin - MOST_LOG) for begin, end in pairwise(edges))
 
     def log_size(self) -> int:
         """Bytes that the log has now."""
@@ -114,14 +126,14 @@ class Server:
                 raise RunFailed(
                     Exit.SERVER_NOT_READY,
                     f"the server was not ready after {limit_s:.0f} s (limits.ready_s of the cluster)",
-                    decisive_lines(self.text()),
+                    decisive_lines(self.last_words()),
                 )
             try:
                 if self.session.get(self._url("/health"), timeout=5).status_code == requests.codes.ok:
                     return
             except requests.RequestException:
                 pass
-            waiting(age, stage(self.text(max(0, self.log_size() - TAIL_BYTES))))
+            waiting(age, stage(self.last_words(TAIL_BYTES)))
             time.sleep(POLL_S)
 
     def complete_once(self, limit_s: float) -> None:
@@ -151,7 +163,7 @@ class Server:
         raise RunFailed(
             Exit.SERVER_UNHEALTHY,
             f"/health said 200, and the first completion failed ({why})",
-            decisive_lines(self.text()),
+            decisive_lines(self.last_words()),
         )
 
     def stream_once(self, limit_s: float) -> completion.Streamed:
@@ -198,7 +210,9 @@ class Server:
     def died(self) -> RunFailed:
         """The error for a server that ended under load."""
         return RunFailed(
-            Exit.SERVER_DIED, f"the server ended under load ({self._status()})", decisive_lines(self.text())
+            Exit.SERVER_DIED,
+            f"the server ended under load ({self._status()})",
+            decisive_lines(self.last_words()),
         )
 
     def stop(self) -> None:
@@ -223,7 +237,7 @@ class Server:
             raise RunFailed(
                 Exit.SERVER_UNHEALTHY,
                 f"the server did not answer {path}: {error}",
-                decisive_lines(self.text()),
+                decisive_lines(self.last_words()),
             ) from error
         return answer
 
@@ -248,7 +262,7 @@ class Server:
         return "its main process still runs" if status is None else f"status {status}"
 
     def _exited(self) -> RunFailed:
-        log = self.text()
+        log = self.last_words()
         if _PORT_IN_USE.search(log):
             return RunFailed(
                 Exit.PORT_TAKEN,

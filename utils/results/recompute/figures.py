@@ -42,6 +42,7 @@ def evidence(asked: Asked, one: Record, left: Left) -> Evidence:
         server_alive=said.get("server_alive", False),
         log_of_load=left.server_log or "",
         log_of_point=left.warm_log or "",
+        log_unread=left.log_unread,
         streamed=left.streamed,
         compiled=left.compiled,
         kernel=point.kernel,

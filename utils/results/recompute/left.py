@@ -54,6 +54,8 @@ class Left:
     """What was new in the compile caches; nothing is known of it for records before it was looked at."""
     warm_failed: int = 0
     """Requests of the warm-up that did not complete; as little is known of it then."""
+    log_unread: int = 0
+    """Bytes of the server's log that were too many to look at."""
 
 
 def read(folder: Path) -> Left:
@@ -89,6 +91,7 @@ def read(folder: Path) -> Left:
         streamed=_streamed(node["streamed"]),
         compiled=tuple(str(name)[:300] for name in node.get("compiled", ())[:MOST_NEW]),
         warm_failed=max(0, int(node.get("warm_failed", 0))),
+        log_unread=max(0, int(node.get("log_unread", 0))),
     )
 
 

@@ -7,6 +7,7 @@ import http.server
 import random
 import threading
 import time
+import tracemalloc
 from pathlib import Path
 from unittest import mock
 
@@ -90,6 +91,30 @@ def test_an_odd_answer_is_the_servers_fault(
             assert caught.value.exit_code is Exit.SERVER_UNHEALTHY
         assert one.stream_once(5).failed or not one.stream_once(5).tokens
         httpd.shutdown()
+
+
+def test_of_a_log_of_gigabytes_little_is_read(tmp_path: Path) -> None:
+    """A server that writes without end costs the run neither its memory nor its time; how much was left out is known."""
+    log = tmp_path / "log"
+    with log.open("wb") as file:
+        file.truncate(2_000_000_000)  # holes, which take no room
+        file.seek(0)
+        file.write(b"INFO first words\n")
+        file.seek(0, 2)
+        file.write(b"\nValueError: last words\n")
+    size, most = log.stat().st_size, server.MOST_LOG
+    one = server.Server(1, log, "m", mock.Mock(poll=lambda: 1), 0.0)
+    tracemalloc.start()
+    found, died = one.text(0), one.died()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10 * most
+    assert found.startswith("INFO first words")
+    assert len(found) == most
+    assert died.evidence == ["ValueError: last words"]
+    assert one.unread(0, most) == size - 2 * most
+    assert one.unread(0, 3 * most) == size - 2 * most
+    assert one.unread(size - most, size - 5) == one.unread(size, size) == 0
 
 
 NUMBERS = ["1e999", "-1", "e", "--", "+", "1e18", "9" * 400, "-0", "1.5", "0"]

@@ -158,6 +158,18 @@ def test_what_lies_beside_the_requests_is_looked_at(
     assert f"gates.{gate}.passed" in {one.field for one in found}
 
 
+def test_a_log_that_nobody_read_whole_is_a_note(allocation: Allocation, tmp_path: Path) -> None:
+    """The record does not say so; whoever judges again reads no more of it, and finds that the note is missing."""
+    honest = allocation["head/c64"]
+    run = shutil.copytree(honest.folder.parent, tmp_path / honest.folder.parent.name)
+    folder = run / honest.folder.name
+    rows = json.loads(gzip.decompress((folder / left.REQUESTS).read_bytes()))
+    rows["node"]["log_unread"] = 5_000_000
+    (folder / left.REQUESTS).write_bytes(files.packed(rows)[0])
+    found = check.look(honest.one, folder, honest.asked, honest.others, {}).differences
+    assert any(one.field == "notes.0" and "5.0 MB of the server's log" in one.found for one in found), found
+
+
 def test_an_invalid_run_cannot_say_that_it_is_measured(allocation: Allocation) -> None:
     """The prefix cache was hit, which the counters say; status and gates are rewritten, and refused by name."""
     honest = allocation["head/c64"]
