@@ -164,7 +164,7 @@ def _say(error: HarnessError) -> None:
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    del number, frame
+    del frame
     for one in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(one, signal.SIG_IGN)
-    raise KeyboardInterrupt("SIGTERM")
+    raise KeyboardInterrupt(signal.Signals(number).name)

@@ -56,6 +56,10 @@ class Facts:
     all_here: bool = True
     """Everything that the job left has arrived."""
     cancelled_by_us: bool = False
+    signal: str = ""
+    """That came to the launcher, which ended the job for it."""
+    by: str = ""
+    """The user id that Slurm names as who cancelled the job."""
     gave_up: str = ""
     """Why the launcher waited no longer and ended the job, in a sentence."""
 
@@ -179,11 +183,18 @@ def _by_signs(facts: Facts) -> Verdict | None:
         return _by_row(STATES["LAUNCH_FAILED"], f"Slurm says FAILED {facts.exit_code} {facts.reason}")
     if facts.state == "CANCELLED":
         found = _by_line(facts.lines, tuple(row for row in LINES if row.ends))
-        said = Verdict(
-            Kind.CANCELLED, "somebody cancelled the job", Exit.CANCELLED, ("Slurm says CANCELLED",)
+        who = f" by {facts.by}" if facts.by else ""
+        return found or Verdict(
+            Kind.CANCELLED, _somebody(facts), Exit.CANCELLED, (f"Slurm says CANCELLED{who}",)
         )
-        return found or said
     return _by_line(facts.lines)
+
+
+def _somebody(facts: Facts) -> str:
+    """That a job was cancelled, with what is known of it."""
+    known = [f"by {facts.signal}"] if facts.signal else []
+    known += [f"as the user with the id {facts.by}"] if facts.by else []
+    return ", ".join(["somebody cancelled the job", *known])
 
 
 def _without_signs(facts: Facts, ended: Exit | None) -> Verdict:
@@ -256,7 +267,7 @@ def _by_code(code: Exit, facts: Facts) -> Verdict:
         return Verdict(Kind.SERVER, code.meaning, code)
     if code is Exit.CANCELLED:
         rows = tuple(row for row in LINES if row.ends or row.kind is Kind.TIMEOUT)
-        return _by_line(facts.lines, rows) or Verdict(Kind.CANCELLED, "somebody cancelled the job", code)
+        return _by_line(facts.lines, rows) or Verdict(Kind.CANCELLED, _somebody(facts), code)
     if code in {Exit.OK, Exit.GATE_FAILED}:
         return Verdict(None, "", code)
     return Verdict(Kind.BENCHMARK, code.meaning, code)

@@ -147,17 +147,17 @@ class Local:
             provenance=provenance.find(order.tree),
         )
         emit({"kind": "job", "name": job.id, "total": len(job.points)})
-        code = Exit.BUG
+        code, ended_by = Exit.BUG, ""
         try:
             with metered(cluster.devices.kind, folder) as samples:
                 sampled = spec.as_profile(order.profile).model_copy(update={"samples": str(samples)})
                 code = _measure(environment, sampled, folder, emit)
-        except KeyboardInterrupt:
-            code = Exit.CANCELLED
+        except KeyboardInterrupt as error:
+            code, ended_by = Exit.CANCELLED, process.signal_of(error)
             raise
         finally:
             if code not in WELL:
-                facts = Facts(state="", begun=True, ended=code, asked=True, started=True)
+                facts = Facts(state="", begun=True, ended=code, asked=True, started=True, signal=ended_by)
                 why = classify(facts)
                 files.write_whole(folder / "failure.json", as_json(why, job.id, None, platform.node()))
                 unmeasured.leave(spec, code, why.cause)
@@ -257,7 +257,7 @@ def _node(environment: environments.Environment, spec: Path, emit: Callable[[Eve
     except BaseException as error:
         for number in process.ENDING:
             signal.signal(number, signal.SIG_IGN)  # a second one must not leave the node behind
-        by_hand = isinstance(error, KeyboardInterrupt) and error.args != (process.TERMINATED,)
+        by_hand = isinstance(error, KeyboardInterrupt) and process.signal_of(error) == signal.SIGINT.name
         node.send_signal(signal.SIGINT if by_hand else signal.SIGTERM)  # it says which one a person sent
         try:
             rest, _ = node.communicate(timeout=END_S)

@@ -26,7 +26,9 @@ def main() -> int:
         if len(sys.argv) > 2:  # noqa: PLR2004 - the second argument
             spec = spec.with_found(json.loads(Path(sys.argv[2]).read_bytes()))
         code = outcome(spec, events.to_stdout)
-    except Cancelled:
+    except Cancelled as by:  # before there was a run that says so
+        process.cancellation_seen()
+        events.to_stdout({"kind": "error", "text": f"interrupted by {by}"})
         code = Exit.CANCELLED
     finally:
         process.cancellation_seen()

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from typing import IO
 
 RAISE_AGAIN_S = 0.3
-TERMINATED = "SIGTERM"
-"""What a KeyboardInterrupt of the command says that was no Ctrl-C."""
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -41,6 +39,11 @@ def die_with_parent(sig: int) -> None:
 
 ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 """Signals with which a person or a machine ends a run."""
+
+
+def signal_of(interrupt: KeyboardInterrupt) -> str:
+    """The signal behind an interruption of the command: Python says nothing of a Ctrl-C, and the command names any other."""
+    return str(interrupt) or signal.SIGINT.name
 
 
 def cancel_on_signals() -> None:

@@ -217,6 +217,17 @@ def test_a_scancel_is_no_infra_for_a_hiccup_before_it() -> None:
     assert classify(known).kind is Kind.CANCELLED
 
 
+def test_what_is_known_of_a_cancellation_is_said() -> None:
+    """The signal that came to the launcher, or whom Slurm's accounting names; where nothing is known, no more than before."""
+    ended = Facts("", begun=True, asked=True, started=True, ended=130)
+    assert classify(ended).cause == "somebody cancelled the job"
+    assert classify(replace(ended, signal="SIGHUP")).cause == "somebody cancelled the job, by SIGHUP"
+    for code in (130, None):
+        found = classify(replace(ended, state="CANCELLED", ended=code, by="1000"))
+        assert found.cause == "somebody cancelled the job, as the user with the id 1000"
+    assert found.evidence == ("Slurm says CANCELLED by 1000",)
+
+
 def test_a_sentinel_that_did_not_arrive_is_no_proof() -> None:
     """Only where everything is here does its absence tell."""
     known = Facts(state="FAILED", begun=True, asked=True, ended=30, all_here=False)

@@ -108,6 +108,26 @@ def test_a_signal_while_the_measuring_program_starts_is_no_traceback(runs: Runs,
     assert nothing_is_left(runs.out)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_run_that_is_cancelled_at_once_says_by_what(runs: Runs, number: signal.Signals) -> None:
+    """No program measures yet that could: the job's failure and each record name the signal that came."""
+    running = subprocess.Popen(
+        command(*runs.arguments()), env=runs.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    end = time.monotonic() + 30
+    while not list(below(runs.out / "jobs", "job.json")):
+        assert time.monotonic() < end
+        time.sleep(0.002)
+    running.send_signal(number)
+    text, _ = running.communicate(timeout=60)
+    assert running.returncode == Exit.CANCELLED, text
+    why = f"by {number.name}"
+    assert json.loads(next(below(runs.out, "failure.json")).read_text())["cause"].endswith(why)
+    failures = [one.failure for one in records(runs.out)]
+    assert failures
+    assert all(one and one.message.endswith(why) for one in failures), failures
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_run_goes_on_with_the_same_folder(
     runs: Runs, cli: Cli, number: signal.Signals

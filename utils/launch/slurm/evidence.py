@@ -35,6 +35,7 @@ def facts(track: Tracking, *, cancelled_by_us: bool) -> failures.Facts:
         state=state.state if state else "",
         exit_code=state.exit_code if state else "",
         reason=state.reason if state else "",
+        by=state.by if state else "",
         node=track.node,
         node_reason=track.closed.reason if track.closed else "",
         begun=track.begun,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from matrix.schema import Value
@@ -40,6 +41,8 @@ ACTIVE = frozenset(
         "EXPEDITING",  # since 25.11
     }
 )
+_BY = re.compile(r"CANCELLED by (\d{1,10})")
+"""As `sacct` has it."""
 ENDED = frozenset(
     {
         *("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "DEADLINE", "OUT_OF_MEMORY", "PREEMPTED"),
@@ -60,6 +63,8 @@ class JobState(Value):
     """`code:signal`, as sacct and scontrol have it."""
     node: str
     restarts: int
+    by: str = ""
+    """The user id of who cancelled it, which the accounting alone tells."""
 
     @property
     def waiting(self) -> bool:
@@ -112,6 +117,7 @@ def _state(number: str, cells: dict[str, str]) -> JobState:
         exit_code=_exit_code(cells["exit_code"]),
         node="" if nodes in {"", "None", "(null)", "None assigned"} else nodes,
         restarts=int(restarts) if restarts.isdecimal() else 0,
+        by=by[1] if (by := _BY.fullmatch(cells["State"])) else "",
     )
 
 

@@ -50,6 +50,7 @@ def test_rows_of_sacct() -> None:
     text = "7|PENDING|0:0||n\n7|CANCELLED by 1000|0:15|mi1|a/b|c\n7.batch|FAILED|1:0|mi1|batch\n"
     (found,) = states.from_sacct(text)
     assert (found.state, found.exit_code, found.node, found.name) == ("CANCELLED", "0:15", "mi1", "a/b|c")
+    assert found.by == "1000"
 
 
 @pytest.mark.parametrize(
