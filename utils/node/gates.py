@@ -106,13 +106,17 @@ def itl_sum(e: Evidence) -> Gate:
 
 
 def chunks(e: Evidence) -> Gate:
-    """At least nine streamed answers for ten tokens, or ITL means something else; not asked of speculative decoding."""
+    """At least nine streamed answers for ten tokens, or ITL means something else, which is not asked of speculative decoding; and no more answers than tokens, but for one in each chat, which names the role."""
     ok = e.raw.ok
-    tokens = int(e.raw.output_len[ok].sum())
+    many = int(e.raw.output_len[ok].sum())
     streamed = sum(len(row) + 1 for row, good in zip(e.raw.itl_us, ok, strict=True) if good)
-    share = streamed / max(1, tokens)
-    good = share <= 1 and (e.speculative or share >= CHUNKS_LEAST)
-    return _gate("chunks", good, f"{streamed} streamed answers for {tokens} tokens")
+    most = many + int(e.chat) * int(ok.sum())
+    least = 0.0 if e.speculative else CHUNKS_LEAST * many
+    own = int(tokens.answers(e.raw, chat=e.chat)[ok].sum())
+    roles = f", {streamed - own} of them with a chat's role" if e.chat else ""
+    return _gate(
+        "chunks", streamed <= most and own >= least, f"{streamed} streamed answers for {many} tokens{roles}"
+    )
 
 
 def stream(e: Evidence) -> Gate:
@@ -301,8 +305,8 @@ def notes(evidence: Evidence) -> list[str]:
         found.append(
             f"{evidence.log_unread / 1e6:.1f} MB of the server's log were not looked at: it wrote too much in warm-up and load"
         )
-    if not evidence.speculative and tokens.are_merged(evidence.raw):
-        share = tokens.merged(evidence.raw)
+    if not evidence.speculative and tokens.are_merged(evidence.raw, chat=evidence.chat):
+        share = tokens.merged(evidence.raw, chat=evidence.chat)
         found.append(f"{100 * share:.1f} % of the output tokens had no streamed answer of their own")
     first = None if evidence.speculative else tokens.first(evidence.raw)
     if first and first.is_early and not first.is_empty:

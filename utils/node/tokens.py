@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from utils.node.side_by_side import TOGETHER_US
+
 if TYPE_CHECKING:
     from utils.node.requests_raw import Ints, RawLoad
 
@@ -75,17 +77,22 @@ def _median(row: Ints) -> float:
     return float(values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2
 
 
-def merged(raw: RawLoad) -> float:
+def answers(raw: RawLoad, *, chat: bool) -> Ints:
+    """Streamed answers of each request, without the one that names a chat's role: it is first, and the first token is right behind it."""
+    role = [int(chat and len(row) > 0 and row[0] < TOGETHER_US) for row in raw.itl_us]
+    return np.array([len(row) + 1 for row in raw.itl_us], dtype=np.int64) - np.array(role, dtype=np.int64)
+
+
+def merged(raw: RawLoad, *, chat: bool) -> float:
     """Share of output tokens that had no streamed answer of their own."""
     ok = raw.ok
     tokens = int(raw.output_len[ok].sum())
-    streamed = sum(len(row) + 1 for row, good in zip(raw.itl_us, ok, strict=True) if good)
-    return 1 - streamed / max(1, tokens)
+    return 1 - int(answers(raw, chat=chat)[ok].sum()) / max(1, tokens)
 
 
-def are_merged(raw: RawLoad) -> bool:
+def are_merged(raw: RawLoad, *, chat: bool) -> bool:
     """Whether a reader should know: many tokens had no answer of their own, or some of every request, such as its first ones."""
     ok = raw.ok
-    answers = np.array([len(row) + 1 for row in raw.itl_us])[ok]
-    often = len(answers) >= LEAST and float((answers < raw.output_len[ok]).mean()) >= SHORT_NOTE
-    return often or merged(raw) >= MERGED_NOTE
+    found = answers(raw, chat=chat)[ok]
+    often = len(found) >= LEAST and float((found < raw.output_len[ok]).mean()) >= SHORT_NOTE
+    return often or merged(raw, chat=chat) >= MERGED_NOTE
