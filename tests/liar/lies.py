@@ -56,6 +56,43 @@ LIES = (
         "one_engine",
         brief=True,
     ),
+    Lie("starved", "one of two engines finishes a tenth of the requests", note="unequal shares", brief=True),
+    Lie(
+        "half-restart",
+        "one of two engines begins again in the load, and the sum of both counters goes on rising",
+        "server_counts",
+        brief=True,
+    ),
+    Lie("twice", "each answer comes twice", "chunks", brief=True),
+    Lie("one-short", "one request ends a token early", "output_lengths", brief=True),
+    Lie("cut", "one connection breaks in the middle of an answer", "requests_complete", brief=True),
+    Lie(
+        "error-event",
+        "one answer ends with an error instead of tokens, after status 200",
+        "server_counts",
+        brief=True,
+    ),
+    Lie("no-answer", "one request is answered 200, and without any token", "requests_complete", brief=True),
+    Lie(
+        "hangs",
+        "one request in ten waits 1.5 s in its middle, while others get tokens",
+        "same_pace",
+        brief=True,
+    ),
+    Lie(
+        "front-queue",
+        "requests wait 0.25 s before the engine knows of them",
+        note="outside of the engine",
+        brief=True,
+    ),
+    Lie(
+        "floods",
+        "40 MB in the log within the load",
+        note="of the server's log were not looked at",
+        brief=True,
+    ),
+    Lie("stale", "/metrics stays as it was before the load", "server_counts", brief=True),
+    Lie("engine-ms", "the engine counts milliseconds as seconds", "engine_times", brief=True),
     Lie("new-start", "another process_start_time_seconds from here on", "one_engine"),
 )
 """What the last one does stays so, which is why it is the last."""

@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -40,20 +41,36 @@ class State:
             0,
         )
         self.engine_s = dict.fromkeys(("queue", "prefill", "decode"), 0.0)
-        self.is_half_dead = False
+        self.second: dict[str, int] | None = None
+        self.lie = self.stale = ""
         self.remembered = self.totals
 
     def metrics(self) -> str:
         """As vLLM names them."""
-        lines = [f'vllm:{name}_total{{engine="0"}} {value}.0\n' for name, value in self.totals.items()]
+        if self.lie == "stale" and self.stale:
+            return self.stale
+        second = self.second or dict.fromkeys(self.totals, 0)
+        lines = [
+            f'vllm:{name}_total{{engine="0"}} {value - second[name]}.0\n'
+            for name, value in self.totals.items()
+        ]
         for name, seconds in self.engine_s.items():
             series = f"vllm:request_{name}_time_seconds"
             lines.append(
                 f'{series}_sum{{engine="0"}} {seconds}\n{series}_count{{engine="0"}} {self.totals["request_success"]}\n'
             )
-        if self.is_half_dead:
-            lines.append('vllm:request_success_total{engine="1"} 0.0\n')
-        return "".join(lines) + f"process_start_time_seconds {self.start}\n"
+        if self.second is not None:
+            lines += [f'vllm:{name}_total{{engine="1"}} {value}.0\n' for name, value in second.items()]
+        self.stale = "".join(lines) + f"process_start_time_seconds {self.start}\n"
+        return self.stale
+
+    def count(self, within: int, **grown: int) -> None:
+        """What an engine did for a request: the first one, or the second where there are two."""
+        share = {"starved": 10, "half-restart": 2}.get(self.lie, 0)
+        for name, value in grown.items():
+            self.totals[name] += value
+            if self.second is not None and share and within % share == 1:
+                self.second[name] += value
 
     def once(self, what: str) -> bool:
         """Whether it is the first time."""
@@ -70,10 +87,11 @@ async def complete(state: State, body: dict[str, Any], out: asyncio.StreamWriter
     if within == 0:
         state.load_began = time.monotonic()
     _say_and_do(state, lie, within)
-    if lie == "refuses" and within == 20:
-        out.write(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+    await asyncio.sleep(0.25 if lie == "front-queue" else 0.0)
+    if lie in {"refuses", "no-answer"} and within == 20:
+        _nothing(lie, out)
         return
-    tokens = int(body["max_tokens"])
+    tokens = int(body["max_tokens"]) - int(lie == "one-short" and within == 20)
     prompt = len(state.tokenizer.encode(body["prompt"]).ids)
     _head(out)
     came = time.monotonic()
@@ -86,6 +104,8 @@ async def complete(state: State, body: dict[str, Any], out: asyncio.StreamWriter
         if token:
             due += TOKEN_S * _slower(state, lie, within)
         await _until(state, due)
+        if token == tokens // 2 and await _breaks(lie, within, out):
+            return
         last = time.monotonic()
         first = first or last
         due = max(due, last - TOKEN_S)
@@ -97,18 +117,53 @@ async def complete(state: State, body: dict[str, Any], out: asyncio.StreamWriter
         if lie == "collected" and within >= 0 and len(heap) < HEAP and token < tokens - 1:
             continue
         while heap:
-            _event(out, {"choices": [{"index": 0, "text": " t" * heap.pop(0)}]})
-    if lie == "late-usage" and within >= 0:
-        await asyncio.sleep(0.2)
-    state.totals["prompt_tokens"] += prompt
-    state.totals["generation_tokens"] += tokens
-    state.totals["request_success"] += 1
-    state.totals["prefix_cache_hits"] += 16 if lie == "cache" else 0
-    state.engine_s["prefill"] += first - came
-    state.engine_s["decode"] += last - first
+            event: dict[str, Any] = {"choices": [{"index": 0, "text": " t" * heap.pop(0)}]}
+            _event(out, event, times=2 if lie == "twice" and within >= 0 else 1)
+    await asyncio.sleep(0.2 if lie == "late-usage" and within >= 0 else 0.0)
+    hits = 16 if lie == "cache" else 0
+    state.count(
+        within, prompt_tokens=prompt, generation_tokens=tokens, request_success=1, prefix_cache_hits=hits
+    )
+    unit = 1000 if lie == "engine-ms" and within >= 0 else 1
+    state.engine_s["prefill"] += unit * (first - came)
+    state.engine_s["decode"] += unit * (last - first)
     _event(out, {"choices": [], "usage": {"prompt_tokens": prompt, "completion_tokens": tokens}})
+    _end(out)
+
+
+def _nothing(lie: str, out: asyncio.StreamWriter) -> None:
+    """An answer without a token."""
+    if lie == "refuses":
+        out.write(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+    else:
+        _head(out)
+        _end(out)
+
+
+async def _breaks(lie: str, within: int, out: asyncio.StreamWriter) -> bool:
+    """What happens in the middle of an answer; whether it is the end."""
+    if lie == "hangs" and within % 10 == 5:
+        await asyncio.sleep(1.5)
+    if lie == "cut" and within == 20:
+        out.transport.abort()
+        return True
+    if lie == "error-event" and within == 20:
+        _event(out, {"error": {"message": "the engine lost the request", "code": 500}})
+        _end(out)
+        return True
+    return False
+
+
+def _end(out: asyncio.StreamWriter) -> None:
     _chunk(out, b"data: [DONE]\n\n")
     _chunk(out, b"")
+
+
+def _flood() -> None:
+    """Write 40 MB of a chatty server's lines."""
+    line = "INFO 11-26 10:00:00 [core.py:1] scheduled a step of four requests, and says so every time\n"
+    for _ in range(4000):
+        sys.stdout.write(120 * line)
 
 
 def _say_and_do(state: State, lie: str, within: int) -> None:
@@ -131,7 +186,16 @@ def _say_and_do(state: State, lie: str, within: int) -> None:
     if lie == "forgets" and within in {-WARM_UP, -WARM_UP // 2}:
         state.remembered = dict(state.totals) if within == -WARM_UP else state.remembered
         state.totals = dict(state.remembered)
-    state.is_half_dead = lie == "dead-engine"
+    if lie == "floods" and within == 5:
+        threading.Thread(target=_flood).start()
+    state.lie = lie if within >= 0 else ""
+    if lie not in {"dead-engine", "starved", "half-restart"}:
+        state.second = None
+    elif state.second is None:
+        state.second = dict.fromkeys(state.totals, 0)
+    elif lie == "half-restart" and within == LOAD // 2:
+        state.totals = {name: value - state.second[name] for name, value in state.totals.items()}
+        state.second = dict.fromkeys(state.totals, 0)
 
 
 def _is_fourth(within: int) -> bool:
@@ -172,8 +236,9 @@ def _head(out: asyncio.StreamWriter) -> None:
     out.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
 
 
-def _event(out: asyncio.StreamWriter, body: dict[str, Any]) -> None:
-    _chunk(out, b"data: " + json.dumps(body).encode() + b"\n\n")
+def _event(out: asyncio.StreamWriter, body: dict[str, Any], times: int = 1) -> None:
+    for _ in range(times):
+        _chunk(out, b"data: " + json.dumps(body).encode() + b"\n\n")
 
 
 def _chunk(out: asyncio.StreamWriter, data: bytes) -> None:
@@ -193,8 +258,7 @@ async def _post(state: State, path: str, body: dict[str, Any], out: asyncio.Stre
         for _ in range(body["max_tokens"]):
             _event(out, {"choices": [{"index": 0, "text": " t", "token_ids": [5]}]})
         _event(out, {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": body["max_tokens"]}})
-        _chunk(out, b"data: [DONE]\n\n")
-        _chunk(out, b"")
+        _end(out)
     elif body.get("stream"):
         await complete(state, body, out)
     else:
