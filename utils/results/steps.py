@@ -2,7 +2,8 @@
 
 Optimal partitioning (Jackson et al., IEEE Signal Process. Lett. 12, 2005) finds a step and its return alike, which splitting
 in two and two again does not. Single outliers are drawn in first; what remains of noise, and how much a value owes to the one
-before, say how sure each border is; borders that are not sure are taken out again, the weakest first.
+before, say how sure each border is; borders that are not sure are taken out again, the weakest first. Figures that are equal
+because they were rounded do not make a border sure.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ MAD = 1.4826
 LONG = 12
 """Values from which it can be said how much one owes to the one before."""
 MOST_OWED = 0.8
+SAME = 1e-9
+"""Below it a move is a rounding error of the calculation."""
 
 
 def over_time(values: Sequence[float], rate: float = STEP_P) -> list[list[int]]:
@@ -49,12 +52,13 @@ def over_time(values: Sequence[float], rate: float = STEP_P) -> list[list[int]]:
     if not scale:
         return []
     begins = _partition([value / scale for value in drawn])
+    grain = _grain(values)
     found = []
     for end in range(2 * LEAST, n + 1):
         cuts, at = list[int](), end
         while at := begins[at]:
             cuts.insert(0, at)
-        found.append(_sure(drawn[:end], cuts, rate))
+        found.append(_sure(drawn[:end], cuts, rate, grain))
     return found
 
 
@@ -73,6 +77,11 @@ def _scale(values: Sequence[float]) -> float:
     """A value's standard deviation, from differences of neighbours, which steps hardly move."""
     moves = [abs(b - a) for a, b in pairwise(values)]
     return MAD * median(moves) / math.sqrt(2) or 1e-3 * (max(values) - min(values))
+
+
+def _grain(values: Sequence[float]) -> float:
+    """How finely the figures are known: the smallest move of neighbours that are not equal. Figures in whole milliseconds have one, others hardly."""
+    return min((move for a, b in pairwise(values) if (move := abs(b - a)) > SAME), default=0.0)
 
 
 def _partition(values: Sequence[float]) -> list[int]:
@@ -99,24 +108,28 @@ def _partition(values: Sequence[float]) -> list[int]:
     return begins
 
 
-def _sure(values: Sequence[float], cuts: list[int], rate: float) -> list[int]:
+def _sure(values: Sequence[float], cuts: list[int], rate: float, grain: float) -> list[int]:
     """The borders that stay when the weakest is taken out until all are sure."""
     while cuts:
-        weakest, p = _weakest(values, cuts)
+        weakest, p = _weakest(values, cuts, grain)
         if p * len(values) <= rate:
             return cuts
         cuts = [cut for cut in cuts if cut != weakest]
     return cuts
 
 
-def _weakest(values: Sequence[float], cuts: Sequence[int]) -> tuple[int, float]:
-    """The least sure border, and how often chance alone makes one like it at one place."""
+def _weakest(values: Sequence[float], cuts: Sequence[int], grain: float) -> tuple[int, float]:
+    """The least sure border, and how often chance alone makes one like it at one place.
+
+    Equal figures do not say that there is no noise: what rounding to the grain hides is left to it (Sheppard 1897).
+    """
     bounds = [0, *cuts, len(values)]
     parts = [values[a:b] for a, b in pairwise(bounds)]
     means = [fmean(part) for part in parts]
     rest = [value - mean for part, mean in zip(parts, means, strict=True) for value in part]
     df = len(values) - len(parts)
     variance = sum(one * one for one in rest) / df * _owed(rest, len(parts)) if df else 0.0
+    variance = max(variance, grain * grain / 12)
     found = (cuts[0], -1.0)
     for i, cut in enumerate(cuts):
         error = math.sqrt(variance * (1 / len(parts[i]) + 1 / len(parts[i + 1])))

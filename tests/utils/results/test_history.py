@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from pathlib import Path
 
@@ -116,6 +117,19 @@ def test_the_rate_of_false_steps() -> None:
     """300 series of noise: at most 2 %."""
     noise = random.Random(0)  # noqa: S311 - a fixed series
     assert sum(bool(splits([noise.gauss(0, 1) for _ in range(30)])) for _ in range(300)) <= 6
+
+
+def test_figures_in_whole_milliseconds_make_no_step() -> None:
+    """Rounding makes many of them equal, and equal figures are no proof that there is no noise; a lasting step is found all the same."""
+    noise = random.Random(3)  # noqa: S311 - a fixed series
+    rate = STEP_P / 24
+    whole = []
+    for _ in range(200):
+        level = noise.uniform(30, 90)
+        whole.append([math.log(round(level * noise.gauss(1, 0.009))) for _ in range(10)])
+    assert sum(any(over_time(one, rate)) for one in whole) <= 1
+    assert splits([math.log(46)] * 8 + [math.log(47)] * 2) == []
+    assert splits([math.log(46)] * 20 + [math.log(48)] * 20, rate) == [20]
 
 
 def test_two_steps_and_flat_series() -> None:
