@@ -6,21 +6,18 @@ that the points of one pair of servers count as one degree of freedom of their c
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import ValidationError
-
 from matrix.errors import Exit, HarnessError, Place, Problem
 from matrix.metrics import JUDGED, WITH_NOISE
 from utils.results.verdict import metrics
 from utils.results.verdict.alarms import alarms
 from utils.results.verdict.contrasts import contrasts
-from utils.results.verdict.ledger_lines import ENDS, FREE, LEGACY, Difference, Line, Reset, line_of
+from utils.results.verdict.ledger_lines import ENDS, FREE, LEGACY, MOST, Difference, Line, Reset, parsed
 from utils.results.verdict.pooling import NEEDED, Pool, Pools, class_of
 from utils.results.verdict.spread import Calibration, Spread
 
@@ -120,7 +117,7 @@ class Ledger:
     ) -> Spread:
         """What is known of a point's noise: its own where it has enough, else what its recipe, model and class lend."""
         recipe = recipe or point.split("/", maxsplit=1)[0]
-        found = self.pools.spread((device, driver), point, metric, (model, recipe, concurrency))
+        found = self.pools.spread((device, driver), point, metric, (model, recipe, concurrency), day)
         return replace(found, df=trusted(found.df, found.last_day, day))
 
     def with_records(
@@ -193,8 +190,8 @@ def read(path: Path) -> Ledger:
     lines: list[Line] = []
     for number, line in enumerate(text, 1):
         try:
-            lines.append(line_of(json.loads(line)))
-        except (ValueError, TypeError, AttributeError, ValidationError) as error:
+            lines.append(parsed(line))
+        except ValueError as error:
             first = str(error).splitlines()[0]
             raise HarnessError(
                 Exit.LEDGER_INVALID,
@@ -272,7 +269,16 @@ def _line(
         if metric not in JUDGED and not all(known):
             continue
         values[metric] = (
-            round(sum(w * math.log(value) for w, value in zip(weights, known, strict=True) if value), 6)
+            round(
+                max(
+                    -MOST,
+                    min(
+                        MOST,
+                        sum(w * math.log(value) for w, value in zip(weights, known, strict=True) if value),
+                    ),
+                ),
+                6,
+            )
             if all(known)
             else None
         )

@@ -5,9 +5,11 @@ A reader keeps metrics that it does not know, passes over fields that it does no
 
 from __future__ import annotations
 
+import json
+from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
 from matrix.schema import Kept
 
@@ -20,7 +22,18 @@ FREE = "free of drift"
 """Contrast of several runs in which a steady drift has no part, as long as a difference of two."""
 _METRICS_OF_1 = ("tput", "ttft", "tpot")
 
-LogRatio = Annotated[float | None, Field(ge=-5, le=5, allow_inf_nan=False)]
+MOST = 5.0
+"""In logs: no two runs of the same differ by more."""
+LogRatio = Annotated[float | None, Field(ge=-MOST, le=MOST, allow_inf_nan=False, strict=True)]
+
+
+def _day(text: str) -> str:
+    if date.fromisoformat(text).isoformat() != text:
+        raise ValueError("a day is written YYYY-MM-DD")
+    return text
+
+
+Day = Annotated[str, AfterValidator(_day)]
 
 
 class Difference(Kept):
@@ -28,14 +41,14 @@ class Difference(Kept):
 
     model_config = ConfigDict(extra="allow")
     schema_version: Literal[2] = 2
-    day: str
+    day: Day
     device: str
     """Model of the GPU, or of the processor where there is none."""
     driver: str
     model: str = ""
     recipe: str = ""
     point: str
-    concurrency: int
+    concurrency: Annotated[int, Field(ge=1, strict=True)]
     key: str
     """The observed key of both."""
     allocation: str
@@ -61,7 +74,7 @@ class Reset(Kept):
 
     model_config = ConfigDict(extra="allow")
     schema_version: Literal[2] = 2
-    day: str
+    day: Day
     device: str
     driver: str | None = None
     """None means: any."""
@@ -70,6 +83,31 @@ class Reset(Kept):
 
 
 Line = Difference | Reset
+
+
+def parsed(text: str) -> Line:
+    """A line of a file.
+
+    Raises:
+        ValueError: for one that is none, with the reason in one line.
+    """
+    try:
+        line = line_of(json.loads(text, object_pairs_hook=_once))
+        line.model_dump_json()  # what could not be written again is told here, and not when a line is added
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    except (TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(str(error)) from error
+    return line
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} is there twice")
+    return found
 
 
 def line_of(content: dict[str, Any]) -> Line:

@@ -7,6 +7,7 @@ concurrency. Each is drawn to the one before, which counts for as little as one 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -44,7 +45,8 @@ class Pool:
     ends: dict[tuple[str, tuple[int, int]], tuple[float, int]] = field(default_factory=dict)
     sums: list[float] = field(default_factory=lambda: [0.0, 0.0])
     """Of each pair's mean, of `squares` and of `ends`."""
-    last_day: str = ""
+    days: list[str] = field(default_factory=list)
+    """Of its lines, in order."""
 
     def add(self, line: Difference, value: float) -> None:
         """One difference of one point."""
@@ -54,7 +56,14 @@ class Pool:
         total, n = table.get(where, (0.0, 0))
         self.sums[drifts] += (total + value * value) / (n + 1) - (total / n if n else 0.0)
         table[where] = (total + value * value, n + 1)
-        self.last_day = max(self.last_day, line.day)
+        at = bisect_left(self.days, line.day)
+        if self.days[at : at + 1] != [line.day]:
+            self.days.insert(at, line.day)
+
+    def newest(self, day: str) -> str:
+        """The newest day of its lines, but for those of a later day than is asked for: a node's clock may have been ahead by years."""
+        known = self.days[: bisect_right(self.days, day)] if day else self.days
+        return known[-1] if known else day
 
     @property
     def free_alone(self) -> bool:
@@ -127,8 +136,10 @@ class Pools:
         for where in [one for one in self._cells if _of(reset, one)]:
             del self._cells[where]
 
-    def spread(self, here: tuple[str, str], point: str, metric: str, home: tuple[str, str, int]) -> Spread:
-        """What is known of a point's noise, before any cap by age; its home is its model, recipe and concurrency."""
+    def spread(
+        self, here: tuple[str, str], point: str, metric: str, home: tuple[str, str, int], day: str = ""
+    ) -> Spread:
+        """What is known of a point's noise, before any cap by age; its home is its model, recipe and concurrency, its day that of the runs."""
         model, recipe, concurrency = home
         pools = [self.classes.get((*here, class_of(concurrency), metric))]
         pools += [self.near.get((*here, what, metric)) for what in _near(model, recipe, concurrency)]
@@ -153,7 +164,7 @@ class Pools:
             share=share if cells else None,
             share_cells=cells,
             pairs=best.df,
-            last_day=max(pool.last_day for pool in pools if pool),
+            last_day=pools[0].newest(day) if pools[0] else "",
         )
 
     def _of_recipe(self, where: Scope) -> tuple[float, float, float]:

@@ -190,6 +190,52 @@ def test_an_absurd_line_is_none(tmp_path: Path, noise: Ledger) -> None:
             ledger.read(tmp_path / "l.jsonl")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"day":"2026-06-16"', '"day":"yesterday"', "day: "),
+        ('"day":"2026-06-16"', '"day":"2026-02-30"', "day: "),
+        ('"day":"2026-06-16"', '"day":"2026-06-16T10:00Z"', "day: "),
+        ('"concurrency":1', '"concurrency":0', "concurrency: "),
+        ('"concurrency":1', '"concurrency":"1"', "concurrency: "),
+        ('"tput":', '"tput":true,"was":', "values.tput: "),
+        ('"tput":', '"tput":"0.01","was":', "values.tput: "),
+        ('"day"', '"day":"2026-06-16","day"', "'day' is there twice"),
+        ('"day"', '"x":' + "[" * 100_000 + '"day"', "recursion"),
+        ('"day"', '"x":' + "[" * 400 + "]" * 400 + ',"day"', ""),
+        ('"day"', r'"x":"\ud800","day"', ""),
+    ],
+)
+def test_a_line_of_the_wrong_kind_is_none(
+    tmp_path: Path, noise: Ledger, old: str, new: str, said: str
+) -> None:
+    """It is told at its place and by its field, and not by a traceback, now or when the next line is written."""
+    line = ledger.text(noise).splitlines()[0]
+    assert old in line
+    (tmp_path / "l.jsonl").write_text(line.replace(old, new, 1) + "\n")
+    with pytest.raises(HarnessError, match=f"l.jsonl:1:1: not a line of a ledger: .*{said}"):
+        ledger.read(tmp_path / "l.jsonl")
+
+
+def test_a_clock_that_was_ahead_does_not_keep_a_ledger_young(noise: Ledger) -> None:
+    """Its line counts as noise, and says nothing of the age of the others."""
+
+    def df(of: Ledger, day: str) -> float:
+        return of.spread(CPU, "", C1, 1, "tput", day=day).df
+
+    ahead = noise.differences[0].model_copy(update={"day": "2099-01-01", "allocation": "ahead"})
+    later = Ledger([*noise.lines, ahead])
+    assert df(later, "2026-06-17") == df(noise, "2026-06-17") == ledger.LEVEL_DF
+    assert df(later, "2027-06-17") == df(noise, "2027-06-17") == ledger.LEAST_DF
+    assert df(Ledger([ahead]), "2026-06-17") > 0
+
+
+def test_runs_that_differ_absurdly_end_no_command(pair: Records) -> None:
+    """What a reader takes as the most is what is written."""
+    lines = ledger.differences(pair(noise=(1.0, 1000.0, 1.0, 1000.0)))
+    assert max(abs(value or 0.0) for one in lines for value in one.values.values()) == 5.0
+
+
 def test_nothing_is_held_against_itself(pair: Records, noise: Ledger) -> None:
     """A run that is judged again after it went into the ledger gets the same verdict."""
     from tests.utils.results.conftest import sides
