@@ -230,9 +230,6 @@ def _of_records(both: Sequence[Pair]) -> list[str]:
 
 def _held(ledger: Ledger) -> list[str]:
     """What the ledger does not count."""
-    held = ledger.held
-    return (
-        [f"{len(held)} allocations are set aside from the ledger after an alarm: ./servematrix ledger show"]
-        if held
-        else []
-    )
+    n = len(ledger.held)
+    are = "1 allocation is" if n == 1 else f"{n} allocations are"
+    return [f"{are} set aside from the ledger after an alarm: ./servematrix ledger show"] if n else []

@@ -45,6 +45,9 @@ LEVEL_DF = 8.0
 FRESH_DAYS, HALVED_DAYS = 30, 60
 LEAST_DF = 2.0
 
+SET_ASIDE = "the allocation is set aside until a person accepts it"
+COUNTED = "it counts, up to three standard deviations of those before"
+
 Issuer = Literal["sweep", "pushed", "nightly", "local"]
 """Who measured: a pull request's sweep, the default branch's own sweep or night, a person."""
 
@@ -134,9 +137,9 @@ class Ledger:
         for allocation in dict.fromkeys(one.allocation for one in new):
             batch = [one for one in new if one.allocation == allocation]
             found = alarms([*_since_reset(self.lines), *made], batch)
-            told += [one.text for one in found]
             if found:
                 quiet = [one.text for one in found if one.kind == "quieter"]
+                told += [f"{one.text}; {SET_ASIDE if quiet else COUNTED}" for one in found]
                 marks = {"held": quiet[0]} if quiet else {"alarm": found[0].text}
                 batch = [one.model_copy(update=marks) for one in batch]
             made += batch

@@ -23,7 +23,7 @@ def add(path: Path, records: Sequence[Record]) -> None:
         known, new, alarms = ledger.read(path).with_records(records)
         if new:
             write_whole(path, ledger.text(known).encode())
-    sys.stdout.writelines(f"alarm, set aside from the ledger: {line}\n" for line in alarms)
+    sys.stdout.writelines(f"alarm: {line}\n" for line in alarms)
     sys.stdout.write(f"{path}: {len(new)} new differences, {len(known.differences)} in all\n")
 
 

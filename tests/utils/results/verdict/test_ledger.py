@@ -11,7 +11,7 @@ from matrix.errors import Exit, HarnessError
 from tests.conftest import Cli
 from tests.utils.results.conftest import Records
 from utils.node import record_file
-from utils.results.verdict import ledger
+from utils.results.verdict import ledger, ledger_file
 from utils.results.verdict.ledger import Ledger
 from utils.results.verdict.ledger_lines import FREE, Reset
 
@@ -109,7 +109,9 @@ def test_another_driver_or_gpu_begins_anew(pair: Records, noise: Ledger) -> None
     assert again.pools.classes[CPU, "", "c1-8", "tput"].df == 2
 
 
-def test_a_loud_batch_raises_an_alarm_and_widens(pair: Records, noise: Ledger) -> None:
+def test_a_loud_batch_raises_an_alarm_and_widens(
+    pair: Records, noise: Ledger, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Ten times as much on a new image: named with image and node; it counts, and no more than three standard deviations; as much as ever: nothing."""
     assert noise.with_records(pair(noise=(1.0, 1.014, 1.0, 1.014)))[2] == []
     wild = pair(noise=(1.0, 1.1, 1.0, 1.1), more={"image": "new:1"})
@@ -117,6 +119,11 @@ def test_a_loud_batch_raises_an_alarm_and_widens(pair: Records, noise: Ledger) -
     assert alarms
     assert all("new:1" in line and "0.89 % before" in line for line in alarms if "TTFT" not in line)
     assert all(line.alarm for line in new)
+    (tmp_path / "l.jsonl").write_text(ledger.text(noise))
+    ledger_file.add(tmp_path / "l.jsonl", wild)
+    said = capsys.readouterr().out
+    assert "alarm: " in said
+    assert "set aside" not in said, "it counts, and nobody is told otherwise"
     assert not after.held
     assert spread(noise).sd < spread(after).sd < 1.5 * spread(noise).sd
 
@@ -127,7 +134,9 @@ def test_a_quiet_batch_is_set_aside_until_a_person_accepts_it(pair: Records, noi
     after, _, alarms = noise.with_records(quiet)
     assert alarms
     (allocation,) = after.held
-    assert alarms[0] in after.held[allocation]
+    text, done = alarms[0].rsplit("; ", maxsplit=1)
+    assert text in after.held[allocation]
+    assert "set aside" in done
     assert spread(after) == spread(noise)
     accepted = after.accepting(allocation)
     assert not accepted.held
