@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from matrix.metrics import JUDGED, METRICS, WITH_NOISE
 from utils.results.verdict import judge as verdict
 from utils.results.verdict import matching, metrics, student
-from utils.results.verdict.ledger import Ledger, device_of
+from utils.results.verdict.ledger import Ledger, day_of, device_of
 from utils.results.verdict.metrics import geometric_mean
 from utils.results.verdict.outcome import MetricVerdict
 
@@ -32,9 +33,19 @@ def beside(pair: Pair, ledger: Ledger) -> dict[str, MetricVerdict]:
             continue
         block = verdict.Block(sides[0], sides[1])
         concurrency = some.load.concurrency if some.load else 1
-        spread = ledger.spread(device_of(some), some.node.driver or "", pair.point, concurrency, name)
+        spread = ledger.spread(
+            device_of(some),
+            some.node.driver or "",
+            pair.point,
+            concurrency,
+            name,
+            recipe=some.recipe,
+            model=some.model,
+            day=day_of(some),
+        )
         known = spread.calibration != "none" and not odd
-        error = spread.sd * block.scale
+        sd = math.sqrt(spread.drawn) if known else math.nan
+        error = sd * block.scale
         half = student.quantile(0.975, spread.df) * error if known else 0.0
         unknown = odd or "the ledger knows nothing of its noise"
         found[name] = MetricVerdict(
@@ -46,7 +57,7 @@ def beside(pair: Pair, ledger: Ledger) -> dict[str, MetricVerdict]:
             runs=(whole[0], whole[1]),
             df=int(spread.df),
             calibration=spread.calibration if known else "none",
-            spread_percent=100 * spread.sd if known else None,
+            spread_percent=100 * sd if known else None,
             floor_percent=0.0,
             p=None,
             could_see_percent=None,

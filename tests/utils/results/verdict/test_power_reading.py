@@ -137,3 +137,25 @@ def test_without_a_ledger_power_is_shown_without_an_interval(pair: Records) -> N
     assert (power.low_percent, power.spread_percent) == (None, None)
     assert "the ledger knows nothing of its noise" in power.why
     assert "kernels ran all the time" in present.markdown(found)
+
+
+def test_an_old_ledger_is_trusted_less_beside_words_too(pair: Records, noise: ledger.Ledger) -> None:
+    """Its interval is wider a year later, as that of what is judged."""
+
+    def width(days: int) -> float:
+        records = [
+            one.model_copy(
+                update={
+                    "clock": one.clock.model_copy(
+                        update={"wall_unix_s": one.clock.wall_unix_s + 86_400.0 * days}
+                    )
+                }
+            )
+            for one in (_with_power(each, 712) for each in pair())
+        ]
+        power = compare(*sides(records), noise).points[0].beside["power"]
+        assert power.low_percent is not None
+        assert power.high_percent is not None
+        return power.high_percent - power.low_percent
+
+    assert width(365) > 1.5 * width(0)
