@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +24,13 @@ def three(value: float) -> str:
     rounded = round(value, places)
     places = SIGNIFICANT - 1 - math.floor(math.log10(abs(rounded)))  # 9.996 is 10.0
     return f"{rounded:.{max(0, places)}f}"
+
+
+def percent(value: float, sign: Literal["", "+"] = "") -> str:
+    """With one decimal, and with more where that would read as nothing though it is something; no minus before a zero."""
+    small = 0 < abs(value) < 0.05  # noqa: PLR2004 - what one decimal rounds to 0.0
+    places = min(4, -math.floor(math.log10(abs(value)))) if small else 1
+    return f"{value:{sign}z.{places}f}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

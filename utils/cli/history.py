@@ -128,7 +128,7 @@ def _told(stepped: list[Step], measurements: int) -> list[str]:
     if not stepped:
         return [f"no step in {measurements} measurements"]
     return [
-        f"{'shown once, and not confirmed since' if one.taken_back else 'step'}: {METRICS[one.metric].about} {one.percent:+.1f} % ({_shown(one.metric, one.before)} to {_shown(one.metric, one.after)}) on {one.day} "
+        f"{'shown once, and not confirmed since' if one.taken_back else 'step'}: {METRICS[one.metric].about} {one.percent:+z.1f} % ({_shown(one.metric, one.before)} to {_shown(one.metric, one.after)}) on {one.day} "
         f"at {one.commit[:10]}, {one.sides[0]} measurements before and {one.sides[1]} after"
         + (f"; nearest entry: {clean(one.near)}" if one.near else "")
         for one in stepped

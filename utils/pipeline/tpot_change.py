@@ -159,7 +159,7 @@ def _text(reason: Reason, metric: MetricVerdict) -> str:
     if reason.low_ms is not None and reason.high_ms is not None:
         interval = f"{_ms(reason.low_ms, unit=False)} to {_ms(reason.high_ms)}"
     said = (
-        f"{reason.point}: TPOT {_ms(total)} a token ({metric.percent:+.1f} %, {interval}); "
+        f"{reason.point}: TPOT {_ms(total)} a token ({metric.percent:+z.1f} %, {interval}); "
         f"kernels {_ms(reason.kernels_ms)}{_share(reason.kernels_ms, total)}"
     )
     named = [part for part in reason.kernels[:NAMED] if abs(part.ms) >= SMALL * abs(total)]

@@ -75,7 +75,7 @@ def _headline(fresh: Sequence[Alert]) -> str:
     if not waiting:
         return "No new alert"
     worst = max(waiting, key=lambda one: abs(one.step.percent))
-    text = f"{worst.point} {METRICS[worst.step.metric].heading} {worst.step.percent:+.1f} %"
+    text = f"{worst.point} {METRICS[worst.step.metric].heading} {worst.step.percent:+z.1f} %"
     return f"{len(waiting)} new alert{'s' if len(waiting) > 1 else ''}, the worst {escape(text)}"
 
 
@@ -85,7 +85,7 @@ def _waiting(older: int) -> str:
 
 
 def _step(one: Alert) -> list[str]:
-    return [three(one.step.before), three(one.step.after), f"{one.step.percent:+.1f} %"]
+    return [three(one.step.before), three(one.step.after), f"{one.step.percent:+z.1f} %"]
 
 
 def _name(entry: Entry) -> str:

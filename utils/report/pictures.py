@@ -200,7 +200,7 @@ def scatter(points: Sequence[Point]) -> Picture | None:
         known = point.figures[HEADLINE]
         for number, value in enumerate(known.runs, 1):
             off = 100 * (value / known.mean - 1)
-            said = f"{series(point, several)} {point.name}, run {number}: {off:+.2f} %"
+            said = f"{series(point, several)} {point.name}, run {number}: {off:+z.2f} %"
             rows.append(
                 {
                     "series": series(point, several),
@@ -236,7 +236,7 @@ def effects(rows: Sequence[Mapping[str, Any]], title: str, *, alone: bool) -> Pi
         }
         for row in rows[:MOST_EFFECTS]
     ]  # fmt: skip
-    words = "; ".join(f"{row['short']} {row['x']:+.1f} % {row['word']}" for row in shown[:6])
+    words = "; ".join(f"{row['short']} {row['x']:+z.1f} % {row['word']}" for row in shown[:6])
     cut = f"the first {len(shown)} of {len(rows)} changes" if len(rows) > len(shown) else ""
     if len(rows) > len(shown[:6]):
         words += f"; and {len(rows) - len(shown[:6])} more" + (f" (drawn: {cut})" if cut else "")

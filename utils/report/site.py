@@ -161,14 +161,14 @@ def _verdict(alerts: Sequence[Alert], history: Mapping[str, object], stale: Sequ
     if not waiting:
         return f"No new alert{more}."
     worst = max(waiting, key=lambda one: abs(one.step.percent))
-    return f"{len(waiting)} new alert{'s' if len(waiting) > 1 else ''}, the worst {worst.point} {METRICS[worst.step.metric].heading} {worst.step.percent:+.1f} % since {worst.step.day}{more}."
+    return f"{len(waiting)} new alert{'s' if len(waiting) > 1 else ''}, the worst {worst.point} {METRICS[worst.step.metric].heading} {worst.step.percent:+z.1f} % since {worst.step.day}{more}."
 
 
 def _alerts(alerts: Sequence[Alert]) -> Section:
     order = {"new": 0, "seen": 1, "fixed": 2, "invalid": 3}
     ordered = sorted(alerts, key=lambda one: (order[one.state], -abs(one.step.percent)))
     lines = [
-        [one.state, one.point, METRICS[one.step.metric].heading, three(one.step.before), three(one.step.after), f"{one.step.percent:+.1f} %", one.step.day, one.step.near or one.step.commit[:10], one.why, one.id]
+        [one.state, one.point, METRICS[one.step.metric].heading, three(one.step.before), three(one.step.after), f"{one.step.percent:+z.1f} %", one.step.day, one.step.near or one.step.commit[:10], one.why, one.id]
         for one in ordered
     ]  # fmt: skip
     heads = [
@@ -195,7 +195,7 @@ def _alerts(alerts: Sequence[Alert]) -> Section:
 def _history(point: str, found: Sequence[Measurement], stepped: Sequence[Step]) -> pictures.Picture:
     shown = [one for one in found if HEADLINE in one.values][-RECENT:]
     marks = {
-        (one.day, one.commit): f"{one.percent:+.1f} %"
+        (one.day, one.commit): f"{one.percent:+z.1f} %"
         for one in stepped
         if one.metric == HEADLINE and not one.taken_back
     }
@@ -225,7 +225,7 @@ def _panel(point: str, found: Sequence[Measurement], stepped: Sequence[Step], pi
         [
             one.day,
             METRICS[one.metric].heading,
-            f"{one.percent:+.1f} %",
+            f"{one.percent:+z.1f} %",
             three(one.before),
             three(one.after),
             NOT_BORNE_OUT if one.taken_back else one.near,

@@ -112,9 +112,9 @@ def _line(row: dict[str, Any]) -> list[str]:
     def number(value: float | None) -> str:
         return "" if value is None else three(value)
 
-    interval = f"{row['low']:+.1f} to {row['high']:+.1f} %" if row["low"] is not None else ""
+    interval = f"{row['low']:+z.1f} to {row['high']:+z.1f} %" if row["low"] is not None else ""
     return [
         row["point"].split("/")[-1], METRICS[row["metric"]].about if row["metric"] else "all", number(row["base"]), number(row["head"]),
-        "" if row["percent"] is None else f"{row['percent']:+.1f} %", interval, row["word"],
+        "" if row["percent"] is None else f"{row['percent']:+z.1f} %", interval, row["word"],
         "" if row["could_see"] is None else f">= {row['could_see']:.1f} %",
     ]  # fmt: skip

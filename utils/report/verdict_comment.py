@@ -99,12 +99,12 @@ def _row(one: PointVerdict, points: Sequence[PointVerdict]) -> list[str]:
             cells.append("")
             continue
         interval = (
-            f" ({each.low:+.1f} to {each.high:+.1f})"
+            f" ({each.low:+z.1f} to {each.high:+z.1f})"
             if each.low is not None and each.high is not None
             else ""
         )
         cells.append(
-            f"{METRICS[name].shown(metric.base)} → {METRICS[name].shown(metric.head)}, {each.percent:+.1f} %{interval}"
+            f"{METRICS[name].shown(metric.base)} → {METRICS[name].shown(metric.head)}, {each.percent:+z.1f} %{interval}"
         )
     return [one.point, "invalid" if one.invalid else word, *cells, f"{one.runs[0]}+{one.runs[1]}"]
 

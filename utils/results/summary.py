@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from matrix.metrics import HEADLINE, METRICS
+from matrix.metrics import HEADLINE, METRICS, percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,15 +38,15 @@ class Seen:
     def text(self) -> str:
         """For the changelog's `judged`: the word, its number, and its 95 % interval."""
         interval = (
-            f" ({self.low:+.1f} to {self.high:+.1f})"
+            f" ({self.low:+z.1f} to {self.high:+z.1f})"
             if self.low is not None and self.high is not None
             else ""
         )
         if self.word in _LOUD and self.percent is not None:
-            return f"{self.word} {self.percent:+.1f}%{interval}"
+            return f"{self.word} {percent(self.percent, '+')}%{interval}"
         if self.word == "no change seen" and self.could_see is not None:
-            within = f", unchanged within {self.within:.1f}%" if self.within is not None else ""
-            return f"{self.word} >= {self.could_see:.1f}%{within}{interval}"
+            within = f", unchanged within {percent(self.within)}%" if self.within is not None else ""
+            return f"{self.word} >= {percent(self.could_see)}%{within}{interval}"
         return self.word if self.word in {NONE, "invalid"} else f"{self.word}{interval}"
 
 
@@ -136,9 +136,9 @@ def result(comparison: Comparison) -> str:
     if one.percent is not None:
         known = one.low_percent is not None and one.high_percent is not None
         interval = (
-            f"95 % interval {one.low_percent:+.1f} to {one.high_percent:+.1f}" if known else "no interval"
+            f"95 % interval {one.low_percent:+z.1f} to {one.high_percent:+z.1f}" if known else "no interval"
         )
-        said.append(f"throughput {one.percent:+.1f} % ({interval})")
+        said.append(f"throughput {one.percent:+z.1f} % ({interval})")
     names = {NONE: "no verdict"}
     words = ", ".join(
         f"{names.get(word, word)} in {n}{_of_metrics(comparison, word, n)}"
@@ -272,8 +272,8 @@ def _fact(cause: str) -> str:
 def _change(percent: float | None, low: float | None, high: float | None) -> str:
     if percent is None:
         return ""
-    interval = f" ({low:+.1f} to {high:+.1f})" if low is not None and high is not None else " (no interval)"
-    return f"{percent:+.1f} %{interval}"
+    interval = f" ({low:+z.1f} to {high:+z.1f})" if low is not None and high is not None else " (no interval)"
+    return f"{percent:+z.1f} %{interval}"
 
 
 def could_see(comparison: Comparison) -> list[float]:

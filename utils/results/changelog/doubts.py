@@ -68,7 +68,7 @@ def _scattered(head: Sequence[Record], base: Sequence[Record], comparison: Compa
     metric = METRICS[one.metric]
     apart = f"{one.times:.1f} times" if one.times >= 2 else f"{100 * (one.times - 1):.1f} %"  # noqa: PLR2004 - from there on people say "times"
     return [
-        f"an arm's own runs differ more than the change in {len(worst)} of {len(comparison.points)} points; most: {one.point}, {one.arm} {metric.in_words(one.low)} and {metric.shown(one.high)} ({apart}), change {one.change:+.1f} %"
+        f"an arm's own runs differ more than the change in {len(worst)} of {len(comparison.points)} points; most: {one.point}, {one.arm} {metric.in_words(one.low)} and {metric.shown(one.high)} ({apart}), change {one.change:+z.1f} %"
     ]
 
 

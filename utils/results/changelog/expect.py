@@ -79,5 +79,5 @@ def _outcome(claim: str, metrics: Mapping[Any, MetricVerdict], metric: str) -> t
     sign, bound = claim.split(" ")
     holds = {"<=": operator.le, ">=": operator.ge}[sign]
     ends = [holds(end, float(bound.removesuffix("%"))) for end in (one.low_percent, one.high_percent)]
-    interval = f"95 % interval {one.low_percent:+.1f} to {one.high_percent:+.1f} %"
+    interval = f"95 % interval {one.low_percent:+z.1f} to {one.high_percent:+z.1f} %"
     return ("holds" if all(ends) else "undecided" if any(ends) else "fails"), interval

@@ -144,7 +144,7 @@ def _point(records: Sequence[Record], compared: PointVerdict | None) -> changelo
     if compared is not None:
         words, runs = summary.judged(compared), f"{compared.runs[0]}+{compared.runs[1]}"
         word = summary.of_verdict(compared)
-        vs = {name: f"{compared.whole[name].percent:+.1f}%" for name in published if name in compared.whole}
+        vs = {name: f"{compared.whole[name].percent:+z.1f}%" for name in published if name in compared.whole}
     return changelog.PointLine(
         word=word,
         verdict=words,

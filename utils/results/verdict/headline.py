@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING
 
-from matrix.metrics import HEADLINE, METRICS
+from matrix.metrics import HEADLINE, METRICS, percent
 from utils.results.verdict import metrics
 from utils.results.verdict.families import cause_of
 from utils.results.verdict.first_look import jobs_of
@@ -47,23 +47,20 @@ def headline(points: Sequence[PointVerdict], judgement: Judgement, noise: Sequen
 
 def jobs(judgement: Judgement) -> list[MeanVerdict]:
     """Means of jobs that have a word, or wait for one."""
-    made = []
-    for one in judgement.means:
-        if one.job:
-            names = jobs_of(judgement.last[one.metric]).get(one.job, [])
-            made.append(
-                MeanVerdict(
-                    job=one.job,
-                    metric=one.metric,
-                    points=names,
-                    percent=metrics.percent(one.effect),
-                    low_percent=metrics.percent(one.effect - one.half_width),
-                    high_percent=metrics.percent(one.effect + one.half_width),
-                    word=one.word,
-                    why=one.why,
-                )
-            )
-    return made
+    return [
+        MeanVerdict(
+            job=one.job,
+            metric=one.metric,
+            points=list(one.points),
+            percent=metrics.percent(one.effect),
+            low_percent=metrics.percent(one.effect - one.half_width),
+            high_percent=metrics.percent(one.effect + one.half_width),
+            word=one.word,
+            why=one.why,
+        )
+        for one in judgement.means
+        if one.job
+    ]
 
 
 def causes(points: Sequence[PointVerdict], of_jobs: Sequence[MeanVerdict]) -> list[CauseVerdict]:
@@ -134,7 +131,7 @@ def sensitivity(points: Sequence[PointVerdict]) -> str:
 
 
 def _range(values: Sequence[float]) -> str:
-    middle, worst = f"{median(values):.1f}", f"{values[-1]:.1f}"
+    middle, worst = percent(median(values)), percent(values[-1])
     return f"{middle} %" if middle == worst else f"{middle} % (worst point {worst} %)"
 
 
@@ -156,7 +153,9 @@ def _text(
         name = max(noisier, key=lambda one: one.head_over_base or 0.0)
         ratio = (name.head_over_base or 1.0) ** 0.5
         said.append(f"the head's runs vary {ratio:.1f} times as much as the base's")
-    silent = sum({m.word for m in one.metrics.values()} == {None} for one in points) - waiting
+    silent = sum(
+        all(m.word is None and not m.flagged for m in one.metrics.values()) for one in points if one.metrics
+    )
     quiet = sum("no change seen" in {m.word for m in one.metrics.values()} for one in points)
     if points and silent == len(points):
         reasons = {metric.why for one in points for metric in one.metrics.values()}
@@ -195,15 +194,15 @@ def _means(judgement: Judgement, flagged: Sequence[str]) -> list[str]:
     }
     for one in judgement.means:
         name = METRICS[one.metric].judged_as
-        size = f"{name} {metrics.percent(one.effect):+.1f} %"
+        size = f"{name} {metrics.percent(one.effect):+z.1f} %"
         if not one.word:
             what = f"job {one.job}" if one.job else "everything"
             if one.job not in jobs_said | waiting:
                 said.append(f"{what} flagged as a whole ({size}), which waits for its confirmation")
         elif one.job and (one.job, cause_of(one.metric)) not in jobs_said:
-            said.append(f"{one.word} of job {one.job} as a whole ({size} over {_points(one.points)})")
+            said.append(f"{one.word} of job {one.job} as a whole ({size} over {_points(len(one.points))})")
         elif not one.job:
-            said.append(f"{one.word} of everything ({size} over {_points(one.points)})")
+            said.append(f"{one.word} of everything ({size} over {_points(len(one.points))})")
         jobs_said |= {one.job, (one.job, cause_of(one.metric))}
     return said
 
@@ -214,10 +213,10 @@ def _mean_text(
     n = sum(1 for one in points if one.metrics[HEADLINE].low_percent is not None) or sum(
         1 for one in points if one.metrics[HEADLINE].percent is not None
     )
-    text = f"{METRICS[HEADLINE].judged_as} {mean:+.1f} %"
+    text = f"{METRICS[HEADLINE].judged_as} {mean:+z.1f} %"
     if low is None or high is None:
         return f"{text} over {_points(n)}"
-    text += f" ({low:+.1f} to {high:+.1f}) over {_points(n)}"
+    text += f" ({low:+z.1f} to {high:+z.1f}) over {_points(n)}"
     changed = any(one.word in CHANGES for one in judgement.means) or any(
         m.word in CHANGES or (m.flagged and m.word is None) for one in points for m in one.metrics.values()
     )

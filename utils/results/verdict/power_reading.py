@@ -42,13 +42,13 @@ def _reading(point: PointVerdict, throttled: list[str]) -> str:
         return ""
     if not (_sign(speed) or _sign(power)):
         return ""
-    facts = f"throughput {speed.percent:+.1f} %, power {power.percent:+.1f} %"
+    facts = f"throughput {speed.percent:+z.1f} %, power {power.percent:+z.1f} %"
     utilisation, clock = point.beside.get("util"), point.beside.get("clock")
     use = None if utilisation is None else utilisation.percent
     if utilisation is not None and use is not None:
         same = abs(use) < SAME_UTILISATION
-        facts += f", utilisation {'the same' if same else f'{use:+.1f} %'} ({utilisation.head:.0f} %)"
-    facts += f", energy a token {energy.percent:+.1f} %" if (energy := point.beside.get("j_tok")) else ""
+        facts += f", utilisation {'the same' if same else f'{use:+z.1f} %'} ({utilisation.head:.0f} %)"
+    facts += f", energy a token {energy.percent:+z.1f} %" if (energy := point.beside.get("j_tok")) else ""
     moved = Moved(_sign(speed), _sign(power), use, _moved(clock) if clock else 0.0, tuple(throttled))
     return f"{facts}: {_meaning(moved)}"
 

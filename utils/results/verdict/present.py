@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, TextIO
 
-from matrix.metrics import METRICS, Metric
+from matrix.metrics import METRICS, Metric, percent
 from utils.show import tables
 from utils.show.log import clean
 from utils.show.markdown import escape, folded, table
@@ -28,6 +28,7 @@ COLUMNS = [
 SHORT = (0, 1, 2, 3, 4, 5, 8)
 """Numbers of those of a comment's visible table."""
 CLAIM_COLUMNS = ["point", "metric", "claim", "outcome", "why"]
+CHANGES = {"regression", "improvement", "change below the floor"}
 NOTABLE = 12
 WORST_FIRST = ("regression", "improvement", "invalid", "change below the floor", None)
 
@@ -47,9 +48,9 @@ def verdict_parts(one: MetricVerdict) -> tuple[str, str]:
     if one.word is None:
         return ("flagged", one.why) if one.flagged else ("no word", "")
     if one.word == "no change seen":
-        said = [f"could have seen >= {one.could_see_percent:.1f} %"] if one.could_see_percent else []
+        said = [f"could have seen >= {percent(one.could_see_percent)} %"] if one.could_see_percent else []
         if one.unchanged_within_percent is not None:
-            said.append(f"unchanged within {one.unchanged_within_percent:.1f} %")
+            said.append(f"unchanged within {percent(one.unchanged_within_percent)} %")
         return one.word, "; ".join([*said, *([one.why] if one.why else [])])
     return one.word, one.why
 
@@ -67,9 +68,9 @@ def silences(comparison: Comparison) -> list[str]:
 def short(one: MetricVerdict) -> str:
     """The same for a line of the changelog: the word and its number."""
     if one.word == "no change seen":
-        return f"no change seen >= {one.could_see_percent:.1f}%" if one.could_see_percent else one.word
-    if one.word in {"regression", "improvement", "change below the floor"}:
-        return f"{one.word} {one.percent:+.1f}%"
+        return f"no change seen >= {percent(one.could_see_percent)}%" if one.could_see_percent else one.word
+    if one.word in CHANGES and one.percent is not None:
+        return f"{one.word} {percent(one.percent, '+')}%"
     return one.word or ""
 
 
@@ -80,11 +81,11 @@ def _row(point: str, heading: str, metric: Metric, one: MetricVerdict, said: tup
     if one.base is not None and one.head is not None and one.percent is not None:
         both, change, noise = (
             f"{metric.shown(one.base)} → {metric.shown(one.head)}",
-            f"{one.percent:+.1f}%",
+            f"{percent(one.percent, '+') if one.word in CHANGES else f'{one.percent:+z.1f}'}%",
             "unknown",
         )
         if one.low_percent is not None and one.high_percent is not None:
-            interval = f"{one.low_percent:+.1f} to {one.high_percent:+.1f} %"
+            interval = f"{one.low_percent:+z.1f} to {one.high_percent:+z.1f} %"
         if one.spread_percent is not None:
             noise = f"{one.spread_percent:.2f} % ({one.calibration}, {one.df} df)"
     return [point, heading, change, word, interval, both, f"{one.runs[0]}+{one.runs[1]}", noise, why]
@@ -125,7 +126,7 @@ def whole_rows(comparison: Comparison) -> list[list[str]]:
         for name in shown_figures(comparison):
             metric, value = METRICS[name], one.whole.get(name)
             cells += (
-                [f"{metric.shown(value.base)} → {metric.shown(value.head)}", f"{value.percent:+.1f}%"]
+                [f"{metric.shown(value.base)} → {metric.shown(value.head)}", f"{value.percent:+z.1f}%"]
                 if value
                 else ["", ""]
             )

@@ -74,7 +74,8 @@ class Mean:
     job: str
     """Empty for all."""
     metric: str
-    points: int
+    points: tuple[str, ...]
+    """Those that have no word of their own in it."""
     effect: float
     half_width: float
     df: float

@@ -51,7 +51,7 @@ def _cell(one: MetricVerdict | None, name: str, base: float | None) -> str:
     metric = METRICS[name]
     own = "" if metric.shown(one.base) == metric.shown(base or 0.0) else f"{metric.shown(one.base)} → "
     word = one.word or ("flagged" if one.flagged else "no word")
-    return f"{own}{metric.shown(one.head)} ({one.percent:+.1f} %): {word}"
+    return f"{own}{metric.shown(one.head)} ({one.percent:+z.1f} %): {word}"
 
 
 def write(stream: TextIO, found: Mapping[str, Comparison], form: str) -> None:

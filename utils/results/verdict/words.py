@@ -6,7 +6,7 @@ import math
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
-from matrix.metrics import HEADLINE
+from matrix.metrics import HEADLINE, percent
 from utils.results.verdict import families, student
 from utils.results.verdict.evidence import effect_of
 from utils.results.verdict.families import cause_of
@@ -28,7 +28,7 @@ EQUIVALENCE = 0.90
 """The interval whose ends are two one-sided tests at 5 %."""
 INTERVAL = 0.95
 NORMAL = NormalDist()
-BELOW = "smaller than the {floor:.1f} % from which it matters"
+BELOW = "smaller than the {floor} % from which it matters"
 OUTSIDE = "its own interval leaves 0 out, as that of one figure in twenty does by chance, and there are {n}"
 
 
@@ -158,7 +158,7 @@ class Words:
         mean = Mean(
             job=job,
             metric=metric,
-            points=len(points),
+            points=tuple(points),
             effect=effect,
             half_width=test.half_width() if test else math.nan,
             df=test.df if test else 0.0,
@@ -250,7 +250,7 @@ class Words:
         word = _direction(test.effect, more_is_better=one.more_is_better)
         seen = where in self.seen and (metric == self._leading(where) or p <= SAME_FACT_P)
         if (seen and size(test.effect) < one.floor) or (where in self.look.small and p <= SAME_FACT_P):
-            return "change below the floor", BELOW.format(floor=100 * one.floor)
+            return "change below the floor", BELOW.format(floor=percent(100 * one.floor))
         if seen:
             return (
                 word,
