@@ -46,6 +46,10 @@ class Kept(Value):
 
 Model = TypeVar("Model", bound=BaseModel)
 
+MOST = 200
+"""Problems of a file that are looked at: no person makes more, and each takes a guess at what was meant."""
+LONGEST_KEY = 100
+"""Letters of an unknown key that are shown, and for which a word like it is looked for."""
 _MESSAGES = {
     "missing": "{key!r} is missing",
     "string_type": "wants text, not {value}; put it in quotes if text is meant",
@@ -102,9 +106,8 @@ def validate(model: type[Model], document: Document, problems: list[Problem]) ->
         return model.model_validate(document.value)
     except ValidationError as error:
         seen = {problem.place for problem in problems}
-        every = [
-            (found, _real_path(document.value, found["loc"])) for found in error.errors(include_url=False)
-        ]
+        listed = error.errors(include_url=False)
+        every = [(found, _real_path(document.value, found["loc"])) for found in listed[:MOST]]
         for found, path in every:
             inside = any(len(other) > len(path) and other[: len(path)] == path for _, other in every)
             if path in document.wrong or (inside and found["type"].endswith("_type")):
@@ -116,6 +119,8 @@ def validate(model: type[Model], document: Document, problems: list[Problem]) ->
                 problems.append(Problem(place, _words(model, found, path)))
             if found["type"] != "missing":  # that is said at the first key, which may be wrong by itself
                 seen.add(place)
+        if len(listed) > MOST:
+            problems.append(Problem(document.place(()), f"and {len(listed) - MOST} more problems"))
         return None
 
 
@@ -140,6 +145,8 @@ def _words(model: type[BaseModel], found: Any, path: Path) -> str:  # noqa: ANN4
     if kind == "extra_forbidden":
         known = _keys_beside(model, path)
         usual = key.lower().replace("_", "-")
+        if len(key) > LONGEST_KEY:
+            return f"unknown key {key[:LONGEST_KEY]!r}…, of {len(key):,} letters; leave it out"
         if usual in LEFT_OUT:
             return f"unknown key {key!r}; leave it out: {LEFT_OUT[usual]}"
         other = OTHERS.get(usual, "")

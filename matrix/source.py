@@ -57,6 +57,15 @@ def _plain(path: str) -> str:
     return path
 
 
+def _is_link(path: Path, folder: str) -> bool:
+    try:
+        return path.is_symlink()
+    except OSError as error:  # as of a path that is too long
+        raise unreadable(
+            _plain(folder)[:100], f"holds a folder that cannot be read: {error.strerror}"
+        ) from error
+
+
 class Folder:
     """A working tree. Links are refused: they could leave the tree, or loop."""
 
@@ -69,7 +78,7 @@ class Folder:
         found: list[str] = []
         for base, folders, names in os.walk(self.root / folder):
             relative = Path(base).relative_to(self.root).as_posix()
-            found += [f"{relative}/{name}" for name in folders if (Path(base) / name).is_symlink()]
+            found += [f"{relative}/{name}" for name in folders if _is_link(Path(base) / name, relative)]
             folders[:] = [name for name in folders if name != "__pycache__"]
             found += [f"{relative}/{name}" for name in names]
         return sorted(map(_plain, found))

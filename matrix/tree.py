@@ -124,7 +124,7 @@ def variants(source: Source, name: str) -> tuple[str, ...]:
             targets = line.targets if isinstance(line, ast.Assign) else [getattr(line, "target", None)]
             if [one.id for one in targets if isinstance(one, ast.Name)] == ["VARIANTS"]:
                 found = ast.literal_eval(getattr(line, "value", ast.Constant(None)))
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the latter two: nested too deep
         found = None
     if isinstance(found, tuple) and all(isinstance(one, str) for one in found):
         return found

@@ -52,7 +52,7 @@ def of(source: Source, model: str) -> Sizes | str:
     path = f"{model}/config.json"
     try:
         config = json.loads(source.read(path)) if path in source.files(model) else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         config = {}
     if not isinstance(config, dict) or config.get("model_type") not in TYPES:
         return f"no sizes of {model}"

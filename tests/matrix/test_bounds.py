@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -90,6 +91,55 @@ def test_extends_is_not_endless(write: Write, depth: int, good: bool) -> None:  
         select.chosen(tree, ["r0"])
     else:
         assert "deeper than 16" in refused(tree)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["".join(f"k{n}: v\n" for n in range(20_000)), "? " + "a" * 900_000 + "\n: v\n", "".join(f"{'k' * 40}{n}: v\n" for n in range(18_000))],
+    ids=["many", "long", "many long"],
+)  # fmt: skip
+def test_unknown_keys_are_told_and_counted(write: Write, text: str) -> None:
+    """Guesses at what was meant by each of 70,000 keys took more than eight minutes, and a key may be as long as its file."""
+    begin = time.monotonic()
+    said = refused(write(r=text))
+    assert "unknown key" in said
+    assert len(said) < 200_000
+    assert time.monotonic() - begin < SECONDS / 2
+
+
+DEEP = {
+    "config": ("recipes/models/qwen3moe-tiny/config.json", "[" * 100_000),
+    "signs": ("kernels/deep/__init__.py", "VARIANTS = " + "-" * 300_000 + "1"),
+    "brackets": ("kernels/deep/__init__.py", "VARIANTS = " + "(" * 5_000 + ")" * 5_000),
+    "names": ("kernels/deep/__init__.py", "VARIANTS = a" + ".a" * 200_000),
+}
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_what_is_nested_too_deep_is_an_error_of_its_file(write: Write, tmp_path: Path, name: str) -> None:
+    """Python's parsers end with other errors than those of a wrong file: a plan with them was an error in servematrix."""
+    path, text = DEEP[name]
+    tree = write(r=recipe() + ("kernel: {name: deep, variant: x}\n" if "kernels" in path else ""))
+    (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / path).write_text(text)
+    if "kernels" in path:
+        assert "VARIANTS is no literal tuple" in refused(tree)
+    else:
+        assert select.chosen(tree, []).points == 1
+
+
+def test_a_path_that_the_system_does_not_take_is_refused(tmp_path: Path, write: Write) -> None:
+    """Folders in folders, beyond what a path may have: it was an error in servematrix."""
+    write(r=recipe())
+    place = os.open(tmp_path / "recipes/models/qwen3moe-tiny", os.O_RDONLY)
+    for _ in range(300):
+        os.mkdir("d" * 20, dir_fd=place)
+        inner = os.open("d" * 20, os.O_RDONLY, dir_fd=place)
+        os.close(place)
+        place = inner
+    os.close(place)
+    with pytest.raises(HarnessError, match="File name too long"):
+        select.chosen(Tree.of(Folder(tmp_path), Folder(ROOT)), [])
 
 
 SHORT = ("served-model", "served", "api-k", "api", "ud", "root-p", "roo", "conf", "ssl", "ssl-k", "tokenize", "served-model-name", "api-key", "uds")  # fmt: skip
