@@ -86,13 +86,13 @@ class Plain:
 
     def event(self, event: Event) -> None:
         """Write what the event says, if it says something new."""
-        kind, text = event["kind"], clean(event.get("text", ""))
+        kind, name, text = event["kind"], clean(event.get("name", "")), clean(event.get("text", ""))
         if kind == "job":
-            self.line(f"job {event['name']}: {counted(event['total'], 'point')}")
+            self.line(f"job {name}: {counted(event['total'], 'point')}")
         elif kind == "run":
-            self.begin_run(f"{event['name']}  {text}")
+            self.begin_run(f"{name}  {text}")
         elif kind == "phase":
-            self.phase = f"{event['name']} ({text})" if text else event["name"]
+            self.phase = f"{name} ({text})" if text else name
             self.told = self.now()
         elif kind == "progress":
             self.progress(event)
@@ -193,7 +193,7 @@ class Terminal(Plain):
         super().__init__(sys.stdout, now)
         self.console = console
         self.bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=30),
             TextColumn("{task.fields[far]}"),
             TimeElapsedColumn(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 
 import pytest
 
@@ -22,6 +23,7 @@ FORGED = (
     '{"kind": "note", "text": 5}',
     '{"kind": "run", "name": "x\\ny"}',
     '{"kind": "phase"}',
+    '{"kind": "job", "name": "x"}',
     '{"kind": "progress", "total": 5}',
     '{"kind": "progress", "seconds": "x"}',
     '{"kind": "end", "facts": []}',
@@ -38,6 +40,20 @@ def test_what_has_not_the_shape_of_an_event_is_a_note(line: str) -> None:
     event = events.from_line(line)
     assert event["kind"] == "note"
     Plain(io.StringIO()).event(event)
+
+
+@pytest.mark.parametrize("kind", ["note", "error", "phase", "point"])
+def test_an_event_has_no_more_letters_than_a_person_reads(kind: str) -> None:
+    """A guest's line of 50 MB was looked through for minutes, while its launcher held the cluster."""
+    letters = "x" * 5_000_000
+    event = events.from_line(
+        json.dumps({"kind": kind, "name": "a/b", "text": letters, "facts": {"failed": [letters]}})
+    )
+    stream = io.StringIO()
+    begin = time.process_time()
+    Plain(stream).event(event)
+    assert time.process_time() - begin < 1
+    assert len(stream.getvalue()) < 2 * events.LONGEST
 
 
 @pytest.mark.parametrize(

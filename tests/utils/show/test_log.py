@@ -123,3 +123,23 @@ def test_one_point_is_not_one_points() -> None:
     plain.event({"kind": "job", "name": "a", "total": 1})
     plain.event({"kind": "job", "name": "b", "total": 2})
     assert [line[6:] for line in out.getvalue().splitlines()] == ["job a: 1 point", "job b: 2 points"]
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize(
+    "name",
+    ["[link=https://evil.example]x[/link]", "[/]", "[red", "\u202ex", "\x1b]8;;https://evil.example\x1b\\x", "a\u200bb"],
+    ids=ascii,
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["run", "phase", "job"])
+def test_a_name_from_a_node_is_text(name: str, kind: str) -> None:
+    """As its text is: no markup of the library that draws the bar, no link, no letter that turns a line round."""
+    plain, drawn = io.StringIO(), io.StringIO()
+    terminal = log.Terminal(Console(file=drawn, force_terminal=True, width=80))
+    for one in (log.Plain(plain), terminal):
+        one.event({"kind": kind, "name": name, "text": "", "done": 0, "total": 2})  # type: ignore[typeddict-item]  # one of the kinds
+    terminal.bar.refresh()
+    terminal.close()
+    for said in (plain.getvalue(), drawn.getvalue()):
+        assert not {"\u202e", "\u200b"} & set(said)
+        assert "\x1b]8" not in said, "no link"
