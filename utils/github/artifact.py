@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import lzma
 import zipfile
+import zlib
 
 from matrix.errors import Exit, HarnessError
 
@@ -37,6 +39,8 @@ def one_file(content: bytes, name: str) -> bytes:
         EOFError,
         OSError,
         ValueError,
+        zlib.error,
+        lzma.LZMAError,
     ) as error:
         raise _invalid(f"is no archive that can be read ({type(error).__name__})") from error
     if len(found) > MOST_UNPACKED:
