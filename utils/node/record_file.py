@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,7 @@ def read(path: Path) -> record.Record:
                     Exit.RECORD_UNREADABLE,
                     f"{path} is larger than the {MOST:,} bytes of a record; measure the point again, or take the file away",
                 )
-            return record.Record.model_validate(migrated(json.loads(content)))
+            return record.Record.model_validate(migrated(_body(content.decode("utf-8-sig"))))
     except OSError as error:
         raise HarnessError(
             Exit.RECORD_UNREADABLE,
@@ -71,6 +72,14 @@ def read(path: Path) -> record.Record:
             Exit.RECORD_UNREADABLE,
             f"{path}: not a record ({type(error).__name__}); take the file away, or measure the point again",
         ) from error
+
+
+def _body(text: str) -> Any:  # noqa: ANN401 - JSON
+    r"""Raises ValueError also for half of a letter, which JSON may name (`\ud800`), and no file, no comment and no other JSON can hold."""
+    body = json.loads(text)
+    if re.search(r"\\u[dD]", text):
+        json.dumps(body, ensure_ascii=False).encode()
+    return body
 
 
 def migrated(content: dict[str, Any]) -> dict[str, Any]:

@@ -150,3 +150,14 @@ def test_a_head_cannot_speak_for_the_base(results: Path, plan: Plan, lie: str) -
     honest = {folder: one.status for folder, one in found.items() if not folder.name.endswith("-lie")}
     assert set(honest.values()) == {"measured"}, [one.failure for one in found.values()]
     assert {one.status for folder, one in found.items() if folder.name.endswith("-lie")} == {"failed"}
+
+
+def test_half_a_letter_is_one_missing_point(results: Path, plan: Plan) -> None:
+    """JSON may name half of a letter, which no file and no comment can hold: the report ended with an error in servematrix."""
+    path = head(results) / "record.json"
+    path.write_text(path.read_text().replace('"serve_argv": [', '"serve_argv": ["\\ud800",', 1))
+    assert "ud800" in path.read_text()
+    found = judged(results, plan)
+    assert [one.point for one in missing(plan, list(found.values()), results)] == [POINT]
+    for one in found.values():
+        one.model_dump_json()

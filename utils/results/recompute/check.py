@@ -105,6 +105,7 @@ def refused(one: Record, found: Sequence[Difference]) -> Record:
     """The record as one that counts for nothing: no figure, no gate, and the reason with the fields."""
     more = f"; {len(found) - SHOWN} more fields" if len(found) > SHOWN else ""
     words = "; ".join(map(str, found[:SHOWN])) + more
+    words = words.encode(errors="replace").decode()  # of a guest's file, which may name half of a letter
     failure = Failure.of(Exit.RECORD_FORGED, f"forged: {words}", [])
     return one.model_copy(update=_NOTHING | {"status": "failed", "failure": failure, "observed": None})
 
