@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from matrix.errors import Exit, HarnessError
 from utils.github import pulls
 from utils.results.changelog import entries as changelog
 
@@ -17,11 +18,18 @@ APPROVED = "servematrix/approved"
 
 def tree_digest(api: Api, sha: str) -> str:
     """Hash of a commit's tree without perf-changelog.yaml: what an approval is for."""
-    entries = api.call("GET", f"git/trees/{sha}")["tree"]
+    answer = api.call("GET", f"git/trees/{sha}")
+    if answer.get("truncated"):
+        raise HarnessError(
+            Exit.REFUSED,
+            f"GitHub does not list all files at the top of {sha[:10]}, so nobody can approve them; put them into folders",
+        )
     lines = sorted(
-        f"{one['mode']} {one['sha']} {one['path']}" for one in entries if one["path"] != changelog.FILE
+        f"{one['mode']} {one['sha']} {one['path']}" for one in answer["tree"] if one["path"] != changelog.FILE
     )
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
+    return hashlib.sha256("\0".join(lines).encode()).hexdigest()[
+        :32
+    ]  # a name may have a line's end, and no NUL
 
 
 def approve(api: Api, sha: str, user: str, url: str) -> None:

@@ -60,13 +60,21 @@ def start_where_new() -> Exit:
     if not found.jobs:
         sys.stdout.write("every key has its figures; nothing to measure\n")
         return Exit.OK
-    waiting = [one for one in event.api.pages("pulls", state="open") if one["head"]["ref"].startswith(BRANCH)]
-    if waiting or any(one.pull == 0 for one in workflow_runs.alive(event.api)):
+    if _waits(event) or any(one.pull == 0 for one in workflow_runs.alive(event.api)):
         sys.stdout.write("a sweep of the default branch is running, or its pull request waits to be merged\n")
         return Exit.OK
     workflow_runs.start(event.api, 0, str(event.payload["after"]), Command("run"))
     sys.stdout.write(f"a sweep of {found.points} points is on its way\n")
     return Exit.OK
+
+
+def _waits(event: Event) -> bool:
+    """Whether a pull request of ours is open; a fork may have a branch of that name."""
+    return any(
+        one["head"]["ref"].startswith(BRANCH)
+        and (one["head"].get("repo") or {}).get("full_name") == event.repository
+        for one in event.api.pages("pulls", state="open")
+    )
 
 
 def is_second(event: Event) -> bool:

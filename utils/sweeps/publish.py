@@ -28,6 +28,7 @@ from utils.show.markdown import code, escape
 from utils.sweeps import approval, baseline, quarantine_copy, queue, report
 from utils.sweeps.entry import committed_changelog
 from utils.sweeps.inputs import asked_of
+from utils.sweeps.publish_site import PAGES
 from utils.sweeps.queue import CONTEXT
 from utils.sweeps.report import REPORT
 
@@ -229,7 +230,8 @@ def _entry(event: Event, pull: Pull, found: Report, tree: Path) -> tuple[str, li
     old, new = (text.splitlines(keepends=True) for text in (before, found.changelog))
     lines = list(difflib.unified_diff(old, new, f"a/{changelog.FILE}", f"b/{changelog.FILE}"))
     summary(f"```diff\n{''.join(lines).replace('```', '` ` `')}```\n")
-    if pull.head_repository != event.repository:
+    ours = {str(event.at("repository", "default_branch")), settings.DATA, PAGES}
+    if pull.head_repository != event.repository or pull.branch in ours:  # anybody may propose one of those
         return "", [report.patch(lines)]
     git = Git(tree, event.api.token)
     if pull.head != found.sha:  # our own commit of an earlier attempt: the new figures go on top of it

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from matrix.errors import Exit
+from matrix.errors import Exit, HarnessError
 from tests.github.state import Fault
 from tests.utils.conftest import HEAD, TREE, GitHub
 from tests.utils.sweeps.made import OTHER, RUN, plan
@@ -167,3 +169,21 @@ def test_closing_ends_its_sweeps(github: GitHub) -> None:
     react.to_plan(github.planned(RUN))
     assert github.state.cancelled == [alive]
     assert github.state.bodies(42) == []
+
+
+@pytest.mark.hostile
+def test_a_tree_that_github_does_not_list_whole_is_not_approved(
+    github: GitHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left out of the list could change after an approval; nor do names with a line's end stand for two files."""
+    answer: dict[str, Any] = {"truncated": False, "tree": []}
+    monkeypatch.setattr(type(github.api), "call", lambda *_, **__: answer)
+    one = {"mode": "100644", "sha": "a" * 40, "path": "x"}
+    other = {"mode": "100644", "sha": "b" * 40, "path": "y"}
+    answer["tree"] = [one, other]
+    two_files = approval.tree_digest(github.api, HEAD)
+    answer["tree"] = [one | {"path": f"x\n100644 {'b' * 40} y"}]
+    assert approval.tree_digest(github.api, HEAD) != two_files
+    answer["truncated"] = True
+    with pytest.raises(HarnessError, match="put them into folders"):
+        approval.tree_digest(github.api, HEAD)

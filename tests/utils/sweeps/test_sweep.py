@@ -19,6 +19,7 @@ from matrix.tree import Tree
 from tests.utils.conftest import HEAD, TREE, GitHub
 from tests.utils.results.conftest import _record
 from utils.github import pulls
+from utils.github.push import Git
 from utils.github.trigger import Event
 from utils.node import record, record_file
 from utils.pipeline import other_arm as basis
@@ -290,3 +291,24 @@ def test_checks_of_a_commit_hold_for_ours_where_they_went_well(
         github.state.checks[HEAD] = ended
     _checks(github.event("workflow_dispatch"), HEAD, ours, git_tree)
     assert [one["context"] for one in github.state.statuses.get(ours, [])] == ["lint and test"] * carried
+
+
+@pytest.mark.parametrize("branch", ["main", "data", "pages"])
+def test_an_entry_goes_to_no_branch_of_ours(
+    github: GitHub, git_tree: Path, monkeypatch: pytest.MonkeyPatch, branch: str
+) -> None:
+    """Anybody may propose the default branch for another one: its entry is a patch, for a push would pass by its review."""
+    old = "r:\n" + ENTRY.format(pr=2, title="T")
+    (git_tree / "perf-changelog.yaml").write_text(old)
+    new = old + FIGURES.format(n=5)
+    report = Report(sha=HEAD, pull=42, comparison=None, alone=[], missing=[], changelog=new, notes=[])
+    github.state.pull(42, HEAD, branch=branch)
+
+    def run(_: Git, *words: str, **__: object) -> str:
+        raise AssertionError(words)
+
+    monkeypatch.setattr(Git, "run", run)
+    event = github.event("workflow_dispatch", repository={"default_branch": "main"})
+    commit, patch = _entry(event, pulls.get(github.api, 42), report, git_tree)
+    assert commit == ""
+    assert "as a patch" in patch[0]

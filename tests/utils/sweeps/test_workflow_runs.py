@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from matrix.errors import Exit
+from matrix.plan import Plan
 from tests.github.state import REPOSITORY, Fault
 from tests.utils.conftest import HEAD, GitHub
 from tests.utils.sweeps.made import swept
@@ -108,3 +111,20 @@ def test_a_sweep_that_is_over_or_forged_holds_no_baseline_back(github: GitHub) -
     next(one for one in github.state.runs if one["id"] == forged)["head_branch"] = "theirs"
     mine = github.state.sweep(0, HEAD, "in_progress")
     assert not baseline.is_second(replace(github.event("workflow_dispatch"), run=str(mine)))
+
+
+@pytest.mark.parametrize(("owner", "waits"), [("acme", True), ("evil", False)])
+def test_a_branch_of_a_fork_holds_no_baseline_back(
+    github: GitHub,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: str,
+    waits: bool,  # noqa: FBT001 - from the table
+) -> None:
+    """Anybody may name a branch of their own as ours are named: new keys would never be measured."""
+    github.state.pull(50, "1" * 40, branch=f"{baseline.BRANCH}x", owner=owner)
+    made = Plan.from_json(json.loads(swept("c")))
+    monkeypatch.setattr(baseline, "plan", lambda _: made)
+    monkeypatch.setattr(baseline, "from_environment", lambda: github.event("push", after=HEAD))
+    monkeypatch.setattr(baseline, "commit_of", lambda *_: HEAD)
+    assert baseline.start_where_new() is Exit.OK
+    assert len(github.state.dispatched) == (0 if waits else 1)
