@@ -143,15 +143,7 @@ def _real_path(value: Any, loc: tuple[str | int, ...]) -> Path:  # noqa: ANN401 
 def _words(model: type[BaseModel], found: Any, path: Path) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
     kind, key = found["type"], str(found["loc"][-1]) if found["loc"] else ""
     if kind == "extra_forbidden":
-        known = _keys_beside(model, path)
-        usual = key.lower().replace("_", "-")
-        if len(key) > LONGEST_KEY:
-            return f"unknown key {key[:LONGEST_KEY]!r}…, of {len(key):,} letters; leave it out"
-        if usual in LEFT_OUT:
-            return f"unknown key {key!r}; leave it out: {LEFT_OUT[usual]}"
-        other = OTHERS.get(usual, "")
-        small = other or (key.lower() if key.lower() in known else "")
-        return f"unknown key {key!r}; {f'write {small}' if small else did_you_mean(key, known)}"
+        return _unknown(key, _keys_beside(model, path))
     where = f"{path[-1]!r} " if path and isinstance(path[-1], str) and kind != "missing" else ""
     if kind == "value_error":
         return str(found["msg"]).removeprefix("Value error, ")
@@ -165,6 +157,17 @@ def _words(model: type[BaseModel], found: Any, path: Path) -> str:  # noqa: ANN4
         kind, str(found["msg"]).removeprefix("Input ").replace("{", "{{").replace("}", "}}")
     )
     return where + usual.format(key=key, value=_short(found["input"]), **found.get("ctx", {}))
+
+
+def _unknown(key: str, known: list[str]) -> str:
+    usual = key.lower().replace("_", "-")
+    if len(key) > LONGEST_KEY:
+        return f"unknown key {key[:LONGEST_KEY]!r}…, of {len(key):,} letters; leave it out"
+    if usual in LEFT_OUT:
+        return f"unknown key {key!r}; leave it out: {LEFT_OUT[usual]}"
+    other = OTHERS.get(usual, "")
+    small = other or (key.lower() if key.lower() in known else "")
+    return f"unknown key {key!r}; {f'write {small}' if small else did_you_mean(key, known)}"
 
 
 def _thousands(value: object) -> int | None:

@@ -18,7 +18,7 @@ _MARKED = (
     r"hooks\.slack\.com/services/T\w+/B\w+/\w+",
     *(r"[Bb]earer [A-Za-z0-9._~+/-]{20,}", r"[Aa]uthorization: ?\S{1,100} \S{8,}"),
 )
-_WEB_TOKEN = r"(?<![\w-])(?=[\w-]+\.[\w-]{10,}\.)(?:[\w-]*-)?eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*"
+_JWT = r"(?<![\w-])(?=[\w-]+\.[\w-]{10,}\.)(?:[\w-]*-)?eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*"
 """It is looked for once in a word, however many could begin in it: a guest's line of a megabyte would take half an hour else."""
 _BARE = (
     r"(?<![A-Za-z0-9+/])(?=[A-Za-z0-9+/]{40}(?![A-Za-z0-9+/=]))"
@@ -28,7 +28,7 @@ _BARE = (
 """A secret key of AWS has no mark: 40 letters of base64 that are mixed as chance mixes them, with figures, letters of both sizes in turns, and
 few slashes and long words. 97.3 % of 100,000 random ones are like that; of 350 MB of Python and logs one text, an address of a document, is."""
 SECRET = re.compile(
-    rf"\b(?:{'|'.join(_MARKED)})|{_WEB_TOKEN}|{_BARE}"
+    rf"\b(?:{'|'.join(_MARKED)})|{_JWT}|{_BARE}"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
     r"|\b(?:https?|socks5h?|ftp|redis|amqp|mysql|postgres(?:ql)?|mongodb)://[^\s/:@$]+:[^\s/@$]+@"
 )

@@ -156,6 +156,6 @@ def test_a_long_text_takes_no_longer_than_its_length(part: str) -> None:
 @pytest.mark.parametrize("before", ["", "x-", "-", "a=", "a.", "eyJ-"])
 def test_a_json_web_token_is_found_behind_anything(before: str) -> None:
     """Also where a hyphen joins it to a word."""
-    token = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N"
-    assert "dozjgNryP4J3" not in redacted(f"{before}{token}")
-    assert "dozjgNryP4J3" not in redacted(f"{before}eyJ{'a' * 5000}{token[3:]}")
+    web = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N"
+    assert "dozjgNryP4J3" not in redacted(f"{before}{web}")
+    assert "dozjgNryP4J3" not in redacted(f"{before}eyJ{'a' * 5000}{web[3:]}")
