@@ -23,6 +23,9 @@ from utils.setup import installers  # noqa: E402 - the line above lets it be fou
 SETUP_FAILED = 13
 """As matrix.errors.Exit, which cannot be imported yet."""
 
+LITTLE_ROOM_BYTES = 100_000_000
+"""About half of what the environment takes; packages that did not fit are taken away again."""
+
 
 class SetupError(Exception):
     """Why there is no environment, and what to do."""
@@ -33,16 +36,16 @@ def main(venv: Path, lock: Path) -> None:
     text = lock.read_text(encoding="utf-8")
     packages = len(re.findall(r"^[A-Za-z0-9]", text, re.MULTILINE))
     _say(f"first use: making {venv.name} with {packages} packages (once)")
-    if os.pathsep in str(venv):
-        raise SetupError(
-            f"{ROOT} has a colon in it, and no Python environment can be there; rename or move the folder"
-        )
+    _refuse(venv)
+    _stand_somewhere()
     shutil.rmtree(venv, ignore_errors=True)
-    pip = [*_pip(venv), "--require-hashes", "--no-deps"]
-    environment = installers.for_pip(sys.executable)
+    own = importlib.util.find_spec("pip") is not None
+    pip = [*_pip(venv, own=own), "--require-hashes", "--no-deps"]
+    asks = sys.executable if own else str(venv / "bin" / "python")
+    environment = installers.for_pip(asks)
     if (uv := _requirement(text, "uv")) and _brings(pip, environment, uv):
         python = str(venv / "bin" / "python")
-        settings = installers.uv_arguments(installers.settings(sys.executable))
+        settings = installers.uv_arguments(installers.settings(asks))
         command = [
             python,
             "-I",
@@ -58,7 +61,7 @@ def main(venv: Path, lock: Path) -> None:
         ]
         _run(
             [*command, *settings, "-r", str(lock)],
-            installers.for_uv(sys.executable, ROOT / ".cache" / "uv"),
+            installers.for_uv(asks, ROOT / ".cache" / "uv"),
             lock,
         )
     else:
@@ -66,13 +69,47 @@ def main(venv: Path, lock: Path) -> None:
     shutil.copyfile(lock, venv / "made-from.lock")
 
 
-def _pip(venv: Path) -> list[str]:
+def _refuse(venv: Path) -> None:
+    """Say which places no environment can be made in.
+
+    Raises:
+        SetupError: what to move, or to remove.
+    """
+    if os.pathsep in str(venv):
+        raise SetupError(
+            f"{ROOT} has a colon in it, and no Python environment can be there; rename or move the folder"
+        )
+    try:
+        str(venv).encode()
+    except UnicodeEncodeError as error:
+        shown = os.fsencode(ROOT).decode(errors="backslashreplace")
+        raise SetupError(
+            f"{shown} is no UTF-8, and no Python environment can be there; rename or move the folder"
+        ) from error
+    if venv.is_symlink() or venv.is_file():
+        raise SetupError(
+            f"{venv} is a link or a file, and an environment is made there; remove it and try again"
+        )
+    if os.statvfs(ROOT).f_flag & os.ST_NOEXEC:
+        raise SetupError(f"the disk of {ROOT} runs no programs (noexec); use a checkout on another one")
+
+
+def _stand_somewhere() -> None:
+    """Not in a folder that was removed: pip asks where it is."""
+    try:
+        Path.cwd()
+    except OSError:
+        os.chdir(ROOT)
+
+
+def _pip(venv: Path, *, own: bool) -> list[str]:
     """A pip for a new environment: this Python's own, else one that ensurepip puts into it."""
     make = [sys.executable, "-I", "-m", "venv"]
-    if importlib.util.find_spec("pip"):
+    if own:
         _make(make, venv, "--without-pip")
         return [
             sys.executable,
+            "-I",  # else a pip.py where the caller stands is taken for it
             "-m",
             "pip",
             "--python",
@@ -88,9 +125,11 @@ def _make(make: list[str], venv: Path, *options: str) -> None:
     done = subprocess.run([*make, *options, str(venv)], capture_output=True, text=True, check=False)
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        lacking = not all(map(importlib.util.find_spec, ("venv", "ensurepip")))
+        debian = "on Debian and Ubuntu install the package python3-venv, or " if lacking else ""
         raise SetupError(
-            f"'{sys.executable} -m venv' failed ({said[-1] if said else 'without a word'}); on Debian and Ubuntu install the "
-            "package python3-venv, or name another Python with SERVEMATRIX_PYTHON=/path/to/python3"
+            f"'{sys.executable} -m venv' failed ({said[-1] if said else 'without a word'}); {debian}"
+            "name another Python with SERVEMATRIX_PYTHON=/path/to/python3"
         )
 
 
@@ -101,16 +140,23 @@ def _requirement(lock: str, name: str) -> str:
 
 
 def _brings(pip: list[str], environment: dict[str, str], uv: str) -> bool:
-    """Whether pip could bring uv; where not, its messages are no news, because pip brings all that it can itself."""
+    """Whether pip could bring uv; where not, its errors are no news, because pip brings all that it can itself.
+
+    That it waits for a network is news.
+    """
     _say("fetching uv (about 25 MB), which fetches the rest")
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
         file.write(uv)
         file.flush()
         quiet = [] if sys.stderr.isatty() else ["--quiet"]
         command = [*pip, *quiet, "--only-binary", ":all:", "-r", file.name]
-        done = subprocess.run(
-            command, env=environment, stdout=sys.stderr, stderr=subprocess.PIPE, text=True, check=False
-        )
+        with subprocess.Popen(
+            command, env=environment, stdout=sys.stderr, stderr=subprocess.PIPE, text=True
+        ) as done:
+            for line in done.stderr or ():
+                if line.startswith("WARNING: Retrying"):
+                    sys.stderr.write(line)
+                    sys.stderr.flush()
     return done.returncode == 0
 
 
@@ -118,6 +164,8 @@ def _run(command: list[str], environment: dict[str, str], lock: Path) -> None:
     quiet = ["--quiet"] if "uv" not in command and not sys.stderr.isatty() else []
     done = subprocess.run([*command, *quiet], env=environment, stdout=sys.stderr, check=False)
     if done.returncode:
+        if (free := shutil.disk_usage(ROOT).free) < LITTLE_ROOM_BYTES:
+            raise SetupError(f"{free / 1e6:.0f} MB are free in {ROOT}, which is too little; make room there")
         raise SetupError(
             f"the packages of {lock.relative_to(ROOT)} could not be installed; the messages are above. servematrix asks where pip "
             "asks: an index or a proxy of your own goes into pip's configuration (index-url, proxy, cert)"

@@ -176,6 +176,107 @@ def test_a_path_with_a_colon_says_what_to_do(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_what_is_in_the_environments_place_is_told(tmp_path: Path, kind: str) -> None:
+    """A link to a larger disk: no Python makes an environment there, and more of Debian's packages do not help."""
+    checkout = clone(tmp_path / "clone")
+    venv = checkout / ".venv"
+    if kind == "file":
+        venv.write_text("")
+    else:
+        venv.symlink_to(tmp_path)
+    done = call(checkout, "plan")
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (
+        Exit.SETUP_FAILED,
+        f"servematrix: {venv} is a link or a file, and an environment is made there; remove it and try again",
+    )
+
+
+def test_a_path_that_is_no_utf8_says_what_to_do(tmp_path: Path) -> None:
+    """Python writes the path into the environment's files, as UTF-8."""
+    checkout = clone(tmp_path / "odd")
+    odd = checkout.rename(Path(os.fsdecode(bytes(tmp_path / "odd-") + b"\xff")))
+    done = call(odd, "plan")
+    assert done.returncode == Exit.SETUP_FAILED
+    assert done.stderr.splitlines()[-1] == (
+        f"servematrix: {tmp_path}/odd-\\xff is no UTF-8, and no Python environment can be there; rename or move the folder"
+    )
+
+
+@pytest.mark.parametrize("missing", ["utils", "requirements"])
+def test_a_part_of_a_checkout_says_what_to_do(tmp_path: Path, missing: str) -> None:
+    """A sparse clone, or the command alone, copied to a folder of commands."""
+    checkout = clone(tmp_path / "clone")
+    shutil.rmtree(checkout / missing)
+    done = call(checkout, "plan")
+    assert done.returncode == Exit.SETUP_FAILED
+    assert done.stderr == (
+        f"servematrix: {checkout} is no whole checkout; call servematrix by its path in one (after a sparse clone: "
+        "git sparse-checkout disable)\n"
+    )
+
+
+def test_another_name_of_python_is_taken_where_python3_is_older(tmp_path: Path) -> None:
+    """Systems with an old `python3` have newer ones beside it, with their versions in their names."""
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    for name in ("sh", "env", "readlink", "dirname", "cat"):
+        (commands / name).symlink_to(shutil.which(name) or name)
+    (commands / "python3").write_text("#!/bin/sh\nexit 1\n")
+    (commands / "python3").chmod(0o755)
+    checkout = clone(tmp_path / "clone")
+    (checkout / ".venv").write_text("")
+    done = call(checkout, "plan", PATH=str(commands))
+    assert "needs Python 3.11 or newer, and 'python3' is none" in done.stderr
+    (commands / "python3.12").symlink_to(sys.executable)
+    assert "is a link or a file" in call(checkout, "plan", PATH=str(commands)).stderr, "it began the set-up"
+    done = call(checkout, "plan", PATH=str(commands), SERVEMATRIX_PYTHON="python3")
+    assert "'python3' is none" in done.stderr, "what a person names is taken, or nothing"
+
+
+def test_a_machine_without_cmp_makes_no_environment_twice(made: Path, tmp_path: Path) -> None:
+    """Small images of containers lack it."""
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    for name in ("sh", "env", "readlink", "dirname", "cat"):
+        (commands / name).symlink_to(shutil.which(name) or name)
+    done = call(made, "--version", PATH=str(commands))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_python_takes_itself_for_nothing_else(made: Path) -> None:
+    """These two of its variables count with -I, too."""
+    program = "import sys; print(sys.executable)"
+    script = (made / "servematrix").read_text(encoding="utf-8").replace("$root/utils/cli/__main__.py", "$@")
+    (made / "ask").write_text(script.replace('"$@" "$@"', f"-c '{program}'"))
+    (made / "ask").chmod(0o755)
+    environment = {**os.environ, "PYTHONEXECUTABLE": "/bin/false", "__PYVENV_LAUNCHER__": "/bin/false"}
+    done = subprocess.run([str(made / "ask")], capture_output=True, text=True, check=False, env=environment)
+    (made / "ask").unlink()
+    assert done.stdout.strip() == str(made / ".venv/bin/python"), done.stderr
+
+
+def test_a_python_without_pip_asks_where_pip_is_told_to(tmp_path: Path) -> None:
+    """Debian's python3-venv brings no pip: the one that ensurepip puts into the environment reads the settings, wherever one stands."""
+    bare = tmp_path / "bare"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(bare)], check=True)
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "pip.py").write_text("raise SystemExit(99)\n")
+    checkout = clone(tmp_path / "clone")
+    (checkout / "requirements/harness.lock").write_text(f"nothing==1 --hash=sha256:{0:064d}\n")
+    where = {"PIP_INDEX_URL": "http://127.0.0.1:9/of-mine", "PIP_RETRIES": "1"}
+    done = subprocess.run(
+        [str(checkout / "servematrix"), "plan"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=here,
+        env={**os.environ, **where, "SERVEMATRIX_PYTHON": str(bare / "bin/python")},
+    )
+    assert "/of-mine/nothing" in done.stderr
+
+
 def test_a_checkout_on_a_disk_without_locks_is_set_up_all_the_same(tmp_path: Path) -> None:
     """Two first calls at once are rare; a set-up that cannot begin is worse."""
     program = tmp_path / "bin/flock"
