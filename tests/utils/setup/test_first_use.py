@@ -14,7 +14,7 @@ import pytest
 
 from matrix.errors import Exit, HarnessError
 from tests.conftest import ROOT
-from utils.setup import environments, pythons
+from utils.setup import environments, first_use, pythons
 
 HOSTILE = {
     "PIP_USER": "1",
@@ -275,6 +275,38 @@ def test_a_python_without_pip_asks_where_pip_is_told_to(tmp_path: Path) -> None:
         env={**os.environ, **where, "SERVEMATRIX_PYTHON": str(bare / "bin/python")},
     )
     assert "/of-mine/nothing" in done.stderr
+
+
+def test_a_disk_that_is_full_or_runs_no_programs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not an index to look for, and no trace of a tool that could not start."""
+    full = shutil.disk_usage(ROOT)._replace(free=1_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
+    with pytest.raises(first_use.SetupError, match="1 MB are free in"):
+        first_use._run(["false"], {}, ROOT / "requirements/harness.lock")
+    state = os.statvfs(ROOT)
+    flagged = os.statvfs_result((*state[:8], state.f_flag | os.ST_NOEXEC, *state[9:]))
+    monkeypatch.setattr(os, "statvfs", lambda _: flagged)
+    with pytest.raises(first_use.SetupError, match="runs no programs"):
+        first_use._refuse(ROOT / "no-environment")
+
+
+def test_a_folder_that_was_removed_stops_no_set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pip asks where it stands."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    first_use._stand_somewhere()
+    assert Path.cwd() == ROOT
+    os.chdir(tmp_path)
+
+
+def test_closed_stderr_is_no_error(tmp_path: Path) -> None:
+    """Where nobody waits for words, what stops the set-up still has its code."""
+    checkout = clone(tmp_path / "clone")
+    (checkout / ".venv").write_text("")
+    done = subprocess.run(["sh", "-c", 'exec "$0" plan 2>&-', str(checkout / "servematrix")], check=False)
+    assert done.returncode == Exit.SETUP_FAILED
 
 
 def test_a_checkout_on_a_disk_without_locks_is_set_up_all_the_same(tmp_path: Path) -> None:
