@@ -1,6 +1,6 @@
 """How often verdicts are right in SIMULATED worlds, into docs/verdict-worlds.json and the table of docs/verdict.md.
 
-    PYTHONPATH=. .environments/dev/bin/python benchmarks/verdict_worlds.py            # about 20 minutes on one core
+    PYTHONPATH=. .environments/dev/bin/python benchmarks/verdict_worlds.py            # about 35 minutes on one core
     PYTHONPATH=. .environments/dev/bin/python benchmarks/verdict_worlds.py --jobs 8 --only t3
 
 Changes are judged by the functions that `compare` calls, from figures of runs; records are left out.
@@ -15,6 +15,7 @@ from multiprocessing import Pool
 from pathlib import Path
 from typing import Any
 
+from tests.simulation.odd_worlds import OddWorld
 from tests.simulation.rates import Case, bounds, come_true, count
 from tests.simulation.worlds import Change, World
 
@@ -22,6 +23,7 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 FILE = DOCS / "verdict-worlds.json"
 PAGE = DOCS / "verdict.md"
 PLAIN = World()
+ODD = OddWorld()
 NOTHING, ONE, FIVE = Change(), Change(one=0.0296), Change(one=0.0488)
 MANY, SOME = 2000, 500
 SEED = 20261126
@@ -44,6 +46,41 @@ CASES: dict[str, tuple[Case, str, int]] = {
     ),
     "unchanged, no ledger, c1 three times as loud": (
         Case(replace(PLAIN, loud_one=3.0), sweeps=0),
+        "called",
+        MANY,
+    ),
+    "unchanged, figures in steps of 5 %": (Case(replace(ODD, coarse=0.05)), "called", MANY),
+    "unchanged, skewed noise": (Case(replace(ODD, skewed=True)), "called", MANY),
+    "unchanged, AR(1) noise of 0.9": (Case(replace(ODD, owed=0.9)), "called", MANY),
+    "unchanged, AR(1) noise of -0.8": (Case(replace(ODD, owed=-0.8)), "called", MANY),
+    "unchanged, one draw in twenty five times as far off": (Case(replace(ODD, loud=0.05)), "called", MANY),
+    "unchanged, one server start in five 5 % slower, no ledger": (
+        Case(replace(PLAIN, bimodal=0.05), sweeps=0),
+        "called",
+        MANY,
+    ),
+    "unchanged, points share 90 % of their luck, in the ledger none": (
+        Case(replace(PLAIN, share=0.9), ledger=replace(PLAIN, share=0.0)),
+        "called",
+        MANY,
+    ),
+    "unchanged, single runs of single points 10 % off, one in fifty": (
+        Case(replace(ODD, off=0.1)),
+        "called",
+        MANY,
+    ),
+    "unchanged, a random walk of 2 % from run to run, no ledger": (
+        Case(replace(ODD, walk=0.02), sweeps=0),
+        "called",
+        MANY,
+    ),
+    "unchanged, noise that all jobs share, half of a run's variance": (
+        Case(replace(ODD, shared_by_jobs=0.5)),
+        "called",
+        MANY,
+    ),
+    "unchanged, noise that all jobs share, twice a run's variance": (
+        Case(replace(ODD, shared_by_jobs=2.0)),
         "called",
         MANY,
     ),

@@ -27,7 +27,7 @@ def three(value: float) -> str:
 
 
 def percent(value: float, sign: Literal["", "+"] = "") -> str:
-    """With one decimal, and with more where that would read as nothing though it is something; no minus before a zero."""
+    """With one decimal, and with up to four where that would read as nothing though it is something; no minus before a zero."""
     small = 0 < abs(value) < 0.05  # noqa: PLR2004 - what one decimal rounds to 0.0
     places = min(4, -math.floor(math.log10(abs(value)))) if small else 1
     return f"{value:{sign}z.{places}f}"

@@ -46,7 +46,7 @@ class Kept(Value):
 
 Model = TypeVar("Model", bound=BaseModel)
 
-MOST = 200
+MOST_PROBLEMS = 200
 """Problems of a file that are looked at: no person makes more, and each takes a guess at what was meant."""
 LONGEST_KEY = 100
 """Letters of an unknown key that are shown, and for which a word like it is looked for."""
@@ -107,7 +107,7 @@ def validate(model: type[Model], document: Document, problems: list[Problem]) ->
     except ValidationError as error:
         seen = {problem.place for problem in problems}
         listed = error.errors(include_url=False)
-        every = [(found, _real_path(document.value, found["loc"])) for found in listed[:MOST]]
+        every = [(found, _real_path(document.value, found["loc"])) for found in listed[:MOST_PROBLEMS]]
         for found, path in every:
             inside = any(len(other) > len(path) and other[: len(path)] == path for _, other in every)
             if path in document.wrong or (inside and found["type"].endswith("_type")):
@@ -119,8 +119,8 @@ def validate(model: type[Model], document: Document, problems: list[Problem]) ->
                 problems.append(Problem(place, _words(model, found, path)))
             if found["type"] != "missing":  # that is said at the first key, which may be wrong by itself
                 seen.add(place)
-        if len(listed) > MOST:
-            problems.append(Problem(document.place(()), f"and {len(listed) - MOST} more problems"))
+        if (more := len(listed) - MOST_PROBLEMS) > 0:
+            problems.append(Problem(document.place(()), f"and {more} more problem{'s' if more > 1 else ''}"))
         return None
 
 

@@ -18,7 +18,7 @@ _MARKED = (
     r"hooks\.slack\.com/services/T\w+/B\w+/\w+",
     *(r"[Bb]earer [A-Za-z0-9._~+/-]{20,}", r"[Aa]uthorization: ?\S{1,100} \S{8,}"),
 )
-_JWT = r"(?<![\w-])(?=[\w-]+\.[\w-]{10,}\.)(?:[\w-]*-)?eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*"
+_JWT = r"(?<![\w-])(?=[\w-]+\.[\w-]{10,}\.)(?:[\w-]*[-_])?eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*"
 """It is looked for once in a word, however many could begin in it: a guest's line of a megabyte would take half an hour else."""
 _BARE = (
     r"(?<![A-Za-z0-9+/])(?=[A-Za-z0-9+/]{40}(?![A-Za-z0-9+/=]))"

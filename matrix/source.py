@@ -59,7 +59,7 @@ def _plain(path: str) -> str:
 
 def _is_link(path: Path, folder: str) -> bool:
     try:
-        return path.is_symlink()
+        return stat.S_ISLNK(path.lstat().st_mode)  # `is_symlink` has no errors since Python 3.14
     except OSError as error:  # as of a path that is too long
         raise unreadable(
             _plain(folder)[:100], f"holds a folder that cannot be read: {error.strerror}"

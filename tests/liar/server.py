@@ -12,7 +12,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -162,8 +161,10 @@ def _end(out: asyncio.StreamWriter) -> None:
 def _flood() -> None:
     """Write 40 MB of a chatty server's lines."""
     line = "INFO 11-26 10:00:00 [core.py:1] scheduled a step of four requests, and says so every time\n"
-    for _ in range(4000):
-        sys.stdout.write(120 * line)
+    block = (1000 * line).encode()
+    for _ in range(40_000_000 // len(block)):
+        sys.stdout.buffer.write(block)
+    sys.stdout.flush()
 
 
 def _say_and_do(state: State, lie: str, within: int) -> None:
@@ -187,7 +188,7 @@ def _say_and_do(state: State, lie: str, within: int) -> None:
         state.remembered = dict(state.totals) if within == -WARM_UP else state.remembered
         state.totals = dict(state.remembered)
     if lie == "floods" and within == 5:
-        threading.Thread(target=_flood).start()
+        _flood()
     state.lie = lie if within >= 0 else ""
     if lie not in {"dead-engine", "starved", "half-restart"}:
         state.second = None

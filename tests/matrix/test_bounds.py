@@ -98,13 +98,13 @@ def test_extends_is_not_endless(write: Write, depth: int, good: bool) -> None:  
     ["".join(f"k{n}: v\n" for n in range(20_000)), "? " + "a" * 900_000 + "\n: v\n", "".join(f"{'k' * 40}{n}: v\n" for n in range(18_000))],
     ids=["many", "long", "many long"],
 )  # fmt: skip
-def test_unknown_keys_are_told_and_counted(write: Write, text: str) -> None:
+def test_unknown_keys_are_named_and_counted(write: Write, text: str) -> None:
     """Guesses at what was meant by each of 70,000 keys took more than eight minutes, and a key may be as long as its file."""
-    begin = time.monotonic()
+    begin = time.process_time()
     said = refused(write(r=text))
     assert "unknown key" in said
     assert len(said) < 200_000
-    assert time.monotonic() - begin < SECONDS / 2
+    assert time.process_time() - begin < SECONDS / 2
 
 
 DEEP = {

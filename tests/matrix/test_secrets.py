@@ -153,7 +153,7 @@ def test_a_long_text_takes_no_longer_than_its_length(part: str) -> None:
     assert time.process_time() - begin < 4
 
 
-@pytest.mark.parametrize("before", ["", "x-", "-", "a=", "a.", "eyJ-"])
+@pytest.mark.parametrize("before", ["", "x-", "-", "a=", "a.", "eyJ-", "_", "id_token_"])
 def test_a_json_web_token_is_found_behind_anything(before: str) -> None:
     """Also where a hyphen joins it to a word."""
     web = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N"

@@ -257,8 +257,8 @@ def _node(environment: environments.Environment, spec: Path, emit: Callable[[Eve
     except BaseException as error:
         for number in process.ENDING:
             signal.signal(number, signal.SIG_IGN)  # a second one must not leave the node behind
-        by_hand = isinstance(error, KeyboardInterrupt) and process.signal_of(error) == signal.SIGINT.name
-        node.send_signal(signal.SIGINT if by_hand else signal.SIGTERM)  # it says which one a person sent
+        name = process.signal_of(error) if isinstance(error, KeyboardInterrupt) else signal.SIGTERM.name
+        node.send_signal(signal.Signals[name])  # the node names it in its records
         try:
             rest, _ = node.communicate(timeout=END_S)
         except subprocess.TimeoutExpired:

@@ -24,7 +24,7 @@ CANNOT_SEE = {
     "devices_own": "who uses the devices where no meter runs, for less than five seconds, or from another container; on AMD cards why clocks were lowered",
     "server_alive": "a server that ended and was started again by itself, which `one_engine` checks",
     "one_engine": "an engine that begins again within its process and keeps its counters",
-    "server_log": "what was not logged, or not as an error, a traceback or a restart; what lies more than 16 MB behind the begin of the warm-up and of the load, which is a note",
+    "server_log": "what was not logged, or not as an error, a traceback or a restart; what comes more than 16 MB after the start of the warm-up and of the load, which is a note",
     "jit": "compilers that write neither into the log nor a file into a cache that is known; `evenness` sees what they cost if it is much",
     "kernel_path": "what an honest marker does not count; points without a kernel have none",
     "short_stalls": "stalls of less than 50 ms, which are a slower server; stalls that come with every other prompt, and so are usual; stalls within the first wave's prompts; of some requests while others get tokens",

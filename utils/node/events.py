@@ -47,7 +47,7 @@ class Event(TypedDict, total=False):
 
 LONGEST = 10_000
 """Letters of a line that is no event."""
-MOST = 100_000
+LONGEST_EVENT = 100_000
 """Letters of one that is; none of ours has a tenth of it."""
 _REQUIRED = {
     "job": ("name", "total"),
@@ -76,7 +76,7 @@ def from_line(line: str) -> Event:
     A container may print what it likes: an event that does not have the shape that its readers rely on is a note too.
     """
     try:
-        event = json.loads(line) if len(line) <= MOST else None
+        event = json.loads(line) if len(line) <= LONGEST_EVENT else None
     except (ValueError, RecursionError):
         event = None
     if isinstance(event, dict) and _fits(event):

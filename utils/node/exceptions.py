@@ -41,7 +41,7 @@ class RunFailed(HarnessError):  # noqa: N818 - reads as what happened
 
 
 class Cancelled(BaseException):
-    """SIGINT or SIGTERM arrived. Not an Exception, so that no handler of errors swallows it."""
+    """A signal that ends a run arrived. Not an Exception, so that no handler of errors swallows it."""
 
 
 def _kind(line: str) -> str:

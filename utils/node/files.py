@@ -33,7 +33,7 @@ def below(folder: Path, pattern: str = "*") -> Iterator[Path]:
     """
     folders, _, name = pattern.rpartition("/")
     for above, _, names in os.walk(folder):
-        if not folders or Path(above).match(folders):
+        if not folders or Path(above).relative_to(folder).match(folders):
             yield from (Path(above, one) for one in fnmatch.filter(names, name))
 
 

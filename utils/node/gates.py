@@ -303,7 +303,7 @@ def notes(evidence: Evidence) -> list[str]:
         )
     if evidence.log_unread:
         found.append(
-            f"{evidence.log_unread / 1e6:.1f} MB of the server's log were not looked at: it wrote too much in warm-up and load"
+            f"{evidence.log_unread:,} bytes of the server's log were not looked at: it wrote too much in warm-up and load"
         )
     if not evidence.speculative and tokens.are_merged(evidence.raw, chat=evidence.chat):
         share = tokens.merged(evidence.raw, chat=evidence.chat)

@@ -47,10 +47,10 @@ def signal_of(interrupt: KeyboardInterrupt) -> str:
 
 
 def cancel_on_signals() -> None:
-    """Turn SIGINT and SIGTERM into `Cancelled`, raised again each moment until `cancellation_seen`.
+    """Turn signals that end a run into `Cancelled`, raised again each moment until `cancellation_seen`.
 
     An exception raised by a handler can be lost where Python ignores exceptions (a finalizer, a callback), so once is
-    not enough.
+    not enough. Under `nohup` SIGHUP stays ignored.
     """
     first: list[str] = []
 
@@ -61,6 +61,8 @@ def cancel_on_signals() -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
         signal.signal(number, handler)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, handler)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)  # the local launcher starts us with them blocked
 
 
@@ -72,7 +74,7 @@ def lock_stderr() -> None:
 
 def cancellation_seen() -> None:
     """From here on things are being ended, which no further signal shall interrupt."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
+    for number in (*ENDING, signal.SIGALRM):
         signal.signal(number, signal.SIG_IGN)
     signal.setitimer(signal.ITIMER_REAL, 0)
 

@@ -9,6 +9,7 @@ from matrix.metrics import HEADLINE, METRICS
 from utils.report import frontier
 from utils.report.grouped import SPEED
 from utils.report.numbers import three
+from utils.results.verdict.present import change_in_percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -236,7 +237,9 @@ def effects(rows: Sequence[Mapping[str, Any]], title: str, *, alone: bool) -> Pi
         }
         for row in rows[:MOST_EFFECTS]
     ]  # fmt: skip
-    words = "; ".join(f"{row['short']} {row['x']:+z.1f} % {row['word']}" for row in shown[:6])
+    words = "; ".join(
+        f"{row['short']} {change_in_percent(row['x'], row['word'])} % {row['word']}" for row in shown[:6]
+    )
     cut = f"the first {len(shown)} of {len(rows)} changes" if len(rows) > len(shown) else ""
     if len(rows) > len(shown[:6]):
         words += f"; and {len(rows) - len(shown[:6])} more" + (f" (drawn: {cut})" if cut else "")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from matrix.metrics import METRICS
+from matrix.metrics import METRICS, percent
 from utils.report import pictures
 from utils.report.numbers import three
 from utils.results import summary
+from utils.results.verdict.present import change_in_percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -115,6 +116,6 @@ def _line(row: dict[str, Any]) -> list[str]:
     interval = f"{row['low']:+z.1f} to {row['high']:+z.1f} %" if row["low"] is not None else ""
     return [
         row["point"].split("/")[-1], METRICS[row["metric"]].about if row["metric"] else "all", number(row["base"]), number(row["head"]),
-        "" if row["percent"] is None else f"{row['percent']:+z.1f} %", interval, row["word"],
-        "" if row["could_see"] is None else f">= {row['could_see']:.1f} %",
+        "" if row["percent"] is None else f"{change_in_percent(row['percent'], row['word'])} %", interval, row["word"],
+        "" if row["could_see"] is None else f">= {percent(row['could_see'])} %",
     ]  # fmt: skip

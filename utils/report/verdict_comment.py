@@ -104,7 +104,7 @@ def _row(one: PointVerdict, points: Sequence[PointVerdict]) -> list[str]:
             else ""
         )
         cells.append(
-            f"{METRICS[name].shown(metric.base)} → {METRICS[name].shown(metric.head)}, {each.percent:+z.1f} %{interval}"
+            f"{METRICS[name].shown(metric.base)} → {METRICS[name].shown(metric.head)}, {present.change_in_percent(each.percent, metric.word)} %{interval}"
         )
     return [one.point, "invalid" if one.invalid else word, *cells, f"{one.runs[0]}+{one.runs[1]}"]
 

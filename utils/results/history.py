@@ -170,7 +170,7 @@ def steps(measured: Sequence[Measurement], entries: Sequence[Entry], *, among: i
     rate = STEP_P / (among * len(METRICS))
     for metric in METRICS:
         ones, logs = _leveled(measured, metric)
-        history = over_time(logs, rate)
+        history = over_time(logs, rate, [_grain(one, metric) for one in ones])
         if not history:
             continue
         now = history[-1]
@@ -216,6 +216,15 @@ def _leveled(measured: Sequence[Measurement], metric: str) -> tuple[list[Measure
         found.append(level)
         kept.append(one)
     return kept, found
+
+
+def _grain(one: Measurement, metric: str) -> float:
+    """In logs, how finely a figure is written in its entry; of records all digits are there."""
+    if one.allocation:
+        return 0.0
+    value = one.values[metric]
+    decimals = len(f"{value:.6f}".rstrip("0").partition(".")[2])
+    return float(10**-decimals) / value
 
 
 def _step(

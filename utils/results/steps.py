@@ -2,8 +2,8 @@
 
 Optimal partitioning (Jackson et al., IEEE Signal Process. Lett. 12, 2005) finds a step and its return alike, which splitting
 in two and two again does not. Single outliers are drawn in first; what remains of noise, and how much a value owes to the one
-before, say how sure each border is; borders that are not sure are taken out again, the weakest first. Figures that are equal
-because they were rounded do not make a border sure.
+before, say how sure each border is; borders that are not sure are taken out again, the weakest first. Rounding makes figures
+equal, and equal figures are no proof that there is no noise: what it hides counts as noise (Sheppard 1897).
 """
 
 from __future__ import annotations
@@ -33,16 +33,15 @@ MAD = 1.4826
 LONG = 12
 """Values from which it can be said how much one owes to the one before."""
 MOST_OWED = 0.8
-SAME = 1e-9
-"""Below it a move is a rounding error of the calculation."""
 
 
-def over_time(values: Sequence[float], rate: float = STEP_P) -> list[list[int]]:
+def over_time(values: Sequence[float], rate: float = STEP_P, grains: Sequence[float] = ()) -> list[list[int]]:
     """Where a series steps, as it was when it had four values, five, and so on to all: positions of the first value after each step.
 
     Args:
         values: in order of time; what is known of their noise now is used throughout.
         rate: how often a series without a step may have one.
+        grains: of each value the width that rounding gave it, 0 for none; empty where no value was rounded.
     """
     n = len(values)
     if n < 2 * LEAST:
@@ -52,13 +51,13 @@ def over_time(values: Sequence[float], rate: float = STEP_P) -> list[list[int]]:
     if not scale:
         return []
     begins = _partition([value / scale for value in drawn])
-    grain = _grain(values)
+    hidden = [grain * grain / 12 for grain in grains or [0.0] * n]
     found = []
     for end in range(2 * LEAST, n + 1):
         cuts, at = list[int](), end
         while at := begins[at]:
             cuts.insert(0, at)
-        found.append(_sure(drawn[:end], cuts, rate, grain))
+        found.append(_sure(drawn[:end], cuts, rate, fmean(hidden[:end])))
     return found
 
 
@@ -77,11 +76,6 @@ def _scale(values: Sequence[float]) -> float:
     """A value's standard deviation, from differences of neighbours, which steps hardly move."""
     moves = [abs(b - a) for a, b in pairwise(values)]
     return MAD * median(moves) / math.sqrt(2) or 1e-3 * (max(values) - min(values))
-
-
-def _grain(values: Sequence[float]) -> float:
-    """How finely the figures are known: the smallest move of neighbours that are not equal. Figures in whole milliseconds have one, others hardly."""
-    return min((move for a, b in pairwise(values) if (move := abs(b - a)) > SAME), default=0.0)
 
 
 def _partition(values: Sequence[float]) -> list[int]:
@@ -108,28 +102,25 @@ def _partition(values: Sequence[float]) -> list[int]:
     return begins
 
 
-def _sure(values: Sequence[float], cuts: list[int], rate: float, grain: float) -> list[int]:
+def _sure(values: Sequence[float], cuts: list[int], rate: float, hidden: float) -> list[int]:
     """The borders that stay when the weakest is taken out until all are sure."""
     while cuts:
-        weakest, p = _weakest(values, cuts, grain)
+        weakest, p = _weakest(values, cuts, hidden)
         if p * len(values) <= rate:
             return cuts
         cuts = [cut for cut in cuts if cut != weakest]
     return cuts
 
 
-def _weakest(values: Sequence[float], cuts: Sequence[int], grain: float) -> tuple[int, float]:
-    """The least sure border, and how often chance alone makes one like it at one place.
-
-    Equal figures do not say that there is no noise: what rounding to the grain hides is left to it (Sheppard 1897).
-    """
+def _weakest(values: Sequence[float], cuts: Sequence[int], hidden: float) -> tuple[int, float]:
+    """The least sure border, and how often chance alone makes one like it at one place; a variance is hidden by rounding."""
     bounds = [0, *cuts, len(values)]
     parts = [values[a:b] for a, b in pairwise(bounds)]
     means = [fmean(part) for part in parts]
     rest = [value - mean for part, mean in zip(parts, means, strict=True) for value in part]
     df = len(values) - len(parts)
     variance = sum(one * one for one in rest) / df * _owed(rest, len(parts)) if df else 0.0
-    variance = max(variance, grain * grain / 12)
+    variance += hidden
     found = (cuts[0], -1.0)
     for i, cut in enumerate(cuts):
         error = math.sqrt(variance * (1 / len(parts[i]) + 1 / len(parts[i + 1])))

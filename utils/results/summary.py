@@ -169,8 +169,8 @@ def sensitivity(comparison: Comparison) -> str:
     limits = could_see(comparison)
     if not limits:
         return ""
-    worst = f" (worst point {max(limits):.1f} %)" if max(limits) > 1.05 * min(limits) else ""
-    return f"could have seen >= {min(limits):.1f} % throughput{worst}"
+    worst = f" (worst point {percent(max(limits))} %)" if max(limits) > 1.05 * min(limits) else ""
+    return f"could have seen >= {percent(min(limits))} % throughput{worst}"
 
 
 def first(comparison: Comparison) -> str:
@@ -269,11 +269,11 @@ def _fact(cause: str) -> str:
     return METRICS[cause].judged_as if cause in METRICS else cause
 
 
-def _change(percent: float | None, low: float | None, high: float | None) -> str:
-    if percent is None:
+def _change(value: float | None, low: float | None, high: float | None) -> str:
+    if value is None:
         return ""
     interval = f" ({low:+z.1f} to {high:+z.1f})" if low is not None and high is not None else " (no interval)"
-    return f"{percent:+z.1f} %{interval}"
+    return f"{percent(value, '+')} %{interval}"
 
 
 def could_see(comparison: Comparison) -> list[float]:

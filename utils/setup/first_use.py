@@ -37,7 +37,7 @@ def main(venv: Path, lock: Path) -> None:
     packages = len(re.findall(r"^[A-Za-z0-9]", text, re.MULTILINE))
     _say(f"first use: making {venv.name} with {packages} packages (once)")
     _refuse(venv)
-    _stand_somewhere()
+    _leave_a_removed_folder()
     shutil.rmtree(venv, ignore_errors=True)
     own = importlib.util.find_spec("pip") is not None
     pip = [*_pip(venv, own=own), "--require-hashes", "--no-deps"]
@@ -94,8 +94,8 @@ def _refuse(venv: Path) -> None:
         raise SetupError(f"the disk of {ROOT} runs no programs (noexec); use a checkout on another one")
 
 
-def _stand_somewhere() -> None:
-    """Not in a folder that was removed: pip asks where it is."""
+def _leave_a_removed_folder() -> None:
+    """Pip asks in which folder it is, and fails where that is gone."""
     try:
         Path.cwd()
     except OSError:
@@ -109,7 +109,7 @@ def _pip(venv: Path, *, own: bool) -> list[str]:
         _make(make, venv, "--without-pip")
         return [
             sys.executable,
-            "-I",  # else a pip.py where the caller stands is taken for it
+            "-I",  # else a pip.py in the caller's folder is taken for it
             "-m",
             "pip",
             "--python",

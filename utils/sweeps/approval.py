@@ -27,9 +27,8 @@ def tree_digest(api: Api, sha: str) -> str:
     lines = sorted(
         f"{one['mode']} {one['sha']} {one['path']}" for one in answer["tree"] if one["path"] != changelog.FILE
     )
-    return hashlib.sha256("\0".join(lines).encode()).hexdigest()[
-        :32
-    ]  # a name may have a line's end, and no NUL
+    whole = "\0".join(lines)  # a name may have a line's end, and no NUL
+    return hashlib.sha256(whole.encode()).hexdigest()[:32]
 
 
 def approve(api: Api, sha: str, user: str, url: str) -> None:

@@ -148,9 +148,8 @@ def _drop(event: Event, pull: Pull) -> None:
         return
     if pull.is_open:
         now = approval.tree_digest(event.api, pull.head)
-        ours = approval.is_approved(
-            event.api, pull.head
-        )  # a person's commit of the changelog alone has no approval
+        # a person's commit of the changelog alone has no approval
+        ours = approval.is_approved(event.api, pull.head)
         alive = [
             one
             for one in alive

@@ -53,6 +53,8 @@ def test_a_run_that_sets_a_job_aside_can_be_looked_at(vanishing: Path) -> None:
         ("record.json", {"a/run-0/c1/record.json", "a/record.json"}),
         ("c1/record.json", {"a/run-0/c1/record.json"}),
         ("run-*/*/record.json", {"a/run-0/c1/record.json"}),
+        ("*/record.json", {"a/run-0/c1/record.json", "a/record.json"}),
+        ("*/*/*/*/record.json", set()),
         ("c2/record.json", set()),
     ],
 )

@@ -288,7 +288,8 @@ def test_empty_answers_in_some_requests_are_a_note_and_in_more_a_failure(
         (lambda e: replace(e, warm_failed=3), "3 of 8 requests of the warm-up failed"),
         (lambda e: replace(e, server=said(decode=0.05)), "of latency was outside of the engine"),
         (on_another_clock(lambda t: t + 150_000 * (t // 1_500_000)), "of the load in short stalls"),
-        (lambda e: replace(e, log_unread=2_000_000_000), "2000.0 MB of the server's log were not looked at"),
+        (lambda e: replace(e, log_unread=2_000_000_000), "2,000,000,000 bytes of the server's log were not looked at"),
+        (lambda e: replace(e, log_unread=7), "7 bytes of the server's log were not looked at"),
         (by_engine(32, 8), "unequal shares: engine 0 finished 32, engine 1 finished 8"),
     ],
 )  # fmt: skip

@@ -15,7 +15,7 @@ from tests.conftest import Cli, write
 from tests.utils.results.conftest import Records
 from utils.node import record, record_file
 from utils.results.changelog import entries as changelog
-from utils.results.history import series, steps
+from utils.results.history import Measurement, series, steps
 from utils.results.steps import STEP_P, over_time
 
 POINT = "r/32x16-tp1-c1"
@@ -120,16 +120,54 @@ def test_the_rate_of_false_steps() -> None:
 
 
 def test_figures_in_whole_milliseconds_make_no_step() -> None:
-    """Rounding makes many of them equal, and equal figures are no proof that there is no noise; a lasting step is found all the same."""
+    """Rounding makes many of them equal, and equal figures are no proof that there is no noise; also where the last ones are not rounded."""
     noise = random.Random(3)  # noqa: S311 - a fixed series
-    rate = STEP_P / 24
-    whole = []
-    for _ in range(200):
-        level = noise.uniform(30, 90)
-        whole.append([math.log(round(level * noise.gauss(1, 0.009))) for _ in range(10)])
-    assert sum(any(over_time(one, rate)) for one in whole) <= 1
-    assert splits([math.log(46)] * 8 + [math.log(47)] * 2) == []
-    assert splits([math.log(46)] * 20 + [math.log(48)] * 20, rate) == [20]
+    for exact in (0, 1, 4):
+        false = 0
+        for _ in range(200):
+            level = noise.uniform(30, 90)
+            found = [level * noise.gauss(1, 0.009) for _ in range(10)]
+            figures = [round(one) if i < 10 - exact else one for i, one in enumerate(found)]
+            grains = [1 / one if i < 10 - exact else 0.0 for i, one in enumerate(figures)]
+            false += any(over_time([math.log(one) for one in figures], STEP_P / 24, grains))
+        assert false <= 1
+
+
+@pytest.mark.parametrize(
+    ("figures", "found"),
+    [
+        ([46] * 8 + [47] * 2, []),
+        ([46] * 20 + [48] * 20, [20]),
+        ([5] * 8 + [50] * 8, [8]),
+        ([5] * 20 + [50] * 4, [20]),
+        ([1264] * 8 + [1390] * 4, [8]),
+    ],
+)
+def test_a_step_of_rounded_figures_is_found_where_it_is_more_than_rounding(
+    figures: list[int], found: list[int]
+) -> None:
+    """Also where all figures before it are equal, and all after it."""
+    logs, grains = [math.log(one) for one in figures], [1 / one for one in figures]
+    assert over_time(logs, STEP_P / (24 * 13), grains)[-1] == found
+
+
+@pytest.mark.parametrize(("after", "found"), [(47.0, 0), (47.01, 0), (50.0, 1)])
+def test_entries_in_whole_milliseconds(after: float, found: int) -> None:
+    """What an entry's figure says of how finely it is known is the last place that is written."""
+    ones = [
+        Measurement(
+            day=f"2026-06-{day + 1:02}",
+            time=day * 86400.0,
+            commit=str(day),
+            key="k",
+            values={"ttft": 46.0 if day < 8 else after},
+            runs=2,
+            origin="entry",
+            whose="changelog",
+        )
+        for day in range(10)
+    ]
+    assert len(steps(ones, [])) == found
 
 
 def test_two_steps_and_flat_series() -> None:

@@ -177,7 +177,7 @@ def test_a_path_with_a_colon_says_what_to_do(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["file", "link"])
-def test_what_is_in_the_environments_place_is_told(tmp_path: Path, kind: str) -> None:
+def test_what_is_in_the_environments_place_is_named(tmp_path: Path, kind: str) -> None:
     """A link to a larger disk: no Python makes an environment there, and more of Debian's packages do not help."""
     checkout = clone(tmp_path / "clone")
     venv = checkout / ".venv"
@@ -227,7 +227,7 @@ def test_another_name_of_python_is_taken_where_python3_is_older(tmp_path: Path) 
     checkout = clone(tmp_path / "clone")
     (checkout / ".venv").write_text("")
     done = call(checkout, "plan", PATH=str(commands))
-    assert "needs Python 3.11 or newer, and 'python3' is none" in done.stderr
+    assert "needs Python 3.11 or newer, and 'python3' is older or missing" in done.stderr
     (commands / "python3.12").symlink_to(sys.executable)
     assert "is a link or a file" in call(checkout, "plan", PATH=str(commands)).stderr, "it began the set-up"
     done = call(checkout, "plan", PATH=str(commands), SERVEMATRIX_PYTHON="python3")
@@ -257,7 +257,7 @@ def test_a_python_takes_itself_for_nothing_else(made: Path) -> None:
 
 
 def test_a_python_without_pip_asks_where_pip_is_told_to(tmp_path: Path) -> None:
-    """Debian's python3-venv brings no pip: the one that ensurepip puts into the environment reads the settings, wherever one stands."""
+    """Debian's python3-venv brings no pip: the one that ensurepip puts into the environment reads the settings, in any folder."""
     bare = tmp_path / "bare"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(bare)], check=True)
     here = tmp_path / "here"
@@ -277,7 +277,7 @@ def test_a_python_without_pip_asks_where_pip_is_told_to(tmp_path: Path) -> None:
     assert "/of-mine/nothing" in done.stderr
 
 
-def test_a_disk_that_is_full_or_runs_no_programs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_is_full_or_runs_no_programs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not an index to look for, and no trace of a tool that could not start."""
     full = shutil.disk_usage(ROOT)._replace(free=1_000_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
@@ -291,12 +291,12 @@ def test_a_disk_that_is_full_or_runs_no_programs_is_told(monkeypatch: pytest.Mon
 
 
 def test_a_folder_that_was_removed_stops_no_set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pip asks where it stands."""
+    """Pip asks in which folder it is."""
     gone = tmp_path / "gone"
     gone.mkdir()
     monkeypatch.chdir(gone)
     gone.rmdir()
-    first_use._stand_somewhere()
+    first_use._leave_a_removed_folder()
     assert Path.cwd() == ROOT
     os.chdir(tmp_path)
 

@@ -44,7 +44,7 @@ def test_a_writers_run_approves_the_head_and_starts_a_sweep(github: GitHub) -> N
 
 
 def test_a_sweep_that_is_started_is_accepted_whatever_fails_afterwards(github: GitHub) -> None:
-    """The queue cannot be read: nobody is told to try again, for then there would be two."""
+    """The queue cannot be read: nobody is asked to try again, for then there would be two."""
     github.state.faults.append(Fault("GET", "/sweep.yml/runs", 403, times=9))
     assert react.to_comment(github.comment(f"/sweep run {HEAD}")) is Exit.OK
     assert reaction(github) == "rocket"

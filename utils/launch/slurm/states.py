@@ -64,7 +64,7 @@ class JobState(Value):
     node: str
     restarts: int
     by: str = ""
-    """The user id of who cancelled it, which the accounting alone tells."""
+    """The user id of who cancelled it, which only the accounting says."""
 
     @property
     def waiting(self) -> bool:

@@ -27,7 +27,7 @@ COLUMNS = (
     "temperature_c",
     "throttle",
 )
-"""Of the file of samples: the monotonic clock of the node, the tool's number of the device, watts, a share of 1, …; empty where unknown."""
+"""Of the file of samples: the monotonic clock of the node, the tool's number of the device, watts, a share of 1, …; empty where unknown, but for the throttle's, which is `UNKNOWN` then."""
 Row = dict[str, str]
 """What one line of a tool says of one device, by the names of COLUMNS without the time."""
 

@@ -194,7 +194,7 @@ def _means(judgement: Judgement, flagged: Sequence[str]) -> list[str]:
     }
     for one in judgement.means:
         name = METRICS[one.metric].judged_as
-        size = f"{name} {metrics.percent(one.effect):+z.1f} %"
+        size = f"{name} {percent(metrics.percent(one.effect), '+')} %"
         if not one.word:
             what = f"job {one.job}" if one.job else "everything"
             if one.job not in jobs_said | waiting:

@@ -17,8 +17,8 @@ from matrix.metrics import JUDGED, WITH_NOISE
 from utils.results.verdict import metrics
 from utils.results.verdict.alarms import alarms
 from utils.results.verdict.contrasts import contrasts
-from utils.results.verdict.ledger_lines import ENDS, FREE, LEGACY, MOST, Difference, Line, Reset, parsed
-from utils.results.verdict.pooling import NEEDED, Pool, Pools, class_of
+from utils.results.verdict.ledger_lines import ENDS, FREE, LEGACY, Difference, Line, Reset, bounded, parsed
+from utils.results.verdict.pooling import CLIP, NEEDED, Pool, Pools, class_of
 from utils.results.verdict.spread import Calibration, Spread
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ FRESH_DAYS, HALVED_DAYS = 30, 60
 LEAST_DF = 2.0
 
 SET_ASIDE = "the allocation is set aside until a person accepts it"
-COUNTED = "it counts, up to three standard deviations of those before"
+COUNTED = f"it counts, each difference cut at {CLIP:g} times the usual scatter"
 
 Issuer = Literal["sweep", "pushed", "nightly", "local"]
 """Who measured: a pull request's sweep, the default branch's own sweep or night, a person."""
@@ -271,20 +271,8 @@ def _line(
         known = [metrics.judged(run, metric) for run in runs]
         if metric not in JUDGED and not all(known):
             continue
-        values[metric] = (
-            round(
-                max(
-                    -MOST,
-                    min(
-                        MOST,
-                        sum(w * math.log(value) for w, value in zip(weights, known, strict=True) if value),
-                    ),
-                ),
-                6,
-            )
-            if all(known)
-            else None
-        )
+        contrasted = sum(w * math.log(value) for w, value in zip(weights, known, strict=True) if value)
+        values[metric] = round(bounded(contrasted), 6) if all(known) else None
     one, last = about[0], runs[-1]
     return Difference(
         day=day_of(last),

@@ -22,9 +22,16 @@ FREE = "free of drift"
 """Contrast of several runs in which a steady drift has no part, as long as a difference of two."""
 _METRICS_OF_1 = ("tput", "ttft", "tpot")
 
-MOST = 5.0
+MOST_LOG_RATIO = 5.0
 """In logs: no two runs of the same differ by more."""
-LogRatio = Annotated[float | None, Field(ge=-MOST, le=MOST, allow_inf_nan=False, strict=True)]
+LogRatio = Annotated[
+    float | None, Field(ge=-MOST_LOG_RATIO, le=MOST_LOG_RATIO, allow_inf_nan=False, strict=True)
+]
+
+
+def bounded(log_ratio: float) -> float:
+    """As a line may hold it."""
+    return max(-MOST_LOG_RATIO, min(MOST_LOG_RATIO, log_ratio))
 
 
 def _day(text: str) -> str:
@@ -93,7 +100,7 @@ def parsed(text: str) -> Line:
     """
     try:
         line = line_of(json.loads(text, object_pairs_hook=_once))
-        line.model_dump_json()  # what could not be written again is told here, and not when a line is added
+        line.model_dump_json()  # else the error would come when the next line is added
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error

@@ -55,6 +55,11 @@ def verdict_parts(one: MetricVerdict) -> tuple[str, str]:
     return one.word, one.why
 
 
+def change_in_percent(value: float, word: str | None) -> str:
+    """In percent without the sign of it; where a word says that it is one, it never reads as nothing."""
+    return percent(value, "+") if word in CHANGES else f"{value:+z.1f}"
+
+
 def silences(comparison: Comparison) -> list[str]:
     """Why metrics have no word, each reason once."""
     counts: dict[str, int] = {}
@@ -81,7 +86,7 @@ def _row(point: str, heading: str, metric: Metric, one: MetricVerdict, said: tup
     if one.base is not None and one.head is not None and one.percent is not None:
         both, change, noise = (
             f"{metric.shown(one.base)} → {metric.shown(one.head)}",
-            f"{percent(one.percent, '+') if one.word in CHANGES else f'{one.percent:+z.1f}'}%",
+            f"{change_in_percent(one.percent, one.word)}%",
             "unknown",
         )
         if one.low_percent is not None and one.high_percent is not None:

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, TextIO
 
 from matrix.metrics import METRICS
-from utils.results.verdict.present import verdict_text
+from utils.results.verdict.present import change_in_percent, verdict_text
 from utils.show import tables
 from utils.show.log import clean
 from utils.show.markdown import escape, table
@@ -51,7 +51,7 @@ def _cell(one: MetricVerdict | None, name: str, base: float | None) -> str:
     metric = METRICS[name]
     own = "" if metric.shown(one.base) == metric.shown(base or 0.0) else f"{metric.shown(one.base)} → "
     word = one.word or ("flagged" if one.flagged else "no word")
-    return f"{own}{metric.shown(one.head)} ({one.percent:+z.1f} %): {word}"
+    return f"{own}{metric.shown(one.head)} ({change_in_percent(one.percent, one.word)} %): {word}"
 
 
 def write(stream: TextIO, found: Mapping[str, Comparison], form: str) -> None:

@@ -218,7 +218,7 @@ def test_an_absurd_line_is_none(tmp_path: Path, noise: Ledger) -> None:
 def test_a_line_of_the_wrong_kind_is_none(
     tmp_path: Path, noise: Ledger, old: str, new: str, said: str
 ) -> None:
-    """It is told at its place and by its field, and not by a traceback, now or when the next line is written."""
+    """The error has its place and its field, and there is no traceback, now or when the next line is written."""
     line = ledger.text(noise).splitlines()[0]
     assert old in line
     (tmp_path / "l.jsonl").write_text(line.replace(old, new, 1) + "\n")

@@ -8,8 +8,9 @@ import pytest
 from matrix.metrics import percent
 from tests.simulation.worlds import Change, World, judged, ledger_of, spreads_of
 from tests.utils.results.conftest import Records, sides
+from utils.report import verdict_comment
 from utils.results import summary
-from utils.results.verdict import headline, present
+from utils.results.verdict import headline, present, side_by_side
 from utils.results.verdict.compare import compare
 from utils.results.verdict.judge import judged as judge_all
 from utils.results.verdict.ledger import Ledger
@@ -47,6 +48,7 @@ def test_no_zero_has_a_minus_and_no_change_is_of_zero(pair: Records, noise: Ledg
         said = found.model_copy(update={"points": points})
         one = points[0].metrics["tput"]
         texts = [present.markdown(said), present.short(one), *summary.judged(points[0]).values()]
+        beside = [*side_by_side.rows({"x": said}), verdict_comment._row(points[0], points)]
         if word == "no change seen":
             assert not any("-0.0 " in text or says in text for text in texts)
             assert all("0.04" in text for text in texts)
@@ -54,6 +56,7 @@ def test_no_zero_has_a_minus_and_no_change_is_of_zero(pair: Records, noise: Ledg
         else:
             assert says in texts[0]
             assert says in texts[1]
+            assert all("-0.03 %" in "".join(row) and "0.0 %" not in "".join(row) for row in beside), beside
 
 
 def test_a_jobs_mean_is_of_points_without_a_word_of_their_own() -> None:
