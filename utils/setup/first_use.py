@@ -6,6 +6,7 @@ machine, pip brings everything. The light environment (no uv in its lock) is pip
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import re
@@ -23,6 +24,8 @@ from utils.setup import installers  # noqa: E402 - the line above lets it be fou
 SETUP_FAILED = 13
 """As matrix.errors.Exit, which cannot be imported yet."""
 
+MARK = "made-by-servematrix"
+"""A file in an environment of ours, there before anything else."""
 LITTLE_ROOM_BYTES = 100_000_000
 """About half of what the environment takes; packages that did not fit are taken away again."""
 
@@ -39,6 +42,9 @@ def main(venv: Path, lock: Path) -> None:
     _refuse(venv)
     _leave_a_removed_folder()
     shutil.rmtree(venv, ignore_errors=True)
+    with contextlib.suppress(OSError):  # `venv` says why there can be no folder
+        venv.mkdir(exist_ok=True)
+        (venv / MARK).touch()
     own = importlib.util.find_spec("pip") is not None
     pip = [*_pip(venv, own=own), "--require-hashes", "--no-deps"]
     asks = sys.executable if own else str(venv / "bin" / "python")
@@ -89,6 +95,12 @@ def _refuse(venv: Path) -> None:
     if venv.is_symlink() or venv.is_file():
         raise SetupError(
             f"{venv} is a link or a file, and an environment is made there; remove it and try again"
+        )
+    if (venv / "pyvenv.cfg").exists() and not any(
+        (venv / name).exists() for name in (MARK, "made-from.lock")
+    ):
+        raise SetupError(
+            f"{venv} is an environment that servematrix did not make, and its own goes there; move it away and try again"
         )
     if os.statvfs(ROOT).f_flag & os.ST_NOEXEC:
         raise SetupError(f"the disk of {ROOT} runs no programs (noexec); use a checkout on another one")

@@ -192,6 +192,24 @@ def test_what_is_in_the_environments_place_is_named(tmp_path: Path, kind: str) -
     )
 
 
+def test_an_environment_that_somebody_made_is_left_alone(tmp_path: Path) -> None:
+    """An editor makes one at that very place, and there may be work in it; one of ours that was cut off is made again."""
+    checkout = clone(tmp_path / "clone")
+    venv = checkout / ".venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
+    before = sorted(venv.rglob("*"))
+    done = call(checkout, "plan")
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (
+        Exit.SETUP_FAILED,
+        f"servematrix: {venv} is an environment that servematrix did not make, and its own goes there; move it away and try again",
+    )
+    assert sorted(venv.rglob("*")) == before
+    (venv / first_use.MARK).touch()
+    done = call(checkout, "plan", PIP_NO_INDEX="1", PIP_FIND_LINKS="")
+    assert "did not make" not in done.stderr
+    assert "could not be installed" in done.stderr
+
+
 def test_a_path_that_is_no_utf8_says_what_to_do(tmp_path: Path) -> None:
     """Python writes the path into the environment's files, as UTF-8."""
     checkout = clone(tmp_path / "odd")
