@@ -249,7 +249,7 @@ def test_another_name_of_python_is_taken_where_python3_is_older(tmp_path: Path) 
     (commands / "python3.12").symlink_to(sys.executable)
     assert "is a link or a file" in call(checkout, "plan", PATH=str(commands)).stderr, "it began the set-up"
     done = call(checkout, "plan", PATH=str(commands), SERVEMATRIX_PYTHON="python3")
-    assert "'python3' is none" in done.stderr, "what a person names is taken, or nothing"
+    assert "'python3' is older or missing" in done.stderr, "what a person names is taken, or nothing"
 
 
 def test_a_machine_without_cmp_makes_no_environment_twice(made: Path, tmp_path: Path) -> None:
