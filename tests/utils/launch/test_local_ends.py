@@ -128,6 +128,20 @@ def test_a_run_that_is_cancelled_at_once_says_by_what(runs: Runs, number: signal
     assert all(one and one.message.endswith(why) for one in failures), failures
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_run_that_is_cancelled_while_it_measures_says_by_what(runs: Runs, number: signal.Signals) -> None:
+    """The program that measures gets the same signal, and names it in the records of what it left."""
+    running = runs.start("--runs", "3")
+    running.send_signal(number)
+    text, _ = running.communicate(timeout=60)
+    assert running.returncode == Exit.CANCELLED, text
+    failures = [one.failure for one in records(runs.out) if one.failure]
+    assert failures
+    assert all(number.name in one.message for one in failures), failures
+    assert json.loads(next(below(runs.out, "failure.json")).read_text())["cause"].endswith(number.name)
+    assert nothing_is_left(runs.out)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_run_goes_on_with_the_same_folder(
     runs: Runs, cli: Cli, number: signal.Signals
