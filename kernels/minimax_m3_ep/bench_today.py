@@ -121,7 +121,7 @@ def forward(
         )  # fmt: skip
 
     product(x, weights.w1, h, is_first=True)
-    columns = 1024
+    columns = min(1024, shape.intermediate, shape.hidden)  # the check may ask for a small layer
     _swiglu[(routes, shape.intermediate // columns)](
         h, a, shape.intermediate, shape.alpha, shape.beta, shape.limit, COLUMNS=columns
     )
