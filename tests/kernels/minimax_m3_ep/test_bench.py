@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from kernels.minimax_m3_ep import bench, bench_check, bench_today, tiles
+from kernels.minimax_m3_ep.routing import COUNTED
+from kernels.minimax_m3_ep.shapes import MINIMAX_M3
+from tests.kernels.minimax_m3_ep import cases
 
 FOLDER = Path(bench.__file__).parent / "results"
 
@@ -81,3 +86,33 @@ def test_every_number_of_tokens_has_a_tile(arch: str) -> None:
     assert tiles.load(arch, "mxfp8").of(1_000_000)
     with pytest.raises(ValueError, match="257 tokens are more than the 256"):
         tiles.load(arch, "compact-bf16").of(257)
+
+
+SMALL = replace(MINIMAX_M3, hidden=1024, intermediate=512)
+"""What docs and slow tools use: `--hidden 1024 --intermediate 512`."""
+
+
+@pytest.mark.parametrize("shape", [MINIMAX_M3, SMALL])
+@pytest.mark.parametrize("arch", ["gfx942", "sm90"])
+@pytest.mark.parametrize("variant", ["compact-bf16", "mxfp8"])
+def test_every_shipped_tile_divides_the_layer(arch: str, variant: str, shape: Any) -> None:
+    """Else a launch would leave columns out and nothing would say so."""
+    for tile in tiles.load(arch, variant).tiles:
+        bench_check.must_fit(tile, shape)
+
+
+def test_a_tile_that_leaves_columns_out_is_refused() -> None:
+    """On an H100 a layer with 512 of them was computed without its SwiGLU, and every number of it was wrong."""
+    with pytest.raises(ValueError, match="takes 1024 of the intermediate size at a time, and 512 is no"):
+        bench_check.must_fit(bench.BF16_LARGE, SMALL)
+
+
+def test_todays_path_computes_small_layers_too() -> None:
+    """It is what errors are compared with: columns that it left out were no numbers, and each case then failed.
+
+    That it writes them all is seen here; what they are only a GPU says (the interpreter multiplies BF16 in another way).
+    """
+    case = cases.make(3, kind="local", shape=replace(cases.SMALL, hidden=256, intermediate=128))
+    out = torch.full_like(case.x, float("nan"))
+    bench_today.forward(case.x, case.bf16, case.routing, out, torch.zeros(len(COUNTED), dtype=torch.int64))
+    assert not out.isnan().any()
