@@ -219,11 +219,21 @@ def _start(
 ) -> Exit:
     path = folder / "job.json"
     files.write_whole(path, spec.model_dump_json(indent=1, by_alias=True).encode())
-    return _node(environment, path, emit)
+    names = spec.cluster.env_from.values()
+    return _node(environment, path, {name: os.environ[name] for name in names if name in os.environ}, emit)
 
 
-def _node(environment: environments.Environment, spec: Path, emit: Callable[[Event], None]) -> Exit:
-    """Run the node package and pass its events on; a signal to us becomes one to it, and its end is awaited."""
+def _node(
+    environment: environments.Environment, spec: Path, taken: dict[str, str], emit: Callable[[Event], None]
+) -> Exit:
+    """Run the node package and pass its events on; a signal to us becomes one to it, and its end is awaited.
+
+    Args:
+        environment: whose Python it is.
+        spec: what to do.
+        taken: what the cluster takes from this process's environment (`env_from`).
+        emit: gets the events.
+    """
     process.adopt_orphans()
     kills = memory_of_machine.kills()
     beside = process.descendants(os.getpid())  # the power meter, which goes on from one program to the next
@@ -234,6 +244,7 @@ def _node(environment: environments.Environment, spec: Path, emit: Callable[[Eve
             [str(environment.python), "-P", "-m", "utils.node", str(spec)],
             cwd="/",
             env={
+                **taken,
                 "PYTHONPATH": str(environments.ROOT),
                 "PATH": os.environ.get("PATH", os.defpath),
                 "PYTHONDONTWRITEBYTECODE": "1",

@@ -21,6 +21,7 @@ class Machine:
 
     def __init__(self, cli: Cli, tree: Path, fake: Path, folder: Path) -> None:
         self.cli, self.tree, self.fake, self.folder = cli, tree, fake, folder
+        self.env: dict[str, str] = {}
         (folder / "tools").mkdir()
         for name in ("matrix", "utils"):
             shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -36,11 +37,16 @@ class Machine:
         ]
         path.write_text("\n".join(lines) + "\n")
 
+    def takes(self, **names: str) -> None:
+        """Write its `env_from`."""
+        path = self.tree / "recipes/clusters/local.yaml"
+        path.write_text(f"{path.read_text()}env_from: {json.dumps(names)}\n")
+
     def run(self, out: str, *more: str) -> tuple[int, str]:
         """`servematrix run` there; its exit code and what it said."""
         where = ["--environment", str(self.fake), "--out", str(self.folder / out)]
         path = f"{self.folder / 'tools'}:{os.environ['PATH']}"
-        env = {"PATH": path, "PYTHONPATH": str(self.tree)}
+        env = {"PATH": path, "PYTHONPATH": str(self.tree), **self.env}
         done = self.cli("run", "r", *where, *more, env=env, cwd=self.tree)
         return done.returncode, done.stdout + done.stderr
 
@@ -138,3 +144,13 @@ def observed(one: Record) -> dict[str, object]:
     assert one.observed
     found: dict[str, object] = one.observed.parts["observed"]
     return found
+
+
+def test_the_server_gets_what_the_cluster_takes_from_the_environment(machine: Machine) -> None:
+    """A token of one's own, or the GPUs that it may use: seen by a fault that only the FAKE server's environment can ask for."""
+    machine.takes(FAKE_VLLM="WHICH_FAULT", HF_TOKEN="NOT_SET_HERE")
+    machine.env = {"WHICH_FAULT": "exit-at-start"}
+    _, text = machine.run("taken")
+    assert "the server ended before it was ready" in text
+    machine.env = {}
+    assert machine.run("not-set")[0] == 0
