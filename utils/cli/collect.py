@@ -62,7 +62,7 @@ def run(arguments: Namespace) -> Exit:
         flat.write_csv(sys.stdout, records)
     elif arguments.format == "parquet":
         flat.write_parquet(Path(arguments.out), records)
-        sys.stdout.write(f"{arguments.out}: {len(records)} rows\n")
+        sys.stdout.write(f"{arguments.out}: {tables.counted(len(records), 'row')}\n")
     else:
         tables.results(sys.stdout, records)
     bad = [one for one in records if one.status != "measured"]

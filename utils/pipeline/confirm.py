@@ -21,6 +21,7 @@ from utils.pipeline.judge import judge_folder
 from utils.pipeline.plan import timed
 from utils.results.collect import collect
 from utils.results.verdict import ledger_file
+from utils.show.tables import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,12 +110,12 @@ def _refuse_other_keys(plan: Plan, tree: Tree) -> None:
     if moved := [point.id for point in points if now.get(point.id) != point.key]:
         raise HarnessError(
             Exit.NOT_COMPARABLE,
-            f"{len(moved)} points have changed ({moved[0]}); check out what was measured, then confirm",
+            f"changed since: {counted(len(moved), 'point')} ({moved[0]}); check out what was measured, then confirm",
         )
 
 
 def _confirm(ask: Ask, order: Order, launcher: Launcher, flagged: list[str]) -> Exit:
-    waiting = f"{len(flagged)} points wait for their confirmation: ./servematrix run --confirm {order.out}\n"
+    waiting = f"to be confirmed: {counted(len(flagged), 'point')}, with ./servematrix run --confirm {order.out}\n"
     if not ask.confirms:
         sys.stdout.write(waiting)
         return Exit.OK

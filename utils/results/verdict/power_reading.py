@@ -87,10 +87,11 @@ def _slower(moved: Moved) -> str:
         return "the same tokens took more work: more was computed or moved for each"
     if moved.use is None:
         return "the devices did less in the same time"
-    if abs(moved.use) < SAME_UTILISATION:
+    if moved.use > -SAME_UTILISATION:
         return (
-            "kernels ran all the time and did less in it: they waited, for memory, for each other or for another device, or left "
-            "units idle; utilisation cannot show that. Look for a slower kernel, not for clocks or the host"
+            f"kernels ran {'all the time' if moved.use < SAME_UTILISATION else 'for more of the time'} and did less in it: they waited, for "
+            "memory, for each other or for another device, or left units idle; utilisation cannot show that. Look for a slower kernel, not "
+            "for clocks or the host"
         )
     return "the devices were idle more often: look at the host, the queue and gaps between kernels, not at the kernels"
 

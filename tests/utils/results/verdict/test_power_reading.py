@@ -100,6 +100,18 @@ def test_other_ways_in_which_both_move(
     assert words in present.markdown(compared(pair, noise, slower, **head))
 
 
+def test_a_kernel_that_waits_draws_less_and_runs_for_longer(pair: Records, noise: ledger.Ledger) -> None:
+    """As on an H100 with a kernel planted that only waits: 426 W and 83 % became 372 W and 87 %, and the host was not to blame."""
+    records = [
+        _with_power(one, 372, use=0.872) if one.arm == "head" else _with_power(one, 426, use=0.834)
+        for one in pair(slower=1.23)
+    ]
+    comment = present.markdown(compare(*sides(records), noise, confirmation=False))
+    assert "utilisation +4.6 % (87 %)" in comment
+    assert "kernels ran for more of the time and did less in it" in comment
+    assert "look at the host, the queue" not in comment
+
+
 def test_what_did_not_move_is_not_explained(pair: Records, noise: ledger.Ledger) -> None:
     """No sentence where both are within their noise."""
     assert not [note for note in compared(pair, noise, 1.001, watts=713).notes if "power" in note]
