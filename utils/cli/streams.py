@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CHUNK = 65536
 """Bytes that are written at once."""
 PENDING_MOST = 8_000_000
-"""Bytes that wait for a slow reader; what comes on top is not shown."""
+"""Bytes that wait for a slow reader where nobody else waits for it; what comes on top is not shown."""
 LEAVE_S = 2.0
 """How long a cancelled command waits for a reader that does not read."""
 
@@ -61,7 +61,7 @@ class Stream(io.TextIOBase):
         """Hand a text over."""
         data = text.encode(errors="backslashreplace")
         with self._changed:
-            if self.lost is None and self._size + len(data) <= PENDING_MOST:
+            if self.lost is None and (not self._background or self._size + len(data) <= PENDING_MOST):
                 self._pending.append(data)
                 self._size += len(data)
             self._changed.notify_all()

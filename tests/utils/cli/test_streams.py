@@ -18,6 +18,7 @@ import pytest
 from matrix.errors import Exit
 from tests.conftest import command, environment
 from tests.utils.node.test_faults import nothing_is_left
+from utils.cli import streams
 from utils.node import record_file
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
@@ -170,3 +171,14 @@ def test_a_command_that_only_shows_may_have_its_reader_leave(tree: Path) -> None
         done = subprocess.run(plan, env=environment(), stdout=full, stderr=subprocess.PIPE, check=False)
     assert done.returncode == Exit.NOT_SHOWN
     assert b"No space left on device" in done.stderr
+
+
+def test_a_command_that_only_shows_shows_all_of_it(tmp_path: Path) -> None:
+    """As `plan --format json` of 10,000 points, 12 MB in one piece: only where nobody waits for the reader may anything be left out."""
+    handle = os.open(tmp_path / "shown", os.O_WRONLY | os.O_CREAT)
+    stream = streams.Stream(handle, background=False, when_lost=pytest.fail)
+    stream.write("x" * (streams.PENDING_MOST + 1))
+    stream.write("y")
+    stream.finish()
+    os.close(handle)
+    assert (tmp_path / "shown").stat().st_size == streams.PENDING_MOST + 2
