@@ -60,9 +60,8 @@ def timed(plan: Plan, clusters: Mapping[str, Cluster], history: History, *, cana
             for arm in set(job.arms)
         }
         parts = _split(known, start_s, limits.walltime_s, canary=canary)
-        for number, which in enumerate(parts):
+        for number, (which, wall) in enumerate(parts):
             name = job.id if len(parts) == 1 else f"{job.id}.{number + 1}of{len(parts)}"
-            wall = math.ceil(MARGIN * _seconds(known, which, start_s, canary=canary))
             jobs.append(only(known, which).model_copy(update={"id": name, "walltime_s": wall}))
     update = {
         "jobs": jobs,
@@ -145,23 +144,27 @@ def hold_budget(plan: Plan, hours: float | None) -> None:
     )
 
 
-def _split(job: Job, start_s: Mapping[Arm, float], limit_s: int, *, canary: bool) -> list[list[int]]:
-    """Positions of consecutive points in as few jobs as fit, each as full as it can be."""
+def _split(
+    job: Job, start_s: Mapping[Arm, float], limit_s: int, *, canary: bool
+) -> list[tuple[list[int], int]]:
+    """Positions of consecutive points in as few jobs as fit, each as full as it can be, and what is asked of the cluster for them."""
 
-    def fits(which: list[int]) -> bool:
-        return math.ceil(MARGIN * _seconds(job, which, start_s, canary=canary)) <= limit_s
+    def wall(which: list[int]) -> int:
+        return math.ceil(MARGIN * _seconds(job, which, start_s, canary=canary))
 
+    everything = list(range(len(job.points)))
+    if (whole := wall(everything)) <= limit_s:
+        return [(everything, whole)]
     parts: list[list[int]] = [[]]
     for number, point in enumerate(job.points):
-        if fits([*parts[-1], number]):
+        if wall([*parts[-1], number]) <= limit_s:
             parts[-1].append(number)
             continue
-        if not fits([number]):
-            alone = math.ceil(MARGIN * _seconds(job, [number], start_s, canary=canary))
+        if (alone := wall([number])) > limit_s:
             raise HarnessError(
                 Exit.OVER_BUDGET,
                 f"{point.id} alone may take {alone} s with {len(job.arms)} runs, and a job of this cluster {limit_s} s "
                 "(limits.walltime_s); ask for fewer --runs, or lower the recipe's protocol",
             )
         parts.append([number]) if parts[-1] else parts[-1].append(number)
-    return parts
+    return [(which, wall(which)) for which in parts]

@@ -56,6 +56,23 @@ def test_a_job_is_split_where_it_would_be_too_long() -> None:
     assert split.server_starts == 2 * len(split.jobs)
 
 
+def test_a_job_that_fits_is_not_split_for_a_shorter_one_that_does_not() -> None:
+    """A canary loads the point with the fewest tokens, so a long first point alone can take longer than all of them."""
+    plan = select.chosen(Tree.of(Folder(ROOT)), ["minimaxm3-fp8-mi300x-vllm/1k1k-tp8-c[12]"])
+    small, large = plan.jobs[0].points
+    job = plan.jobs[0].model_copy(update={"points": [large, small]})
+    known = estimate.History(points={large.key: 9000.0, small.key: 10.0})
+    cluster = clusters.load(Folder(ROOT), job.cluster)
+    limits = cluster.limits.model_copy(update={"walltime_s": 14000})
+    found = {job.cluster: cluster.model_copy(update={"limits": limits})}
+    (one,) = estimate.timed(plan.model_copy(update={"jobs": [job]}), found, known, canary=True).jobs
+    assert one.points == [
+        large.model_copy(update={"estimate_s": 9000}),
+        small.model_copy(update={"estimate_s": 10}),
+    ]
+    assert one.walltime_s <= 14000
+
+
 def test_a_point_that_is_too_long_alone_is_refused() -> None:
     """With what to change."""
     with pytest.raises(HarnessError, match=r"alone may take .* fewer --runs") as caught:
