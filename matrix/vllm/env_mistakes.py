@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from matrix.errors import nearest
 from matrix.vllm import mistakes
-from matrix.vllm.vocabulary import Vocabulary, known_in, versions
+from matrix.vllm.vocabulary import Vocabulary, is_known, known_in, versions
 
 if TYPE_CHECKING:
     from matrix.vllm.vocabulary import Variable
@@ -48,7 +48,7 @@ def of_variable(vocabulary: Vocabulary, name: str, value: str) -> str | None:
 def of_no_version(name: str) -> str | None:
     """What is wrong with a variable that no known version reads, for a file that serves several of them; None where one does."""
     newest = Vocabulary.of(versions()[-1])
-    if not name.startswith(PREFIX) or name in newest.file.elsewhere or known_in("env", name):
+    if not name.startswith(PREFIX) or name in newest.file.elsewhere or is_known("env", name):
         return None
     return _unknown(newest, name)
 

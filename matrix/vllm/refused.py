@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import Field, TypeAdapter
 
 from matrix.schema import Strict
-from matrix.vllm.vocabulary import known_in
+from matrix.vllm.vocabulary import is_known
 
 FILE = Path(__file__).resolve().parent / "refused.json"
 
@@ -67,7 +67,7 @@ def of_flag(name: str, value: object) -> Refused | None:
     by itself; with any other what it is short for must not blind a gate.
     """
     whole, _, part = name.partition(".")
-    if not known_in("flags", whole) and len(meant := _begun(whole)) == 1:
+    if not is_known("flags", whole) and len(meant := _begun(whole)) == 1:
         whole = meant[0]
     for step in reversed(part.split(".") if part else []):
         value = {step: value}

@@ -166,6 +166,11 @@ def known_in(part: Literal["flags", "env"], name: str) -> list[str]:
     return [version for version in versions() if name in getattr(_read(version), part)]
 
 
+def is_known(part: Literal["flags", "env"], name: str) -> bool:
+    """Whether any version knows a flag or a variable by this name; the newest is asked first, which knows most of them."""
+    return any(name in getattr(_read(version), part) for version in reversed(versions()))
+
+
 def _numbers(version: str) -> tuple[int, int, int]:
     match = _VERSION.match(version.removeprefix("v"))
     if not match:

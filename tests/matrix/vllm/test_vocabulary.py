@@ -11,7 +11,7 @@ from matrix.expand import expand
 from matrix.source import Folder
 from matrix.tree import Tree
 from matrix.vllm import env_mistakes, mistakes
-from matrix.vllm.vocabulary import FOLDER, Vocabulary, version_in, versions
+from matrix.vllm.vocabulary import FOLDER, Vocabulary, is_known, known_in, version_in, versions
 from tests.conftest import ROOT
 
 V = Vocabulary.of("0.32.0")
@@ -206,3 +206,11 @@ def test_every_default_passes(version: str) -> None:
         name: mistakes.of_flag(vocabulary, name, value) for name, value in given.items() if value is not False
     }
     assert {name: sentence for name, sentence in told.items() if sentence} == {}
+
+
+def test_a_name_is_known_where_any_version_has_it() -> None:
+    """Also of the oldest alone; a name that none has is not."""
+    for name in ("calculate-kv-scales", "block-size", "colour"):
+        assert is_known("flags", name) == bool(known_in("flags", name))
+    assert is_known("flags", "calculate-kv-scales")
+    assert not is_known("env", "VLLM_COLOUR")
