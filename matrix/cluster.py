@@ -204,15 +204,23 @@ def names(source: Source) -> list[str]:
     return [f.removeprefix(prefix).removesuffix(suffix) for f in files if f.endswith(suffix)]
 
 
-def read(source: Source, name: str) -> Document:
-    """The text of one cluster file, with its places."""
-    path = f"{FOLDER}/{name}.yaml"
-    return strict_yaml.read(source.read(path), path)
+def path(name: str) -> str:
+    """The file of a cluster."""
+    return f"{FOLDER}/{name}.yaml"
 
 
 def load(source: Source, name: str) -> Cluster:
     """Read and check one cluster file."""
-    document = read(source, name)
+    at = path(name)
+    return checked(strict_yaml.read(source.read(at), at))
+
+
+def checked(document: Document) -> Cluster:
+    """The cluster that a file's document means.
+
+    Raises:
+        HarnessError: RECIPE_INVALID.
+    """
     problems: list[Problem] = []
     cluster = validate(Cluster, document, problems)
     found = [*cluster_facts.of_secrets(document.value)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +10,14 @@ from matrix import key, recipe, tree
 from matrix.errors import Exit, HarnessError, Place, Problem, did_you_mean
 from matrix.memory import Room
 from matrix.protocol import PROTOCOL_VERSION, Protocol
-from matrix.ranges import concurrencies, condition
+from matrix.ranges import bounds, concurrencies, holds
 from matrix.vllm import meanings, memory_use, model_sizes, recipe_check
-from matrix.vllm.canonical import is_default
 from matrix.vllm.official import facts as official
 
 if TYPE_CHECKING:
-    from matrix.recipe import Recipe, Search, Where, Workload
+    from collections.abc import Iterator
+
+    from matrix.recipe import Recipe, Search, Workload
     from matrix.source import Source
     from matrix.strict_yaml import Document, Path
     from matrix.tree import Tree
@@ -43,11 +43,24 @@ class Cell:
     vehicle: dict[str, str] | None
     parts: key.Parts
     place: Place
+    server: str
+    """Of its parts without the workload: points with the same one share a server."""
     key: str = field(default="")
     notes: tuple[str, ...] = ()
     """Of its recipe: what a person should know, and nothing refuses."""
     room: Room = field(default_factory=Room)
     """What it takes of its GPUs' memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    """What points have in common that meet the same conditions at the same context."""
+
+    flags: dict[str, str | bool | list[str]]
+    env: dict[str, str]
+    kernel: dict[str, str] | None
+    shared: key.Shared
+    room: Room
 
 
 MOST_POINTS = 2_000
@@ -89,22 +102,6 @@ def lengths_name(isl: int, osl: int) -> str:
     return f"{isl}x{osl}"
 
 
-def flag_text(value: object, *, words: bool = False) -> str | bool | list[str]:
-    """A flag's value as the command line has it; a boolean picks the bare or the `--no-` form.
-
-    Args:
-        value: as the recipe says it.
-        words: whether a list becomes words of its own, as vLLM's list flags want it; else it is JSON.
-    """
-    if isinstance(value, bool):
-        return value
-    if words and isinstance(value, list):
-        return [str(one) for one in value]
-    if isinstance(value, dict | list):
-        return json.dumps(value, sort_keys=True)
-    return str(value)
-
-
 class _Expansion:
     def __init__(self, from_tree: Tree, name: str, read: Recipe, document: Document) -> None:
         self.tree, self.name, self.recipe, self.document = from_tree, name, read, document
@@ -118,6 +115,8 @@ class _Expansion:
         self.vehicle = self.common["vehicle"] = self._vehicle()
         self._look_at_official()
         self.sizes = model_sizes.of(from_tree.recipes, read.model)
+        self.rules = [bounds(rule.conditions()) for rule in read.serve.when]
+        self.kernel_when = bounds(read.kernel.when.conditions()) if read.kernel else None
         self.used_when: set[int] = set()
         self.kernel_used = False
 
@@ -135,10 +134,7 @@ class _Expansion:
                         f"{shape(search)} takes {search.devices} devices, and a node of {self.recipe.cluster} "
                         f"has {self.cluster.devices.count}",
                     )
-                for concurrency in concurrencies(search.concurrency):
-                    cell = self._cell(workload, search, concurrency, self.document.place(path))
-                    if cell is None:
-                        continue
+                for cell in self._row(workload, search, self.document.place(path)):
                     if first := found.get(cell.id):
                         self.report(
                             path, f"{cell.id} is a point already in line {first.place.line}; take one out"
@@ -157,12 +153,14 @@ class _Expansion:
                 f"no cluster {self.recipe.cluster!r}; {did_you_mean(self.recipe.cluster, known)}",
             )
             return None
+        path = clusters.path(self.recipe.cluster)
         try:
-            self.problems += recipe_check.of_cluster(clusters.read(self.tree.clusters, self.recipe.cluster))
-            return clusters.load(self.tree.clusters, self.recipe.cluster)
+            cluster, problems = recipe_check.of_cluster(self.tree.clusters.read(path), path)
         except HarnessError as error:
             self.problems += error.problems
             return None
+        self.problems += problems
+        return cluster
 
     def _common_parts(self) -> dict[str, Any]:
         """The parts of the key that all points of the recipe share."""
@@ -264,68 +262,83 @@ class _Expansion:
                     ("official", "features", number), f"{named.facts} has no feature {feature!r}; {hint}"
                 )
 
-    def _cell(self, workload: Workload, search: Search, concurrency: int, place: Place) -> Cell | None:
+    def _row(self, workload: Workload, search: Search, place: Place) -> Iterator[Cell]:
+        """The points of a row of the search space; those that meet the same conditions have one server, which is worked out once."""
         if self.cluster is None:
-            return None
-        facts = {"isl": workload.isl, "osl": workload.osl, "concurrency": concurrency}
+            return
+        need = workload.isl + workload.osl
+        longest = workload.max_model_len or self.recipe.max_model_len or need + SLACK_TOKENS
+        row = f"{self.name}/{lengths_name(workload.isl, workload.osl)}-{shape(search)}"
+        chat = {"chat_template": True} if self.recipe.client.chat_template else {}
+        notes = tuple(self.served.notes)
+        facts = {"isl": workload.isl, "osl": workload.osl}
         facts |= {part: getattr(search, part) for part in ("tp", "pp", "ep", "dp")}
-        longest = (
-            workload.max_model_len or self.recipe.max_model_len or workload.isl + workload.osl + SLACK_TOKENS
-        )
+        servers: dict[tuple[tuple[int, ...], bool], _Server] = {}
+        for concurrency in concurrencies(search.concurrency):
+            if longest < need:
+                text = f"max-model-len {longest} is below isl + osl = {need}; raise it, or leave it out"
+                self.problems.append(Problem(place, text))
+            at = facts | {"concurrency": concurrency}
+            rules = tuple(number for number, rule in enumerate(self.rules) if holds(rule, at))
+            patched = self.kernel_when is not None and holds(self.kernel_when, at)
+            server = servers.get((rules, patched))
+            if server is None:
+                server = servers[rules, patched] = self._server(
+                    self.cluster, search, longest, rules, patched=patched
+                )
+            load = {"isl": workload.isl, "osl": workload.osl, "concurrency": concurrency} | chat
+            parts, name = server.shared.with_workload(load)
+            yield Cell(
+                id=f"{row}-c{concurrency}",
+                recipe=self.recipe,
+                workload=workload,
+                search=search,
+                concurrency=concurrency,
+                cluster=self.cluster,
+                max_model_len=longest,
+                flags=server.flags,
+                env=server.env,
+                kernel=server.kernel,
+                vehicle=self.vehicle,
+                parts=parts,
+                place=place,
+                server=server.shared.server,
+                key=name,
+                notes=notes,
+                room=server.room,
+            )
+
+    def _server(
+        self,
+        cluster: clusters.Cluster,
+        search: Search,
+        longest: int,
+        rules: tuple[int, ...],
+        *,
+        patched: bool,
+    ) -> _Server:
+        """With the recipe's rules of these numbers, and with its kernel."""
+        self.used_when |= {*rules}
+        self.kernel_used |= patched
         flags: dict[str, recipe.Flag] = _parallel_flags(search) | {
             "max-model-len": longest,
             **self.recipe.serve.flags,
         }
-        env: dict[str, str | None] = {**self.cluster.env, **self.recipe.serve.env}
-        for number, rule in enumerate(self.recipe.serve.when):
-            if _holds(rule, facts):
-                self.used_when.add(number)
-                flags |= rule.flags
-                env |= rule.env
-        kernel = None
-        if self.recipe.kernel and _holds(self.recipe.kernel.when, facts):
-            self.kernel_used, kernel = True, self.kernel
+        env: dict[str, str | None] = {**cluster.env, **self.recipe.serve.env}
+        for number in rules:
+            flags |= self.recipe.serve.when[number].flags
+            env |= self.recipe.serve.when[number].env
+        kernel = self.kernel if patched else None
         plain = meanings.flags(self.vocabulary, flags)
-        texts = {name: flag_text(value, words=self._is_list(name)) for name, value in plain.items()}
+        texts = meanings.texts(self.vocabulary, plain)
         kept_env = meanings.variables(self.vocabulary, env)
-        load = {"isl": workload.isl, "osl": workload.osl, "concurrency": concurrency}
-        chat = {"chat_template": True} if self.recipe.client.chat_template else {}
         hashed = {name: value for name, value in (kernel or {}).items() if name != "expect"}
-        told = {name: text for name, text in texts.items() if not self._is_default(name, plain[name])}
-        parts = key.parts(**self.common, flags=told, env=kept_env, workload=load | chat, kernel=hashed)
-        if longest < workload.isl + workload.osl:
-            need = workload.isl + workload.osl
-            text = f"max-model-len {longest} is below isl + osl = {need}; raise it, or leave it out"
-            self.problems.append(Problem(place, text))
-        asked = memory_use.Asked(
-            self.cluster.devices, search, self.recipe.image, texts, kept_env, kernel, longest
-        )
-        return Cell(
-            id=f"{self.name}/{lengths_name(workload.isl, workload.osl)}-{shape(search)}-c{concurrency}",
-            recipe=self.recipe,
-            workload=workload,
-            search=search,
-            concurrency=concurrency,
-            cluster=self.cluster,
-            max_model_len=longest,
-            flags=texts,
-            env=kept_env,
-            kernel=kernel,
-            vehicle=self.vehicle,
-            parts=parts,
-            place=place,
-            key=key.key(parts),
-            notes=tuple(self.served.notes),
-            room=memory_use.of(self.sizes, asked),
-        )
-
-    def _is_list(self, name: str) -> bool:
-        flag = self.vocabulary.flag(name) if self.vocabulary else None
-        return flag is not None and flag.type == "list"
-
-    def _is_default(self, name: str, value: object) -> bool:
-        """Left out of the key: a recipe that says it and one that does not have the same server."""
-        return self.vocabulary is not None and is_default(self.vocabulary, name, value)
+        usual = meanings.defaults(self.vocabulary, plain)
+        told = {name: text for name, text in texts.items() if name not in usual}
+        shared = key.Shared(**self.common, flags=told, env=kept_env, kernel=hashed)
+        asked = memory_use.Asked(cluster.devices, search, self.recipe.image, texts, kept_env, kernel, longest)
+        room = memory_use.of(self.sizes, asked)
+        return _Server(texts, kept_env, kernel, shared, room)
 
     def _report_unused(self) -> None:
         if self.cluster is None:
@@ -361,14 +374,6 @@ def _parallel_flags(search: Search) -> dict[str, recipe.Flag]:
     if search.ep > 1:
         flags["enable-expert-parallel"] = True
     return flags
-
-
-def _holds(where: Where, facts: dict[str, int]) -> bool:
-    for name, wanted in where.conditions().items():
-        low, high = condition(wanted)
-        if not low <= facts[name] <= high:
-            return False
-    return True
 
 
 def _changed(protocol: Protocol) -> dict[str, Any]:

@@ -40,6 +40,7 @@ PARTS = {
 """Every part that a key may have, with its meaning; docs/keys.md shows this table."""
 
 Parts = dict[str, Any]
+_TEXT = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def parts(**given: object) -> Parts:
@@ -50,18 +51,51 @@ def parts(**given: object) -> Parts:
     """
     for name in given:
         PARTS[name]  # an unknown part is an error of this code
-    return {name: given[name] for name in PARTS if given.get(name) not in (None, "", {}, [])}
+    return {name: given[name] for name in PARTS if name in given and given[name] not in (None, "", {}, [])}
 
 
 def digest(content: object, hex_digits: int = HEX_DIGITS) -> str:
     """Hash of plain values, independent of the order of mappings."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return _hash(_TEXT.encode(content), hex_digits)
+
+
+def _hash(text: str, hex_digits: int = HEX_DIGITS) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:hex_digits]
 
 
 def key(of: Parts) -> str:
     """The key of a point, such as `k1:3fa1c07de5b2f100`."""
-    return f"{LOCAL if of.get('locked') == OWN else VERSION}:{digest(of)}"
+    return f"{_version(of)}:{digest(of)}"
+
+
+class Shared:
+    """The parts that points with one server share. They are made, and written as the text of a key, once for all of them."""
+
+    def __init__(self, **given: object) -> None:
+        """Take all parts but the workload.
+
+        Raises:
+            KeyError: for a part that is not in `PARTS`.
+        """
+        self._parts = parts(**given, workload="to come")
+        texts = {name: f'"{name}":{_TEXT.encode(part)}' for name, part in sorted(self._parts.items())}
+        self._before = [text for name, text in texts.items() if name < "workload"]
+        self._after = [text for name, text in texts.items() if name > "workload"]
+        self.server = _hash_of([*self._before, *self._after])
+        """What `server` makes of each of these points."""
+
+    def with_workload(self, workload: Mapping[str, object]) -> tuple[Parts, str]:
+        """The parts of a point, and its key: what `parts` and `key` make of all of them."""
+        hashed = _hash_of([*self._before, f'"workload":{_TEXT.encode(workload)}', *self._after])
+        return {**self._parts, "workload": workload}, f"{_version(self._parts)}:{hashed}"
+
+
+def _hash_of(texts: list[str]) -> str:
+    return _hash(f"{{{','.join(texts)}}}")
+
+
+def _version(of: Parts) -> str:
+    return LOCAL if of.get("locked") == OWN else VERSION
 
 
 def is_local(name: str) -> bool:

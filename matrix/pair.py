@@ -121,7 +121,14 @@ def _that_fit(cells: dict[str, Cell], pairing: Pairing, problems: list[str]) -> 
 def _without_kernel(cell: Cell) -> Cell:
     """The same point without the kernel, on the engine's own path."""
     parts = {name: part for name, part in cell.parts.items() if name != "kernel"}
-    return replace(cell, kernel=None, parts=parts, key=key.key(parts), room=cell.room.bare or cell.room)
+    return replace(
+        cell,
+        kernel=None,
+        parts=parts,
+        server=key.server(parts),
+        key=key.key(parts),
+        room=cell.room.bare or cell.room,
+    )
 
 
 def _with_base(one: Selected, cell: Cell | None, base: Base) -> Selected:

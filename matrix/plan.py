@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
@@ -32,6 +32,8 @@ LONGEST_S = 30 * 86400
 """No job and no point takes a month: a plan that says so is not a plan."""
 Count = Annotated[int, Field(ge=0, le=10**9)]
 """Plans come back from jobs that ran foreign code: a number that has no bound breaks sums of others."""
+USUAL = Rules()
+"""How a change is judged where no recipe says it."""
 GITHUB_JOB_LIMIT = 256
 """GitHub's own limit for the jobs of one matrix."""
 
@@ -82,7 +84,7 @@ class Point(Value):
     """Why it is in the plan: selected, new, or changed with what changed."""
     vary: list[str]
     """Dotted parts of the key that differ from the base."""
-    rules: Rules = Rules()
+    rules: Rules = USUAL
     """How a change to it is judged: as the base's recipe says."""
     accuracy: Evaluation | None = None
     """What both arms are asked after their points: as the head's recipe says."""
@@ -203,7 +205,7 @@ class Selected:
     vary: tuple[str, ...] = ()
     base: Cell | None = None
     """What it is compared with."""
-    rules: Rules = field(default_factory=Rules)
+    rules: Rules = USUAL
 
 
 def serve_argv(model: str, revision: str | None, flags: dict[str, str | bool | list[str]]) -> list[str]:
@@ -242,7 +244,7 @@ def make(
     _refuse_what_cannot_fit(selected)
     groups: dict[tuple[str, ...], list[Selected]] = {}
     for one in selected:
-        servers = [key.server(cell.parts) for cell in (one.cell, one.base) if cell]
+        servers = [cell.server for cell in (one.cell, one.base) if cell]
         groups.setdefault((one.cell.id.split("/")[0], *servers), []).append(one)
     jobs = [_job(recipe, servers, members, runs) for (recipe, *servers), members in groups.items()]
     return Plan(

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Concurrency = int | str | list[int]
 LARGEST = 1_000_000
@@ -68,3 +72,17 @@ def condition(value: int | str) -> tuple[int, int]:
     most = 10**18
     bounds = {">=": (number, most), ">": (number + 1, most), "<=": (0, number), "<": (0, number - 1)}
     return bounds.get(match[1] or "", (number, number))
+
+
+Bounds = dict[str, tuple[int, int]]
+"""The least and the most of each fact that a condition names."""
+
+
+def bounds(conditions: Mapping[str, int | str]) -> Bounds:
+    """Conditions by the name of what they are about, read once for all points."""
+    return {name: condition(wanted) for name, wanted in conditions.items()}
+
+
+def holds(wanted: Bounds, facts: Mapping[str, int]) -> bool:
+    """Whether a point with these facts meets all of them."""
+    return all(low <= facts[name] <= high for name, (low, high) in wanted.items())

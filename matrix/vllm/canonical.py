@@ -35,6 +35,22 @@ def canonical(vocabulary: Vocabulary, name: str, value: object) -> object:
     return _plain(flag, value)
 
 
+def flag_text(value: object, *, words: bool = False) -> str | bool | list[str]:
+    """A flag's value as the command line has it; a boolean picks the bare or the `--no-` form.
+
+    Args:
+        value: as the recipe says it.
+        words: whether a list becomes words of its own, as vLLM's list flags want it; else it is JSON.
+    """
+    if isinstance(value, bool):
+        return value
+    if words and isinstance(value, list):
+        return [str(one) for one in value]
+    if isinstance(value, dict | list):
+        return json.dumps(value, sort_keys=True)
+    return str(value)
+
+
 def is_nothing(flag: Flag, value: object) -> bool:
     """Whether vLLM takes it for a flag that is not given; where a text or a list is wanted, it is one of them."""
     return flag.default is None and not flag.text and flag.type != "list" and value in NOTHING

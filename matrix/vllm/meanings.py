@@ -74,6 +74,23 @@ def flags(vocabulary: Vocabulary | None, said: Mapping[str, object]) -> dict[str
     return dict(sorted(plain))
 
 
+def texts(vocabulary: Vocabulary | None, plain: Mapping[str, object]) -> dict[str, str | bool | list[str]]:
+    """Flags as the command line has them, after `flags`."""
+
+    def is_list(name: str) -> bool:
+        flag = vocabulary.flag(name) if vocabulary else None
+        return flag is not None and flag.type == "list"
+
+    return {name: canonical.flag_text(value, words=is_list(name)) for name, value in plain.items()}
+
+
+def defaults(vocabulary: Vocabulary | None, plain: Mapping[str, object]) -> set[str]:
+    """Flags that are left out of the key: a recipe that says them and one that does not have the same server."""
+    if vocabulary is None:
+        return set()
+    return {name for name, value in plain.items() if canonical.is_default(vocabulary, name, value)}
+
+
 def variables(vocabulary: Vocabulary | None, said: Mapping[str, str | None]) -> dict[str, str]:
     """Variables by name, in one spelling each; None takes one away."""
     known = vocabulary.file.env if vocabulary else {}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, cast
 
+from matrix import cluster as clusters
 from matrix import image as images
-from matrix import secrets
-from matrix.errors import Problem, nearest
+from matrix import secrets, strict_yaml
+from matrix.errors import HarnessError, Problem, nearest
 from matrix.vllm import env_mistakes, meanings, mistakes, refused
 from matrix.vllm.canonical import mapping
 from matrix.vllm.vocabulary import Vocabulary, version_in, versions
@@ -91,7 +93,19 @@ def check(recipe: Recipe, document: Document, cluster: Cluster | None) -> Served
     return served
 
 
-def of_cluster(document: Document) -> list[Problem]:
+@lru_cache(maxsize=64)
+def of_cluster(content: bytes, path: str) -> tuple[Cluster | None, tuple[Problem, ...]]:
+    """A cluster from its file, and all that is wrong there; looked at once for all recipes that run on it."""
+    found: list[Problem] = []
+    try:
+        document = strict_yaml.read(content, path)
+        found += _variables(document)
+        return clusters.checked(document), tuple(found)
+    except HarnessError as error:
+        return None, (*found, *error.problems)
+
+
+def _variables(document: Document) -> list[Problem]:
     """Variables of a cluster file that no known version of vLLM reads, or that blind a gate, whichever recipe runs there."""
     env = document.value.get("env") if isinstance(document.value, dict) else None
     newest = Vocabulary.of(versions()[-1])

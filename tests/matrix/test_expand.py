@@ -9,11 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matrix import select
-from matrix.expand import lengths_name
+from benchmarks.figures import generated_tree
+from matrix import select, strict_yaml
+from matrix.expand import expand, lengths_name
 from matrix.ranges import concurrencies, condition
 from matrix.source import Folder
 from matrix.tree import Tree
+from matrix.vllm import meanings
+from matrix.vllm.vocabulary import Vocabulary
 from tests.conftest import RECIPE, ROOT, write
 
 M3 = "minimaxm3-fp8-mi300x-vllm"
@@ -111,3 +114,27 @@ def test_a_job_is_the_points_of_one_server_command(tree: Path) -> None:
     plan = select.chosen(Tree.of(Folder(tree)), [])
     assert [[point.concurrency for point in job.points] for job in plan.jobs] == [[1], [2]]
     assert len({job.id for job in plan.jobs}) == 2
+
+
+def test_what_points_share_is_worked_out_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """100 points of a recipe have 14 servers, and both recipes one cluster: as often are flags and the file looked at."""
+    tree = Tree.of(Folder(generated_tree(tmp_path)), Folder(ROOT))
+    given: list[dict[str, object]] = []
+    read: list[str] = []
+    spelt, document = meanings.flags, strict_yaml.read
+
+    def flags(vocabulary: Vocabulary | None, said: dict[str, object]) -> dict[str, object]:
+        given.append(said)
+        return spelt(vocabulary, said)
+
+    def reading(content: bytes, file: str) -> strict_yaml.Document:
+        read.append(file)
+        return document(content, file)
+
+    monkeypatch.setattr(meanings, "flags", flags)
+    monkeypatch.setattr(strict_yaml, "read", reading)
+    cells = [cell for name in ("generated-0", "generated-1") for cell in expand(tree, name)]
+    assert len(cells) == 200
+    of_servers = [said for said in given if "tensor-parallel-size" in said]
+    assert len(of_servers) == len({cell.server for cell in cells}) == 28
+    assert read.count("recipes/clusters/mi300x-amd.yaml") <= 1

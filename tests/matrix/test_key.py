@@ -113,6 +113,15 @@ def test_an_unknown_part_is_an_error() -> None:
         key.parts(colour="red")
 
 
+@given(st.dictionaries(st.sampled_from(sorted(key.PARTS.keys() - {"workload"})), values), values.filter(bool))
+def test_parts_that_are_shared_make_the_same_key(shared: dict[str, object], workload: object) -> None:
+    """As a point's own parts do, in the same order; and what is shared names the server."""
+    alone = key.parts(**shared, workload=workload)
+    parts, name = key.Shared(**shared).with_workload(workload)  # type: ignore[arg-type]  # whatever JSON can hold
+    assert (list(parts.items()), name) == (list(alone.items()), key.key(alone))
+    assert key.Shared(**shared).server == key.server(alone)
+
+
 @given(st.dictionaries(st.text(), values), st.randoms())
 def test_the_order_of_mappings_does_not_count(content: dict[str, object], random: object) -> None:
     """Shuffled dictionaries have the same key."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from matrix import recipe as recipes
-from matrix.expand import expand, flag_text, shape
+from matrix.expand import expand, shape
 from matrix.vllm import meanings
-from matrix.vllm.canonical import is_default
+from matrix.vllm.canonical import flag_text, is_default
 from matrix.vllm.flag_names import OWNED_FLAGS
 from matrix.vllm.official import facts as official
 from matrix.vllm.vocabulary import Vocabulary, version_in

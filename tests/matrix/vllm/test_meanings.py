@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from matrix.expand import flag_text
 from matrix.vllm import canonical, env_mistakes, meanings
+from matrix.vllm.canonical import flag_text
 from matrix.vllm.vocabulary import Vocabulary, versions
 from tests.matrix.vllm.test_recipe_check import ENV, FLAGS, IMAGE, cells
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from matrix.expand import flag_text
 from matrix.plan import serve_argv
 from matrix.vllm import meanings, mistakes
+from matrix.vllm.canonical import flag_text
 from matrix.vllm.vocabulary import Vocabulary
 from tests.matrix.vllm.test_meanings import EQUAL, _cell, _flags
 from utils.setup import environments
