@@ -1,7 +1,7 @@
 """How fast the harness itself is: each figure beside a yardstick of the same run, because machines are noisy.
 
-    .environments/dev/bin/python benchmarks/figures.py            # plan, help, changelog check
-    .environments/dev/bin/python benchmarks/figures.py results/X  # and compare, and what a run added to each of its points
+    PYTHONPATH=. .environments/dev/bin/python benchmarks/figures.py            # plan, help, changelog check
+    PYTHONPATH=. .environments/dev/bin/python benchmarks/figures.py results/X  # and compare, and what a run added to each of its points
 
 The yardstick is `python -c pass`, started as often: a slow machine is slow in both.
 """
@@ -81,8 +81,14 @@ def generated_records(root: Path, like: Path) -> Path:
 def seconds(command: list[str]) -> float:
     """Wall time of a command that must succeed."""
     start = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": ""})
-    return time.perf_counter() - start
+    environment = {**os.environ, "PYTHONPATH": ""}
+    done = subprocess.run(
+        command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
+    )
+    took = time.perf_counter() - start
+    if done.returncode:
+        sys.exit(done.stderr.decode())
+    return took
 
 
 def overhead(folder: Path) -> list[float]:
