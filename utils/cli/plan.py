@@ -11,9 +11,7 @@ from matrix.plan import GITHUB_JOB_LIMIT
 from utils.cli.example import LARGE
 from utils.cli.options import asked, takes_points
 from utils.pipeline.ask import Ask
-from utils.pipeline.foresight import lines
 from utils.pipeline.plan import plan
-from utils.results.verdict import ledger
 from utils.show import tables
 
 if TYPE_CHECKING:
@@ -46,6 +44,9 @@ def run(arguments: Namespace) -> Exit:
 
 
 def _table(made: Plan, changed: str | None) -> None:
+    from utils.pipeline.foresight import lines  # noqa: PLC0415 - only the table ends with a forecast
+    from utils.results.verdict import ledger  # noqa: PLC0415 - the same
+
     if made.jobs:
         tables.table(sys.stdout, "Plan", *tables.plan_table(made))
     elif changed:

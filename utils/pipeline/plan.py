@@ -16,7 +16,6 @@ from utils.pipeline import diff
 from utils.pipeline.ask import RESULTS
 from utils.pipeline.durations import history
 from utils.pipeline.other_arm import base_of
-from utils.results.changelog import entries as changelog
 from utils.setup.environments import ROOT
 
 if TYPE_CHECKING:
@@ -58,6 +57,8 @@ def timed(ask: Ask, made: Plan) -> Plan:
 
 def reused(plan: Plan, root: Path) -> dict[str, str]:
     """Points whose very key has figures in a checkout's changelog, by what names the entry."""
+    from utils.results.changelog import entries as changelog  # noqa: PLC0415 - only `--changed` needs it
+
     path = root / changelog.FILE
     if not path.exists():
         return {}
