@@ -7,7 +7,7 @@ working tree lets that vehicle start one more kernel in every layer with experts
 
     ./servematrix run qwen3moe-layers-h100 --tree DIR --pair HEAD --no-confirm --profile decode --environment ENVIRONMENT
 
-It has not been run on a card yet; `tests/utils/node/test_real_reason.py` does the same on a CPU.
+One run on an H100 is in tests/golden/h100/planted; `tests/utils/node/test_real_reason.py` does the same on a CPU.
 """
 
 from __future__ import annotations

@@ -149,7 +149,7 @@ class Cluster(Strict):
     ] = {}
     """Environment of the server on this cluster; part of every key."""
     env_from: dict[Annotated[Variable, AfterValidator(cluster_facts.owned)], Variable] = {}
-    """NAME: OTHER sets NAME to what OTHER holds on the node."""
+    """NAME: OTHER sets NAME to what OTHER holds on the node: in a task of the job, or in the shell that runs a local cluster."""
     client_cores: int = Field(1, ge=0)
     """Cores kept for the load client, the last ones; the server has the others. 0 shares them all."""
     port: int = Field(0, ge=0, le=65535)

@@ -115,7 +115,9 @@ def _refuse_other_keys(plan: Plan, tree: Tree) -> None:
 
 
 def _confirm(ask: Ask, order: Order, launcher: Launcher, flagged: list[str]) -> Exit:
-    waiting = f"to be confirmed: {counted(len(flagged), 'point')}, with ./servematrix run --confirm {order.out}\n"
+    waiting = (
+        f"to be confirmed: {counted(len(flagged), 'point')}, with ./servematrix run --confirm {order.out}\n"
+    )
     if not ask.confirms:
         sys.stdout.write(waiting)
         return Exit.OK

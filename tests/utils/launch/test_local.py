@@ -148,7 +148,7 @@ def observed(one: Record) -> dict[str, object]:
 
 def test_the_server_gets_what_the_cluster_takes_from_the_environment(machine: Machine) -> None:
     """A token of one's own, or the GPUs that it may use: seen by a fault that only the FAKE server's environment can ask for."""
-    machine.takes(FAKE_VLLM="WHICH_FAULT", HF_TOKEN="NOT_SET_HERE")
+    machine.takes(FAKE_VLLM="WHICH_FAULT", OTHER="NOT_SET_HERE")
     machine.env = {"WHICH_FAULT": "exit-at-start"}
     _, text = machine.run("taken")
     assert "the server ended before it was ready" in text

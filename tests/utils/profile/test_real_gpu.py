@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,3 +55,44 @@ def test_families_of_what_only_a_gpu_calls() -> None:
         "grouped": "experts of minimax-m3-ep",
     }.items():
         assert {kind for name, kind in families.items() if word in name} == {family}, word
+
+
+EAGER = ROOT / "kernels/minimax_m3_ep/results/2026-11-28-h100-eager-profile/decode"
+
+
+@pytest.fixture(scope="module")
+def eager() -> Profile:
+    """The same layers with MXFP8 weights on one H100, without graphs: 16 requests at once."""
+    return analysis(Path(f"{EAGER}.pt.trace.json.gz"), bounds=Bounds(1.0)).profile()
+
+
+def test_without_graphs_the_total_is_torchs_own(eager: Profile) -> None:
+    """Torch's, below its table; the copies of memory are in both."""
+    table = gzip.decompress(Path(f"{EAGER}.profiler_out.txt.gz").read_bytes()).decode()
+    said = re.search(r"Self CUDA time total: ([\d.]+)ms", table)
+    assert said
+    assert eager.totals.own_ms == pytest.approx(float(said[1]), rel=0.001)
+
+
+def test_without_graphs_two_streams_and_a_starved_device(eager: Profile) -> None:
+    """VLLM has a stream of its own for shared experts; the host is the slower one, and the device waits for it for most of a step."""
+    (decode,) = eager.phases
+    assert eager.totals.by_graph == 0
+    assert len(decode.steps) == 10
+    assert {(one.requests, one.tokens) for one in decode.steps} == {(16, 16)}
+    assert sum(1 for own_ms in eager.streams.values() if own_ms > 1) == 2
+    for step in decode.steps:
+        assert step.busy_ms + step.idle_ms == pytest.approx(step.ms, rel=0.001)
+        assert (step.starved_ms or 0.0) > 0.85 * step.idle_ms
+    layers = decode.layers
+    assert layers is not None
+    assert (layers.layers, layers.sparse) == (12, 12)
+
+
+def test_every_kernel_that_takes_time_has_a_family(eager: Profile) -> None:
+    """Marlin's dense products among them; `unknown` is less than a thousandth."""
+    kernels = eager.phases[0].kernels
+    assert {one.family for one in kernels if "marlin::Marlin" in one.name} == {"gemm"}
+    assert {one.family for one in kernels if "marlin_moe" in one.name} == {"experts"}
+    unknown = sum(one.ms for one in kernels if one.family == "unknown")
+    assert unknown < 0.001 * sum(one.ms for one in kernels)

@@ -49,7 +49,9 @@ def notes(both: Sequence[Pair]) -> list[str]:
                 silent.append(f"{pair.point}, {name}: {untested[0].why}")
             elif head and all(one.verdict == "passed" for one in head):
                 passed += 1
-    found = [f"answers are the base's: comparisons passed: {passed}, of points: {len(both)}"] if passed else []
+    found = (
+        [f"answers are the base's: comparisons passed: {passed}, of points: {len(both)}"] if passed else []
+    )
     said = {f"{name} {one.verdict}: {one.why}" for pair in both for name, one in tasks(pair).items()}
     found += sorted(said)
     if silent:
