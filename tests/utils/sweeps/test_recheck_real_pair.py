@@ -69,7 +69,7 @@ def test_every_record_is_accepted_with_the_meters_power(job: Path, plan: Plan) -
         assert one.power.mean_w_per_device == pytest.approx(said.mean_w_per_device)
         assert 500 < (one.power.mean_w_per_device or 0) < 600
     comparison = compare.compare(*matching.arms(list(found.values())), ledger.Ledger())
-    assert "answers are the base's: comparisons passed: 4, of points: 2" in comparison.notes
+    assert "answers are the base's: 4 checks passed, of 2 points" in comparison.notes
 
 
 def test_power_that_a_record_made_up_is_not_kept(job: Path, plan: Plan, tmp_path: Path) -> None:

@@ -49,9 +49,9 @@ def notes(both: Sequence[Pair]) -> list[str]:
                 silent.append(f"{pair.point}, {name}: {untested[0].why}")
             elif head and all(one.verdict == "passed" for one in head):
                 passed += 1
-    found = (
-        [f"answers are the base's: comparisons passed: {passed}, of points: {len(both)}"] if passed else []
-    )
+    checks = f"{passed} check{'' if passed == 1 else 's'}"
+    whose = f"{len(both)} point{'' if len(both) == 1 else 's'}"
+    found = [f"answers are the base's: {checks} passed, of {whose}"] if passed else []
     said = {f"{name} {one.verdict}: {one.why}" for pair in both for name, one in tasks(pair).items()}
     found += sorted(said)
     if silent:

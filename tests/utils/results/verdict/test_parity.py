@@ -44,7 +44,7 @@ def test_a_passed_one_changes_nothing(pair: Records, noise: Ledger) -> None:
     """And is said."""
     words, comment = _said(pair, noise, ("passed", "passed"))
     assert words == {"improvement"}
-    assert "answers are the base's: comparisons passed: 1, of points: 2" in comment.replace("&#x27;", "'")
+    assert "answers are the base's: 1 check passed, of 2 points" in comment.replace("&#x27;", "'")
 
 
 @pytest.mark.parametrize(
