@@ -124,20 +124,28 @@ def timeline(rows: Rows, titles: dict[str, str]) -> alt.Chart:
     )
 
 
+EFFECTS = {
+    "regression": (SERIES[1], SHAPES[0]),
+    "improvement": (SERIES[0], SHAPES[1]),
+    "no change seen": (SERIES[5], SHAPES[2]),
+    "change below the floor": (SERIES[2], SHAPES[3]),
+    "flagged": (SERIES[4], "triangle-right"),
+    "none": (SERIES[5], SHAPES[4]),
+    "invalid": (SERIES[3], SHAPES[5]),
+}
+"""Word of a verdict -> how its mark looks."""
+
+
 def effects(rows: Rows, titles: dict[str, str]) -> alt.LayerChart:
     """A comparison at a glance: each point's effect with its 95 % interval, by its verdict."""
-    words = ["regression", "improvement", "no change seen", "change below the floor", "none", "invalid"]
-    colours = dict(
-        zip(words, (SERIES[1], SERIES[0], SERIES[5], SERIES[2], SERIES[5], SERIES[3]), strict=True)
-    )
-    there = [word for word in words if any(row["word"] == word for row in rows)]
+    there = [word for word in EFFECTS if any(row["word"] == word for row in rows)]
     names = list(dict.fromkeys(row["short"] for row in rows))
     data = alt.Data(values=rows)
-    scale = alt.Scale(domain=there, range=[colours[word] for word in there])
+    scale = alt.Scale(domain=there, range=[EFFECTS[word][0] for word in there])
     colour = alt.Color("word:N", scale=scale, legend=alt.Legend(columns=3))
     shape = alt.Shape(
         "word:N",
-        scale=alt.Scale(domain=there, range=[SHAPES[words.index(word)] for word in there]),
+        scale=alt.Scale(domain=there, range=[EFFECTS[word][1] for word in there]),
         legend=alt.Legend(columns=3),
     )
     y = alt.Y("short:N", title=None, sort=names)

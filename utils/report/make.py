@@ -17,6 +17,7 @@ from utils.report.page import Page, Section, picture, written
 from utils.report.panel import panel
 from utils.report.verdict import verdict
 from utils.show import flat
+from utils.show.tables import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -174,9 +175,8 @@ def _about(known: Sequence[Point]) -> str:
     runs = sum(len(one.records) for one in known)
     bad = sum(not one.measured for one in known)
     devices = ", ".join(dict.fromkeys(one.device for one in known))
-    return f"{len({one.point for one in known})} points, {runs} runs on {devices}" + (
-        f"; {bad} without figures" if bad else ""
-    )
+    points = counted(len({one.point for one in known}), "point")
+    return f"{points}, {counted(runs, 'run')} on {devices}" + (f"; {bad} without figures" if bad else "")
 
 
 def _table(known: Sequence[Point]) -> tuple[list[Column], list[list[Any]]]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from utils.report.grouped import Point
     from utils.report.pictures import Picture
-    from utils.results.verdict.outcome import Comparison
+    from utils.results.verdict.outcome import Comparison, MetricVerdict
 
 
 MOST = 6
@@ -80,7 +80,7 @@ def by_effect(comparison: Comparison) -> list[dict[str, Any]]:
     rows = [
         {
             "point": point.point, "metric": name, "base": point.metrics[name].base, "head": point.metrics[name].head,
-            "percent": one.percent, "low": one.low, "high": one.high, "word": one.word, "could_see": one.could_see,
+            "percent": one.percent, "low": one.low, "high": one.high, "word": _word(one, point.metrics[name]), "could_see": one.could_see,
             "why": one.why, "text": f"{point.point.split('/')[-1]} {METRICS[name].about}: {one.text}",
         }
         for point in comparison.points
@@ -93,6 +93,11 @@ def by_effect(comparison: Comparison) -> list[dict[str, Any]]:
         if point.invalid
     ]  # fmt: skip
     return sorted(rows, key=lambda row: (rank.get(row["word"], 3), -abs(row["percent"] or 0)))
+
+
+def _word(seen: summary.Seen, judged: MetricVerdict) -> str:
+    """Its own; of what waits to be measured once more, that."""
+    return "flagged" if judged.flagged and judged.word is None else seen.word
 
 
 def once(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -18,6 +18,9 @@ from utils.pipeline.tpot_change import because
 from utils.profile.analyse import analysis
 from utils.profile.figures import Profile
 from utils.profile.trace import Bounds
+from utils.report import pictures
+from utils.report.drawing import drawn
+from utils.report.verdict import by_effect, once
 from utils.results.recompute import figures, left
 from utils.results.recompute.asked import Asked
 from utils.results.verdict import compare, ledger, matching
@@ -101,3 +104,15 @@ def test_its_power_says_that_kernels_waited() -> None:
     ]
     assert "power -12.7 %, utilisation +4.6 % (87 %)" in note
     assert "kernels ran for more of the time and did less in it" in note
+
+
+def test_the_report_says_flagged_where_the_comparison_does() -> None:
+    """One block alone gives no word; `none` would read as if nothing had been seen."""
+    rows = by_effect(compare.compare(*matching.arms(records()), ledger.Ledger()))
+    assert {row["metric"]: row["word"] for row in rows} == {
+        "tput": "flagged",
+        "tpot": "flagged",
+        "ttft": "no change seen",
+    }
+    ((svg, _),) = drawn([pictures.effects(once(rows), "", alone=False)], lambda _: None)
+    assert "flagged" in svg
