@@ -5,14 +5,13 @@ The identities hold for any closed loop of requests, so that a swapped or cut re
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from utils.node import completion, gates_of_machine, gates_of_pace, marker, stationarity, tokens, window_stats
 from utils.node.gates_of_machine import SHARED
-from utils.node.gates_words import JIT, trouble
+from utils.node.gates_words import compilation, trouble
 from utils.node.record import Gate
 
 if TYPE_CHECKING:
@@ -252,11 +251,8 @@ def server_log(e: Evidence) -> Gate:
 
 def jit(e: Evidence) -> Gate:
     """Nothing was compiled inside the load's window."""
-    found = [match[0] for match in JIT.finditer(e.log_of_load)] + [
-        f"{name}, new in its cache" for name in e.compiled
-    ]
-    told = next((line for line in found if re.search(r"[\d.]+ ?s\b", line)), found[0] if found else "")
-    return _gate("jit", not found, f"found {told[:120]!r}" if found else "no compilation")
+    found = compilation(e.log_of_load, e.compiled)
+    return _gate("jit", not found, found or "no compilation")
 
 
 def kernel_path(e: Evidence) -> Gate:

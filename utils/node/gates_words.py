@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _BEFORE = r"^(?:\x1b\[[\d;]*m|\([^)\n]*\)|[ \t\[\]\d:.,/-])*"
 """Colours, a process's name and the time, which may stand before a line's level."""
@@ -50,3 +54,10 @@ COMPILERS = (
 )
 """What those who compile write into the server's log when they do."""
 JIT = re.compile("|".join(COMPILERS), re.IGNORECASE)
+
+
+def compilation(log: str, files: Sequence[str]) -> str:
+    """What was compiled, by a log or by files that are new in the caches; how long it took, if anything says so; empty for nothing."""
+    found = [match[0] for match in JIT.finditer(log)] + [f"{name}, new in its cache" for name in files]
+    told = next((line for line in found if re.search(r"[\d.]+ ?s\b", line)), found[0] if found else "")
+    return f"found {told[:120]!r}" if found else ""

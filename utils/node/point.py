@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from matrix.errors import Exit
 from matrix.protocol import lengths, seed
 from utils.node import (
+    again,
     caches,
     devices,
     files,
@@ -23,13 +23,13 @@ from utils.node import (
     window_stats,
 )
 from utils.node.completion import Streamed
-from utils.node.exceptions import RunFailed, decisive_lines
 from utils.node.looked_at import Evidence
 from utils.node.telemetry import Sampler
 from utils.node.vllm import engine, invocation, load, load_result, server_metrics
 from utils.node.vllm.engine import Engine
 from utils.node.vllm.profiling import gate as gate_of_profile
 from utils.node.vllm.server import difference, read_counters
+from utils.node.vllm.watched import Beside, Watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -40,12 +40,10 @@ if TYPE_CHECKING:
     from utils.node.kernel_counts import Marker
     from utils.node.power_meter import PowerMeter
     from utils.node.requests_raw import RawLoad
-    from utils.node.vllm.client import Client, Ended
+    from utils.node.vllm.client import Client
     from utils.node.vllm.profiling import Profiling
     from utils.node.vllm.server import Server
 
-PROGRESS_EVERY_S = 0.5
-DYING_S = 10.0
 SETTLE_S = 3.0
 
 
@@ -82,23 +80,6 @@ MOST_NEW = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
-    """What happens beside a load, some times a second."""
-
-    sampler: Sampler
-    looks: server_metrics.Looks
-    profiling: Profiling | None
-
-    def tick(self, now: float, pid: int, server: Server) -> None:
-        """Sample, look and start a profile, each when it is due."""
-        self.sampler.take(pid)
-        if self.looks.is_due(now):
-            self.looks.add(now, server.glance())
-        if self.profiling:
-            self.profiling.tick(now)
-
-
-@dataclass(frozen=True, slots=True)
 class Bench:
     """A server and a client that are ready."""
 
@@ -127,6 +108,11 @@ class Bench:
     engines: list[Engine] = field(default_factory=list)
     """The engine as it was first, and at the last look."""
 
+    @property
+    def watched(self) -> Watched:
+        """Calls of the client on the server."""
+        return Watched(self.server, self.client, self.client_limit_s, self.emit)
+
     def look(self, page: str, completed: int) -> list[str]:
         """Look at the engine as it is and as its /metrics say after so many requests; why it is not the one that it was."""
         now = Engine.read(self.server.process, page)
@@ -135,8 +121,33 @@ class Bench:
         return found
 
 
-def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int | None) -> Measured:
-    """Warm up, load, judge.
+@dataclass(frozen=True, slots=True)
+class _Warm:
+    """A point that is warm, and the load that comes."""
+
+    since: int
+    """Where its warm-up begins in the server's log."""
+    failed: int
+    """Requests of the warm-up that did not complete."""
+    call: load.Call
+    asked: record.Load
+
+
+@dataclass(slots=True)
+class _Loaded:
+    """A load that was judged."""
+
+    raw: RawLoad
+    beside: dict[str, Any]
+    """What else gates looked at, for whoever judges again."""
+    fields: dict[str, Any]
+    """Of the record."""
+
+
+def measure(
+    bench: Bench, point: Point, folder: Path, phases: Phases, *, count: int | None, again_until_s: float
+) -> Measured:
+    """Warm up, load, judge; load once more where something was compiled in the load.
 
     Args:
         bench: server and client.
@@ -144,6 +155,7 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
         folder: the point's own folder, which exists.
         phases: collects durations.
         count: requests to measure, where an earlier run of the allocation has fixed it.
+        again_until_s: when a second load must be over (`again.until`).
 
     Raises:
         RunFailed: when there is nothing to judge.
@@ -155,36 +167,71 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
             bench.client.wait_ready()
     warmup = invocation.warmup(point, server.model, server.port, str(folder))
     with phases.phase("warm-up", f"{warmup.requests} requests"):
-        warm, _ = _call(bench, warmup, folder, None)
+        warm, _ = bench.watched.call(warmup, folder, None)
     rate = warm.completed / max(warm.duration_s, 1e-3)
     call = invocation.measured(point, server.model, server.port, str(folder), rate_per_s=rate, count=count)
+    ready = _Warm(warm_from, warm.failed, call, _asked(point, call, warmup, rate))
+    begun = time.monotonic()
+    made = _loaded(bench, point, ready, folder, phases, completed=warm.completed)
+    found = again.compiled(made.fields["gates"])
+    now = time.monotonic()
+    if found and now + (now - begun) <= again_until_s:
+        bench.emit(
+            {
+                "kind": "note",
+                "text": f"{point.id}: jit: {found}; it is loaded once more, and the second load counts",
+            }
+        )
+        _raw_files(made.raw, made.beside, folder, again.FIRST)
+        (folder / call.log_name).replace(folder / f"{again.FIRST}log")
+        first = {name: made.beside[name] for name in ("server_log", "compiled")} | {"found": found}
+        made = _loaded(bench, point, ready, folder, phases, completed=0, which="again-")
+        made.beside["first_load"] = first
+        made.fields["notes"].insert(0, again.remark(found))
+    return Measured(made.fields | {"files": _raw_files(made.raw, made.beside, folder)}, call.requests)
+
+
+def _loaded(
+    bench: Bench, point: Point, warm: _Warm, folder: Path, phases: Phases, *, completed: int, which: str = ""
+) -> _Loaded:
+    """One load of a warm server, with all that is taken around it, judged.
+
+    Args:
+        bench: server and client.
+        point: what to measure.
+        warm: its warm-up, and the load.
+        folder: the point's own.
+        phases: collects durations.
+        completed: requests since the server's last page was looked at.
+        which: of two loads, for the kernel's marker, whose questions have words of their own.
+    """
+    server, call = bench.server, warm.call
     age = time.monotonic() - server.started_s
     sampler = Sampler(server.process.rss_bytes)
     mark = bench.power.samples.mark() if bench.power else 0
-    counted_before = _marked(bench, point, "before")
+    counted_before = _marked(bench, point, f"{which}before")
     compiled = caches.compiled(bench.home) if bench.home else frozenset()
     others, ours = machine.read(), _ours_s(server)
     page_before, log_from = (
-        _settled(server, bench.engines[-1].counters, warm.completed),
+        _settled(server, bench.engines[-1].counters, completed),
         server.log_size(),
     )
-    changed = bench.look(page_before, warm.completed)
+    changed = bench.look(page_before, completed)
     before, looks = read_counters(page_before), server_metrics.Looks()
     profiling = bench.profile(point) if bench.profile else None
     with phases.phase("load", f"{call.requests} requests at {point.concurrency}"):
         if profiling:
             profiling.begin()
-        raw, ended = _call(bench, call, folder, Beside(sampler, looks, profiling))
+        raw, ended = bench.watched.call(call, folder, Beside(sampler, looks, profiling))
     traces = profiling.finish() if profiling else []
     beside = machine.between(others, machine.read(), _ours_s(server) - ours, bench.cores)
     with phases.phase("gates"):
         page_after = _settled(server, before, raw.completed)
         counters = difference(read_counters(page_after), before)
         counted = (
-            _marked(bench, point, "after") if counted_before else []
+            _marked(bench, point, f"{which}after") if counted_before else []
         )  # who was silent then proves nothing now
         marked = marker.over(counted_before, counted)
-        asked = _asked(point, call, warmup, rate)
         window = (raw.first_start_s, raw.first_start_s + raw.duration_s)
         drawn = load_result.drawn_lengths(
             point.isl, point.osl, call.requests, call.seed, bench.special_tokens
@@ -202,20 +249,20 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
         if bench.power:
             seen = bench.power.others(mark, window)
             beside = beside.model_copy(update={"foreign_gpu_processes": seen})
-        log_of_load, log_of_point = server.text(log_from), server.text(warm_from)
+        log_of_load, log_of_point = server.text(log_from), server.text(warm.since)
         beside_raw: dict[str, Any] = {
             "call_s": [ended.started_s, ended.ended_s],
             "special_tokens": bench.special_tokens,
             "server_log": [log_from, len(log_of_load)],
-            "warm_log": [warm_from, len(log_of_point)],
-            "log_unread": server.unread(warm_from, log_from),
+            "warm_log": [warm.since, len(log_of_point)],
+            "log_unread": server.unread(warm.since, log_from),
             "streamed": asdict(bench.streamed),
             "warm_failed": warm.failed,
             "compiled": sorted(caches.compiled(bench.home) - compiled)[:MOST_NEW] if bench.home else [],
         }
         evidence = Evidence(
             raw=raw,
-            load=asked,
+            load=warm.asked,
             drawn_input=drawn[0],
             drawn_output=drawn[1],
             chat=point.chat_template,
@@ -242,7 +289,7 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
         answers = [*gates.judge(evidence), *([gate_of_profile()] if profiling else [])]
     fields = {
         "status": "measured" if all(gate.passed for gate in answers) else "invalid",
-        "load": asked,
+        "load": warm.asked,
         "counts": counts,
         "whole": window_stats.whole(raw, point.devices),
         "steady": steady,
@@ -262,9 +309,8 @@ def measure(bench: Bench, point: Point, folder: Path, phases: Phases, count: int
         "marker": marked,
         "gates": answers,
         "server_age_s": age,
-        "files": _raw_files(raw, beside_raw, folder),
     }
-    return Measured(fields, call.requests)
+    return _Loaded(raw, beside_raw, fields)
 
 
 def _ours_s(server: Server) -> float:
@@ -278,49 +324,6 @@ def _on_the_clock(raw: RawLoad, steady: record.Window | None) -> tuple[float, fl
         return None
     begin = raw.first_start_s + steady.start_s
     return begin, begin + steady.duration_s
-
-
-def _call(
-    bench: Bench,
-    call: load.Call,
-    folder: Path,
-    beside: Beside | None,
-) -> tuple[RawLoad, Ended]:
-    """One call of the client, watched; its result is read and taken away."""
-    server, dead_since, told = bench.server, [0.0], [0.0]
-
-    def watch(pid: int, done: int) -> bool:
-        now = time.monotonic()
-        if beside:
-            beside.tick(now, pid, server)
-        if now - told[0] > PROGRESS_EVERY_S:
-            told[0] = now
-            bench.emit({"kind": "progress", "done": done, "total": call.requests})
-        if not server.alive:
-            dead_since[0] = dead_since[0] or now
-            return now - dead_since[0] < DYING_S
-        return True
-
-    log = folder / call.result_name.replace(".json", ".log")
-    try:
-        ended = bench.client.call(load.argv(call), log, bench.client_limit_s, watch)
-    except RunFailed:
-        if not server.alive:
-            raise server.died() from None
-        raise
-    result = folder / call.result_name
-    if not server.alive:
-        raise server.died()
-    if ended.status != 0 or not result.is_file():
-        words = decisive_lines(log.read_text(errors="replace"))
-        raise RunFailed(
-            Exit.CLIENT_FAILED,
-            f"the load client {process.how_it_ended(ended.status)} and left {'a' if result.is_file() else 'no'} result",
-            words,
-        )
-    raw = load_result.parse(result.read_bytes(), call.result_name)
-    result.unlink()
-    return raw, ended
 
 
 def _marked(bench: Bench, point: Point, when: str) -> list[Marker]:
@@ -361,25 +364,26 @@ def _asked(point: Point, call: load.Call, warmup: load.Call, rate: float) -> rec
     )
 
 
-def _raw_files(raw: RawLoad, beside: dict[str, Any], folder: Path) -> record.Files:
+def _raw_files(raw: RawLoad, beside: dict[str, Any], folder: Path, before: str = "") -> record.Files:
     """The raw load and what else gates looked at, so that whoever has the files can judge anew.
 
     Args:
         raw: the load.
         beside: when the client's process ran, the tokenizer's special tokens, where load and warm-up are in the server's log
-            (first byte, number of letters) and how much of it nobody read, what one streamed completion held, requests of the warm-up that failed, and what was new
-            in the compile caches.
+            (first byte, number of letters) and how much of it nobody read, what one streamed completion held, requests of the warm-up that failed, what was new
+            in the compile caches, and of the first of two loads what was compiled and where it is in the log.
         folder: where they go.
+        before: begins their names.
     """
     rows, rows_hash = files.packed(raw.request_columns() | {"node": beside})
     itls, itls_hash = files.packed(raw.itl_columns())
-    files.write_whole(folder / "requests.json.gz", rows)
-    files.write_whole(folder / "itl.json.gz", itls)
+    files.write_whole(folder / f"{before}requests.json.gz", rows)
+    files.write_whole(folder / f"{before}itl.json.gz", itls)
     return record.Files(
-        requests="requests.json.gz",
+        requests=f"{before}requests.json.gz",
         requests_sha256=rows_hash,
         requests_bytes=len(rows),
-        itls="itl.json.gz",
+        itls=f"{before}itl.json.gz",
         itls_sha256=itls_hash,
         itls_bytes=len(itls),
     )

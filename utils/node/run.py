@@ -12,6 +12,7 @@ from matrix.errors import Exit, HarnessError
 from matrix.metrics import figures
 from utils.node import (
     afterwards,
+    again,
     caches,
     events,
     files,
@@ -288,7 +289,11 @@ class _Run:
         self.emit({"kind": "point", "name": point.id, "facts": {"begins": True}})
         phases = Phases(self.emit, list(self.phases.done))
         try:
-            measured = measure(bench, point, folder, phases, self.agreed.of(point))
+            start_s = sum(phase.duration_s for phase in self.phases.done)
+            until_s = again.until(self.spec, self.run, point, start_s)
+            measured = measure(
+                bench, point, folder, phases, count=self.agreed.of(point), again_until_s=until_s
+            )
         except RunFailed as error:
             if not bench.server.alive or error.exit_code is Exit.STORAGE_FULL:
                 raise

@@ -59,6 +59,8 @@ class Found(Value):
     """What only the outside of a container can tell."""
 
     allocation: str = ""
+    began_s: float = 0.0
+    """When the job began, on the node's monotonic clock; 0 where nobody ends it."""
     visible: dict[str, str] = {}
     """Variables with the devices that the scheduler gave."""
     node: dict[str, Any] = {}

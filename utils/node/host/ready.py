@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -146,6 +147,7 @@ def found(host: Host) -> dict[str, Any]:
     facts = gpus.facts(host["kind"])
     return {
         "allocation": allocation.name(),
+        "began_s": time.monotonic(),
         "visible": {name: os.environ[name] for name in gpus.VISIBLE if name in os.environ},
         "node": {
             **facts,

@@ -33,6 +33,11 @@ class Call:
     result_folder: str
     result_name: str
 
+    @property
+    def log_name(self) -> str:
+        """Of what the client says."""
+        return self.result_name.replace(".json", ".log")
+
 
 def _as_the_server(point: Point) -> list[str]:
     """What the client must do as its server does to have the same tokenizer."""

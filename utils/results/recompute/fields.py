@@ -83,7 +83,7 @@ FIELDS: dict[str, tuple[Word, str]] = {
     "derived": ("recomputed", "the raw requests"),
     "figures": ("recomputed", "written by the judging job alone"),
     "traces": ("claimed", "a profile's, which is no measurement: none is judged"),
-    "notes": ("recomputed", "the raw requests, the telemetry and the server's own metrics"),
+    "notes": ("recomputed", "the raw requests, the telemetry, the server's log and its own metrics"),
     "gates": (
         "recomputed",
         "raw requests, plan and the server's log; `server_alive` and `one_engine` only the record says",

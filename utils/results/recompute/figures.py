@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from utils.node import devices, gates, machine, saturation, window_stats
+from utils.node import again, devices, gates, machine, saturation, window_stats
 from utils.node.looked_at import Evidence
 from utils.node.vllm import load_result
 
@@ -73,6 +73,7 @@ def fields(asked: Asked, one: Record, left: Left) -> dict[str, Any]:
         "telemetry": telemetry,
         "derived": list(left.raw.derived),
         "notes": [
+            *([again.remark(left.compiled_first)] if left.compiled_first else []),
             *filter(
                 None, [saturation.remark(one.server, asked.point.concurrency, known.counters.preemptions)]
             ),

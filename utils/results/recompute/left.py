@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from utils.node.completion import TOKENS, Streamed
+from utils.node.gates_words import compilation
 from utils.node.packed import unpacked
 from utils.node.record import Files
 from utils.node.requests_raw import RawLoad
@@ -31,6 +32,8 @@ MOST_ANSWERS = 10 * TOKENS
 """Of the one streamed completion."""
 MOST_NEW = 20
 """Files of a compile cache that are named."""
+MOST_FOUND = 300
+"""Letters of what a gate found."""
 MOST_SPECIAL = 16
 """Tokens that a tokenizer adds to a prompt."""
 
@@ -56,6 +59,8 @@ class Left:
     """Requests of the warm-up that did not complete; as little is known of it then."""
     log_unread: int = 0
     """Bytes of the server's log that were too many to look at."""
+    compiled_first: str = ""
+    """What was compiled in the first of two loads; empty where there was one."""
 
 
 def read(folder: Path) -> Left:
@@ -92,7 +97,18 @@ def read(folder: Path) -> Left:
         compiled=tuple(str(name)[:300] for name in node.get("compiled", ())[:MOST_NEW]),
         warm_failed=max(0, int(node.get("warm_failed", 0))),
         log_unread=max(0, int(node.get("log_unread", 0))),
+        compiled_first=_first(folder.parent / LOG, node["first_load"]) if "first_load" in node else "",
     )
+
+
+def _first(path: Path, said: dict[str, Any]) -> str:
+    """Why a point was loaded twice: its first load has to have compiled something."""
+    log = _log(path, *(int(number) for number in said["server_log"]))
+    files = [str(name)[:300] for name in said["compiled"][:MOST_NEW]]
+    found = str(said["found"])[:MOST_FOUND] if log is None else compilation(log, files)
+    if not found:
+        raise ValueError(f"{REQUESTS}: a first load is said to have compiled something, and did not")
+    return found
 
 
 def _log(path: Path, since: int, letters: int) -> str | None:

@@ -76,6 +76,9 @@ def _of_load(one: Record, left: Left, known: Mapping[str, Phase]) -> Iterator[Di
         )
     if not end - SLACK_S <= one.clock.monotonic_s <= end + known["gates"].duration_s + CLOCK_S:
         yield Difference("clock.monotonic_s", f"{one.clock.monotonic_s:.3f}", f"just after {end:.3f} s")
+    loads, made = sum(phase.name == "load" for phase in one.phases), 2 if left.compiled_first else 1
+    if loads != made:
+        yield Difference("phases", f"{loads} loads", f"{made} by the raw requests")
     server = known["server"]
     oldest, youngest = load.start_s - server.start_s, load.start_s - server.start_s - server.duration_s
     if not youngest - SLACK_S <= one.server_age_s <= oldest + SLACK_S:

@@ -6,6 +6,7 @@ import ast
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ def test_it_runs_on_a_bare_python_and_writes_what_it_found(tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "found.json").read_text())
     assert found["node"].pop("isolation") in {"own processes", "the node's processes"}
+    assert 0 < found.pop("began_s") <= time.monotonic()
     assert found == {
         "allocation": "slurm-c-7-0",
         "visible": {"ROCR_VISIBLE_DEVICES": "4,5"},

@@ -19,6 +19,10 @@ COUNTERS = dict.fromkeys(
     ("prompt_tokens", "generation_tokens", "num_preemptions", "prefix_cache_hits", "request_success"), 0
 )
 LOCK = threading.Lock()
+LOADS: list[int] = []
+"""Measured loads so far, by the client's own word."""
+COMPILES = {"compiles-once": 1, "compiles-always": 99, "compiles-and-output-short": 99}
+"""In so many of a server's loads."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -58,6 +62,15 @@ class Handler(BaseHTTPRequestHandler):
                 for name, value in body.items():
                     COUNTERS[name] += value
             self.answer({})
+        elif self.path == "/fake-compile":
+            LOADS.append(1)
+            compiles = len(LOADS) <= COMPILES.get(FAULT, 0)
+            if compiles:
+                print(
+                    "WARNING 01-01 00:00:00 [jit_monitor.py:20] Triton kernel JIT compilation during inference: _fake_kernel",
+                    flush=True,
+                )
+            self.answer({"compiles": compiles})
         elif FAULT == "first-completion-kills":
             print(
                 "(EngineCore pid=1) ERROR 01-01 00:00:00 [core.py:1] RuntimeError: the fake engine died on purpose",
@@ -122,15 +135,25 @@ def bench(argv: list[str]) -> None:
         return rng.integers(int(np.floor(mean * (1 - spread))), int(np.ceil(mean * (1 + spread))) + 1, size=n)
 
     inputs, outputs = draw("--random-input-len", "input"), draw("--random-output-len", "output")
-    if fault == "output-short" and n > 2 * c:
+    if fault in {"output-short", "compiles-and-output-short"} and n > 2 * c:
         outputs[3] -= 1
     rows: list[dict[str, object]] = []
+    tpots: list[float] = []
+    compiles = (
+        n > 2 * c
+        and requests.post(f"http://127.0.0.1:{given['--port']}/fake-compile", json={}, timeout=5).json()[
+            "compiles"
+        ]
+    )
     free = [time.perf_counter()] * c
     begin = min(free)
     for i, o in zip(inputs, outputs, strict=True):
         slot = int(np.argmin(free))
         itl = [token_s] * int(o - 1)
+        if compiles and not rows:
+            itl[1] = 0.8  # nobody gets a token meanwhile, for at 1 there is nobody else
         latency = 0.01 + sum(itl)
+        tpots.append(sum(itl) / len(itl))
         rows.append(
             {"start": free[slot], "ttft": 0.01, "latency": latency, "in": int(i), "out": int(o), "itl": itl}
         )
@@ -163,7 +186,7 @@ def bench(argv: list[str]) -> None:
         "total_input_tokens": int(inputs.sum()),
         "total_output_tokens": int(outputs.sum()),
         "mean_ttft_ms": 10.0,
-        "mean_tpot_ms": 1000 * token_s,
+        "mean_tpot_ms": 1000 * float(np.mean(tpots)),
         "mean_e2el_ms": 1000 * float(np.mean([row["latency"] for row in rows])),
     }
     if (fault == "client-fails" and n > 2 * c) or (fault == "fails-at-2" and c == 2):
