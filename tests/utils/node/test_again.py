@@ -13,12 +13,14 @@ import pytest
 
 from matrix import select
 from matrix.errors import Exit
+from matrix.plan import Point
 from matrix.source import Folder
 from matrix.tree import Tree
 from tests.conftest import ROOT, environment
 from tests.utils.node.conftest import RunNode, with_fault
 from tests.utils.node.test_faults import records
-from utils.node import again
+from utils.node import again, point, run
+from utils.node.kernel_counts import Marker
 from utils.node.packed import unpacked
 from utils.node.record import Gate, Record
 from utils.node.spec import Found, NodeJob
@@ -214,3 +216,22 @@ def test_a_first_load_without_a_compiler_is_no_reason(run_node: RunNode, tmp_pat
     log = point_of(out, first).parent / left.LOG
     log.write_text(log.read_text().replace(LINE, "x" * len(LINE)))
     assert any("did not" in text for text in looked(out, first, spec))
+
+
+def test_a_kernels_counts_are_those_of_the_second_load(
+    node_command: Callable[..., tuple[list[str], Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its workers are asked before and after each load, each time by another word, or an old answer would be taken for a new one."""
+    path = with_fault(node_command()[0], "compiles-once")[-1]
+    spec = NodeJob.model_validate(json.loads(Path(path).read_text()))
+    words: list[str] = []
+
+    def marked(bench: object, one: Point, when: str) -> list[Marker]:
+        del bench
+        words.append(f"{when} {one.concurrency}")
+        return [Marker(worker=0, taken={1: len(words) ** 2})]
+
+    monkeypatch.setattr(point, "_marked", marked)
+    run.run_job(spec, lambda _: None)
+    assert words == ["before 1", "after 1", "again-before 1", "again-after 1", "before 2", "after 2"]
+    assert [one.marker[0].taken for one in records(Path(spec.out))] == [{1: 16 - 9}, {1: 36 - 25}]
