@@ -20,6 +20,7 @@ from tests.conftest import ROOT, environment
 from tests.utils.node.conftest import RunNode, with_fault
 from tests.utils.node.test_faults import records
 from utils.node import again, point, run
+from utils.node.gates import GATES
 from utils.node.kernel_counts import Marker
 from utils.node.packed import unpacked
 from utils.node.record import Gate, Record
@@ -182,6 +183,7 @@ def test_points_of_a_shipped_recipe_may_be_loaded_again() -> None:
 )
 def test_why(names: list[str], wanted: str) -> None:
     """A compiler explains a stall, and nothing else."""
+    assert {gate.__name__ for gate in GATES} >= again.OF_A_STALL
     known = ["jit", "silence", "evenness", "span"]
     gates = [Gate(name=name, passed=name not in names, found="found 'x'") for name in {*known, *names}]
     assert again.compiled(gates) == wanted

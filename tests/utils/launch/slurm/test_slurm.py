@@ -57,6 +57,23 @@ def test_both_arms_are_measured_in_one_allocation(site: Site, storage: str) -> N
     (site.checkout / "recipes/other.yaml").unlink()
 
 
+def test_a_point_is_loaded_twice_where_the_jobs_time_suffices(site: Site) -> None:
+    """Its kernel was compiled in the first load: the node knows from outside when its job began."""
+    text = RECIPE.format(cluster="staged", fault="compiles-once")
+    site.add(
+        "recipes/slow.yaml", text.replace("block-size: 16", "block-size: 16, enable-prefix-caching: false")
+    )
+    done = site.run("slow")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "it is loaded once more, and the second load counts" in done.stdout
+    first, other = site.records("slow")
+    assert (first["status"], other["status"]) == ("measured", "measured")
+    assert [phase["name"] for phase in first["phases"]].count("load") == 2
+    (found,) = site.out("slow").rglob("found.json")
+    assert 0 < json.loads(found.read_text())["began_s"] < first["phases"][0]["start_s"]
+    (site.checkout / "recipes/slow.yaml").unlink()
+
+
 def test_a_recipe_of_another_launcher_runs_behind_slurm(site: Site) -> None:
     """Its own cluster, only where it runs differs: the same parts of the key as from the local launcher, but for the FAKE vLLM."""
     point, out = "qwen3moe-tiny-cpu-vllm/128x64-tp1-c1", site.base / "nfs" / f"other-{site.number}"
