@@ -36,6 +36,7 @@ def remark(found: str) -> str:
 def until(spec: NodeJob, run: Run, point: Point, start_s: float) -> float:
     """When a second load of a point must be over, on the monotonic clock; minus infinity where there must be none.
 
+    A pair's canaries have loaded each concurrency, and a server that could ask for another load when its first was slow would gain by it.
     The figures of a canary and of a profile are nobody's. A server with a prefix cache knows the prompts, which are the same. What else
     the job has to do must still have its time.
 
@@ -45,7 +46,13 @@ def until(spec: NodeJob, run: Run, point: Point, start_s: float) -> float:
         point: one of the job's.
         start_s: how long the run's start took, which later ones take as well.
     """
-    if spec.canary or spec.profile or point.parts.get("flags", {}).get("enable-prefix-caching") is not False:
+    compared = spec.job.base is not None
+    if (
+        compared
+        or spec.canary
+        or spec.profile
+        or point.parts.get("flags", {}).get("enable-prefix-caching") is not False
+    ):
         return -math.inf
     if not spec.found.began_s or not spec.job.walltime_s:
         return math.inf  # nobody ends the job

@@ -53,7 +53,7 @@ def _checked(
     point = next(point for point in own.points if point.id == one.point)
     first = next((o for o in others if (o.point, o.run_index) == (one.point, 0) and o is not one), None)
     agreed = first.load.requests if first and first.load else None
-    asked = Asked(own, point, one.block, shares[job.cluster], agreed)
+    asked = Asked(own, point, one.block, shares[job.cluster], paired=job.base is not None, agreed=agreed)
     try:
         found = check.look(one, folder, asked, others, _outside(folder.parent.parent / FOUND))
     except Exception as error:  # noqa: BLE001 - a guest wrote it: whatever breaks here is one missing point, never the end of the report

@@ -13,7 +13,7 @@ import pytest
 
 from matrix import select
 from matrix.errors import Exit
-from matrix.plan import Point
+from matrix.plan import Point, Side
 from matrix.source import Folder
 from matrix.tree import Tree
 from tests.conftest import ROOT, environment
@@ -157,7 +157,8 @@ def test_until_when(node_command: Callable[..., tuple[list[str], Path]]) -> None
     assert again.until(spec, last, two, 7.0) == 6000
     assert again.until(spec, last, one, 7.0) == 6000 - seconds[1]
     assert again.until(spec, first, two, 7.0) == 6000 - 7 - sum(seconds)
-    for update in ({"canary": True}, {"profile": "decode"}):
+    with_base = spec.job.model_copy(update={"base": Side(points=list(spec.job.points), serve=spec.job.serve)})
+    for update in ({"canary": True}, {"profile": "decode"}, {"job": with_base}):
         assert again.until(spec.model_copy(update=update), last, two, 7.0) == -math.inf
 
 
@@ -189,10 +190,10 @@ def test_why(names: list[str], wanted: str) -> None:
     assert again.compiled(gates) == wanted
 
 
-def looked(out: Path, one: Record, spec: NodeJob) -> list[str]:
+def looked(out: Path, one: Record, spec: NodeJob, *, paired: bool = False) -> list[str]:
     """What a judge who knows the plan alone finds wrong."""
     point = next(point for point in spec.job.points if point.id == one.point)
-    asked = Asked(spec.job, point, 1, 1.0)
+    asked = Asked(spec.job, point, 1, 1.0, paired=paired)
     return [str(found) for found in check.look(one, point_of(out, one), asked, records(out), {}).differences]
 
 
@@ -208,6 +209,15 @@ def test_the_judge_comes_to_the_same(run_node: RunNode, tmp_path: Path) -> None:
     phases = [*first.phases[:-2], *first.phases[-4:]]
     assert [phase.name for phase in phases].count("load") == 3
     assert any("3 loads" in text for text in looked(out, first.model_copy(update={"phases": phases}), spec))
+
+
+def test_a_point_of_a_pair_is_loaded_once(run_node: RunNode, tmp_path: Path) -> None:
+    """A server that asks for a second load when its first was slow would choose its better half: the judge refuses it."""
+    _, _, out = run_node("compiles-once")
+    spec = NodeJob.model_validate(json.loads((tmp_path / "job.json").read_text()))
+    first, other = records(out)
+    assert looked(out, other, spec, paired=True) == []
+    assert any("as every point of a pair" in text for text in looked(out, first, spec, paired=True))
 
 
 def test_a_first_load_without_a_compiler_is_no_reason(run_node: RunNode, tmp_path: Path) -> None:

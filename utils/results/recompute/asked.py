@@ -26,6 +26,8 @@ class Asked:
     block: int
     foreign_most: float
     """Of the cluster file: share of the pinned cores that others may use."""
+    paired: bool = False
+    """Whether the job has two arms, whose points are loaded once each (utils/node/again.py)."""
     agreed: int | None = None
     """Requests of the point in the allocation's first run; None where there is no record of it, or this is that run."""
 

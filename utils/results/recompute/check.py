@@ -84,7 +84,7 @@ def look(
     differing = [
         *same.differences(said, made),
         *place(one, folder),
-        *machine.times(one, beside),
+        *machine.times(asked, one, beside),
         *unseen,
         *machine.outside(one, found),
         *machine.among(one, others),

@@ -49,7 +49,7 @@ def fields(asked: Asked, one: Record) -> dict[str, Any]:
     return {"observed": made.model_dump(mode="json") if made else None}
 
 
-def times(one: Record, left: Left | None) -> Iterator[Difference]:
+def times(asked: Asked, one: Record, left: Left | None) -> Iterator[Difference]:
     """Phases in order and before the record's clock, the load inside of its phase, the server's age from both."""
     known = {phase.name: phase for phase in one.phases}
     for before, after in pairwise(one.phases):
@@ -64,6 +64,8 @@ def times(one: Record, left: Left | None) -> Iterator[Difference]:
     if missing := [name for name in NEEDED if name not in known]:
         yield Difference("phases", ", ".join(known), f"with {missing[0]}")
         return
+    if asked.paired and left.compiled_first:
+        yield Difference("phases", "loaded twice", "once, as every point of a pair")
     yield from _of_load(one, left, known)
 
 
