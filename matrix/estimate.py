@@ -136,7 +136,7 @@ def hold_budget(plan: Plan, hours: float | None) -> None:
     if hours is None or total <= hours:
         return
     parts = "".join(
-        f"\n  {job.walltime_s / 3600:7.2f} h  {job.id} ({len(job.points)} points)" for job in plan.jobs
+        f"\n  {job.walltime_s / 3600:7.2f} h  {job.id} (points: {len(job.points)})" for job in plan.jobs
     )
     raise HarnessError(
         Exit.OVER_BUDGET,

@@ -37,7 +37,7 @@ from . import (
     tiles,
 )
 from .routing import COUNTED
-from .shapes import MINIMAX_M3
+from .shapes import MINIMAX_M3, Shape
 from .tiles import Gemm, Tile
 
 TOKENS = (1, 16, 64, 128, 216, 256)
@@ -48,10 +48,18 @@ BF16_LARGE = Tile(
 """BF16 grouped products for large batches, the best tile of a sweep on an H100: what `mxfp8` is held against there."""
 
 
-def tile_of(known: tiles.Tiles, tokens: int, experts: int = bench_cases.GLOBAL_EXPERTS) -> Tile:
-    """The shipped tile, or the one for large batches in BF16."""
+def tile_of(known: tiles.Tiles, tokens: int, shape: Shape, experts: int = bench_cases.GLOBAL_EXPERTS) -> Tile:
+    """The shipped tile, or the one for large batches in BF16; one that leaves columns of the layer out is refused."""
     alike = steps.alike(tokens, MINIMAX_M3.top_k, experts)
-    return known.of(alike) if alike <= known.tiles[-1].tokens else BF16_LARGE
+    tile = known.of(alike) if alike <= known.tiles[-1].tokens else large_of(shape)
+    bench_check.must_fit(tile, shape)
+    return tile
+
+
+def large_of(shape: Shape) -> Tile:
+    """`BF16_LARGE`, also for a layer with fewer columns."""
+    columns = min(BF16_LARGE.swiglu_columns, shape.intermediate)
+    return dataclasses.replace(BF16_LARGE, swiglu_columns=columns)
 
 
 def sorted_tile_of(known: tiles.Tiles, tokens: int) -> Tile:
@@ -73,7 +81,9 @@ def times(
     rows = []
     for tokens in all_tokens:
         some = bench_cases.steps(of, tokens)
-        tile_by_path = {path: tile_of(one, tokens, of.expert_map.numel()) for path, one in known.items()}
+        tile_by_path = {
+            path: tile_of(one, tokens, of.shape, of.expert_map.numel()) for path, one in known.items()
+        }
         paths = [_Path(of, some, path, tile) for path, tile in [*tile_by_path.items(), ("today", None)]]
         for path, took in zip(paths, bench_time.in_turns([path.run for path in paths]), strict=True):
             row = path.row(tokens, took, reads)
@@ -146,10 +156,7 @@ def sweep(
 
 def check(of: bench_cases.Layer, known: dict[str, tiles.Tiles], most_tokens: int) -> dict[str, Any]:
     """Every case of up to so many tokens, those that fail by name."""
-    large = dataclasses.replace(
-        BF16_LARGE, swiglu_columns=min(BF16_LARGE.swiglu_columns, of.shape.intermediate)
-    )
-    found = [*bench_check.every_weight(), *bench_check.layers(of, known, large, most_tokens)]
+    found = [*bench_check.every_weight(), *bench_check.layers(of, known, large_of(of.shape), most_tokens)]
     for one in found:
         if not one.passed:
             _say(f"WRONG  {one.what}: {one.error:.3e}, at most {one.most:.3e}")
@@ -173,7 +180,7 @@ def tune(
     rows = []
     for tokens in all_tokens:
         for variant, one in known.items():
-            start = tile_of(one, tokens)
+            start = tile_of(one, tokens, of.shape)
             _say(f"{tokens} tokens, {variant}, from {start}")
             best, took = bench_tune.tune(of, tokens, variant, start, limit_s=limit_s)
             rows.append(

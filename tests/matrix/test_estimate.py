@@ -118,7 +118,7 @@ def test_a_budget_is_held_with_the_sum_shown(cli: Cli) -> None:
         done = cli(command, "minimaxm3-fp8-mi300x-vllm", "--budget", "2")
         assert done.returncode == Exit.OVER_BUDGET
         assert "node-hours are more than the budget of 2" in done.stderr
-        assert done.stderr.count(" points)") == 5
+        assert done.stderr.count("(points: ") == 5
     assert cli("plan", "minimaxm3-fp8-mi300x-vllm", "--budget", "200").returncode == 0
     assert cli("plan", "--budget", "nan").returncode == Exit.USAGE
     assert "node-hours" in cli("plan", "minimaxm3-fp8-mi300x-vllm").stdout

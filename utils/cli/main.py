@@ -36,7 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGHUP, _terminate)
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        with streams.shown(acts=bool(words) and words[0] in ACTS, reads=_only_reads(words)) as ended:
+        reads = _only_reads(words)
+        with streams.shown(acts=bool(words) and words[0] in ACTS and not reads, reads=reads) as ended:
             ended.code = _run(words)
     except KeyboardInterrupt:  # while a slow reader was waited for
         return int(Exit.CANCELLED)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from matrix.errors import Exit, HarnessError
 from utils.cli.example import RECIPE
 from utils.cli.options import asked, ledger_path, takes_ledger, takes_points
+from utils.cli.streams import Stream
 from utils.launch import choice, script
 from utils.node.files import below
 from utils.node.record import FILE
@@ -127,6 +128,8 @@ def _as_json(ask: Ask) -> Exit:
         else [],
         "verdict": json.loads(verdict.read_bytes()) if verdict and verdict.exists() else None,
     }
+    if isinstance(sys.stdout, Stream):
+        sys.stdout.show_all()
     json.dump(value, sys.stdout)
     sys.stdout.write("\n")
     return ran.code

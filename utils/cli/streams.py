@@ -42,6 +42,9 @@ class Stream(io.TextIOBase):
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._closing = False
+        self._most = PENDING_MOST if background else sys.maxsize
+        self.left_out = 0
+        """Bytes that nobody was shown, because too many waited."""
         self.lost: int | None = None
         """Number of the error (errno) that ended it."""
 
@@ -61,15 +64,22 @@ class Stream(io.TextIOBase):
         """Hand a text over."""
         data = text.encode(errors="backslashreplace")
         with self._changed:
-            if self.lost is None and (not self._background or self._size + len(data) <= PENDING_MOST):
-                self._pending.append(data)
-                self._size += len(data)
+            if self.lost is None:
+                if self._size + len(data) <= self._most:
+                    self._pending.append(data)
+                    self._size += len(data)
+                else:
+                    self.left_out += len(data)
             self._changed.notify_all()
         if self._background:
             self._begin()
         elif self._size >= CHUNK:
             self._drain()
         return len(text)
+
+    def show_all(self) -> None:
+        """From now on whatever comes waits for its reader: what was to be done is done."""
+        self._most = sys.maxsize
 
     def flush(self) -> None:
         """Write what waits; in the background that is being done anyway."""
@@ -177,9 +187,15 @@ def shown(*, acts: bool, reads: bool) -> Iterator[Ended]:
     finally:
         limit_s = LEAVE_S if ended.code == Exit.CANCELLED else None
         out.finish(limit_s)
+        if out.left_out:
+            err.show_all()
+            err.write(
+                f"servematrix: {out.left_out:,} bytes of stdout are not shown: they came faster than they were read; "
+                "send it to a file\n"
+            )
         err.finish(limit_s)
         sys.stdout, sys.stderr = before
-    if out.lost is not None and not (reads and out.lost == errno.EPIPE):
+    if out.left_out or (out.lost is not None and not (reads and out.lost == errno.EPIPE)):
         ended.code = ended.code or int(Exit.NOT_SHOWN)
 
 

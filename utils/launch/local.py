@@ -23,6 +23,7 @@ from utils.node import memory as memory_of_machine
 from utils.node.host import gpu_checks, gpus
 from utils.node.host.machine_lock import alone_on_the_machine
 from utils.node.spec import Found, NodeJob, canary_name, runs
+from utils.node.variables import TAKEN
 from utils.setup import environments, provenance
 
 if TYPE_CHECKING:
@@ -219,8 +220,8 @@ def _start(
 ) -> Exit:
     path = folder / "job.json"
     files.write_whole(path, spec.model_dump_json(indent=1, by_alias=True).encode())
-    names = spec.cluster.env_from.values()
-    return _node(environment, path, {name: os.environ[name] for name in names if name in os.environ}, emit)
+    there = [name for name in spec.cluster.env_from.values() if name in os.environ]
+    return _node(environment, path, {f"{TAKEN}{name}": os.environ[name] for name in there}, emit)
 
 
 def _node(

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from utils.node.spec import NodeJob
 
 
+TAKEN = "SERVEMATRIX_TAKEN_"
+"""Begins the names under which the local launcher hands on what a cluster takes, so that none of it is this program's own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """A program's environment, but for what is set where it runs."""
@@ -56,6 +60,12 @@ def wanted(spec: NodeJob, home: Path, temporary: Path) -> Wanted:
     given = {"HOME": str(home), "TMPDIR": str(temporary), "LANG": "C.UTF-8"}
     given |= caches.variables(home)
     given |= {"USER": "servematrix", "LOGNAME": "servematrix", "PYTHONUNBUFFERED": "1"}
-    taken = {name: os.environ[other] for name, other in spec.cluster.env_from.items() if other in os.environ}
+    there = [(name, _taken(other)) for name, other in spec.cluster.env_from.items()]
+    taken = {name: value for name, value in there if value is not None}
     program = spec.program[0] if spec.program else ""
     return Wanted(given | spec.job.serve.env | taken, program, spec.environment == "image")
+
+
+def _taken(other: str) -> str | None:
+    """From the launcher, or in a task of a job from what the node has set."""
+    return os.environ.get(f"{TAKEN}{other}", os.environ.get(other))

@@ -110,14 +110,12 @@ def _refuse_other_keys(plan: Plan, tree: Tree) -> None:
     if moved := [point.id for point in points if now.get(point.id) != point.key]:
         raise HarnessError(
             Exit.NOT_COMPARABLE,
-            f"changed since: {counted(len(moved), 'point')} ({moved[0]}); check out what was measured, then confirm",
+            f"{counted(len(moved), 'point')} changed since ({moved[0]}); check out what was measured, then confirm",
         )
 
 
 def _confirm(ask: Ask, order: Order, launcher: Launcher, flagged: list[str]) -> Exit:
-    waiting = (
-        f"to be confirmed: {counted(len(flagged), 'point')}, with ./servematrix run --confirm {order.out}\n"
-    )
+    waiting = f"{counted(len(flagged), 'point')} to confirm: ./servematrix run --confirm {order.out}\n"
     if not ask.confirms:
         sys.stdout.write(waiting)
         return Exit.OK

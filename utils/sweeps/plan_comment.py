@@ -73,10 +73,10 @@ def _job_row(plan: Plan, number: int) -> list[str]:
 def _remarks(plan: Plan) -> list[str]:
     said = []
     if plan.gone:
-        said.append(f"{len(plan.gone)} points are gone: {', '.join(plan.gone[:3])}")
+        said.append(f"points that are gone ({len(plan.gone)}): {', '.join(plan.gone[:3])}")
     if plan.reused:
         names = ", ".join(sorted(set(plan.reused.values()))[:5])
-        said.append(f"{len(plan.reused)} points have figures of the same key already: {names}")
+        said.append(f"points with figures of the same key already ({len(plan.reused)}): {names}")
     said += _memory(plan) if plan.jobs else []
     if plan.problems:
         said.append(f"not all of the base can be compared ({len(plan.problems)}): {plan.problems[0][:300]}")

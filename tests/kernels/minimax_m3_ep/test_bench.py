@@ -105,6 +105,8 @@ def test_a_tile_that_leaves_columns_out_is_refused() -> None:
     """On an H100 a layer with 512 of them was computed without its SwiGLU, and every number of it was wrong."""
     with pytest.raises(ValueError, match="takes 1024 of the intermediate size at a time, and 512 is no"):
         bench_check.must_fit(bench.BF16_LARGE, SMALL)
+    assert bench.tile_of(tiles.load("sm90", "compact-bf16"), bench.LARGE, SMALL).swiglu_columns == 512
+    assert bench.tile_of(tiles.load("sm90", "compact-bf16"), bench.LARGE, MINIMAX_M3) == bench.BF16_LARGE
 
 
 def test_todays_path_computes_small_layers_too() -> None:

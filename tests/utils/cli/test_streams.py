@@ -7,18 +7,20 @@ import os
 import pty
 import signal
 import subprocess
+import sys
 import termios
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from matrix.errors import Exit
-from tests.conftest import command, environment
+from tests.conftest import ROOT, command, environment
 from tests.utils.node.test_faults import nothing_is_left
-from utils.cli import streams
+from utils.cli import main, streams
 from utils.node import record_file
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
@@ -182,3 +184,67 @@ def test_a_command_that_only_shows_shows_all_of_it(tmp_path: Path) -> None:
     stream.finish()
     os.close(handle)
     assert (tmp_path / "shown").stat().st_size == streams.PENDING_MOST + 2
+
+
+def behind_a_slow_reader(tmp_path: Path, lines: str) -> tuple[bytes, bytes, int]:
+    """What a reader that begins after three seconds gets of a verb that acts: stdout, stderr, exit code."""
+    program = tmp_path / "verb.py"
+    program.write_text(
+        "import sys\nfrom utils.cli import streams\n"
+        f"with streams.shown(acts=True, reads=False) as ended:\n{lines}sys.exit(ended.code)\n"
+    )
+    running = subprocess.Popen(
+        [sys.executable, str(program)],
+        env=environment() | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    time.sleep(3)
+    out, err = running.communicate(timeout=60)
+    return out, err, running.returncode
+
+
+def test_what_a_slow_reader_is_not_shown_is_said(tmp_path: Path) -> None:
+    """Nothing waits for it while something is done; but a part that is missing is never a success."""
+    lines = f"    for _ in range(3):\n        sys.stdout.write('x' * {streams.PENDING_MOST // 2 + 1})\n"
+    out, err, code = behind_a_slow_reader(tmp_path, lines)
+    assert code == Exit.NOT_SHOWN
+    assert len(out) < 3 * (streams.PENDING_MOST // 2 + 1)
+    missing = 3 * (streams.PENDING_MOST // 2 + 1) - len(out)
+    assert f"{missing:,} bytes of stdout are not shown".encode() in err
+
+
+def test_what_comes_when_all_is_done_waits_for_its_reader(tmp_path: Path) -> None:
+    """As the value of `run --format json`, which half of is no value."""
+    lines = "    sys.stdout.show_all()\n    for _ in range(300):\n        sys.stdout.write('x' * 100_000)\n"
+    out, err, code = behind_a_slow_reader(tmp_path, lines)
+    assert (len(out), err, code) == (30_000_000, b"", 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (["run", "r"], True),
+        (["run", "r", "--format", "json"], True),
+        (["run", "r", "--print-script"], False),
+        (["run", "r", "--print-batch"], False),
+        (["run", "--help"], False),
+        (["plan", "r"], False),
+        (["cancel", "d"], True),
+    ],
+)
+def test_only_what_acts_may_leave_something_out(
+    monkeypatch: pytest.MonkeyPatch, words: list[str], *, wanted: bool
+) -> None:
+    """A script that is printed is all that is asked for, however long it is."""
+    asked: list[bool] = []
+
+    def shown(*, acts: bool, reads: bool) -> AbstractContextManager[streams.Ended]:
+        del reads
+        asked.append(acts)
+        return nullcontext(streams.Ended())
+
+    monkeypatch.setattr(streams, "shown", shown)
+    monkeypatch.setattr(main, "_run", lambda _: 0)
+    main.main(words)
+    assert asked == [wanted]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,12 @@ import pytest
 from matrix.errors import Exit
 from tests.conftest import ROOT, Cli, commit, run_git
 from tests.utils.node.host.fakes import H100, NVIDIA, fake_tool
+from utils.launch import local
+from utils.node import variables
 from utils.node.record import Record
+from utils.node.spec import NodeJob
 from utils.results.collect import collect
+from utils.setup import environments
 
 
 class Machine:
@@ -154,3 +159,34 @@ def test_the_server_gets_what_the_cluster_takes_from_the_environment(machine: Ma
     assert "the server ended before it was ready" in text
     machine.env = {}
     assert machine.run("not-set")[0] == 0
+
+
+def test_what_a_cluster_takes_is_the_servers_alone(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """LD_PRELOAD would change the program that measures, and PYTHONINSPECT the code that it ends with."""
+    machine.takes(A="LD_PRELOAD", B="PYTHONINSPECT", C="NOT_SET_HERE")
+    machine.run("taken")
+    (path,) = (machine.folder / "taken").glob("jobs/*/job.json")
+    spec = NodeJob.model_validate(json.loads(path.read_text()))
+    given: dict[str, str] = {}
+
+    def popen(command: list[str], *, env: dict[str, str], **_: object) -> None:
+        del command
+        given.update(env)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    monkeypatch.setenv("LD_PRELOAD", "/x.so")
+    monkeypatch.setenv("PYTHONINSPECT", "1")
+    environment = environments.Environment(machine.fake)
+    with pytest.raises(KeyboardInterrupt):
+        local._start(environment, spec, tmp_path, lambda _: None)
+    assert not {"LD_PRELOAD", "PYTHONINSPECT"} & given.keys()
+    for name in [name for name in os.environ if name.startswith("PYTHON")]:
+        monkeypatch.delenv(name)
+    monkeypatch.delenv("LD_PRELOAD")
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    wanted = variables.wanted(spec, tmp_path, tmp_path).given
+    assert (wanted["A"], wanted["B"], wanted.get("C")) == ("/x.so", "1", None)

@@ -24,7 +24,7 @@ def add(path: Path, records: Sequence[Record]) -> None:
         if new:
             write_whole(path, ledger.text(known).encode())
     sys.stdout.writelines(f"alarm: {line}\n" for line in alarms)
-    sys.stdout.write(f"{path}: {len(new)} new differences, {len(known.differences)} in all\n")
+    sys.stdout.write(f"{path}: new differences: {len(new)}, in all {len(known.differences)}\n")
 
 
 @contextmanager

@@ -89,7 +89,7 @@ def _slower(moved: Moved) -> str:
         return "the devices did less in the same time"
     if moved.use > -SAME_UTILISATION:
         return (
-            f"kernels ran {'all the time' if moved.use < SAME_UTILISATION else 'for more of the time'} and did less in it: they waited, for "
+            f"kernels ran for {'as much' if moved.use < SAME_UTILISATION else 'more'} of the time and did less in it: they waited, for "
             "memory, for each other or for another device, or left units idle; utilisation cannot show that. Look for a slower kernel, not "
             "for clocks or the host"
         )

@@ -201,10 +201,10 @@ def markdown(comparison: Comparison) -> str:
     if comparison.claims:
         out.write(table(CLAIM_COLUMNS, claim_rows(comparison)[:NOTABLE]) + "\n")
     listed = (
-        [f"{len(comparison.new)} points are new: {', '.join(comparison.new[:3])}"] if comparison.new else []
+        [f"new points ({len(comparison.new)}): {', '.join(comparison.new[:3])}"] if comparison.new else []
     )
     listed += (
-        [f"{len(comparison.gone)} points are gone: {', '.join(comparison.gone[:3])}"]
+        [f"points that are gone ({len(comparison.gone)}): {', '.join(comparison.gone[:3])}"]
         if comparison.gone
         else []
     )

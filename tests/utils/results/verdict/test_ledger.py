@@ -179,8 +179,8 @@ def test_the_commands(cli: Cli, pair: Records, tmp_path: Path) -> None:
         for one in pair(noise=(1.0, 1.02, 1.0, 1.02)):
             record_file.save(one, tmp_path / "aa" / str(number) / str(one.run_index) / str(one.position))
     added = cli("ledger", "add", str(tmp_path / "aa"), *path)
-    assert "16 new differences, 16 in all" in added.stdout, added.stderr
-    assert "0 new differences" in cli("ledger", "add", str(tmp_path / "aa"), *path).stdout
+    assert "new differences: 16, in all 16" in added.stdout, added.stderr
+    assert "new differences: 0," in cli("ledger", "add", str(tmp_path / "aa"), *path).stdout
     shown = cli("ledger", "show", *path).stdout
     assert "1.25 %" in shown
     assert "5.5 %" in shown

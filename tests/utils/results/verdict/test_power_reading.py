@@ -68,7 +68,7 @@ def test_slower_with_less_power_at_the_same_utilisation(pair: Records, noise: le
     found = compared(pair, noise, 1.06, watts=652)
     comment = present.markdown(found)
     assert (
-        "power -8.4 %, utilisation the same (99 %), energy a token -2.9 %: kernels ran all the time and did less in it"
+        "power -8.4 %, utilisation the same (99 %), energy a token -2.9 %: kernels ran for as much of the time and did less in it"
         in comment
     )
     assert "Look for a slower kernel, not for clocks or the host" in comment
@@ -148,7 +148,7 @@ def test_without_a_ledger_power_is_shown_without_an_interval(pair: Records) -> N
     power = found.points[0].beside["power"]
     assert (power.low_percent, power.spread_percent) == (None, None)
     assert "the ledger knows nothing of its noise" in power.why
-    assert "kernels ran all the time" in present.markdown(found)
+    assert "kernels ran for as much of the time" in present.markdown(found)
 
 
 def test_an_old_ledger_is_trusted_less_beside_words_too(pair: Records, noise: ledger.Ledger) -> None:
