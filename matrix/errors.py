@@ -16,7 +16,10 @@ class Exit(enum.IntEnum):
     BUG = 1, "an error in servematrix itself; the traceback is shown"
     USAGE = 2, "the command line was not understood"
     CHECK_FAILED = 3, "`check`, `test`, `upstream` or `pin --check` found something"
-    NOT_SHOWN = 4, "it was done, and could not be shown: stdout was closed or full, or its reader went away"
+    NOT_SHOWN = (
+        4,
+        "it was done, and could not be shown: stdout was closed or full, its reader went away, or did not read in time",
+    )
     LEDGER_INVALID = 9, "the A/A ledger cannot be read"
     RECIPE_INVALID = 10, "a recipe or cluster file says something that cannot be"
     RECIPE_UNREADABLE = 11, "a file could not be read: a link, not UTF-8, too large, or not YAML"
