@@ -187,11 +187,11 @@ def test_a_command_that_only_shows_shows_all_of_it(tmp_path: Path) -> None:
 
 
 def behind_a_slow_reader(tmp_path: Path, lines: str) -> tuple[bytes, bytes, int]:
-    """What a reader that begins after three seconds gets of a verb that acts: stdout, stderr, exit code."""
-    program = tmp_path / "verb.py"
+    """What a reader that begins when all is said gets of a verb that acts: stdout, stderr, exit code."""
+    program, said = tmp_path / "verb.py", tmp_path / "said"
     program.write_text(
-        "import sys\nfrom utils.cli import streams\n"
-        f"with streams.shown(acts=True, reads=False) as ended:\n{lines}sys.exit(ended.code)\n"
+        "import sys\nfrom pathlib import Path\nfrom utils.cli import streams\n"
+        f"with streams.shown(acts=True, reads=False) as ended:\n{lines}    Path({str(said)!r}).touch()\nsys.exit(ended.code)\n"
     )
     running = subprocess.Popen(
         [sys.executable, str(program)],
@@ -199,7 +199,10 @@ def behind_a_slow_reader(tmp_path: Path, lines: str) -> tuple[bytes, bytes, int]
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    time.sleep(3)
+    end = time.monotonic() + 60
+    while not said.exists():
+        assert time.monotonic() < end, "it waits for its reader"
+        time.sleep(0.02)
     out, err = running.communicate(timeout=60)
     return out, err, running.returncode
 

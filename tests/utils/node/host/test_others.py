@@ -96,8 +96,10 @@ esac
         env={"PATH": f"{tmp_path}:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"},
     )
     try:
-        time.sleep(3)
-        found = Samples(path).until(0, time.monotonic() - 1.5, limit_s=5)
+        while not (path.exists() and "# others" in path.read_text()):
+            assert time.monotonic() < begin + 60, "the stranger is not written down"
+            time.sleep(0.1)
+        found = Samples(path).until(0, time.monotonic() + 1.5, limit_s=30)
     finally:
         meter.terminate()
         meter.wait()
