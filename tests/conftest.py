@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib.util
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     # Behind nohup: the tests live on, and commands that they hang up do not inherit that.
     signal.signal(signal.SIGHUP, lambda *_: None)
+
+PR_SET_CHILD_SUBREAPER, PR_GET_CHILD_SUBREAPER = 36, 37
+"""Of prctl(2)."""
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -63,6 +67,16 @@ def write(path: Path, text: str) -> None:
     """Write a file with its folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
+
+
+@pytest.fixture(autouse=True)
+def nobody_adopts_orphans() -> Iterator[None]:
+    """A test that makes its own process adopt orphans would do so for all tests after it, which then take strangers for their children."""
+    yield
+    adopts, libc = ctypes.c_int(), ctypes.CDLL(None)
+    libc.prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(adopts), 0, 0, 0)
+    libc.prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)  # the next test is not to blame
+    assert not adopts.value
 
 
 @pytest.fixture

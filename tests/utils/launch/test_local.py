@@ -14,7 +14,7 @@ from matrix.errors import Exit
 from tests.conftest import ROOT, Cli, commit, run_git
 from tests.utils.node.host.fakes import H100, NVIDIA, fake_tool
 from utils.launch import local
-from utils.node import variables
+from utils.node import process, variables
 from utils.node.record import Record
 from utils.node.spec import NodeJob
 from utils.results.collect import collect
@@ -177,6 +177,7 @@ def test_what_a_cluster_takes_is_the_servers_alone(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(subprocess, "Popen", popen)
+    monkeypatch.setattr(process, "adopt_orphans", lambda: None)  # of the tests' own process it would last
     monkeypatch.setenv("LD_PRELOAD", "/x.so")
     monkeypatch.setenv("PYTHONINSPECT", "1")
     environment = environments.Environment(machine.fake)
