@@ -41,6 +41,7 @@ main() {
   canary canary head
   measure run-0-head head
   measure run-1-head head
+  stopped=0 # a signal that comes now cuts nothing off
   finish "$worst"
 }
 
@@ -185,6 +186,7 @@ meter() { # samples power outside of every container: what runs inside reads the
 }
 
 start() { # a run's name, and its arm
+  [ "$stopped" -eq 0 ] || finish 130 # the signal came between two runs, and none of them could say so
   # Folders that no run before could have touched: nothing in them leads elsewhere, and the code is as it was sent.
   mkdir -p "$work/box/$1/"{scratch,agreed,results,meter,own} "$out/$1" || finish 23
   cp -R "$work/payload" "$work/box/$1/payload" || finish 23
@@ -247,7 +249,7 @@ ended() { # the run has closed its side, so that its server's container ends by 
   done
   if kill -0 "$server" 2>/dev/null; then # it takes no signal, and no run shall begin beside it: the end of the job ends it
     say '"kind":"note","text":"the container of a server does not end; the job ends"'
-    stopped=1
+    stuck=1
     [ "$code" -ge 33 ] || code=33
     return
   fi
@@ -288,7 +290,7 @@ measure() {
   clear_away "$work/box/$1" "$work/box/server.$1"
   [ "$code" -le "$worst" ] || worst=$code
   # What does not start now does not start next time; the rest would only take long to say so.
-  if [ "$stopped" -eq 1 ] || [ "$code" -gt 42 ] || { [ "$code" -gt 0 ] && [ "$code" -lt 33 ]; }; then finish "$worst"; fi
+  if [ "$stuck" -eq 1 ] || [ "$code" -gt 42 ] || { [ "$code" -gt 0 ] && [ "$code" -lt 33 ]; }; then finish "$worst"; fi
 }
 
 agree() { # a run's folder, and names: what it left there for the runs after it goes to where no container writes, once
@@ -314,7 +316,8 @@ end() { # also what somebody stopped: a run of the same user can, and would be w
   { kill "$1" && kill -CONT "$1" && wait "$1"; } 2>/dev/null
 }
 
-finish() {
+finish() { # the exit code; once a signal came, what failed was ended by it, such as a copy that says nothing of the disk
+  [ "$stopped" -eq 0 ] || set -- 130
   [ -z "$witness" ] || end "$witness"
   [ -z "$meter" ] || end "$meter"
   [ -z "$holds" ] || end "$holds"
@@ -344,5 +347,5 @@ cGF5bG9hZCBvZiB0aGlzIGpvYgo=
 PAYLOAD
 }
 
-worst=0 stopped=0 code=0 mark='' holds='' meter='' witness='' server=''
+worst=0 stopped=0 stuck=0 code=0 mark='' holds='' meter='' witness='' server=''
 main

@@ -34,6 +34,7 @@ main() {
   canary canary head
   measure run-0-head head
   measure run-1-head head
+  stopped=0 # a signal that comes now cuts nothing off
   finish "$worst"
 }
 
@@ -115,6 +116,7 @@ meter() { # samples power outside of every container: what runs inside reads the
 }
 
 start() { # a run's name, and its arm
+  [ "$stopped" -eq 0 ] || finish 130 # the signal came between two runs, and none of them could say so
   mkdir -p "$work/box/$1" "$out/$1" || finish 23
   # What its arm's canary compiled, as a copy: no run changes what the next one starts with, and no arm sees the other's.
   if [ -d "$work/caches/$2" ]; then
@@ -169,7 +171,7 @@ measure() {
   clear_away "$work/box/$1"
   [ "$code" -le "$worst" ] || worst=$code
   # What does not start now does not start next time; the rest would only take long to say so.
-  if [ "$stopped" -eq 1 ] || [ "$code" -gt 42 ] || { [ "$code" -gt 0 ] && [ "$code" -lt 33 ]; }; then finish "$worst"; fi
+  if [ "$stuck" -eq 1 ] || [ "$code" -gt 42 ] || { [ "$code" -gt 0 ] && [ "$code" -lt 33 ]; }; then finish "$worst"; fi
 }
 
 beside() { # a program of ours that ran beside a run: what ended it, if it did not end by itself, may be the run's own code
@@ -180,7 +182,8 @@ end() { # also what somebody stopped: a run of the same user can, and would be w
   { kill "$1" && kill -CONT "$1" && wait "$1"; } 2>/dev/null
 }
 
-finish() {
+finish() { # the exit code; once a signal came, what failed was ended by it, such as a copy that says nothing of the disk
+  [ "$stopped" -eq 0 ] || set -- 130
   [ -z "$witness" ] || end "$witness"
   [ -z "$meter" ] || end "$meter"
   [ -z "$holds" ] || end "$holds"
@@ -209,5 +212,5 @@ cGF5bG9hZCBvZiB0aGlzIGpvYgo=
 PAYLOAD
 }
 
-worst=0 stopped=0 code=0 mark='' holds='' meter='' witness=''
+worst=0 stopped=0 stuck=0 code=0 mark='' holds='' meter='' witness=''
 main

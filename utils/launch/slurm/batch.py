@@ -178,6 +178,7 @@ def render(attempt: Attempt, packed: Payload) -> str:
             "preflight": int(Exit.PREFLIGHT_FAILED),
             "gate": int(Exit.GATE_FAILED),
             "died": int(Exit.SERVER_DIED),
+            "cancelled": int(Exit.CANCELLED),
         },
         "hold_s": HOLD_S,
         "gone_s": GONE_S,

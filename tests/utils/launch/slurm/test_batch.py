@@ -279,7 +279,7 @@ def in_bash(script: str, text: str, tmp_path: Path, *functions: str) -> subproce
     whole = "\n".join(
         [
             "set -uo pipefail",
-            f"out={tmp_path} work={tmp_path} token=t worst=0 stopped=0 code=0",
+            f"out={tmp_path} work={tmp_path} token=t worst=0 stopped=0 stuck=0 code=0 mark= holds= meter= witness= done={tmp_path}/done",
             *bodies,
             text,
         ]
@@ -315,7 +315,7 @@ def test_a_server_that_takes_no_signal_ends_the_job(tmp_path: Path, wanted: str,
     """Srun only passes signals on; without a bound the job would wait for it until its time is up."""
     script = re.sub(r"\{1\.\.\d+\}", "{1..3}", two_containers())
     trap = "" if obeys else "trap '' TERM;"
-    text = f"gone() {{ :; }}\n({trap} exec sleep 40) &\nserver=$!\nended x\necho $code $stopped\nkill -KILL $! 2>/dev/null"
+    text = f"gone() {{ :; }}\n({trap} exec sleep 40) &\nserver=$!\nended x\necho $code $stuck\nkill -KILL $! 2>/dev/null"
     done = in_bash(script, text, tmp_path, "ended", "say")
     assert done.stdout.strip() == wanted, done
 
