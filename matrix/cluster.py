@@ -109,7 +109,7 @@ class Limits(Strict):
     foreign_share: float = Field(0.2, ge=0, le=1)
     """Of the cores that a run is pinned to: what others may use before a point is invalid. 1 lets all pass, with a note."""
     stuck_s: int = Field(1800, ge=1)
-    """A job that cannot start because no node of its partition is up, or that is in a state of Slurm's that servematrix does not know, is ended after this."""
+    """A job that cannot start because no node of its partition is up, or that is in a state of Slurm's that servematrix does not know, or that stays COMPLETING without a last word, is ended after this."""
     queue_s: int = Field(604800, ge=0)
     """The longest that a job waits for its turn; 0 waits for ever."""
     estimate_start_s: int = Field(900, ge=0)

@@ -141,8 +141,8 @@ def _may_blame(found: Verdict, facts: Facts) -> bool:
 def _classify(facts: Facts) -> Verdict:
     ended = _CODES.get(facts.ended) if facts.ended is not None else None
     well = ended in {Exit.OK, Exit.GATE_FAILED} and facts.runs_ended
-    if not well and (ours := _by_us(facts)):
-        return ours
+    if not well and (found := _by_us(facts) or _by_somebody(facts)):
+        return found
     if facts.preflight:
         return Verdict(
             Kind.INFRA, facts.preflight[0], Exit.PREFLIGHT_FAILED, facts.preflight, node=facts.node_at_fault
@@ -173,6 +173,11 @@ def _by_us(facts: Facts) -> Verdict | None:
     return None
 
 
+def _by_somebody(facts: Facts) -> Verdict | None:
+    """Jobs of which Slurm says that they were ended: what their script says then may be of its end."""
+    return _by_signs(facts) if facts.state == "CANCELLED" else None
+
+
 def _by_signs(facts: Facts) -> Verdict | None:
     """By what Slurm, srun or a runtime wrote, where the node program did not say how it ended."""
     if facts.state == "PENDING" and (row := held(facts.reason)):
@@ -181,11 +186,15 @@ def _by_signs(facts: Facts) -> Verdict | None:
         return _by_row(STATES["LAUNCH_FAILED"], f"Slurm says of {facts.node}: {facts.node_reason}")
     if facts.state == "FAILED" and not facts.begun and signs.never_launched(facts.reason, facts.exit_code):
         return _by_row(STATES["LAUNCH_FAILED"], f"Slurm says FAILED {facts.exit_code} {facts.reason}")
-    if facts.state == "CANCELLED":
-        found = _by_line(facts.lines, tuple(row for row in LINES if row.ends))
+    if (
+        facts.state == "CANCELLED" or facts.ended == Exit.CANCELLED
+    ):  # the script can know before Slurm says so
+        late = facts.state != "CANCELLED"
+        rows = tuple(row for row in LINES if row.ends or (late and row.kind is Kind.TIMEOUT))
         who = f" by {facts.by}" if facts.by else ""
-        return found or Verdict(
-            Kind.CANCELLED, _somebody(facts), Exit.CANCELLED, (f"Slurm says CANCELLED{who}",)
+        said = f"Slurm says {facts.state or 'nothing any more'}{who}"
+        return _by_line(facts.lines, rows) or Verdict(
+            Kind.CANCELLED, _somebody(facts), Exit.CANCELLED, (said,)
         )
     return _by_line(facts.lines)
 

@@ -95,7 +95,7 @@ class Notebook:
         if not results.exists() and not log.exists():
             return
         target = self._aside(attempt)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        self._keep_apart(target.parent)
         if results.exists():
             shutil.move(results, target)
         else:
@@ -114,13 +114,19 @@ class Notebook:
     def aside(self, attempt: int, why: str) -> Path:
         """A new folder for what a broken block left, marked."""
         target = self._aside(attempt)
-        target.mkdir(parents=True)
+        self._keep_apart(target.parent)
+        target.mkdir()
         self.mark(target, why)
         return target
 
     def mark(self, folder: Path, why: str) -> None:
         """Say that nothing judges what lies in a folder."""
         files.write_whole(folder / record.BROKEN, json.dumps({"why": why}).encode())
+
+    def _keep_apart(self, folder: Path) -> None:
+        """Before anything is there: whoever is killed between moving results and saying why leaves nothing that is judged."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.mark(folder, "set aside")
 
     def _aside(self, attempt: int) -> Path:
         base = self.out / "broken" / f"{self.job}.{attempt}"

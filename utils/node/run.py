@@ -50,7 +50,7 @@ FIRST_COMPLETION_S = 120.0
 
 
 def run_job(spec: NodeJob, emit: Emit) -> Exit:
-    """Run a job to its end; the outcome is the largest exit code of its points."""
+    """Run a job to its end; the outcome is the largest exit code of its points, or the one that ended it."""
     worst = Exit.OK
     emit = events.as_notes(emit) if spec.canary else emit
     folder, remarks = scratch.prepare(spec.allocation)
@@ -58,9 +58,10 @@ def run_job(spec: NodeJob, emit: Emit) -> Exit:
         emit({"kind": "note", "text": text})
     try:
         for run in spec.runs:
-            worst = max(worst, _Run(spec.of(run.arm), run, folder, emit).execute())
-            if Exit.PREFLIGHT_FAILED <= worst <= Exit.SERVER_UNHEALTHY:
-                break  # a server that does not start now does not start next time; the rest would only take long to say so
+            code = _Run(spec.of(run.arm), run, folder, emit).execute()
+            if Exit.PREFLIGHT_FAILED <= code <= Exit.SERVER_UNHEALTHY:
+                return code  # whatever gates said before: a server that does not start now does not start next time; the rest would only take long to say so
+            worst = max(worst, code)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return worst

@@ -47,7 +47,7 @@ main() {
 
 # shellcheck disable=SC2317 # called by its name
 in_canary() {
-  srun \
+  exec srun \
     --ntasks=1 \
     --overlap \
     --cpus-per-task=128 \
@@ -64,7 +64,7 @@ in_canary() {
 
 # shellcheck disable=SC2317 # called by its name
 in_run_0_head() {
-  srun \
+  exec srun \
     --ntasks=1 \
     --overlap \
     --cpus-per-task=128 \
@@ -81,7 +81,7 @@ in_run_0_head() {
 
 # shellcheck disable=SC2317 # called by its name
 in_run_1_head() {
-  srun \
+  exec srun \
     --ntasks=1 \
     --overlap \
     --cpus-per-task=128 \
@@ -250,7 +250,7 @@ ended() { # the run has closed its side, so that its server's container ends by 
   if kill -0 "$server" 2>/dev/null; then # it takes no signal, and no run shall begin beside it: the end of the job ends it
     say '"kind":"note","text":"the container of a server does not end; the job ends"'
     stuck=1
-    [ "$code" -ge 33 ] || code=33
+    { [ "$code" -ge 33 ] && [ "$code" -ne 42 ]; } || code=33
     return
   fi
   wait "$server"
@@ -290,7 +290,7 @@ measure() {
   clear_away "$work/box/$1" "$work/box/server.$1"
   [ "$code" -le "$worst" ] || worst=$code
   # What does not start now does not start next time; the rest would only take long to say so.
-  if [ "$stuck" -eq 1 ] || [ "$code" -gt 42 ] || { [ "$code" -gt 0 ] && [ "$code" -lt 33 ]; }; then finish "$worst"; fi
+  if [ "$stuck" -eq 1 ] || [ "$code" -gt 42 ] || { [ "$code" -gt 0 ] && [ "$code" -lt 33 ]; }; then finish "$code"; fi
 }
 
 agree() { # a run's folder, and names: what it left there for the runs after it goes to where no container writes, once
@@ -303,8 +303,8 @@ agree() { # a run's folder, and names: what it left there for the runs after it 
 
 take() { # a folder that a container can write to, a name in it, and where a copy goes: of a file alone, through no link, and of a bounded size
   if [ ! -L "$1" ] && [ ! -L "$1/$2" ] && [ -f "$1/$2" ] && [ "$(stat -c %s "$1/$2")" -le 50000000 ]; then
-    timeout 60 cp -P "$1/$2" "$3.part" # what a process that still runs put in its place meanwhile is no file
-    if [ ! -L "$3.part" ] && [ -f "$3.part" ]; then mv "$3.part" "$3"; else rm -f "$3.part"; fi
+    # What a process that still runs put in its place meanwhile is no file, and what broke off is no copy.
+    if timeout 60 cp -P "$1/$2" "$3.part" && [ ! -L "$3.part" ] && [ -f "$3.part" ]; then mv "$3.part" "$3"; else rm -f "$3.part"; fi
   fi
 }
 
@@ -317,6 +317,7 @@ end() { # also what somebody stopped: a run of the same user can, and would be w
 }
 
 finish() { # the exit code; once a signal came, what failed was ended by it, such as a copy that says nothing of the disk
+  trap '' TERM INT # what clears away ends, or is killed with the job
   [ "$stopped" -eq 0 ] || set -- 130
   [ -z "$witness" ] || end "$witness"
   [ -z "$meter" ] || end "$meter"

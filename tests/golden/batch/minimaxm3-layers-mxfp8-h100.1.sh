@@ -40,7 +40,7 @@ main() {
 
 # shellcheck disable=SC2317 # called by its name
 in_canary() {
-  srun \
+  exec srun \
     --ntasks=1 \
     --overlap \
     --export=HOME=/tmp/servematrix-1000/2e13961a73a6/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1,PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
@@ -52,7 +52,7 @@ exec "$@"' sh \
 
 # shellcheck disable=SC2317 # called by its name
 in_run_0_head() {
-  srun \
+  exec srun \
     --ntasks=1 \
     --overlap \
     --export=HOME=/tmp/servematrix-1000/2e13961a73a6/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1,PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
@@ -64,7 +64,7 @@ exec "$@"' sh \
 
 # shellcheck disable=SC2317 # called by its name
 in_run_1_head() {
-  srun \
+  exec srun \
     --ntasks=1 \
     --overlap \
     --export=HOME=/tmp/servematrix-1000/2e13961a73a6/scratch,LC_ALL=C.UTF-8,PYTHONDONTWRITEBYTECODE=1,PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
@@ -81,8 +81,8 @@ begin() {
   fi
   clear_away "$work"
   if [ -s "$out/events.jsonl" ]; then # Slurm started this job again: what broke off is kept, and is not judged
-    mkdir -p /home/perf/results/golden/broken/minimaxm3-layers-mxfp8-h100.tp2-ep2.0 && mv "$out" /home/perf/results/golden/broken/minimaxm3-layers-mxfp8-h100.tp2-ep2.0"/start-${SLURM_RESTART_COUNT:-0}" || exit 23
-    echo '{"why": "Slurm started the job again"}' >/home/perf/results/golden/broken/minimaxm3-layers-mxfp8-h100.tp2-ep2.0/broken.json
+    mkdir -p /home/perf/results/golden/broken/minimaxm3-layers-mxfp8-h100.tp2-ep2.0 && echo '{"why": "Slurm started the job again"}' >/home/perf/results/golden/broken/minimaxm3-layers-mxfp8-h100.tp2-ep2.0/broken.json || exit 23 # before there is anything to judge
+    mv "$out" /home/perf/results/golden/broken/minimaxm3-layers-mxfp8-h100.tp2-ep2.0"/start-${SLURM_RESTART_COUNT:-0}" || exit 23
   fi
   if ! { mkdir -p "$work/"{payload,outside,image,scratch,meter} "$out" && : >>"$out/events.jsonl"; }; then
     echo "servematrix: $work or $out cannot be made on $(hostname)" >&2
@@ -171,7 +171,7 @@ measure() {
   clear_away "$work/box/$1"
   [ "$code" -le "$worst" ] || worst=$code
   # What does not start now does not start next time; the rest would only take long to say so.
-  if [ "$stuck" -eq 1 ] || [ "$code" -gt 42 ] || { [ "$code" -gt 0 ] && [ "$code" -lt 33 ]; }; then finish "$worst"; fi
+  if [ "$stuck" -eq 1 ] || [ "$code" -gt 42 ] || { [ "$code" -gt 0 ] && [ "$code" -lt 33 ]; }; then finish "$code"; fi
 }
 
 beside() { # a program of ours that ran beside a run: what ended it, if it did not end by itself, may be the run's own code
@@ -183,6 +183,7 @@ end() { # also what somebody stopped: a run of the same user can, and would be w
 }
 
 finish() { # the exit code; once a signal came, what failed was ended by it, such as a copy that says nothing of the disk
+  trap '' TERM INT # what clears away ends, or is killed with the job
   [ "$stopped" -eq 0 ] || set -- 130
   [ -z "$witness" ] || end "$witness"
   [ -z "$meter" ] || end "$meter"

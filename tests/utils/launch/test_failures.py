@@ -217,6 +217,35 @@ def test_a_scancel_is_no_infra_for_a_hiccup_before_it() -> None:
     assert classify(known).kind is Kind.CANCELLED
 
 
+@pytest.mark.parametrize("state", ["CANCELLED", "COMPLETING", "RUNNING", ""])
+def test_a_scancel_while_a_container_starts_is_no_fault_of_the_node(state: str) -> None:
+    """Slurm can say so late, or not at all; the script knows of the signal."""
+    line = "error: pyxis: couldn't start container"
+    known = Facts(state=state, begun=True, asked=True, ended=130, node="mi0", lines=(line,), all_here=True)
+    for facts in (known, replace(known, lines=())):
+        found = classify(facts)
+        assert (found.kind, found.node, found.exit_code) == (Kind.CANCELLED, False, Exit.CANCELLED)
+    late = "slurmstepd: error: *** JOB 7 ON mi0 CANCELLED AT 2026-11-28T05:00:00 DUE TO TIME LIMIT ***"
+    assert (classify(replace(known, lines=(late,))).kind is Kind.TIMEOUT) == (state != "CANCELLED")
+    assert classify(replace(known, state="NODE_FAIL")).kind is Kind.INFRA
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        Facts("CANCELLED", begun=True, preflight=("the port is taken",), ended=20),
+        Facts("CANCELLED", begun=True, ended=24, lines=("some line of an import",)),
+        Facts("CANCELLED", begun=True, ended=26),
+        Facts("CANCELLED", begun=True, asked=True, started=True, some_started=True, ended=23),
+    ],
+)
+def test_what_a_script_says_while_it_is_cancelled_is_no_infra(facts: Facts) -> None:
+    """It would be tried again, although somebody ended it; a cp that was ended would be a full disk."""
+    found = classify(facts)
+    assert (found.kind, found.node, found.once_more) == (Kind.CANCELLED, False, False)
+    assert classify(replace(facts, state="FAILED")).kind is not Kind.CANCELLED
+
+
 def test_what_is_known_of_a_cancellation_is_said() -> None:
     """The signal that came to the launcher, or whom Slurm's accounting names; where nothing is known, no more than before."""
     ended = Facts("", begun=True, asked=True, started=True, ended=130)

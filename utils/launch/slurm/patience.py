@@ -29,12 +29,14 @@ class Patience:
         """
         now = time.monotonic()
         self.waits_s = _since(self.waits_s, now, state.waiting)
-        stuck = bool(shut and state.waiting) or state.unknown
+        completing = state.state == "COMPLETING"  # its processes do not end, or the epilog does not
+        stuck = bool(shut and state.waiting) or state.unknown or completing
         self.stuck_s = _since(self.stuck_s, now, stuck)
         if self.stuck_s is not None and now - self.stuck_s > limits.stuck_s + (
             most_s if state.unknown else 0
         ):
-            word = f"Slurm's state {state.state or 'without a name'}, which servematrix does not know, did not end"
+            whose = "" if completing else ", which servematrix does not know,"
+            word = f"Slurm's state {state.state or 'without a name'}{whose} did not end"
             return f"{shut or word}; it was waited for {now - self.stuck_s:.0f} s (limits.stuck_s)"
         if self.waits_s is not None and limits.queue_s and now - self.waits_s > limits.queue_s:
             reason = f"{state.state} {state.reason}".strip()

@@ -56,6 +56,8 @@ class Tracking:
     busy: Callable[[], bool] = lambda: False
     """Whether other jobs of the same run are in the queue, which keep nodes busy."""
     source: Source | None = None
+    own: Shared | None = None
+    """What reads results that are shared; `source` can be a small job's meanwhile."""
     state: JobState | None = None
     ended: int | None = None
     """The exit code in the batch script's last word."""
@@ -95,7 +97,7 @@ class Tracking:
 
     def __post_init__(self) -> None:
         if self.attempt.shared:
-            self.source = Shared(self.attempt.results)
+            self.source = self.own = Shared(self.attempt.results)
 
     def close(self) -> None:
         """Let go of what is open; the job is left as it is."""
@@ -162,10 +164,11 @@ class Tracking:
         """Take in what a poll from after the submission says of jobs of this name; False if there is no such job at all."""
         if not mine:
             return self._nothing()
-        chosen = next((one for one in mine if one.id == self.slurm), mine[0])
+        chosen = self._chosen(mine)
         if twice := [one.id for one in mine if one.id != chosen.id and not one.over]:
             client.cancel(jobs=twice)  # sbatch was asked again although the first time came through
-        if self.state and chosen.restarts > self.state.restarts:
+        known = self.state or (chosen.model_copy(update={"restarts": 0}) if self.own else None)
+        if known and chosen.restarts > known.restarts:
             self._restarted(chosen)
         self.state, self.news_s = chosen, time.monotonic()
         self._is(chosen.id, chosen.node or self.node)
@@ -181,6 +184,12 @@ class Tracking:
             self._say(chosen, f"is {chosen.state}; a point that it interrupts has a stall, and is invalid")
         self._wait_no_longer(chosen)
         return True
+
+    def _chosen(self, mine: Sequence[JobState]) -> JobState:
+        """The one that was noted; but where it waits for another of its name, that one is the job."""
+        noted = next((one for one in mine if one.id == self.slurm), mine[0])
+        runs = [one for one in mine if not (one.waiting or one.over or one.unknown)]
+        return runs[0] if noted.waiting and runs else noted
 
     def _wait_no_longer(self, state: JobState) -> None:
         """Nothing is waited for without an end: a job over its bound is ended, and that is the machine's fault."""
@@ -237,7 +246,8 @@ class Tracking:
         self.close()
         if not self.attempt.shared:  # where results are shared, the batch script has done so
             self.set_aside("Slurm started the job again")
-        self.source = Shared(self.attempt.results, state.restarts) if self.attempt.shared else None
+        self.own = Shared(self.attempt.results, state.restarts) if self.attempt.shared else None
+        self.source = self.own
         self.begun, self.asked, self.runs_ended, self.ended, self.over_s = False, 0, 0, None, None
         self.failed_checks, self.node_at_fault, self.wanted, self.told = [], False, False, ""
 
@@ -319,7 +329,7 @@ class Tracking:
         """A launcher before this one may have brought everything, and was killed before it could note so."""
         kept = self.attempt.results / "events.jsonl"
         if isinstance(self.source, Staged) and self.source.missing and self.ended is None and kept.exists():
-            self.source = Shared(self.attempt.results)
+            self.source = self.own or Shared(self.attempt.results)
             self.read()
 
     @property

@@ -128,6 +128,19 @@ def test_a_job_that_slurm_took_late_is_cancelled_all_the_same(
     assert a_block.memory.kind == "cancelled"
 
 
+def test_cancel_between_two_tries_is_heard(a_block: attempts.Block) -> None:
+    """The job is over, and its launcher still brings what it left; there is no job that `cancel` could end."""
+    a_block.begin()
+    a_block.memory = a_block.memory.model_copy(update={"node": "mi0", "slurm": 7})
+    a_block.notes.write(a_block.memory)
+    a_block.notes.call_off()
+    a_block.judge(classify(Facts(state="NODE_FAIL")))
+    assert (a_block.done, a_block.memory.attempt, a_block.memory.kind) == (True, 0, "cancelled")
+    failure = json.loads((a_block.attempt.results / "failure.json").read_bytes())
+    assert failure["evidence"] == [classify(Facts(state="NODE_FAIL")).cause]
+    assert kept_out(a_block) == []
+
+
 def test_a_good_end_without_all_records_is_no_good_end(a_block: attempts.Block) -> None:
     """What the batch script says is held against what is here."""
     a_block.begin()

@@ -284,7 +284,9 @@ def in_bash(script: str, text: str, tmp_path: Path, *functions: str) -> subproce
             text,
         ]
     )
-    return subprocess.run(["bash", "-c", whole], capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(
+        ["bash", "-c", whole], capture_output=True, text=True, check=False, timeout=60, start_new_session=True
+    )
 
 
 @pytest.mark.hostile

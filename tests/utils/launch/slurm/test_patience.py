@@ -79,6 +79,23 @@ def test_a_state_that_stays_unknown_is_not_waited_for_without_an_end(
     assert sum("does not know: NEW_WORD" in event["text"] for event in heard) >= 1
 
 
+def test_a_job_that_does_not_complete_is_not_waited_for_without_an_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its script said no last word, and its processes do not end."""
+    track, _, ended, clock = waits(tmp_path, monkeypatch, "")
+    track.says([a_job("COMPLETING")])
+    clock.now += 99
+    track.says([a_job("COMPLETING")])
+    assert ended == []
+    assert not track.finished()
+    clock.now += 2
+    track.says([a_job("COMPLETING")])
+    clock.now += 1
+    assert track.finished()
+    assert track.gave_up.startswith("Slurm's state COMPLETING did not end; it was waited for 101 s")
+
+
 def test_a_job_that_began_has_its_own_time_in_an_unknown_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

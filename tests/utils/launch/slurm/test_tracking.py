@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -13,7 +14,7 @@ from matrix.errors import Exit, HarnessError
 from tests.utils.launch.slurm.made import TOKEN, an_attempt, tracked
 from utils.launch.failures import classify
 from utils.launch.signs_of_failures import Kind
-from utils.launch.slurm import client, evidence, submission, tracking
+from utils.launch.slurm import client, evidence, receive, submission, tracking
 from utils.launch.slurm.states import JobState
 from utils.node.events import Event
 
@@ -147,6 +148,74 @@ def test_a_job_is_finished_once_slurm_says_so_too(tmp_path: Path, monkeypatch: p
     monkeypatch.undo()
     slurm_says("COMPLETED", restarts=1)
     assert track.finished()
+
+
+def slurm_has(track: tracking.Tracking, state: str, number: int = 7, restarts: int = 0) -> JobState:
+    return JobState(
+        id=number,
+        name=track.attempt.name,
+        state=state,
+        reason="",
+        exit_code="0:0",
+        node="mi0" if state != "PENDING" else "",
+        restarts=restarts,
+    )
+
+
+def write(file: Path, *told: dict[str, Any]) -> None:
+    file.write_text("".join(json.dumps({**one, "token": TOKEN}) + "\n" for one in told))
+
+
+def begin(number: int, restarts: int = 0) -> dict[str, Any]:
+    return {"kind": "begin", "name": "mi0", "facts": {"slurm": number, "restarts": restarts}}
+
+
+def test_who_takes_up_a_job_that_slurm_began_again_hears_the_new_start_alone(tmp_path: Path) -> None:
+    """The launcher before saw the first start, which stands in the file until the second one begins."""
+    track, file = tracked(tmp_path, [])
+    started = [{"kind": "srun", "name": name} for name in ("canary", "run-0-head")]
+    write(file, begin(7), *started, *[{"kind": "note", "text": "long " * 100}] * 9)
+    track.slurm, track.node = 7, "mi0"
+    track.read()
+    track.says([slurm_has(track, "PENDING", restarts=1)])
+    write(file, begin(7, 1), started[0], {"kind": "end", "name": "job", "facts": {"exit": 0}})
+    track.read()
+    track.says([slurm_has(track, "COMPLETED", restarts=1)])
+    assert (track.asked, track.ended, track.finished()) == (1, 0, True)
+
+
+def test_what_a_shared_job_said_is_heard_once(tmp_path: Path) -> None:
+    """Also where a small job looked at its node meanwhile, because there was no last word: that may come late."""
+    heard: list[Event] = []
+    track, file = tracked(tmp_path, heard)
+    said = [
+        begin(7),
+        {"kind": "srun", "name": "canary"},
+        {"kind": "point", "name": "r/a", "text": "measured"},
+    ]
+    write(file, *said)
+    track.says([slurm_has(track, "RUNNING")])
+    track.read()
+    track.source = receive.Staged(track.attempt.results, mock.Mock(), over=True, missing=True)
+    track.fetching = True
+    write(file, *said, {"kind": "end", "name": "job", "facts": {"exit": 0}})
+    assert not track.fetches()
+    assert (sum(event["kind"] == "point" for event in heard), track.asked, track.ended) == (1, 1, 0)
+
+
+def test_of_two_jobs_of_one_name_the_one_that_runs_is_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sbatch was asked again: 8 is noted, and waits for 7, which was accepted late."""
+    ended: list[int] = []
+    monkeypatch.setattr(client, "cancel", lambda **what: ended.extend(what["jobs"]))
+    track, file = tracked(tmp_path, [])
+    track.slurm = 8
+    track.says([slurm_has(track, "RUNNING", 7), slurm_has(track, "PENDING", 8)])
+    write(file, begin(7))
+    track.read()
+    track.says([slurm_has(track, "RUNNING", 7), slurm_has(track, "CANCELLED", 8)])
+    assert (ended, track.slurm) == ([8], 7)
 
 
 def test_a_note_of_the_preflight_reaches_a_person_and_blames_nobody(tmp_path: Path) -> None:
