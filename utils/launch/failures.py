@@ -186,9 +186,8 @@ def _by_signs(facts: Facts) -> Verdict | None:
         return _by_row(STATES["LAUNCH_FAILED"], f"Slurm says of {facts.node}: {facts.node_reason}")
     if facts.state == "FAILED" and not facts.begun and signs.never_launched(facts.reason, facts.exit_code):
         return _by_row(STATES["LAUNCH_FAILED"], f"Slurm says FAILED {facts.exit_code} {facts.reason}")
-    if (
-        facts.state == "CANCELLED" or facts.ended == Exit.CANCELLED
-    ):  # the script can know before Slurm says so
+    # The script can know before Slurm says so.
+    if facts.state == "CANCELLED" or facts.ended == Exit.CANCELLED:
         late = facts.state != "CANCELLED"
         rows = tuple(row for row in LINES if row.ends or (late and row.kind is Kind.TIMEOUT))
         who = f" by {facts.by}" if facts.by else ""

@@ -303,7 +303,8 @@ class Block:
 
     def judge(self, verdict: Verdict) -> None:
         """Try again, or end with it."""
-        if verdict.kind is not None and not self.called_off and self.notes.is_called_off(self.memory.attempt):
+        again = verdict.kind is Kind.INFRA or verdict.once_more
+        if again and not self.called_off and self.notes.is_called_off(self.memory.attempt):
             verdict = Verdict(Kind.CANCELLED, "cancelled by `cancel`", Exit.CANCELLED, (verdict.cause,))
         if verdict.kind is Kind.INFRA and not self.cancelled:
             self._infra(verdict)

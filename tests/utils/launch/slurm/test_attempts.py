@@ -141,6 +141,14 @@ def test_cancel_between_two_tries_is_heard(a_block: attempts.Block) -> None:
     assert kept_out(a_block) == []
 
 
+def test_cancel_after_the_end_hides_no_reason(a_block: attempts.Block) -> None:
+    """No other try would come, and the job had ended by itself."""
+    a_block.begin()
+    a_block.notes.call_off()
+    a_block.judge(classify(Facts("FAILED", begun=True, asked=True, started=True, ended=30)))
+    assert (a_block.done, a_block.memory.exit) == (True, Exit.SERVER_EXITED)
+
+
 def test_a_good_end_without_all_records_is_no_good_end(a_block: attempts.Block) -> None:
     """What the batch script says is held against what is here."""
     a_block.begin()
