@@ -303,8 +303,7 @@ class Block:
 
     def judge(self, verdict: Verdict) -> None:
         """Try again, or end with it."""
-        again = verdict.kind is Kind.INFRA or verdict.once_more
-        if again and not self.called_off and self.notes.is_called_off(self.memory.attempt):
+        if (verdict.kind is Kind.INFRA or verdict.once_more) and self._called_off_meanwhile():
             verdict = Verdict(Kind.CANCELLED, "cancelled by `cancel`", Exit.CANCELLED, (verdict.cause,))
         if verdict.kind is Kind.INFRA and not self.cancelled:
             self._infra(verdict)
@@ -316,6 +315,10 @@ class Block:
             self._again(self.memory, self.memory.anew(), "ended by `cancel`")
         else:
             self._done(verdict)
+
+    def _called_off_meanwhile(self) -> bool:
+        """Whether `cancel` came after this launcher did; it found no job, if that was over."""
+        return not self.called_off and self.notes.is_called_off(self.memory.attempt)
 
     def _infra(self, verdict: Verdict) -> None:
         """Keep the node out where it was the node, and try elsewhere, up to `TRIES` in all."""

@@ -38,6 +38,9 @@ class Decided(Block):
             raise HarnessError(Exit.SLURM_FAILED, "no other node")
         self.did.append((old.node, new.tried, new.tries, why))
 
+    def _called_off_meanwhile(self) -> bool:
+        return False
+
     def _done(self, verdict: Verdict) -> None:
         self.did.append(verdict)
 

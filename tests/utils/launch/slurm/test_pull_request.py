@@ -78,10 +78,14 @@ def test_from_a_sweep_command_to_the_changelog_commit(site: Site) -> None:
     records = [
         json.loads(acting.git("show", f"o/data:{name}")) for name in names if name.endswith("record.json")
     ]
-    assert len(records) == 4
-    assert len({one["allocation"] for one in records}) == 1
+    pairs = len(
+        {one["allocation"] for one in records}
+    )  # two where the first one was flagged: it is measured again
+    assert pairs in {1, 2}
+    assert len(records) == 4 * pairs
     assert {(one["status"], len(one["gates"])) for one in records} == {("measured", len(GATES))}
-    assert all(one["allocation"].startswith(f"sweep-{state.runs[0]['id']}-1-small.") for one in records)
+    ours = [one for one in records if one["allocation"].startswith(f"sweep-{state.runs[0]['id']}-1-small.")]
+    assert len(ours) in {4, 4 * pairs}
     assert all(one["observed"]["reusable"] for one in records)
     assert {one["node"]["name"] for one in records} <= set(site.slurm.names)
     lines = [json.loads(line) for line in acting.git("show", "o/data:ledger.jsonl").splitlines()]
