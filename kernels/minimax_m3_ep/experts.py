@@ -78,7 +78,12 @@ class Patched:
         )  # again: with LoRA, vLLM constructs without having asked
         self.layout = None if isinstance(found, str) else found
         self.row = MARKER.join(torch.device(moe_config.device), None if self.layout else str(found))
+        self.whole: torch.Tensor | None = None
+        """The map of a layer without expert parallelism: each expert is its own local one."""
         if self.layout is not None:
+            if self.layout.ep_size == 1:
+                experts = self.layout.global_experts
+                self.whole = torch.arange(experts, dtype=torch.int32, device=moe_config.device)
             MARKER.about |= {"bound": self.layout.tokens, "local_experts": self.layout.shape.experts}
         self.compressed: Weights | None = None
         """Once `keep_compressed` has them."""
@@ -123,6 +128,7 @@ class Patched:
     ) -> None:
         """A step of the layer: here if the gate lets it through, else by vLLM's class."""
         tokens = hidden_states.shape[0]
+        mapped = self.whole if expert_map is None else expert_map
         refused: str | None = "the layer"
         if self.layout is not None and self.variant == "mxfp8" and self.compressed is None:
             self._refuse("its weights were not loaded by the method that keeps them compressed")
@@ -134,7 +140,7 @@ class Patched:
                 w2,
                 topk_weights,
                 topk_ids,
-                expert_map,
+                mapped,
                 activation.name,
                 lora,
                 apply_router_weight_on_input,
@@ -145,8 +151,8 @@ class Patched:
                 self._warm(w1, w2, step)
                 refused = None if self.compressed else gate.bound(self.layout, tokens)
         if refused is None:
-            assert expert_map is not None  # noqa: S101 - the gate looked
-            self._compute(hidden_states, w1, w2, Routing(topk_weights, topk_ids, expert_map), output)
+            assert mapped is not None  # noqa: S101 - the gate looked
+            self._compute(hidden_states, w1, w2, Routing(topk_weights, topk_ids, mapped), output)
             return
         if self.compressed is not None:
             raise RuntimeError(

@@ -28,6 +28,7 @@ class Layout:
     shape: Shape
     global_experts: int
     ep_size: int
+    """1 where one GPU has them all; then there is no expert parallelism, and vLLM hands in no map."""
     tokens: int
     """The most of a step: above it, decode's tiles have no advantage."""
 
@@ -40,6 +41,7 @@ LAYOUTS = (
     Layout("sm90", MINIMAX_M3, global_experts=64, ep_size=4, tokens=128),
     Layout("sm90", MINIMAX_M3_32, global_experts=64, ep_size=2, tokens=128),
     Layout("sm90", MINIMAX_M3, global_experts=32, ep_size=2, tokens=64),
+    Layout("sm90", MINIMAX_M3_32, global_experts=32, ep_size=1, tokens=64),
     Layout("cpu", TINY, global_experts=8, ep_size=2, tokens=64),
     Layout("cpu", TINY_2, global_experts=8, ep_size=4, tokens=64),
 )
@@ -68,7 +70,7 @@ def _differences(layout: Layout, config: Any) -> list[str]:  # noqa: ANN401
     parallel = config.moe_parallel_config
     shape = layout.shape
     found_and_wanted: dict[str, tuple[object, object]] = {
-        "expert parallelism": (parallel.use_ep, True),
+        "expert parallelism": (parallel.use_ep, layout.ep_size > 1),
         "expert-parallel size": (parallel.ep_size, layout.ep_size),
         "tensor-parallel size within an expert": (parallel.tp_size, 1),
         "data-parallel size": (parallel.dp_size, 1),

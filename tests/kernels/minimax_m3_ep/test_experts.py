@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
 from kernels.minimax_m3_ep import experts as experts_module
-from kernels.minimax_m3_ep import layer, marker, reference, steps, tiles
+from kernels.minimax_m3_ep import gate, layer, marker, reference, steps, tiles
 from kernels.minimax_m3_ep.experts import counted, patched
 from kernels.minimax_m3_ep.marker import MARKER
 from kernels.minimax_m3_ep.routing import Routing
@@ -96,6 +97,36 @@ def test_what_the_gate_refuses_is_vllms(changes):
     out, _ = apply(one, 3, *weights(), **changes)
     assert bool((out == 7.0).all())
     assert (MARKER.answer()["taken"], MARKER.answer()["fallback"]) == ({}, {3: 1})
+
+
+def test_one_gpu_has_all_experts_and_no_map(monkeypatch):
+    """Without expert parallelism vLLM hands in no map: each expert is its own local one. Above the bound vLLM gets what it handed in."""
+    shape = dataclasses.replace(TINY, experts=8)
+    monkeypatch.setattr(gate, "LAYOUTS", (gate.Layout("cpu", shape, global_experts=8, ep_size=1, tokens=64),))
+    handed = []
+
+    class Asked(Stock):
+        def apply(self, output, *args, **kwargs):
+            handed.append(args[7])
+            super().apply(output, *args, **kwargs)
+
+    whole = fakes.tiny(moe_parallel_config=fakes.parallel(ep_size=1, ep_rank=0, use_ep=False), num_local_experts=8)  # fmt: skip
+    one = patched(Asked, "compact-bf16")(whole, None)
+    drawn = torch.Generator().manual_seed(1)
+    sizes = (8, 2 * shape.intermediate, shape.hidden), (8, shape.hidden, shape.intermediate)
+    w1, w2 = ((torch.randn(*size, generator=drawn) / 8).bfloat16() for size in sizes)
+    for tokens in (1, 3, 64):
+        x = (torch.randn(tokens, TINY.hidden, generator=torch.Generator().manual_seed(tokens)) / 2).bfloat16()
+        routes = routing(tokens)._replace(expert_map=torch.arange(8, dtype=torch.int32))
+        wanted = reference.layer(x, w1, w2, routes, shape, exact=False)
+        out, _ = apply(one, tokens, w1, w2, expert_map=None)
+        assert torch.equal(out, wanted), tokens
+    out, _ = apply(one, 65, w1, w2, expert_map=None)
+    assert bool((out == 7.0).all())
+    assert handed == [None]
+    found: dict[str, Any] = MARKER.answer()
+    assert (found["taken"], found["fallback"]) == ({1: 1, 3: 1, 64: 1}, {65: 1})
+    assert found["routed"][64]["local"] == 64 * 2
 
 
 def test_lora_steps_are_vllms():

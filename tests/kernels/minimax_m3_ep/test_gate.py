@@ -95,7 +95,8 @@ def test_every_row_takes_its_layer_and_nothing_else(row: gate.Layout) -> None:
     usual = {"num_experts": row.global_experts, "num_logical_experts": row.global_experts}
 
     def config(ep=row.ep_size, local=row.shape.experts, **changes):
-        return fakes.config(fakes.parallel(ep_size=ep, ep_rank=0), num_local_experts=local, **usual | changes)
+        parallel = fakes.parallel(ep_size=ep, ep_rank=0, use_ep=ep > 1)
+        return fakes.config(parallel, num_local_experts=local, **usual | changes)
 
     assert gate.layer(row.platform, config()) is row
     assert "gfx90a" in str(gate.layer("gfx90a", config()))
