@@ -251,6 +251,8 @@ def main() -> int:
         "--most-tokens", type=int, default=tiles.UNBOUNDED, help="leave out checks of more (default: none)"
     )
     arguments = parser.parse_args()
+    if "check" in arguments.parts and arguments.experts != bench_cases.GLOBAL_EXPERTS:
+        parser.error(f"check knows {bench_cases.GLOBAL_EXPERTS} experts alone: take it out of --parts")
     shape = dataclasses.replace(
         MINIMAX_M3,
         experts=arguments.local_experts,

@@ -92,7 +92,7 @@ class _Run:
                 "kind": "run",
                 "name": f"run {self.run.index + 1}/{self.spec.runs_in_all or len(self.spec.runs)} {self.run.arm}"
                 if not self.spec.canary
-                else "canary",
+                else f"canary {self.run.arm}",
                 "text": self.spec.job.id,
             }
         )

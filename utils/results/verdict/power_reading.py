@@ -40,8 +40,8 @@ def _reading(point: PointVerdict, throttled: list[str]) -> str:
     speed, power = point.metrics.get("tput"), point.beside.get("power")
     if point.invalid or speed is None or power is None or speed.percent is None or power.percent is None:
         return ""
-    if not (_sign(speed) or _sign(power)):
-        return ""
+    if not _sign(speed) and (power.low_percent is None or not _sign(power)):
+        return ""  # neither is known to have moved
     facts = f"throughput {speed.percent:+z.1f} %, power {power.percent:+z.1f} %"
     utilisation, clock = point.beside.get("util"), point.beside.get("clock")
     use = None if utilisation is None else utilisation.percent
@@ -58,7 +58,7 @@ class Moved:
     """What moved by more than its noise."""
 
     speed: int
-    """-1 slower, 1 faster, 0 the same."""
+    """-1 slower, 1 faster, 0 where no change was seen."""
     power: int
     use: float | None
     """Percent of utilisation; None where nobody knows it."""
@@ -69,7 +69,7 @@ class Moved:
 
 def _meaning(moved: Moved) -> str:
     if moved.speed == 0:
-        return "the speed is the same, and power is not"
+        return "power moved, and no change of speed was seen"
     return _faster(moved) if moved.speed > 0 else _slower(moved)
 
 
