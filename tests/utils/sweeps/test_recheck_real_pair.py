@@ -23,6 +23,8 @@ from utils.sweeps.returned import taken
 FOREIGN = 0.2
 """Of the cores: what others may use, by the cluster file."""
 PAIR = ROOT / "kernels/minimax_m3_ep/results/2026-11-27-h100-pair"
+MXFP8 = ROOT / "kernels/minimax_m3_ep/results/2026-11-28-h200-mxfp8-pair"
+"""One point, one H200."""
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +49,12 @@ def job(tmp_path_factory: pytest.TempPathFactory, plan: Plan) -> Path:
 
 @pytest.fixture(scope="module")
 def plan() -> Plan:
-    """Of the pair, as if its base had been given by a commit."""
-    made = Plan.from_json(json.loads((PAIR / "plan.json").read_bytes()))
+    return plan_of(PAIR)
+
+
+def plan_of(pair: Path) -> Plan:
+    """Of a pair, as if its base had been given by a commit."""
+    made = Plan.from_json(json.loads((pair / "plan.json").read_bytes()))
     assert made.pair is not None
     return made.model_copy(update={"pair": made.pair.model_copy(update={"commit": "b" * 40})})
 
@@ -70,6 +76,25 @@ def test_every_record_is_accepted_with_the_meters_power(job: Path, plan: Plan) -
         assert 500 < (one.power.mean_w_per_device or 0) < 600
     comparison = compare.compare(*matching.arms(list(found.values())), ledger.Ledger())
     assert "answers are the base's: 4 checks passed, of 2 points" in comparison.notes
+
+
+def test_records_of_today_are_accepted_as_they_are(tmp_path: Path) -> None:
+    """All of the pair on one H200, without a change: figures, gates, power and parity are what the job said."""
+    mine = shutil.copytree(MXFP8, tmp_path / "results-1-j/jobs/j")
+    for log in mine.rglob("server.log.gz"):
+        log.with_suffix("").write_bytes(gzip.decompress(log.read_bytes()))
+    found = judged(mine, plan_of(MXFP8))
+    assert [(one.status, one.figures, one.failure) for one in found.values()] == [
+        ("measured", "recomputed", None)
+    ] * 4
+    for folder, one in found.items():
+        said = record_file.read(folder / "record.json")
+        assert one.whole == said.whole
+        assert one.power == said.power
+        assert [gate.passed for gate in one.gates] == [True] * len(said.gates)
+    comparison = compare.compare(*matching.arms(list(found.values())), ledger.Ledger())
+    assert "answers are the base's: 2 checks passed, of 1 point" in comparison.notes
+    assert not [note for note in comparison.notes if "power" in note], "nobody knows its noise"
 
 
 def test_power_that_a_record_made_up_is_not_kept(job: Path, plan: Plan, tmp_path: Path) -> None:
