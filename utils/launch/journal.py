@@ -29,6 +29,8 @@ class Memory(Value):
     """Infra failures of this call so far."""
     slurm: int | None = None
     """Number of the attempt's job, once Slurm has told it."""
+    asked_again: bool = False
+    """An sbatch of the attempt went without an answer, so that there may be two jobs of its name."""
     node: str = ""
     earlier: list[str] = []
     """Nodes on which Slurm had begun the attempt's job before it began it again on `node`."""

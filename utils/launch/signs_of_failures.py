@@ -52,7 +52,7 @@ LINES = (
     Row(r"Prolog failure on node|Job prolog failed", Kind.INFRA, "the node's prolog failed", node=True, ends=True),
     Row(r"unrecognized option '--container-", Kind.INFRA, "pyxis is not installed on the node", node=True),
     Row(r"execve\((2)?\): .*: (No such file|Permission denied)", Kind.BENCHMARK, "the image lacks the program"),
-    Row(r"Node failure on \S", Kind.INFRA, "the node failed", node=True, alone=True),
+    Row(r"Node failure on \S", Kind.INFRA, "the node failed", node=True, alone=True, ends=True),
     Row(r"Unable to create step for job .*already completing", Kind.TIMEOUT, "the job's time was up before its next run"),
     Row(r"Communication connection failure|Zero Bytes were transmitted", Kind.INFRA, "the node did not answer", node=True),
     Row(r"Socket timed out on send/recv|Unable to contact slurm controller", Kind.INFRA, "Slurm's controller did not answer"),

@@ -60,7 +60,8 @@ def run_job(spec: NodeJob, emit: Emit) -> Exit:
         for run in spec.runs:
             code = _Run(spec.of(run.arm), run, folder, emit).execute()
             if Exit.PREFLIGHT_FAILED <= code <= Exit.SERVER_UNHEALTHY:
-                return code  # whatever gates said before: a server that does not start now does not start next time; the rest would only take long to say so
+                # A server that does not start now does not start next time; the rest would only take long to say so.
+                return code if worst <= Exit.GATE_FAILED else worst
             worst = max(worst, code)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

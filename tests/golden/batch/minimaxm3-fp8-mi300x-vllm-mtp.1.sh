@@ -304,7 +304,12 @@ agree() { # a run's folder, and names: what it left there for the runs after it 
 take() { # a folder that a container can write to, a name in it, and where a copy goes: of a file alone, through no link, and of a bounded size
   if [ ! -L "$1" ] && [ ! -L "$1/$2" ] && [ -f "$1/$2" ] && [ "$(stat -c %s "$1/$2")" -le 50000000 ]; then
     # What a process that still runs put in its place meanwhile is no file, and what broke off is no copy.
-    if timeout 60 cp -P "$1/$2" "$3.part" && [ ! -L "$3.part" ] && [ -f "$3.part" ]; then mv "$3.part" "$3"; else rm -f "$3.part"; fi
+    if timeout 60 cp -P "$1/$2" "$3.part" && [ ! -L "$3.part" ] && [ -f "$3.part" ]; then
+      mv "$3.part" "$3"
+    else
+      rm -f "$3.part"
+      say '"kind":"note","text":"the copy of %s broke off, and is left out"' "$2"
+    fi
   fi
 }
 
@@ -313,17 +318,24 @@ beside() { # a program of ours that ran beside a run: what ended it, if it did n
 }
 
 end() { # also what somebody stopped: a run of the same user can, and would be waited for
-  { kill "$1" && kill -CONT "$1" && wait "$1"; } 2>/dev/null
+  { kill "$1" && kill -CONT "$1" && wait "$1"; kill -0 "$1" && wait "$1"; } 2>/dev/null # a signal cuts one wait off
 }
 
 finish() { # the exit code; once a signal came, what failed was ended by it, such as a copy that says nothing of the disk
-  trap '' TERM INT # what clears away ends, or is killed with the job
+  local killed=$stopped
+  trap 'killed=1' TERM INT
   [ "$stopped" -eq 0 ] || set -- 130
   [ -z "$witness" ] || end "$witness"
   [ -z "$meter" ] || end "$meter"
   [ -z "$holds" ] || end "$holds"
   [ ! -s "$out/power.csv" ] || gzip -f "$out/power.csv"
-  clear_away "$work/box" "$work/caches" "$work/outside" "$work/image" "$work/scratch" "$work/meter" "$work/server"
+  local left=("$work/box" "$work/caches" "$work/outside" "$work/image" "$work/scratch" "$work/meter" "$work/server")
+  [ "$killed" -eq 1 ] || clear_away "${left[@]}"
+  trap '' TERM INT
+  if [ "$killed" -eq 1 ]; then # the job is ended soon: what was measured counts for more than a folder that is left
+    timeout -s KILL 10 chmod -R u+rwX "${left[@]}" 2>/dev/null
+    timeout -s KILL 10 rm -rf "${left[@]}"
+  fi
   say '"kind":"end","name":"job","facts":{"exit":%d}' "$1"
   echo "$1 $token" >"$done.part" && mv "$done.part" "$done"
   if [ -e "$work/follower.lock" ]; then flock -w 45 "$work/follower.lock" true 2>/dev/null; fi

@@ -179,17 +179,25 @@ beside() { # a program of ours that ran beside a run: what ended it, if it did n
 }
 
 end() { # also what somebody stopped: a run of the same user can, and would be waited for
-  { kill "$1" && kill -CONT "$1" && wait "$1"; } 2>/dev/null
+  { kill "$1" && kill -CONT "$1" && wait "$1"; kill -0 "$1" && wait "$1"; } 2>/dev/null # a signal cuts one wait off
 }
 
 finish() { # the exit code; once a signal came, what failed was ended by it, such as a copy that says nothing of the disk
-  trap '' TERM INT # what clears away ends, or is killed with the job
+  local killed=$stopped
+  trap 'killed=1' TERM INT
   [ "$stopped" -eq 0 ] || set -- 130
   [ -z "$witness" ] || end "$witness"
   [ -z "$meter" ] || end "$meter"
   [ -z "$holds" ] || end "$holds"
   [ ! -s "$out/power.csv" ] || gzip -f "$out/power.csv"
-  cd / && clear_away "$work"
+  cd /
+  local left=("$work")
+  [ "$killed" -eq 1 ] || clear_away "${left[@]}"
+  trap '' TERM INT
+  if [ "$killed" -eq 1 ]; then # the job is ended soon: what was measured counts for more than a folder that is left
+    timeout -s KILL 10 chmod -R u+rwX "${left[@]}" 2>/dev/null
+    timeout -s KILL 10 rm -rf "${left[@]}"
+  fi
   say '"kind":"end","name":"job","facts":{"exit":%d}' "$1"
   echo "$1 $token" >"$done.part" && mv "$done.part" "$done"
   exit "$1"

@@ -228,6 +228,8 @@ def test_a_scancel_while_a_container_starts_is_no_fault_of_the_node(state: str) 
     late = "slurmstepd: error: *** JOB 7 ON mi0 CANCELLED AT 2026-11-28T05:00:00 DUE TO TIME LIMIT ***"
     assert (classify(replace(known, lines=(late,))).kind is Kind.TIMEOUT) == (state != "CANCELLED")
     assert classify(replace(known, state="NODE_FAIL")).kind is Kind.INFRA
+    lost = "srun: error: Node failure on mi0"  # a node that is shut down ends all that runs there before Slurm misses it
+    assert classify(replace(known, lines=(lost,))).kind is Kind.INFRA
 
 
 @pytest.mark.parametrize(

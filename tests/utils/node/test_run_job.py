@@ -17,6 +17,7 @@ from utils.node import run, scratch
         ((Exit.GATE_FAILED, Exit.SERVER_EXITED, Exit.OK), 2, Exit.SERVER_EXITED),
         ((Exit.GATE_FAILED, Exit.STORAGE_FULL, Exit.OK), 2, Exit.STORAGE_FULL),
         ((Exit.GATE_FAILED, Exit.SERVER_DIED, Exit.OK), 3, Exit.GATE_FAILED),
+        ((Exit.OUT_OF_MEMORY, Exit.SERVER_EXITED, Exit.OK), 2, Exit.OUT_OF_MEMORY),
         ((Exit.OK, Exit.OK, Exit.OK), 3, Exit.OK),
     ],
 )

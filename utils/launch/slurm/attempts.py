@@ -171,6 +171,7 @@ class Block:
     def _again(self, old: Memory, new: Memory, why: str) -> None:
         """The whole block anew. What comes next is remembered first: whoever finds old results then knows that they are old."""
         self.close()
+        self.called_off = False  # that was of the attempt before
         self.notes.write(new)
         self.notes.set_aside(self.attempt.results, old.attempt, why)
         self._submit_as(new)
@@ -196,6 +197,7 @@ class Block:
             node=memory.node,
             payload=payload if payload.exists() else None,
             shut=self.partition.shut,
+            two=lambda: self.memory.asked_again,
             busy=self._others_wait,
         )
 
@@ -248,6 +250,9 @@ class Block:
             self.tell(f"submitted as Slurm job {number}: {self.name}")
         except SlurmError as error:
             self.unanswered += error.unanswered  # a refusal is an answer: there is no job to look for
+            if error.unanswered:
+                self.memory = self.memory.model_copy(update={"asked_again": True})
+                self.notes.write(self.memory)
             if not error.unanswered:
                 refusal = HarnessError(Exit.SLURM_FAILED, self._refused(error))
                 self.refuse(refusal.message)
@@ -258,6 +263,15 @@ class Block:
         finally:
             if self.track:
                 self.track.news_s = time.monotonic()
+        if self.memory.slurm is not None and self._called_off_meanwhile():
+            self._cancel_late(self.memory.slurm)
+
+    def _cancel_late(self, job: int) -> None:
+        """`cancel` came while sbatch was on its way, and saw no job."""
+        try:
+            client.cancel(jobs=[job])
+        except SlurmError as error:
+            self.tell(str(error))
 
     def refuse(self, why: str) -> None:
         """There is no job, and will be none: its points have that as their reason. Whoever starts the run again submits anew."""
@@ -303,18 +317,25 @@ class Block:
 
     def judge(self, verdict: Verdict) -> None:
         """Try again, or end with it."""
-        if (verdict.kind is Kind.INFRA or verdict.once_more) and self._called_off_meanwhile():
+        if self._another_try(verdict) and self._called_off_meanwhile():
             verdict = Verdict(Kind.CANCELLED, "cancelled by `cancel`", Exit.CANCELLED, (verdict.cause,))
         if verdict.kind is Kind.INFRA and not self.cancelled:
             self._infra(verdict)
-        elif verdict.once_more and not self.cancelled and self.memory.node and self.memory.tries == 0:
+        elif self._another_try(verdict):
             self._once_more(verdict)
         elif verdict.kind is Kind.CANCELLED and self.called_off and not self.cancelled:
-            self.called_off = False
             self.tell("`cancel` ended it before this run began; it is measured anew")
             self._again(self.memory, self.memory.anew(), "ended by `cancel`")
         else:
             self._done(verdict)
+
+    def _another_try(self, verdict: Verdict) -> bool:
+        """Whether the job is submitted again for it; what ends a job for good stays the reason, whatever comes later."""
+        if self.cancelled:
+            return False
+        if verdict.kind is Kind.INFRA:
+            return not verdict.final and self.memory.tries + 1 < TRIES
+        return verdict.once_more and bool(self.memory.node) and self.memory.tries == 0
 
     def _called_off_meanwhile(self) -> bool:
         """Whether `cancel` came after this launcher did; it found no job, if that was over."""
@@ -325,7 +346,7 @@ class Block:
         old = self.memory
         if verdict.node and old.node:
             self._blame(verdict, old.node)
-        if verdict.final or old.tries + 1 >= TRIES:
+        if not self._another_try(verdict):
             self._done(verdict)
             return
         tried = [*old.tried, old.node] if old.node and not verdict.same_node else old.tried

@@ -53,6 +53,8 @@ class Tracking:
     node: str = ""
     payload: Path | None = None
     """Sent by sbcast once the job runs, where it was too large for the script."""
+    two: Callable[[], bool] = lambda: False
+    """Whether sbatch was asked again, so that there may be two jobs of this attempt."""
     busy: Callable[[], bool] = lambda: False
     """Whether other jobs of the same run are in the queue, which keep nodes busy."""
     source: Source | None = None
@@ -62,6 +64,8 @@ class Tracking:
     ended: int | None = None
     """The exit code in the batch script's last word."""
     begun: bool = False
+    restarts: int = 0
+    """How often Slurm had started the job again when it said that it begins."""
     asked: int = 0
     """Container starts that were begun."""
     runs_ended: int = 0
@@ -136,7 +140,7 @@ class Tracking:
     def _take(self, event: Event) -> None:
         facts = event.get("facts", {})
         if event["kind"] == "begin":
-            self.begun = True
+            self.begun, self.restarts = True, int(facts.get("restarts", 0))
             self._is(int(facts.get("slurm", 0)), str(event.get("name", "")))
             self.emit({"kind": "note", "text": f"runs on {self.node} as Slurm job {self.slurm}"})
         elif event["kind"] == "payload":
@@ -168,7 +172,7 @@ class Tracking:
         if twice := [one.id for one in mine if one.id != chosen.id and not one.over]:
             client.cancel(jobs=twice)  # sbatch was asked again although the first time came through
         known = self.state or (chosen.model_copy(update={"restarts": 0}) if self.own else None)
-        if known and chosen.restarts > known.restarts:
+        if known and chosen.restarts > max(known.restarts, self.restarts):
             self._restarted(chosen)
         self.state, self.news_s = chosen, time.monotonic()
         self._is(chosen.id, chosen.node or self.node)
@@ -186,10 +190,13 @@ class Tracking:
         return True
 
     def _chosen(self, mine: Sequence[JobState]) -> JobState:
-        """The one that was noted; but where it waits for another of its name, that one is the job."""
+        """The one that was noted; but where sbatch was asked again, and that one waits for the first, the first is the job.
+
+        Any other job of this name is an earlier run's into the same folder, of which nothing is wanted.
+        """
         noted = next((one for one in mine if one.id == self.slurm), mine[0])
-        runs = [one for one in mine if not (one.waiting or one.over or one.unknown)]
-        return runs[0] if noted.waiting and runs else noted
+        runs = [one for one in mine if one.state == "RUNNING"]
+        return runs[0] if noted.waiting and runs and self.two() else noted
 
     def _wait_no_longer(self, state: JobState) -> None:
         """Nothing is waited for without an end: a job over its bound is ended, and that is the machine's fault."""

@@ -149,6 +149,54 @@ def test_cancel_after_the_end_hides_no_reason(a_block: attempts.Block) -> None:
     assert (a_block.done, a_block.memory.exit) == (True, Exit.SERVER_EXITED)
 
 
+@pytest.mark.parametrize(
+    ("tries", "facts"),
+    [
+        (2, Facts(state="NODE_FAIL")),
+        (0, Facts(state="COMPLETING", gave_up="the job does not end")),
+    ],
+    ids=["third try", "given up"],
+)
+def test_cancel_hides_no_failure_after_which_no_try_comes(
+    a_block: attempts.Block, tries: int, facts: Facts
+) -> None:
+    """It came when the job was over: what ended that stays the reason."""
+    a_block.begin()
+    a_block.memory = a_block.memory.model_copy(update={"tries": tries, "node": "mi0"})
+    a_block.notes.call_off()
+    a_block.judge(classify(facts))
+    assert (a_block.done, a_block.memory.kind, a_block.memory.exit) == (True, "infra", Exit.INFRA_FAILED)
+    assert kept_out(a_block) == (["mi0"] if tries else [])
+
+
+def test_cancel_is_of_one_attempt(a_block: attempts.Block) -> None:
+    """One before this launcher came, a failure of the machine, and `cancel` again: that one ends it."""
+    a_block.begin()
+    a_block.notes.call_off()
+    a_block.called_off = True
+    a_block.judge(classify(Facts(state="NODE_FAIL")))
+    assert (a_block.done, a_block.memory.attempt) == (False, 1)
+    a_block.notes.call_off()
+    a_block.judge(classify(Facts(state="CANCELLED")))
+    assert (a_block.done, a_block.memory.attempt, a_block.memory.kind) == (True, 1, "cancelled")
+
+
+def test_cancel_while_sbatch_is_on_its_way_is_heeded(
+    a_block: attempts.Block, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`cancel` saw no job; the one that comes then is ended."""
+    ended: list[int] = []
+    monkeypatch.setattr(client, "cancel", lambda **what: ended.extend(what["jobs"]))
+
+    def submit(_: Path) -> int:
+        a_block.notes.call_off()
+        return 7
+
+    monkeypatch.setattr(client, "submit", submit)
+    a_block.begin()
+    assert ended == [7]
+
+
 def test_a_good_end_without_all_records_is_no_good_end(a_block: attempts.Block) -> None:
     """What the batch script says is held against what is here."""
     a_block.begin()

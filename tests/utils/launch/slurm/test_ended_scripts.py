@@ -82,11 +82,24 @@ def test_a_signal_while_it_clears_away_leaves_nothing(tmp_path: Path) -> None:
     """Where results are shared nobody else does, once the script has said its last word."""
     slow = """rm() {
       [ "$*" = "-rf $work" ] || { command rm "$@"; return; }
-      sh -c 'kill -TERM $$ $PPID; exec rm "$@"' sh "$@"
+      sh -c 'kill -TERM $PPID $$; exec rm "$@"' sh "$@"
     }"""
     done = job(tmp_path, shared(), slow)
     assert done.returncode == Exit.OK, done
     assert not (tmp_path / "work").exists()
+
+
+def test_a_signal_while_it_clears_away_costs_no_last_word(tmp_path: Path) -> None:
+    """The job is killed soon after: all was measured, and that is said although a folder is left."""
+    slow = """rm() {
+      [ "$*" = "-rf $work" ] || { command rm "$@"; return; }
+      sh -c 'kill -TERM $PPID $$; sleep 3; echo waited >&3'
+    }
+    timeout() { echo "$*" >&3; return 137; }"""
+    done = job(tmp_path, shared(), slow)
+    assert (done.returncode, last_word(tmp_path), (tmp_path / "done").exists()) == (Exit.OK, Exit.OK, True)
+    assert "waited" not in done.stdout
+    assert f"-s KILL 10 rm -rf {tmp_path}/work" in done.stdout
 
 
 def test_the_script_waits_for_srun_and_not_for_a_shell_around_it(tmp_path: Path) -> None:
@@ -124,8 +137,9 @@ def test_a_copy_that_breaks_off_is_none(tmp_path: Path) -> None:
     (tmp_path / "from/requests.json").write_text("whole")
     breaks = 'timeout() { printf wh >"$5"; return 124; }'
     text = f"take {tmp_path}/from requests.json {tmp_path}/requests.json\n"
-    in_bash(two_containers(), f"{breaks}\n{text}", tmp_path, "take")
-    assert [path.name for path in tmp_path.iterdir()] == ["from"]
+    in_bash(two_containers(), f"{breaks}\n{text}", tmp_path, "take", "say")
+    assert {path.name for path in tmp_path.iterdir()} == {"from", "events.jsonl"}
+    assert "the copy of requests.json broke off" in (tmp_path / "events.jsonl").read_text()
     in_bash(two_containers(), text, tmp_path, "take")
     assert (tmp_path / "requests.json").read_text() == "whole"
 

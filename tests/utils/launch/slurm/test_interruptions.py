@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 
@@ -79,6 +80,21 @@ def test_a_launcher_after_a_killed_one_attaches(site: Site, storage: str) -> Non
     assert site.every_job() == {job: "COMPLETED"}
     assert site.statuses(storage) == ["measured"] * 4
     assert site.left_on_nodes() == []
+
+
+def test_a_job_of_a_folder_that_was_removed_is_not_taken_for_the_new_one(site: Site) -> None:
+    """It runs still, under the very name of the new one, which waits for it; nothing that it says is wanted."""
+    launcher = site.start("staged", "--runs", "9")
+    site.wait_for_record("staged")
+    launcher.kill()
+    launcher.wait()
+    (old,) = site.jobs()
+    shutil.rmtree(site.out("staged"))
+    done = site.run("staged")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {job: state for job, state in site.every_job().items() if job != old}.popitem()[1] == "COMPLETED"
+    assert site.every_job()[old] == "CANCELLED"
+    assert site.statuses("staged") == ["measured"] * 2
 
 
 @STORAGES

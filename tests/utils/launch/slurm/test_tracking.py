@@ -210,12 +210,39 @@ def test_of_two_jobs_of_one_name_the_one_that_runs_is_ours(
     ended: list[int] = []
     monkeypatch.setattr(client, "cancel", lambda **what: ended.extend(what["jobs"]))
     track, file = tracked(tmp_path, [])
-    track.slurm = 8
+    track.slurm, track.two = 8, lambda: True
     track.says([slurm_has(track, "RUNNING", 7), slurm_has(track, "PENDING", 8)])
     write(file, begin(7))
     track.read()
     track.says([slurm_has(track, "RUNNING", 7), slurm_has(track, "CANCELLED", 8)])
     assert (ended, track.slurm) == ([8], 7)
+
+
+@pytest.mark.parametrize(("two", "state"), [(False, "RUNNING"), (False, "COMPLETING"), (True, "COMPLETING")])
+def test_a_job_of_an_earlier_run_into_the_same_folder_is_not_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, two: bool, state: str
+) -> None:
+    """The folder was removed while that job still ran, and ours waits for it: nothing that it says is of this run."""
+    ended: list[int] = []
+    monkeypatch.setattr(client, "cancel", lambda **what: ended.extend(what["jobs"]))
+    track, _ = tracked(tmp_path, [])
+    track.slurm, track.two = 8, lambda: two
+    track.says([slurm_has(track, state, 7), slurm_has(track, "PENDING", 8)])
+    assert (ended, track.slurm) == ([7], 8)
+
+
+def test_a_shared_job_that_slurm_had_started_again_is_heard_once(tmp_path: Path) -> None:
+    """Another launcher takes it up, and reads what it wrote before Slurm is asked."""
+    heard: list[Event] = []
+    track, file = tracked(tmp_path, heard)
+    track.slurm = 7
+    write(file, begin(7, restarts=1))
+    track.read()
+    track.says([slurm_has(track, "RUNNING", 7).model_copy(update={"restarts": 1})])
+    track.read()
+    assert [event["text"] for event in heard] == ["runs on mi0 as Slurm job 7"]
+    track.says([slurm_has(track, "RUNNING", 7).model_copy(update={"restarts": 2})])
+    assert "Slurm started the job again (2)" in heard[-1]["text"]
 
 
 def test_a_note_of_the_preflight_reaches_a_person_and_blames_nobody(tmp_path: Path) -> None:
