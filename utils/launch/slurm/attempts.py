@@ -10,7 +10,8 @@ from matrix.errors import Exit, HarnessError
 from utils.launch.failures import Verdict, as_json, classify
 from utils.launch.journal import Memory, Notebook
 from utils.launch.signs_of_failures import Kind
-from utils.launch.slurm import batch, client, evidence, job_files, states, submission
+from utils.launch.slurm import batch, blaming, client, evidence, job_files, states, submission
+from utils.launch.slurm.blaming import TRIES
 from utils.launch.slurm.client import SlurmError
 from utils.launch.slurm.earlier_starts import EarlierStarts
 from utils.launch.slurm.meanings import Meaning
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from utils.node.events import Event
     from utils.node.spec import Provenance
 
-TRIES = 3
-"""At a job whose machine fails: the first and two more."""
 UNANSWERED_S = 90.0
 """So long after an sbatch without an answer Slurm may still take the job; longer than Slurm's own MessageTimeout retries."""
 
@@ -67,6 +66,10 @@ class Block:
     def name(self) -> str:
         """Slurm's name of the current attempt: as it was submitted, for a commit made since must not hide the job."""
         return self.memory.name or self.identity.job(self.attempt.job.id, self.memory.attempt)
+
+    @property
+    def _slurm_partition(self) -> str:
+        return self.attempt.cluster.slurm.partition if self.attempt.cluster.slurm else ""
 
     @property
     def notes(self) -> Notebook:
@@ -214,8 +217,7 @@ class Block:
         if not bad and not memory.tried:
             return ()
         try:
-            slurm = self.attempt.cluster.slurm
-            known = {node.name for node in client.nodes(slurm.partition if slurm else "")}
+            known = {node.name for node in client.nodes(self._slurm_partition)}
         except SlurmError:
             return tuple(sorted(bad))
         bad &= known
@@ -345,7 +347,7 @@ class Block:
         """Keep the node out where it was the node, and try elsewhere, up to `TRIES` in all."""
         old = self.memory
         if verdict.node and old.node:
-            self._blame(verdict, old.node)
+            self.tell(blaming.blame(self.quarantine, verdict, old, self.name, self._slurm_partition))
         if not self._another_try(verdict):
             self._done(verdict)
             return
@@ -366,34 +368,6 @@ class Block:
             )
         except HarnessError as error:  # there is no other node
             self._done(replace(verdict, evidence=(*verdict.evidence, str(error))))
-
-    def _blame(self, verdict: Verdict, node: str) -> None:
-        """Put the node into quarantine, unless so many failed for the same cause that it is none of them."""
-        shared = self.quarantine.blame(
-            node,
-            verdict.cause,
-            list(verdict.evidence),
-            self.name,
-            clears_at=0 if verdict.alone else self._too_many(verdict.cause),
-        )
-        if shared:
-            self.tell(
-                f"{verdict.cause}: the same on {' and '.join(shared)}, so that the nodes are not blamed; "
-                "does the cluster file say what they have?"
-            )
-        else:
-            self.tell(f"{node} is in quarantine for a day: {verdict.cause} (./servematrix nodes)")
-
-    def _too_many(self, cause: str) -> int:
-        """Nodes that are not all broken: half of the cluster; and any two once this job found the same on each of its tries."""
-        if self.memory.causes.count(cause) + 1 >= TRIES:
-            return 2
-        try:
-            slurm = self.attempt.cluster.slurm
-            known = len(client.nodes(slurm.partition if slurm else ""))
-        except SlurmError:
-            return TRIES
-        return max(2, -(-known // 2))
 
     def _done(self, verdict: Verdict) -> None:
         code = verdict.exit_code if verdict.kind is not Kind.INFRA else Exit.INFRA_FAILED

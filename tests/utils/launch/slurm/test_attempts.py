@@ -75,7 +75,8 @@ def test_nodes_clear_each_other_across_jobs_and_launchers(a_block: attempts.Bloc
     """Five jobs with one wrong line in the cluster file must not close a cluster for a day; other causes stay."""
     a_block.quarantine.blame("mi3", "Slurm lost the node", [], "job")
     for node in ("mi0", "mi1", "mi2", "mi3"):
-        a_block._blame(classify(Facts(state="", preflight=("/models is missing",))), node)
+        a_block.memory = Memory(node=node)
+        fail(a_block, node, Facts(state="", preflight=("/models is missing",)))
     assert kept_out(a_block) == ["mi3"]
     assert a_block.quarantine.clear(["mi3"]) == ["mi3"]
 

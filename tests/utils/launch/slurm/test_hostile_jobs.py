@@ -9,7 +9,7 @@ import pytest
 
 from tests.slurm.cluster import Cluster
 from tests.slurm.site import RECIPE, Site, base_folder, hidden
-from utils.launch.slurm.attempts import TRIES
+from utils.launch.slurm.blaming import TRIES
 
 pytestmark = [pytest.mark.slurm, pytest.mark.hostile, pytest.mark.nightly]
 
