@@ -30,7 +30,7 @@ class Memory(Value):
     slurm: int | None = None
     """Number of the attempt's job, once Slurm has told it."""
     asked_again: bool = False
-    """An sbatch of the attempt went without an answer, so that there may be two jobs of its name."""
+    """It was submitted a second time, because no job of its name was to be seen; so there may be two."""
     node: str = ""
     earlier: list[str] = []
     """Nodes on which Slurm had begun the attempt's job before it began it again on `node`."""

@@ -37,7 +37,7 @@ main() {
   cp "$work/payload/found.json" "$out/found.json" || finish 23 # where no container reaches: the judge compares records with it
   alone
   meter
-  trap 'stopped=1' TERM INT
+  trap 'stopped=1 killed=1' TERM INT
   canary canary head
   measure run-0-head head
   measure run-1-head head
@@ -322,19 +322,23 @@ end() { # also what somebody stopped: a run of the same user can, and would be w
 }
 
 finish() { # the exit code; once a signal came, what failed was ended by it, such as a copy that says nothing of the disk
-  local killed=$stopped
   trap 'killed=1' TERM INT
-  [ "$stopped" -eq 0 ] || set -- 130
+  if [ "$stopped" -eq 1 ]; then # whoever finds no last word of a job that was ended clears away what is left
+    trap '' TERM INT
+    killed=0
+    set -- 130
+  fi
   [ -z "$witness" ] || end "$witness"
   [ -z "$meter" ] || end "$meter"
   [ -z "$holds" ] || end "$holds"
   [ ! -s "$out/power.csv" ] || gzip -f "$out/power.csv"
   local left=("$work/box" "$work/caches" "$work/outside" "$work/image" "$work/scratch" "$work/meter" "$work/server")
-  [ "$killed" -eq 1 ] || clear_away "${left[@]}"
+  [ "$killed" -eq 1 ] || chmod -R u+rwX "${left[@]}" 2>/dev/null
+  [ "$killed" -eq 1 ] || rm -rf "${left[@]}"
   trap '' TERM INT
-  if [ "$killed" -eq 1 ]; then # the job is ended soon: what was measured counts for more than a folder that is left
-    timeout -s KILL 10 chmod -R u+rwX "${left[@]}" 2>/dev/null
-    timeout -s KILL 10 rm -rf "${left[@]}"
+  if [ "$killed" -eq 1 ]; then # the job is killed soon: what was measured counts for more than a folder that is left
+    timeout -s KILL 4 chmod -R u+rwX "${left[@]}" 2>/dev/null
+    timeout -s KILL 4 rm -rf "${left[@]}"
   fi
   say '"kind":"end","name":"job","facts":{"exit":%d}' "$1"
   echo "$1 $token" >"$done.part" && mv "$done.part" "$done"
@@ -360,5 +364,5 @@ cGF5bG9hZCBvZiB0aGlzIGpvYgo=
 PAYLOAD
 }
 
-worst=0 stopped=0 stuck=0 code=0 mark='' holds='' meter='' witness='' server=''
+worst=0 stopped=0 killed=0 stuck=0 code=0 mark='' holds='' meter='' witness='' server=''
 main

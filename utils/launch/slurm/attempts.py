@@ -112,13 +112,14 @@ class Block:
             except SlurmError as error:  # asked again at the next poll
                 self.tell(str(error))
                 known = True
-            if self.cancelled:
+            if self.cancelled or self._called_off_meanwhile():
                 self._cancel_again()
             if not known and self.cancelled:
                 if not self.unanswered or time.monotonic() - self.submitted_s > UNANSWERED_S:
                     self._done(Verdict(Kind.CANCELLED, "cancelled before Slurm took the job", Exit.CANCELLED))
                 return
             if not known:
+                self.memory = self.memory.model_copy(update={"asked_again": True})
                 self._submit()
                 return
         if not track.finished():
@@ -147,7 +148,7 @@ class Block:
             client.cancel(names=[self.name])
 
     def _cancel_again(self) -> None:
-        """A job that Slurm accepted late, or did not hear about, is still there."""
+        """A job that Slurm accepted late, or did not hear about, is still there; or `cancel` came before there was one."""
         left = [
             one.id
             for one in states.by_name(self.poll.jobs, self.name)
@@ -175,6 +176,8 @@ class Block:
         """The whole block anew. What comes next is remembered first: whoever finds old results then knows that they are old."""
         self.close()
         self.called_off = False  # that was of the attempt before
+        # With its name already: `cancel` may come before it is submitted.
+        new = new.model_copy(update={"name": self.identity.job(self.attempt.job.id, new.attempt)})
         self.notes.write(new)
         self.notes.set_aside(self.attempt.results, old.attempt, why)
         self._submit_as(new)
@@ -252,9 +255,6 @@ class Block:
             self.tell(f"submitted as Slurm job {number}: {self.name}")
         except SlurmError as error:
             self.unanswered += error.unanswered  # a refusal is an answer: there is no job to look for
-            if error.unanswered:
-                self.memory = self.memory.model_copy(update={"asked_again": True})
-                self.notes.write(self.memory)
             if not error.unanswered:
                 refusal = HarnessError(Exit.SLURM_FAILED, self._refused(error))
                 self.refuse(refusal.message)
@@ -265,15 +265,6 @@ class Block:
         finally:
             if self.track:
                 self.track.news_s = time.monotonic()
-        if self.memory.slurm is not None and self._called_off_meanwhile():
-            self._cancel_late(self.memory.slurm)
-
-    def _cancel_late(self, job: int) -> None:
-        """`cancel` came while sbatch was on its way, and saw no job."""
-        try:
-            client.cancel(jobs=[job])
-        except SlurmError as error:
-            self.tell(str(error))
 
     def refuse(self, why: str) -> None:
         """There is no job, and will be none: its points have that as their reason. Whoever starts the run again submits anew."""

@@ -195,7 +195,7 @@ class Tracking:
         Any other job of this name is an earlier run's into the same folder, of which nothing is wanted.
         """
         noted = next((one for one in mine if one.id == self.slurm), mine[0])
-        runs = [one for one in mine if one.state == "RUNNING"]
+        runs = [one for one in mine if not (one.waiting or one.over or one.unknown)]
         return runs[0] if noted.waiting and runs and self.two() else noted
 
     def _wait_no_longer(self, state: JobState) -> None:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from utils.results.verdict.outcome import MetricVerdict, PointVerdict
 
-MOVED = 2.0
-"""Percent from which a figure moved, where nobody knows its noise."""
+MOVED = 5.0
+"""Percent from which a figure moved beside a speed that did, where nobody knows its noise: two servers of one arm were 4 % apart on an H200."""
 SAME_UTILISATION = 2.0
 """Percent within which utilisation is the same."""
 LOWER_CLOCK = 1.0
@@ -40,8 +40,10 @@ def _reading(point: PointVerdict, throttled: list[str]) -> str:
     speed, power = point.metrics.get("tput"), point.beside.get("power")
     if point.invalid or speed is None or power is None or speed.percent is None or power.percent is None:
         return ""
-    if not _sign(speed) and (power.low_percent is None or not _sign(power)):
-        return ""  # neither is known to have moved
+    if speed.low_percent is None or not (_sign(speed) or _sign(power)):
+        return ""  # nobody knows that anything moved
+    if power.low_percent is None and not _sign(speed):
+        return ""
     facts = f"throughput {speed.percent:+z.1f} %, power {power.percent:+z.1f} %"
     utilisation, clock = point.beside.get("util"), point.beside.get("clock")
     use = None if utilisation is None else utilisation.percent

@@ -182,20 +182,58 @@ def test_cancel_is_of_one_attempt(a_block: attempts.Block) -> None:
     assert (a_block.done, a_block.memory.attempt, a_block.memory.kind) == (True, 1, "cancelled")
 
 
+@pytest.mark.parametrize("answers", [True, False])
 def test_cancel_while_sbatch_is_on_its_way_is_heeded(
-    a_block: attempts.Block, monkeypatch: pytest.MonkeyPatch
+    a_block: attempts.Block, monkeypatch: pytest.MonkeyPatch, *, answers: bool
 ) -> None:
-    """`cancel` saw no job; the one that comes then is ended."""
+    """`cancel` saw no job; the one that comes then is ended, whether sbatch told its number or not."""
     ended: list[int] = []
     monkeypatch.setattr(client, "cancel", lambda **what: ended.extend(what["jobs"]))
 
     def submit(_: Path) -> int:
         a_block.notes.call_off()
+        if not answers:
+            raise client.SlurmError("sbatch", "no answer", unanswered=True)
         return 7
 
     monkeypatch.setattr(client, "submit", submit)
     a_block.begin()
+    running = JobState(
+        id=7, name=a_block.name, state="RUNNING", reason="", exit_code="", node="mi0", restarts=0
+    )
+    a_block.poll.jobs, a_block.poll.answered_s = [running], time.monotonic()
+    a_block.step()
     assert ended == [7]
+    assert not a_block.memory.asked_again
+
+
+def test_cancel_while_the_next_try_is_prepared_is_noted_of_that(
+    a_block: attempts.Block, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slurm is asked for its nodes meanwhile, which can take long."""
+    a_block.begin()
+    a_block.memory = a_block.memory.model_copy(update={"node": "mi0", "slurm": 7})
+
+    def nodes(_: str) -> list[Node]:
+        a_block.notes.call_off()
+        return [Node(f"mi{number}", "idle", "") for number in range(4)]
+
+    monkeypatch.setattr(client, "nodes", nodes)
+    a_block.judge(classify(Facts(state="NODE_FAIL")))
+    assert (a_block.memory.attempt, a_block.notes.is_called_off(1)) == (1, True)
+
+
+def test_a_second_submission_is_remembered(a_block: attempts.Block) -> None:
+    """Whoever takes it up then knows that two jobs of its name are both its own."""
+    a_block.begin()
+    track = a_block.track
+    assert track
+    track.slurm, track.news_s = None, time.monotonic() - 60
+    a_block.poll.jobs, a_block.poll.answered_s = [], time.monotonic()
+    a_block.step()
+    known = a_block.notes.read()
+    assert known is not None
+    assert known.asked_again
 
 
 def test_a_good_end_without_all_records_is_no_good_end(a_block: attempts.Block) -> None:

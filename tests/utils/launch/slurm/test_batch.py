@@ -279,7 +279,7 @@ def in_bash(script: str, text: str, tmp_path: Path, *functions: str) -> subproce
     whole = "\n".join(
         [
             "set -uo pipefail",
-            f"out={tmp_path} work={tmp_path} token=t worst=0 stopped=0 stuck=0 code=0 mark= holds= meter= witness= done={tmp_path}/done",
+            f"out={tmp_path} work={tmp_path} token=t worst=0 stopped=0 killed=0 stuck=0 code=0 mark= holds= meter= witness= done={tmp_path}/done",
             *bodies,
             text,
         ]

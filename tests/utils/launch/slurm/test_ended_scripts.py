@@ -89,17 +89,40 @@ def test_a_signal_while_it_clears_away_leaves_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "work").exists()
 
 
-def test_a_signal_while_it_clears_away_costs_no_last_word(tmp_path: Path) -> None:
+SLOW = """{command}() {{
+  [ "${{*: -1}}" = "$work" ] || {{ command {command} "$@"; return; }}
+  sh -c 'kill -TERM $PPID $$; sleep 3; echo waited >&3'
+}}
+"""
+TIMEOUT = 'timeout() { echo "$*" >&3; return 137; }\n'
+UNTIMED = 'rm() { [ "${*: -1}" != "$work" ] || echo "without a bound" >&3; command rm "$@"; }\n'
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        SLOW.format(command="rm"),
+        SLOW.format(command="chmod") + UNTIMED,
+        "gone() { [ $1 != $out/run-1-head/stderr.log ] || kill -TERM $$; }\n" + UNTIMED,
+    ],
+    ids=["rm", "chmod", "after the last run"],
+)
+def test_a_signal_while_it_clears_away_costs_no_last_word(tmp_path: Path, changes: str) -> None:
     """The job is killed soon after: all was measured, and that is said although a folder is left."""
-    slow = """rm() {
-      [ "$*" = "-rf $work" ] || { command rm "$@"; return; }
-      sh -c 'kill -TERM $PPID $$; sleep 3; echo waited >&3'
-    }
-    timeout() { echo "$*" >&3; return 137; }"""
-    done = job(tmp_path, shared(), slow)
+    done = job(tmp_path, shared(), changes + TIMEOUT)
     assert (done.returncode, last_word(tmp_path), (tmp_path / "done").exists()) == (Exit.OK, Exit.OK, True)
     assert "waited" not in done.stdout
-    assert f"-s KILL 10 rm -rf {tmp_path}/work" in done.stdout
+    assert "without a bound" not in done.stdout
+    assert f"-s KILL 4 rm -rf {tmp_path}/work" in done.stdout
+
+
+def test_a_cancelled_job_says_no_last_word_before_its_folder_is_gone(tmp_path: Path) -> None:
+    """Else nobody would clear that away: where there is none, the launcher sends a small job."""
+    slow = 'rm() { [ "${*: -1}" != "$work" ] || echo "without a bound" >&3; command rm "$@"; }\n'
+    done = job(tmp_path, shared(), "gone() { kill -TERM $$; }\n" + TIMEOUT + slow)
+    assert (done.returncode, last_word(tmp_path)) == (Exit.CANCELLED, Exit.CANCELLED)
+    assert "-s KILL" not in done.stdout
+    assert not (tmp_path / "work").exists()
 
 
 def test_the_script_waits_for_srun_and_not_for_a_shell_around_it(tmp_path: Path) -> None:

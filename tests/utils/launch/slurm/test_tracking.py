@@ -203,30 +203,31 @@ def test_what_a_shared_job_said_is_heard_once(tmp_path: Path) -> None:
     assert (sum(event["kind"] == "point" for event in heard), track.asked, track.ended) == (1, 1, 0)
 
 
+@pytest.mark.parametrize("state", ["RUNNING", "SUSPENDED", "COMPLETING"])
 def test_of_two_jobs_of_one_name_the_one_that_runs_is_ours(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
     """Sbatch was asked again: 8 is noted, and waits for 7, which was accepted late."""
     ended: list[int] = []
     monkeypatch.setattr(client, "cancel", lambda **what: ended.extend(what["jobs"]))
     track, file = tracked(tmp_path, [])
     track.slurm, track.two = 8, lambda: True
-    track.says([slurm_has(track, "RUNNING", 7), slurm_has(track, "PENDING", 8)])
+    track.says([slurm_has(track, state, 7), slurm_has(track, "PENDING", 8)])
     write(file, begin(7))
     track.read()
-    track.says([slurm_has(track, "RUNNING", 7), slurm_has(track, "CANCELLED", 8)])
+    track.says([slurm_has(track, state, 7), slurm_has(track, "CANCELLED", 8)])
     assert (ended, track.slurm) == ([8], 7)
 
 
-@pytest.mark.parametrize(("two", "state"), [(False, "RUNNING"), (False, "COMPLETING"), (True, "COMPLETING")])
+@pytest.mark.parametrize("state", ["RUNNING", "COMPLETING"])
 def test_a_job_of_an_earlier_run_into_the_same_folder_is_not_ours(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, two: bool, state: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
     """The folder was removed while that job still ran, and ours waits for it: nothing that it says is of this run."""
     ended: list[int] = []
     monkeypatch.setattr(client, "cancel", lambda **what: ended.extend(what["jobs"]))
     track, _ = tracked(tmp_path, [])
-    track.slurm, track.two = 8, lambda: two
+    track.slurm = 8
     track.says([slurm_has(track, state, 7), slurm_has(track, "PENDING", 8)])
     assert (ended, track.slurm) == ([7], 8)
 

@@ -54,6 +54,19 @@ def noise(pair: Records) -> ledger.Ledger:
     return known
 
 
+@pytest.fixture
+def of_speed(pair: Records) -> ledger.Ledger:
+    """Twenty differences in speed, of machines without a meter."""
+    known = ledger.Ledger()
+    for number in range(10):
+        runs = [
+            one.model_copy(update={"allocation": f"a{number}"})
+            for one in pair(noise=(1.0, 1.007, 1.0, 1.007))
+        ]
+        known, _, _ = known.with_records(runs)
+    return known
+
+
 def compared(pair: Records, noise: ledger.Ledger, slower: float, **head: Any) -> Comparison:
     """A pair whose base draws 712 W at 99 %."""
     records = [
@@ -117,11 +130,15 @@ def test_what_did_not_move_is_not_explained(pair: Records, noise: ledger.Ledger)
     assert not [note for note in compared(pair, noise, 1.001, watts=713).notes if "power" in note]
 
 
-def test_power_whose_noise_nobody_knows_says_nothing_of_a_speed_that_did_not_move(pair: Records) -> None:
+def test_power_whose_noise_nobody_knows_says_nothing_of_a_speed_that_did_not_move(
+    pair: Records, of_speed: ledger.Ledger
+) -> None:
     """As on one H200 without a ledger: throughput -4.1 % (-20.8 to +16.1 %) and power -2.3 %, while two base runs were 4 % apart in power."""
-    assert not [note for note in compared(pair, ledger.Ledger(), 1.0, watts=690).notes if "power" in note]
-    moved = compared(pair, ledger.Ledger(), 1.3, watts=600)
-    assert [note for note in moved.notes if "power -15.7 %" in note], "a speed that moved is still explained"
+    assert not [note for note in compared(pair, of_speed, 1.0, watts=600).notes if "power" in note]
+    moved = compared(pair, of_speed, 1.06, watts=652)
+    assert [note for note in moved.notes if "power -8.4 %" in note], "a speed that moved is still explained"
+    little = compared(pair, of_speed, 1.06, watts=690).notes
+    assert ["more work" in note for note in little if "power -3.1 %" in note] == [True] * 2, "as much power"
 
 
 def test_a_claim_can_be_about_power_and_the_changelog_has_it(pair: Records, noise: ledger.Ledger) -> None:
@@ -149,13 +166,16 @@ def test_a_claim_can_be_about_power_and_the_changelog_has_it(pair: Records, nois
         assert word in line
 
 
-def test_without_a_ledger_power_is_shown_without_an_interval(pair: Records) -> None:
-    """And the sentence needs two percent at least."""
-    found = compared(pair, ledger.Ledger(), 1.06, watts=652)
+def test_without_a_ledger_power_is_shown_without_an_interval(pair: Records, of_speed: ledger.Ledger) -> None:
+    """The sentence needs a speed that is known to have moved, and five percent."""
+    found = compared(pair, of_speed, 1.06, watts=652)
     power = found.points[0].beside["power"]
     assert (power.low_percent, power.spread_percent) == (None, None)
     assert "the ledger knows nothing of its noise" in power.why
     assert "kernels ran for as much of the time" in present.markdown(found)
+    unknown = present.markdown(compared(pair, ledger.Ledger(), 1.06, watts=652))
+    assert "712 → 652" in unknown
+    assert "kernels ran" not in unknown
 
 
 def test_an_old_ledger_is_trusted_less_beside_words_too(pair: Records, noise: ledger.Ledger) -> None:
