@@ -79,7 +79,7 @@ def test_every_record_is_accepted_with_the_meters_power(job: Path, plan: Plan) -
 
 
 def test_records_of_today_are_accepted_as_they_are(tmp_path: Path) -> None:
-    """All of the pair on one H200, without a change: figures, gates, power and parity are what the job said."""
+    """All of the pair on one H200, without a change but the name of the card: figures, gates, power and parity are what the job said."""
     mine = shutil.copytree(MXFP8, tmp_path / "results-1-j/jobs/j")
     for log in mine.rglob("server.log.gz"):
         log.with_suffix("").write_bytes(gzip.decompress(log.read_bytes()))

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from utils.results.verdict.outcome import MetricVerdict, PointVerdict
 
 MOVED = 5.0
-"""Percent from which a figure moved beside a speed that did, where nobody knows its noise: two servers of one arm were 4 % apart on an H200."""
+"""Percent from which power moved beside a speed that did, where nobody knows its noise: two servers of one arm were 4 % apart on an H200."""
+CLOCK_MOVED = 2.0
+"""The same of a clock, which differs less."""
 SAME_UTILISATION = 2.0
 """Percent within which utilisation is the same."""
 LOWER_CLOCK = 1.0
@@ -51,7 +53,9 @@ def _reading(point: PointVerdict, throttled: list[str]) -> str:
         same = abs(use) < SAME_UTILISATION
         facts += f", utilisation {'the same' if same else f'{use:+z.1f} %'} ({utilisation.head:.0f} %)"
     facts += f", energy a token {energy.percent:+z.1f} %" if (energy := point.beside.get("j_tok")) else ""
-    moved = Moved(_sign(speed), _sign(power), use, _moved(clock) if clock else 0.0, tuple(throttled))
+    moved = Moved(
+        _sign(speed), _sign(power), use, _moved(clock, CLOCK_MOVED) if clock else 0.0, tuple(throttled)
+    )
     return f"{facts}: {_meaning(moved)}"
 
 
@@ -98,13 +102,13 @@ def _slower(moved: Moved) -> str:
     return "the devices were idle more often: look at the host, the queue and gaps between kernels, not at the kernels"
 
 
-def _moved(one: MetricVerdict) -> float:
-    """By how much a figure moved, in percent; 0 where that is within its noise."""
+def _moved(one: MetricVerdict, at_least: float = MOVED) -> float:
+    """By how much a figure moved, in percent; 0 where that is within its noise, or below a bound where nobody knows that."""
     if one.percent is None:
         return 0.0
     if one.low_percent is not None and one.high_percent is not None:
         return one.percent if one.low_percent * one.high_percent > 0 else 0.0
-    return one.percent if abs(one.percent) >= MOVED else 0.0
+    return one.percent if abs(one.percent) >= at_least else 0.0
 
 
 def _sign(one: MetricVerdict) -> int:

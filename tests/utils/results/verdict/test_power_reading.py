@@ -139,6 +139,8 @@ def test_power_whose_noise_nobody_knows_says_nothing_of_a_speed_that_did_not_mov
     assert [note for note in moved.notes if "power -8.4 %" in note], "a speed that moved is still explained"
     little = compared(pair, of_speed, 1.06, watts=690).notes
     assert ["more work" in note for note in little if "power -3.1 %" in note] == [True] * 2, "as much power"
+    slow = compared(pair, of_speed, 1.06, watts=652, clock=1700.0).notes
+    assert ["lower clocks" in note for note in slow if "power -8.4 %" in note] == [True] * 2
 
 
 def test_a_claim_can_be_about_power_and_the_changelog_has_it(pair: Records, noise: ledger.Ledger) -> None:
