@@ -46,9 +46,8 @@ def until(spec: NodeJob, run: Run, point: Point, start_s: float) -> float:
         point: one of the job's.
         start_s: how long the run's start took, which later ones take as well.
     """
-    compared = spec.job.base is not None
     if (
-        compared
+        spec.paired
         or spec.canary
         or spec.profile
         or point.parts.get("flags", {}).get("enable-prefix-caching") is not False

@@ -101,6 +101,8 @@ class NodeJob(Value):
     provenance: Provenance
     runs_in_all: int = 0
     """Of the allocation, where each run is a container start of its own; 0 means: as many as `runs`."""
+    paired: bool = False
+    """Of a job that measures a base beside its head; known also where the file is of one arm and names no base."""
     canary: bool = False
     """An unrecorded start that finds out whether the job can work, and fills its arm's compile caches."""
     caches: str = ""
@@ -116,7 +118,10 @@ class NodeJob(Value):
 
     def of(self, arm: Arm) -> NodeJob:
         """What a run of one arm needs to know: its own points, tree and program."""
-        update: dict[str, Any] = {"job": self.job.of(arm)}
+        update: dict[str, Any] = {
+            "job": self.job.of(arm),
+            "paired": self.paired or self.job.base is not None,
+        }
         if self.job.base is not None and arm == "base":
             update |= {"tree": self.base_tree or self.tree, "program": self.base_program or self.program}
             if self.base_commit:

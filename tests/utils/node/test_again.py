@@ -13,7 +13,7 @@ import pytest
 
 from matrix import select
 from matrix.errors import Exit
-from matrix.plan import Point, Side
+from matrix.plan import Arm, Point, Side
 from matrix.source import Folder
 from matrix.tree import Tree
 from tests.conftest import ROOT, environment
@@ -24,7 +24,7 @@ from utils.node.gates import GATES
 from utils.node.kernel_counts import Marker
 from utils.node.packed import unpacked
 from utils.node.record import Gate, Record
-from utils.node.spec import Found, NodeJob
+from utils.node.spec import Found, NodeJob, Run
 from utils.results.recompute import check, left
 from utils.results.recompute.asked import Asked
 
@@ -123,6 +123,24 @@ def test_prompts_that_a_server_may_know_are_not_sent_again(tree: Path, run_node:
     assert (first.status, loads(first)) == ("invalid", 1)
 
 
+@pytest.mark.parametrize("arms", [("head", "head"), ("base", "head")])
+def test_a_pairs_runs_load_once(
+    node_command: Callable[..., tuple[list[str], Path]], arms: tuple[Arm, Arm]
+) -> None:
+    """On a real pair of H200s each arm's own part of the job did not know that it was one of a pair, and two points were loaded twice."""
+    command, out = node_command(2)
+    path = Path(with_fault(command, "compiles-once")[-1])
+    spec = NodeJob.model_validate(json.loads(path.read_text()))
+    job = spec.job.model_copy(update={"base": Side(points=spec.job.points, serve=spec.job.serve)})
+    turns = [Run(index=index, arm=arm) for index, arm in enumerate(arms)]
+    path.write_text(spec.model_copy(update={"job": job, "runs": turns}).model_dump_json(by_alias=True))
+    subprocess.run(command, env=environment(), capture_output=True, check=False, timeout=60)
+    found = records(out)
+    assert len(found) == 4
+    assert [(one.status, loads(one)) for one in found] == [("invalid", 1), ("measured", 1)] * 2
+    assert not list(out.rglob("load-1.*"))
+
+
 @pytest.mark.parametrize(("walltime_s", "wanted"), [(1, 1), (100_000, 2)])
 def test_a_job_that_ends_too_soon_has_no_second_load(
     node_command: Callable[..., tuple[list[str], Path]], tmp_path: Path, walltime_s: int, wanted: int
@@ -158,8 +176,14 @@ def test_until_when(node_command: Callable[..., tuple[list[str], Path]]) -> None
     assert again.until(spec, last, one, 7.0) == 6000 - seconds[1]
     assert again.until(spec, first, two, 7.0) == 6000 - 7 - sum(seconds)
     with_base = spec.job.model_copy(update={"base": Side(points=list(spec.job.points), serve=spec.job.serve)})
-    for update in ({"canary": True}, {"profile": "decode"}, {"job": with_base}):
+    paired = spec.model_copy(update={"job": with_base})
+    for update in ({"canary": True}, {"profile": "decode"}):
         assert again.until(spec.model_copy(update=update), last, two, 7.0) == -math.inf
+    for arm in ("base", "head"):
+        assert again.until(paired.of(arm), last, two, 7.0) == -math.inf
+        assert again.until(paired.of(arm).of(arm), last, two, 7.0) == -math.inf, (
+            "Slurm's files are of one arm"
+        )
 
 
 def test_points_of_a_shipped_recipe_may_be_loaded_again() -> None:
