@@ -1,7 +1,6 @@
 """What a kernel's marker counted, beside a trace: steps by number of tokens, and routes, where it tells them.
 
-The answer is that of `utils/node/marker.py`; `routes` (of local experts, over all layers and steps that it counted) and
-`experts` (local ones) are fields that a kernel may leave out.
+The answer is that of `utils/node/marker.py`; `routed` and `local_experts` are fields that a kernel may leave out.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from utils.node.kernel_counts import Marker
 from utils.profile.source import unreadable
 
 if TYPE_CHECKING:
@@ -59,12 +59,11 @@ def read(path: Path) -> Told:
 
 
 def _told(body: dict[str, Any]) -> Told:
-    if "error" in body:
-        raise ValueError(body["error"])
-    taken = {int(tokens): int(count) for tokens, count in body["taken"].items()}
-    steps, layers = sum(taken.values()), int(body.get("layers", {}).get("gated", 0))
-    routes = body.get("routes")
-    each = float(routes) / (steps * layers) if routes is not None and steps and layers else None
-    experts = body.get("experts")
-    rows = each / int(experts) if each is not None and experts else None
-    return Told(taken, sum(map(int, body["fallback"].values())), each, rows)
+    answer = Marker.model_validate({name: value for name, value in body.items() if name != "schema"})
+    if answer.error:
+        raise ValueError(answer.error)
+    steps = sum(answer.taken.values())
+    routes = sum(one.local for one in answer.routed.values())
+    each = routes / (steps * answer.layers.gated) if answer.routed and steps and answer.layers.gated else None
+    rows = each / answer.local_experts if each is not None and answer.local_experts else None
+    return Told(answer.taken, sum(answer.fallback.values()), each, rows)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -105,7 +106,8 @@ def test_a_step_in_order_of_time_and_its_picture(cli: Cli, trace: Path, tmp_path
 
 def test_what_the_marker_told(cli: Cli, trace: Path, tmp_path: Path) -> None:
     """Steps by tokens; routes and rows an expert only where it tells them."""
-    answer = {"layers": {"gated": 57, "refused": {}}, "taken": {"4": 8, "16": 2}, "fallback": {"300": 1}}
+    answer: dict[str, Any] = {"schema": 1, "worker": 0, "layers": {"gated": 57}, "taken": {"4": 8, "16": 2}}
+    answer["fallback"] = {"300": 1}
     path = tmp_path / "answer-x-0.json"
     path.write_text(json.dumps(answer))
     shown = cli("profile", str(trace), "--marker", str(path)).stdout
@@ -113,13 +115,18 @@ def test_what_the_marker_told(cli: Cli, trace: Path, tmp_path: Path) -> None:
         "10 steps of 4 to 16 tokens on the kernel's path, 1 on the engine's own; it does not count local routes"
         in shown
     )
-    path.write_text(json.dumps(answer | {"routes": 57 * 10 * 24, "experts": 16}))
+    routed = {
+        "4": {"local": 57 * 8 * 20},
+        "16": {"local": 57 * 2 * 40},
+    }  # as the kernel of this repository writes it
+    path.write_text(json.dumps(answer | {"routed": routed, "local_experts": 16}))
     assert (
         "24.0 local routes a step and layer, 1.50 rows an expert"
         in cli("profile", str(trace), "--marker", str(path)).stdout
     )
-    path.write_text("[]")
-    assert cli("profile", str(trace), "--marker", str(path)).returncode == Exit.TRACE_UNREADABLE
+    for wrong in ("[]", "{}", json.dumps({"schema": 1, "worker": 0, "error": "boom"})):
+        path.write_text(wrong)
+        assert cli("profile", str(trace), "--marker", str(path)).returncode == Exit.TRACE_UNREADABLE
 
 
 @pytest.mark.parametrize(
