@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from utils.node.kernel_counts import Marker
@@ -116,7 +117,7 @@ def judge(kernel: KernelChoice, expected: int, found: list[Marker]) -> tuple[boo
         why = next((f" ({reason})" for one in found for reason in one.layers.refused), "")
         words = words if taken else f"never taken{why}; {fallback} steps{_sizes(least.fallback)} fell back"
         return False, f"{words}; {wrong}" if taken else words
-    return True, words + _routes(least)
+    return True, words + _routes(found)
 
 
 def _not_taken(found: list[Marker]) -> str | None:
@@ -137,18 +138,28 @@ def _not_taken(found: list[Marker]) -> str | None:
     return None
 
 
-def _routes(one: Marker) -> str:
-    """Local routes and rows an expert of the steps that were most frequent, a layer in the mean."""
-    most = max(one.taken, key=lambda tokens: one.taken[tokens])
-    found = one.routed.get(most)
-    if found is None or not one.local_experts or most > MARKED_ONE_BY_ONE:
+def _routes(found: list[Marker]) -> str:
+    """Local routes and rows an expert of the steps that were most frequent, a layer in the mean: of the worker that had most of them, for the others wait for it."""
+    counts = Counter[int]()
+    for one in found:
+        counts.update(one.taken)
+    tokens = max(counts, key=lambda size: counts[size])
+    complete = all(one.local_experts and one.taken.get(tokens) and tokens in one.routed for one in found)
+    if tokens > MARKED_ONE_BY_ONE or not complete:
         return ""
-    times = one.taken[most] * one.layers.gated
-    rows = found.local / times
-    words = f"; of {most} tokens a layer computed {rows:.1f} routes, {rows / one.local_experts:.2f} rows an expert"
-    if not found.experts:
-        return words
-    return f"{words}, in {found.blocks / found.experts:.2f} blocks an expert in use"
+    rows, busiest = max(
+        ((one.routed[tokens].local / (one.taken[tokens] * one.layers.gated), one) for one in found),
+        key=lambda pair: pair[0],
+    )
+    experts = busiest.local_experts or 1
+    layer = "a layer" if len(found) == 1 else "a layer of the busiest worker"
+    words = f"; of {tokens} tokens {layer} computed {rows:.1f} routes, {rows / experts:.2f} rows an expert"
+    routed = busiest.routed[tokens]
+    return (
+        f"{words}, in {routed.blocks / routed.experts:.2f} blocks an expert in use"
+        if routed.experts
+        else words
+    )
 
 
 def _incomplete(kernel: KernelChoice, expected: int, found: list[Marker]) -> str | None:

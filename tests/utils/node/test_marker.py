@@ -36,7 +36,9 @@ ROUTED = {"local_experts": 16, "taken": {1: 2, 216: 10}, "taken_most": {1: 2, 21
 """Ten steps of 216 tokens in three layers: 864 routes each, of which 108 are local."""
 CASES: dict[str, tuple[str, list[Marker], bool, str]] = {
     "taken": ("taken", [answer(0), answer(1)], True, "taken in 95 of 100 steps of 1 to 4 tokens on each of 2 workers"),
-    "taken, with its routes": ("taken", [answer(0, **ROUTED), answer(1, **ROUTED)], True, "; of 216 tokens a layer computed 108.0 routes, 6.75 rows an expert, in 1.05 blocks an expert in use"),
+    "taken, with its routes": ("taken", [answer(0, **ROUTED), answer(1, **ROUTED)], True, "; of 216 tokens a layer of the busiest worker computed 108.0 routes, 6.75 rows an expert, in 1.05 blocks an expert in use"),
+    "the busier worker's routes": ("taken", [answer(0, **ROUTED), answer(1, **ROUTED | {"routed": {216: Routed(local=3600, experts=480, blocks=600)}})], True, "of the busiest worker computed 120.0 routes, 7.50 rows an expert, in 1.25 blocks"),
+    "a worker without routes": ("taken", [answer(0, **ROUTED), answer(1, **ROUTED | {"routed": {}})], True, "on each of 2 workers"),
     "its routes without blocks": ("taken", [answer(n, **ROUTED | {"routed": {216: Routed(local=3240)}}) for n in (0, 1)], True, "108.0 routes, 6.75 rows an expert"),
     "never taken": ("taken", [answer(0, **REFUSED), answer(1, **REFUSED)], False, "never taken (experts: 4, wanted 8); 100 steps"),
     "one worker never took it": ("taken", [answer(0), answer(1, taken={})], False, "never taken; 5 steps of 100 tokens fell back"),
@@ -64,6 +66,13 @@ def test_the_gate(name: str) -> None:
     expect, found, good, words = CASES[name]
     passed, said = marker.judge(CHOICE.model_copy(update={"expect": expect}), 2, found)
     assert (passed, words in said) == (good, True), said
+
+
+def test_of_one_worker_nobody_is_the_busiest() -> None:
+    """One GPU that has all experts."""
+    passed, said = marker.judge(CHOICE, 1, [answer(0, **ROUTED)])
+    assert passed
+    assert "; of 216 tokens a layer computed 108.0 routes, 6.75 rows an expert, in 1.05 blocks" in said
 
 
 def test_counts_over_a_load() -> None:

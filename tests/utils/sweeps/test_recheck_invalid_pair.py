@@ -28,14 +28,16 @@ FOREIGN = 0.2
 
 
 def with_new_gates(path: Path) -> None:
-    """Gates that the harness of then did not know are today's; what it wrote stays as it was."""
+    """Gates that the harness of then did not know are today's, and so are the sentences of gates; what passed stays as it was."""
     one, plan = record_file.read(path), Plan.from_json(json.loads((PAIR / "plan.json").read_bytes()))
     arm = plan.jobs[0].of(one.arm)
     point = next(point for point in arm.points if point.id == one.point)
     today = figures.evidence(Asked(arm, point, one.block, FOREIGN), one, left.read(path.parent))
-    known = {gate.name for gate in one.gates}
-    more = [gate for gate in gates.judge(today) if gate.name not in known]
-    record_file.save(one.model_copy(update={"gates": [*one.gates, *more]}), path.parent)
+    passed = {gate.name: gate.passed for gate in one.gates}
+    found = [
+        gate.model_copy(update={"passed": passed.get(gate.name, gate.passed)}) for gate in gates.judge(today)
+    ]
+    record_file.save(one.model_copy(update={"gates": found}), path.parent)
 
 
 def by_run(root: Path) -> dict[str, Record]:
