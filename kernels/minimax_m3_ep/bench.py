@@ -31,7 +31,7 @@ from . import (
     bench_time,
     bench_today,
     bench_tune,
-    layer,
+    card,
     reference,
     steps,
     tiles,
@@ -42,29 +42,37 @@ from .tiles import Gemm, Tile
 
 TOKENS = (1, 16, 64, 128, 216, 256)
 LARGE = 8192
-BF16_LARGE = Tile(
-    tiles.UNBOUNDED, 128, Gemm(256, 64, 8, 3), Gemm(256, 64, 8, 3), swiglu_rows=8, swiglu_columns=1024
-)
-"""BF16 grouped products for large batches, the best tile of a sweep on an H100: what `mxfp8` is held against there."""
+BF16_LARGE = {
+    "sm90": Tile(
+        tiles.UNBOUNDED, 128, Gemm(256, 64, 8, 3), Gemm(256, 64, 8, 3), swiglu_rows=8, swiglu_columns=1024
+    ),
+    "gfx942": Tile(
+        tiles.UNBOUNDED, 128, Gemm(128, 64, 8, 2), Gemm(128, 64, 8, 2), swiglu_rows=8, swiglu_columns=1024
+    ),
+}
+"""BF16 grouped products for large batches, which `mxfp8` is compared with there: on sm90 the best tile of a sweep on an
+H100; on gfx942 the size of vLLM's default for so many tokens, never run there."""
 
 
 def tile_of(known: tiles.Tiles, tokens: int, shape: Shape, experts: int = bench_cases.GLOBAL_EXPERTS) -> Tile:
     """The shipped tile, or the one for large batches in BF16; one that leaves columns of the layer out is refused."""
     alike = steps.alike(tokens, MINIMAX_M3.top_k, experts)
-    tile = known.of(alike) if alike <= known.tiles[-1].tokens else large_of(shape)
+    tile = known.of(alike) if alike <= known.tiles[-1].tokens else large_of(shape, known.arch)
     bench_check.must_fit(tile, shape)
     return tile
 
 
-def large_of(shape: Shape) -> Tile:
+def large_of(shape: Shape, arch: str) -> Tile:
     """`BF16_LARGE`, also for a layer with fewer columns."""
-    columns = min(BF16_LARGE.swiglu_columns, shape.intermediate)
-    return dataclasses.replace(BF16_LARGE, swiglu_columns=columns)
+    tile = BF16_LARGE[arch]
+    return dataclasses.replace(tile, swiglu_columns=min(tile.swiglu_columns, shape.intermediate))
 
 
-def sorted_tile_of(known: tiles.Tiles, tokens: int) -> Tile:
-    """The same, but the next one that sorts, where the shipped one does not: only those have blocks of rows."""
-    return next(tile for tile in known.tiles if tile.tokens >= tokens and not tile.direct)
+def sorted_tile_of(known: tiles.Tiles, tokens: int, experts: int) -> Tile:
+    """The shipped tile, or the next one that sorts, where that does not: only those have blocks of rows."""
+    alike = steps.alike(tokens, MINIMAX_M3.top_k, experts)
+    sorting = [tile for tile in known.tiles if not tile.direct]
+    return next((tile for tile in sorting if tile.tokens >= alike), sorting[-1])
 
 
 def times(
@@ -84,7 +92,10 @@ def times(
         tile_by_path = {
             path: tile_of(one, tokens, of.shape, of.expert_map.numel()) for path, one in known.items()
         }
-        paths = [_Path(of, some, path, tile) for path, tile in [*tile_by_path.items(), ("today", None)]]
+        arch = next(iter(known.values())).arch
+        paths = [
+            _Path(of, some, (arch, path), tile) for path, tile in [*tile_by_path.items(), ("today", None)]
+        ]
         for path, took in zip(paths, bench_time.in_turns([path.run for path in paths]), strict=True):
             row = path.row(tokens, took, reads)
             rows.append(row)
@@ -98,9 +109,12 @@ def times(
 class _Path:
     """One way to compute some steps: a variant with a tile, or what vLLM does today."""
 
-    def __init__(self, of: bench_cases.Layer, steps: bench_cases.Steps, name: str, tile: Tile | None) -> None:
-        self.of, self.steps, self.name, self.tile = of, steps, name, tile
-        self.outs = [torch.full_like(steps.x, float("nan")) for _ in steps.routings]
+    def __init__(
+        self, of: bench_cases.Layer, some: bench_cases.Steps, path: tuple[str, str], tile: Tile | None
+    ) -> None:
+        self.of, self.steps, self.tile = of, some, tile
+        self.arch, self.name = path
+        self.outs = [torch.full_like(some.x, float("nan")) for _ in some.routings]
         self.counter = torch.zeros(len(COUNTED), dtype=torch.int64, device="cuda")
 
     def run(self, index: int) -> None:
@@ -110,7 +124,7 @@ class _Path:
         if self.tile is None:
             bench_today.forward(x, weights, routing, out, self.counter)
             return
-        layer.forward(x, weights, routing, out, counter=self.counter, tile=self.tile, pdl=True, ptx=True)
+        steps.with_tile(self.tile, self.arch, weights, x, routing, out=out, counter=self.counter)
 
     def row(self, tokens: int, took: float, reads: float) -> dict[str, Any]:
         """Of a result, after the steps have run; the largest error of them."""
@@ -145,7 +159,8 @@ def sweep(
     _say("microseconds with blocks of    16       32       64 rows (-: does not fit the card)")
     for tokens in all_tokens:
         for variant, one in known.items():
-            found = bench_tune.heights(of, tokens, variant, sorted_tile_of(one, tokens))
+            start = sorted_tile_of(one, tokens, of.expert_map.numel())
+            found = bench_tune.heights(of, tokens, (one.arch, variant), start)
             rows.append({"tokens": tokens, "variant": variant, "us": found})
             _say(
                 f"{tokens:>6} tokens  {variant:<12} "
@@ -156,7 +171,9 @@ def sweep(
 
 def check(of: bench_cases.Layer, known: dict[str, tiles.Tiles], most_tokens: int) -> dict[str, Any]:
     """Every case of up to so many tokens, those that fail by name."""
-    found = [*bench_check.every_weight(), *bench_check.layers(of, known, large_of(of.shape), most_tokens)]
+    arch = next(iter(known.values())).arch
+    large = large_of(of.shape, arch)
+    found = [*bench_check.every_weight(arch), *bench_check.layers(of, known, large, most_tokens)]
     for one in found:
         if not one.passed:
             _say(f"WRONG  {one.what}: {one.error:.3e}, at most {one.most:.3e}")
@@ -182,7 +199,7 @@ def tune(
         for variant, one in known.items():
             start = tile_of(one, tokens, of.shape)
             _say(f"{tokens} tokens, {variant}, from {start}")
-            best, took = bench_tune.tune(of, tokens, variant, start, limit_s=limit_s)
+            best, took = bench_tune.tune(of, tokens, (one.arch, variant), start, limit_s=limit_s)
             rows.append(
                 {"tokens": tokens, "variant": variant, "us": 1e6 * took, "tile": dataclasses.asdict(best)}
             )
@@ -226,7 +243,7 @@ def main() -> int:
     )
     parser.add_argument("--tokens", type=int, nargs="+", default=[*TOKENS, LARGE], help="how many a step has")
     parser.add_argument("--variants", nargs="+", default=VARIANTS, choices=VARIANTS)
-    parser.add_argument("--arch", default="sm90", help="whose tiles: a file of tiles/")
+    parser.add_argument("--arch", choices=sorted(BF16_LARGE), help="whose tiles (default: this GPU's)")
     parser.add_argument(
         "--seconds", type=float, default=120, help="of tuning, for each number of tokens and variant"
     )
@@ -253,6 +270,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if "check" in arguments.parts and arguments.experts != bench_cases.GLOBAL_EXPERTS:
         parser.error(f"check knows {bench_cases.GLOBAL_EXPERTS} experts alone: take it out of --parts")
+    arch = _arch(parser, arguments.arch)
     shape = dataclasses.replace(
         MINIMAX_M3,
         experts=arguments.local_experts,
@@ -260,7 +278,7 @@ def main() -> int:
         intermediate=arguments.intermediate,
     )
     of = bench_cases.layer(shape, "cuda", experts=arguments.experts)
-    known = {variant: tiles.load(arguments.arch, variant) for variant in arguments.variants}
+    known = {variant: tiles.load(arch, variant) for variant in arguments.variants}
     reads = bench_time.bandwidth()
     small = [tokens for tokens in arguments.tokens if tokens < LARGE]
     found: dict[str, Any] = {
@@ -292,6 +310,21 @@ def main() -> int:
         for row in found.get("rows", [])
     )
     return 0 if good else 1
+
+
+def _arch(parser: argparse.ArgumentParser, asked: str | None) -> str:
+    """Whose tiles are used; ends the program where there is no GPU, or one that cannot run them."""
+    if not torch.cuda.is_available():
+        parser.error("torch sees no GPU, and this measures on one")
+    gpu = card.arch(rocm=torch.version.hip is not None)
+    arch = asked or gpu
+    if arch not in BF16_LARGE:
+        parser.error(
+            f"no tiles for {gpu}, which this GPU is: name others with --arch ({', '.join(BF16_LARGE)})"
+        )
+    if arch.startswith("sm") and not gpu.startswith("sm"):
+        parser.error(f"tiles of {arch} use NVIDIA's instructions, and this GPU is a {gpu}: leave out --arch")
+    return arch
 
 
 def _say(line: str) -> None:

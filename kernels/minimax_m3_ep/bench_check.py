@@ -8,7 +8,7 @@ import torch
 import triton
 import triton.language as tl
 
-from . import bench_cases, bench_today, layer, reference, steps, tiles
+from . import bench_cases, bench_today, reference, steps, tiles
 from .routing import COUNTED, Routing
 from .shapes import MINIMAX_M3, Shape
 from .weights import LARGEST_NARROW, Weights, unpack_scales
@@ -26,6 +26,13 @@ KINDS = (
 )
 OUTSIDE = (-1, bench_cases.GLOBAL_EXPERTS, 2**31 - 1, -(2**31), 0x40000003)
 """What may stand in rows that only pad a captured graph; the last one is local expert 3 to who looks at its low bits."""
+NO_NUMBERS = {
+    "NaN": (float("nan"),),
+    "Inf": (float("inf"),),
+    "-Inf": (float("-inf"),),
+    "NaN and Inf": (float("nan"), float("inf")),
+}
+"""What stands in a token that is no number, in turns."""
 SEEDS = 3
 SLACK = 1.005
 """How much larger an error may be than that of BF16 grouped products on the same inputs: sums have another order."""
@@ -154,24 +161,29 @@ def _up_to(most: int, all_tokens: tuple[int, ...]) -> list[int]:
 def no_numbers(
     of: bench_cases.Layer, tiles_of: dict[str, tiles.Tiles], large: tiles.Tile, most_tokens: int
 ) -> list[Checked]:
-    """NaN and Inf, in activations and in the router's weights, stay in their own tokens: all others are the same to the last bit."""
+    """NaN and Inf, in activations, in the router's weights and in both, stay in their own tokens: all others are the same to the last bit."""
     found = []
     for tokens in _up_to(most_tokens, (3, 56, 216)):
         routing = routes("random", tokens, of, 0)
         drawn = torch.Generator().manual_seed(tokens)
         x = (torch.randn(tokens, of.shape.hidden, generator=drawn) * 0.5).bfloat16().cuda()
         hit = torch.arange(tokens) % 3 == 0
-        poisoned, weights = x.clone(), routing.weights.clone()
-        poisoned[hit] = (
-            torch.tensor([float("nan"), float("inf")]).repeat(of.shape.hidden // 2).bfloat16().cuda()
-        )
-        weights[hit] = float("nan")
         for variant, known in tiles_of.items():
             how = (known, variant, large)
             clean = _run(x, of.of(variant), routing, how)
-            with_none = _run(poisoned, of.of(variant), routing._replace(weights=weights), how)
-            wrong = int((clean[~hit].view(torch.int16) != with_none[~hit].view(torch.int16)).sum())
-            found.append(Checked(f"{variant}, {tokens} tokens, every third NaN and Inf", wrong, 0))
+            for name, values in NO_NUMBERS.items():
+                poisoned, weights = x.clone(), routing.weights.clone()
+                poisoned[hit] = torch.tensor(values).repeat(of.shape.hidden // len(values)).bfloat16().cuda()
+                weights[hit] = torch.tensor(values).repeat(of.shape.top_k // len(values)).cuda()
+                for where, one, other in (
+                    ("activations", poisoned, routing.weights),
+                    ("router's weights", x, weights),
+                    ("both", poisoned, weights),
+                ):
+                    out = _run(one, of.of(variant), routing._replace(weights=other), how)
+                    wrong = int((clean[~hit].view(torch.int16) != out[~hit].view(torch.int16)).sum())
+                    what = f"{variant}, {tokens} tokens, every third {name} in {where}"
+                    found.append(Checked(what, wrong, 0))
     return found
 
 
@@ -229,7 +241,7 @@ def _run(
         if x.shape[0] <= known.tiles[-1].tokens:
             steps.compute(known.arch, variant, weights, x, used, out=out, counter=counter)
         else:
-            layer.forward(x, weights, used, out, counter=counter, tile=large, pdl=True, ptx=True)
+            steps.with_tile(large, known.arch, weights, x, used, out=out, counter=counter)
 
     run()
     torch.cuda.synchronize()
@@ -271,12 +283,12 @@ def _widened(values, scales, out, WIDE: tl.constexpr, PTX: tl.constexpr):  # noq
     tl.store(out + row * 256 + k[None, :], made)
 
 
-def every_weight() -> list[Checked]:
-    """Every pair of a value and a scale that are numbers (the others are refused at load), by both ways of widening, to the last bit."""
+def every_weight(arch: str) -> list[Checked]:
+    """Every pair of a value and a scale that are numbers (the others are refused at load), by each way of widening that a GPU has, to the last bit."""
     values = torch.arange(256, device="cuda").to(torch.uint8)
     numbers = ~((values & 0x7F) == reference.NAN_BYTES[0])
     found = []
-    for ptx in (True, False):
+    for ptx in (True, False) if arch.startswith("sm") else (False,):
         for wide, last in ((False, LARGEST_NARROW), (True, 254)):
             scales = torch.arange(last + 1, device="cuda").to(torch.uint8)
             out = torch.zeros(last + 1, 256, dtype=torch.bfloat16, device="cuda")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from . import bench_cases, bench_time, layer
+from . import bench_cases, bench_time
+from . import steps as launches
 from .routing import COUNTED
 
 if TYPE_CHECKING:
@@ -45,23 +46,25 @@ HEIGHTS = (16, 32, 64, 128, 256)
 
 
 def seconds(
-    of: bench_cases.Layer, steps: bench_cases.Steps, variant: str, tile: Tile, replays: int = REPLAYS
+    of: bench_cases.Layer, steps: bench_cases.Steps, path: tuple[str, str], tile: Tile, replays: int = REPLAYS
 ) -> float:
-    """Time of a step; infinite for a tile that does not fit the card or the shape."""
+    """Time of a step; infinite for a tile that does not fit the card or the shape.
+
+    Args:
+        of: the layer.
+        steps: on which it is timed.
+        path: whose tiles these are, such as gfx942, and the variant.
+        tile: of the step.
+        replays: of a graph.
+    """
+    arch, variant = path
     outs = [torch.empty_like(steps.x) for _ in steps.routings]
     counter = torch.zeros(len(COUNTED), dtype=torch.int64, device="cuda")
     weights = of.of(variant)
 
     def run(index: int) -> None:
-        layer.forward(
-            steps.x,
-            weights,
-            steps.routings[index],
-            outs[index],
-            counter=counter,
-            tile=tile,
-            pdl=True,
-            ptx=True,
+        launches.with_tile(
+            tile, arch, weights, steps.x, steps.routings[index], out=outs[index], counter=counter
         )
 
     try:
@@ -109,12 +112,12 @@ def neighbours(tile: Tile, *, heights: bool) -> Iterator[Tile]:
 
 
 def tune(
-    of: bench_cases.Layer, tokens: int, variant: str, start: Tile, *, limit_s: float
+    of: bench_cases.Layer, tokens: int, path: tuple[str, str], start: Tile, *, limit_s: float
 ) -> tuple[Tile, float]:
     """The fastest tile that was found in the time that is given, and its seconds."""
     steps = bench_cases.steps(of, tokens)
     heights = start.block_m > 16  # noqa: PLR2004 - a decode step fills no more than one block of 16 an expert
-    best, least = start, seconds(of, steps, variant, start)
+    best, least = start, seconds(of, steps, path, start)
     seen, end, improved = {start}, time.monotonic() + limit_s, True
     while improved:
         improved = False
@@ -124,10 +127,10 @@ def tune(
             if time.monotonic() > end:
                 return best, least
             seen.add(tile)
-            took = seconds(of, steps, variant, tile)
+            took = seconds(of, steps, path, tile)
             if (
                 took < GAIN * least
-                and (took := seconds(of, steps, variant, tile, bench_time.REPLAYS)) < GAIN * least
+                and (took := seconds(of, steps, path, tile, bench_time.REPLAYS)) < GAIN * least
             ):
                 best, least, improved = tile, took, True
                 sys.stdout.write(f"    {1e6 * took:8.1f} us  {tile}\n")
@@ -136,11 +139,11 @@ def tune(
     return best, least
 
 
-def heights(of: bench_cases.Layer, tokens: int, variant: str, tile: Tile) -> dict[int, float | None]:
+def heights(of: bench_cases.Layer, tokens: int, path: tuple[str, str], tile: Tile) -> dict[int, float | None]:
     """Microseconds with blocks of 16, 32 and 64 rows, all else equal; None where the tile does not fit the card."""
     steps = bench_cases.steps(of, tokens)
     found = {}
     for height in (16, 32, 64):
-        took = seconds(of, steps, variant, replace(tile, block_m=height), bench_time.REPLAYS)
+        took = seconds(of, steps, path, replace(tile, block_m=height), bench_time.REPLAYS)
         found[height] = 1e6 * took if math.isfinite(took) else None
     return found

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from . import gate, reference
+from . import card, gate, reference
 from .marker import MARKER
 from .routing import Routing
 from .weights import Weights
@@ -28,11 +28,8 @@ def platform() -> str:
     """The compiler's name of the GPU that vLLM runs on (gfx942, sm90), cpu, or what else vLLM calls the platform."""
     from vllm.platforms import current_platform  # noqa: PLC0415 - vLLM is there when this is asked
 
-    if current_platform.is_rocm():
-        return str(torch.cuda.get_device_properties(0).gcnArchName).split(":", maxsplit=1)[0]
-    if current_platform.is_cuda():
-        major, minor = torch.cuda.get_device_capability(torch.cuda.current_device())
-        return f"sm{major}{minor}"
+    if current_platform.is_rocm() or current_platform.is_cuda():
+        return card.arch(rocm=current_platform.is_rocm())
     return str(current_platform.device_type)
 
 

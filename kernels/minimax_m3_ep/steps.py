@@ -41,10 +41,10 @@ def compute(
         counter: [4] int64, gets what `routing.COUNTED` says.
     """
     tile = tiles.load(arch, variant).of(alike(x.shape[0], weights.shape.top_k, routing.experts))
-    _with(tile, arch, weights, x, routing, out=out, counter=counter)
+    with_tile(tile, arch, weights, x, routing, out=out, counter=counter)
 
 
-def _with(
+def with_tile(
     tile: Tile,
     arch: str,
     weights: Weights,
@@ -54,6 +54,7 @@ def _with(
     out: torch.Tensor,
     counter: torch.Tensor,
 ) -> None:
+    """The same with a tile that is given; NVIDIA's own instructions and early launches where `arch` has them."""
     on_nvidia = arch.startswith("sm")
     layer.forward(x, weights, routing, out, counter=counter, tile=tile, pdl=on_nvidia, ptx=on_nvidia)
 
@@ -88,4 +89,4 @@ def warm(arch: str, variant: str, weights: Weights, expert_map: torch.Tensor) ->
             torch.zeros(tokens, shape.top_k, dtype=torch.int32, device=device),
             expert_map,
         )
-        _with(tile, arch, weights, x, routing, out=torch.empty_like(x), counter=counter)
+        with_tile(tile, arch, weights, x, routing, out=torch.empty_like(x), counter=counter)

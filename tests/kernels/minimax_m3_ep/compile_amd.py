@@ -1,6 +1,6 @@
 """Compiles the kernels for gfx942 with Triton's AMD backend, without such a GPU: one JSON line a kernel on stdout.
 
-Each layout of gfx942 that the gate takes, with its number of local experts. Any Triton will do; docs/kernel.md says which were tried:
+Each layout of gfx942 that the gate takes, with its number of local experts, and what the benchmark runs beside them. Any Triton will do; docs/kernel.md says which were tried:
 
     PYTHONPATH=. python -m tests.kernels.minimax_m3_ep.compile_amd
 """
@@ -17,7 +17,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from kernels.minimax_m3_ep import VARIANTS, gate, layer, tiles
+from kernels.minimax_m3_ep import VARIANTS, bench, gate, layer, tiles
 from kernels.minimax_m3_ep.activation import combine, swiglu
 from kernels.minimax_m3_ep.align import compact
 from kernels.minimax_m3_ep.gemm import grouped
@@ -127,6 +127,7 @@ if __name__ == "__main__":
     sys.stderr.write(f"Triton {triton.__version__}\n")
     for layout in [one for one in gate.LAYOUTS if one.platform == ARCH]:
         for variant in VARIANTS:
-            for tile in tiles.load(ARCH, variant).tiles:
+            large = [bench.large_of(layout.shape, ARCH)] if variant == "compact-bf16" else []
+            for tile in [*tiles.load(ARCH, variant).tiles, *large]:
                 for one in [*products(variant, layout.shape, tile), *others(variant, layout, tile)]:
                     sys.stdout.write(json.dumps(one.__dict__) + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from kernels.minimax_m3_ep import bench, bench_check, bench_today, tiles
+from kernels.minimax_m3_ep import bench, bench_cases, bench_check, bench_time, bench_today, card, layer, tiles
 from kernels.minimax_m3_ep.routing import COUNTED
 from kernels.minimax_m3_ep.shapes import MINIMAX_M3
 from tests.kernels.minimax_m3_ep import cases
@@ -104,9 +105,75 @@ def test_every_shipped_tile_divides_the_layer(arch: str, variant: str, shape: An
 def test_a_tile_that_leaves_columns_out_is_refused() -> None:
     """On an H100 a layer with 512 of them was computed without its SwiGLU, and every number of it was wrong."""
     with pytest.raises(ValueError, match="takes 1024 of the intermediate size at a time, and 512 is no"):
-        bench_check.must_fit(bench.BF16_LARGE, SMALL)
+        bench_check.must_fit(bench.BF16_LARGE["sm90"], SMALL)
     assert bench.tile_of(tiles.load("sm90", "compact-bf16"), bench.LARGE, SMALL).swiglu_columns == 512
-    assert bench.tile_of(tiles.load("sm90", "compact-bf16"), bench.LARGE, MINIMAX_M3) == bench.BF16_LARGE
+    assert (
+        bench.tile_of(tiles.load("sm90", "compact-bf16"), bench.LARGE, MINIMAX_M3) == bench.BF16_LARGE["sm90"]
+    )
+
+
+def test_a_sweep_starts_from_the_tile_that_a_server_would_take() -> None:
+    """64 tokens of a layer with 64 experts fill as many rows as 128 of one with 128."""
+    known = tiles.load("sm90", "mxfp8")
+    assert bench.sorted_tile_of(known, 64, 64) == known.of(128)
+    assert bench.sorted_tile_of(known, 64, 128) == known.of(64)
+    assert (
+        bench.sorted_tile_of(tiles.load("sm90", "compact-bf16"), 256, 64).tokens == 256
+    )  # none for so many rows
+
+
+class TestOnAnMI300X:
+    """The benchmark there: what it launches has neither PTX nor early launches, which do not compile for gfx942."""
+
+    def test_no_instruction_of_nvidias(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Of what is timed, swept and tuned, by the name of the tiles."""
+        asked = []
+        monkeypatch.setattr(layer, "forward", lambda *_, pdl, ptx, **__: asked.append((pdl, ptx)))
+        monkeypatch.setattr(bench_time, "seconds", lambda run, *_: run(0) or 1.0)
+        monkeypatch.setattr(bench_time, "in_turns", lambda runs: [run(0) or 1.0 for run in runs])
+        monkeypatch.setattr(bench_today, "forward", lambda *_: None)
+        monkeypatch.setattr(
+            bench._Path,
+            "row",
+            lambda *_: dict.fromkeys(
+                ("us", "share", "error", "error_of_rounding", "counted", "expected_count"), 0
+            ),
+        )
+        zeros = torch.zeros
+        monkeypatch.setattr(torch, "zeros", lambda *size, **how: zeros(*size, **how | {"device": "cpu"}))
+        of = bench_cases.layer(replace(MINIMAX_M3, hidden=1024, intermediate=512), "cpu")
+        for arch, wanted in (("gfx942", False), ("sm90", True)):
+            known = {variant: tiles.load(arch, variant) for variant in ("compact-bf16", "mxfp8")}
+            bench.times(of, known, [64, bench.LARGE], 1e12)
+            bench.sweep(of, known, [64])
+            bench.tune(of, known, [64], 0)
+            assert set(asked) == {(wanted, wanted)}
+            asked.clear()
+
+    def test_its_tiles_are_taken(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """By the GPU's own name; another's are refused with what to do."""
+        parser = argparse.ArgumentParser()
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        for gpu in ("gfx942", "sm90", "sm100"):
+            monkeypatch.setattr(card, "arch", lambda gpu=gpu, **_: gpu)
+            if gpu == "sm100":
+                with pytest.raises(SystemExit):
+                    bench._arch(parser, None)
+            else:
+                assert bench._arch(parser, None) == gpu
+        monkeypatch.setattr(card, "arch", lambda **_: "gfx942")
+        with pytest.raises(SystemExit):
+            bench._arch(parser, "sm90")
+
+
+def test_without_a_gpu_it_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In one line and no traceback."""
+    monkeypatch.setattr("sys.argv", ["bench"])
+    with pytest.raises(SystemExit):
+        bench.main()
+    assert "torch sees no GPU" in capsys.readouterr().err
 
 
 def test_todays_path_computes_small_layers_too() -> None:

@@ -7,7 +7,7 @@ import itertools
 import pytest
 import torch
 
-from kernels.minimax_m3_ep import reference
+from kernels.minimax_m3_ep import bench_check, reference
 from kernels.minimax_m3_ep.routing import Routing
 from kernels.minimax_m3_ep.weights import LARGEST_NARROW, Weights
 from tests.kernels.minimax_m3_ep import cases
@@ -83,18 +83,29 @@ def test_an_id_outside_of_the_map_is_remote() -> None:
     assert not case.expected()[2].any()
 
 
+POISONED = [
+    *((tile, "both", "NaN and Inf") for tile in TILES),
+    *itertools.product(
+        ("plain", "direct"), ("activations", "router's weights", "both"), ("NaN", "Inf", "-Inf")
+    ),
+]
+
+
 @pytest.mark.filterwarnings(
     "ignore:(invalid value|overflow) encountered:RuntimeWarning"
 )  # numpy's, of what is meant
-@pytest.mark.parametrize("tile", TILES)
-def test_no_number_stays_in_its_token(tile: str) -> None:
-    """NaN and Inf in activations and in the router's weights change no other token's bits."""
-    case = make(9, kind="random", seed=2)
+@pytest.mark.parametrize(("tile", "where", "name"), POISONED)
+def test_no_number_stays_in_its_token(tile: str, where: str, name: str) -> None:
+    """NaN and Inf in activations, in the router's weights and in both change no other token's bits."""
+    values = bench_check.NO_NUMBERS[name]
+    case = make(6, kind="random", seed=2)
     clean, _ = case.run(case.bf16, TILES[tile])
-    case.x[::3] = torch.tensor([float("nan"), float("inf")]).repeat(cases.SMALL.hidden // 2).bfloat16()
-    case.routing.weights[::3] = float("nan")
+    if where != "router's weights":
+        case.x[::3] = torch.tensor(values).repeat(cases.SMALL.hidden // len(values)).bfloat16()
+    if where != "activations":
+        case.routing.weights[::3] = torch.tensor(values).repeat(cases.SMALL.top_k // len(values))
     poisoned, _ = case.run(case.bf16, TILES[tile])
-    kept = torch.arange(9) % 3 != 0
+    kept = torch.arange(6) % 3 != 0
     assert torch.equal(clean[kept].view(torch.int16), poisoned[kept].view(torch.int16))
 
 
