@@ -25,13 +25,18 @@ FOREIGN = 0.2
 PAIR = ROOT / "kernels/minimax_m3_ep/results/2026-11-27-h100-pair"
 MXFP8 = ROOT / "kernels/minimax_m3_ep/results/2026-11-28-h200-mxfp8-pair"
 """One point, one H200."""
+HEIGHTS = ROOT / "kernels/minimax_m3_ep/results/2026-11-28-h200-block-heights-pair"
+"""Two points, two H200s; two of its eight loads were loads again, because vLLM compiled a kernel in the first."""
 
 
 @pytest.fixture(scope="module")
 def job(tmp_path_factory: pytest.TempPathFactory, plan: Plan) -> Path:
-    """The pair as a sweep's job would have left it; gates and figures that the harness of then did not know are today's, and so are the sentences of gates."""
-    made = tmp_path_factory.mktemp("pair") / "results-1-j/jobs/j"
-    shutil.copytree(PAIR, made)
+    return as_today(PAIR, tmp_path_factory.mktemp("pair"), plan)
+
+
+def as_today(pair: Path, into: Path, plan: Plan) -> Path:
+    """A pair as a sweep's job would have left it; gates and figures that the harness of then did not know are today's, and so are the sentences of gates."""
+    made = shutil.copytree(pair, into / "results-1-j/jobs/j")
     for log in made.rglob("server.log.gz"):
         log.with_suffix("").write_bytes(gzip.decompress(log.read_bytes()))
     for path in made.rglob("record.json"):
@@ -95,6 +100,21 @@ def test_records_of_today_are_accepted_as_they_are(tmp_path: Path) -> None:
     comparison = compare.compare(*matching.arms(list(found.values())), ledger.Ledger())
     assert "answers are the base's: 2 checks passed, of 1 point" in comparison.notes
     assert not [note for note in comparison.notes if "power" in note], "nobody knows its noise"
+
+
+def test_a_pairs_second_loads_are_refused(tmp_path: Path) -> None:
+    """A pair that was made when the recorder, too, still loaded a pair's point again: the judge takes the six other records."""
+    plan = plan_of(HEIGHTS)
+    job = as_today(HEIGHTS, tmp_path, plan)
+    twice = {log.parent for log in job.rglob("load-1.log")}
+    assert len(twice) == 2
+    found = judged(job, plan)
+    assert len(found) == 8
+    for folder, one in found.items():
+        if folder in twice:
+            assert "loaded twice, and is once, as every point of a pair" in str(one.failure)
+        else:
+            assert (one.status, one.figures, one.failure) == ("measured", "recomputed", None), folder
 
 
 def test_power_that_a_record_made_up_is_not_kept(job: Path, plan: Plan, tmp_path: Path) -> None:
