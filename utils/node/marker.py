@@ -139,7 +139,10 @@ def _not_taken(found: list[Marker]) -> str | None:
 
 
 def _routes(found: list[Marker]) -> str:
-    """Local routes and rows an expert of the steps that were most frequent, a layer in the mean: of the worker that had most of them, for the others wait for it."""
+    """Local routes and rows an expert of the steps that were most frequent, a layer in the mean.
+
+    Of the busiest worker, for which the others wait: that with the most blocks, or routes where nothing counts blocks.
+    """
     counts = Counter[int]()
     for one in found:
         counts.update(one.taken)
@@ -147,19 +150,17 @@ def _routes(found: list[Marker]) -> str:
     complete = all(one.local_experts and one.taken.get(tokens) and tokens in one.routed for one in found)
     if tokens > MARKED_ONE_BY_ONE or not complete:
         return ""
-    rows, busiest = max(
-        ((one.routed[tokens].local / (one.taken[tokens] * one.layers.gated), one) for one in found),
-        key=lambda pair: pair[0],
-    )
-    experts = busiest.local_experts or 1
+
+    def each(one: Marker) -> tuple[float, float]:
+        """Blocks and routes of a layer in a step."""
+        times = one.taken[tokens] * one.layers.gated
+        return one.routed[tokens].blocks / times, one.routed[tokens].local / times
+
+    busiest = max(found, key=each)
+    rows, routed = each(busiest)[1], busiest.routed[tokens]
     layer = "a layer" if len(found) == 1 else "a layer of the busiest worker"
-    words = f"; of {tokens} tokens {layer} computed {rows:.1f} routes, {rows / experts:.2f} rows an expert"
-    routed = busiest.routed[tokens]
-    return (
-        f"{words}, in {routed.blocks / routed.experts:.2f} blocks an expert in use"
-        if routed.experts
-        else words
-    )
+    words = f"; of {tokens} tokens {layer} computed {rows:.1f} routes, {rows / (busiest.local_experts or 1):.2f} rows an expert"
+    return f"{words}, in {routed.blocks / routed.experts:.2f} blocks an expert in use" if routed.experts else words
 
 
 def _incomplete(kernel: KernelChoice, expected: int, found: list[Marker]) -> str | None:

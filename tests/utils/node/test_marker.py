@@ -37,7 +37,8 @@ ROUTED = {"local_experts": 16, "taken": {1: 2, 216: 10}, "taken_most": {1: 2, 21
 CASES: dict[str, tuple[str, list[Marker], bool, str]] = {
     "taken": ("taken", [answer(0), answer(1)], True, "taken in 95 of 100 steps of 1 to 4 tokens on each of 2 workers"),
     "taken, with its routes": ("taken", [answer(0, **ROUTED), answer(1, **ROUTED)], True, "; of 216 tokens a layer of the busiest worker computed 108.0 routes, 6.75 rows an expert, in 1.05 blocks an expert in use"),
-    "the busier worker's routes": ("taken", [answer(0, **ROUTED), answer(1, **ROUTED | {"routed": {216: Routed(local=3600, experts=480, blocks=600)}})], True, "of the busiest worker computed 120.0 routes, 7.50 rows an expert, in 1.25 blocks"),
+    "the busier worker's routes": ("taken", [answer(0, **ROUTED), answer(1, **ROUTED | {"routed": {216: Routed(local=3000, experts=480, blocks=600)}})], True, "of the busiest worker computed 100.0 routes, 6.25 rows an expert, in 1.25 blocks"),
+    "the busier worker's routes, without blocks": ("taken", [answer(n, **ROUTED | {"routed": {216: Routed(local=3240 + 360 * n)}}) for n in (0, 1)], True, "of the busiest worker computed 120.0 routes, 7.50 rows an expert"),
     "a worker without routes": ("taken", [answer(0, **ROUTED), answer(1, **ROUTED | {"routed": {}})], True, "on each of 2 workers"),
     "its routes without blocks": ("taken", [answer(n, **ROUTED | {"routed": {216: Routed(local=3240)}}) for n in (0, 1)], True, "108.0 routes, 6.75 rows an expert"),
     "never taken": ("taken", [answer(0, **REFUSED), answer(1, **REFUSED)], False, "never taken (experts: 4, wanted 8); 100 steps"),
