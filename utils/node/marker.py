@@ -160,7 +160,11 @@ def _routes(found: list[Marker]) -> str:
     rows, routed = each(busiest)[1], busiest.routed[tokens]
     layer = "a layer" if len(found) == 1 else "a layer of the busiest worker"
     words = f"; of {tokens} tokens {layer} computed {rows:.1f} routes, {rows / (busiest.local_experts or 1):.2f} rows an expert"
-    return f"{words}, in {routed.blocks / routed.experts:.2f} blocks an expert in use" if routed.experts else words
+    return (
+        f"{words}, in {routed.blocks / routed.experts:.2f} blocks an expert in use"
+        if routed.experts
+        else words
+    )
 
 
 def _incomplete(kernel: KernelChoice, expected: int, found: list[Marker]) -> str | None:
