@@ -34,6 +34,8 @@ class Memory(Value):
     node: str = ""
     earlier: list[str] = []
     """Nodes on which Slurm had begun the attempt's job before it began it again on `node`."""
+    starts: dict[int, str] = {}
+    """Of the attempt's job: the node of each start that was heard of, by how often Slurm had begun it again."""
     done: bool = False
     kind: str | None = None
     """Class of the failure that it ended with."""

@@ -10,7 +10,7 @@ from matrix.errors import Exit, HarnessError
 from utils.launch.failures import Verdict, as_json, classify
 from utils.launch.journal import Memory, Notebook
 from utils.launch.signs_of_failures import Kind
-from utils.launch.slurm import batch, blaming, client, evidence, job_files, states, submission
+from utils.launch.slurm import batch, blaming, client, earlier_starts, evidence, job_files, states, submission
 from utils.launch.slurm.blaming import TRIES
 from utils.launch.slurm.client import SlurmError
 from utils.launch.slurm.earlier_starts import EarlierStarts
@@ -125,20 +125,22 @@ class Block:
         if not track.finished():
             return
         track.read()
-        if not track.fetches() and self._earlier_are_home():
+        if not track.fetches() and self._earlier_are_home(track.state.restarts if track.state else 0):
             self._end(track)
 
-    def _earlier_are_home(self) -> bool:
+    def _earlier_are_home(self, restarts: int) -> bool:
         """Whether nothing is left on nodes of earlier starts; begins to bring it home."""
         if self.earlier is None:
             attempt, notes = self.memory.attempt, self.notes
+            nodes, unknown = earlier_starts.nodes(self.memory, restarts, self.attempt.left)
             self.earlier = EarlierStarts.of(
                 self.attempt.cluster,
                 self.attempt.left,
-                [node for node in self.memory.earlier if node != self.memory.node],
+                nodes,
                 lambda why: notes.aside(attempt, why),
                 self._others_wait,
             )
+            self.earlier.notes += unknown
         return self.earlier.step()
 
     def cancel(self) -> None:
@@ -227,10 +229,11 @@ class Block:
         with_tried = bad | (known & set(memory.tried))
         return tuple(sorted(with_tried if known - with_tried else bad))
 
-    def _found(self, slurm: int, node: str) -> None:
-        old = self.memory
+    def _found(self, slurm: int, node: str, start: int) -> None:
+        old = self.memory if self.memory.slurm == slurm else self.memory.model_copy(update={"starts": {}})
         moved = [old.node] if old.slurm == slurm and old.node and node not in {"", old.node} else []
-        update = {"slurm": slurm, "node": node, "earlier": [*old.earlier, *moved]}
+        starts = old.starts | ({start: node} if node else {})
+        update = {"slurm": slurm, "node": node, "earlier": [*old.earlier, *moved], "starts": starts}
         self.memory = old.model_copy(update=update)
         self.notes.write(self.memory)
 
@@ -251,7 +254,7 @@ class Block:
                 number = client.submit(script)
                 if self.track:
                     self.track.slurm = number
-                self._found(number, "")
+                self._found(number, "", 0)
             self.tell(f"submitted as Slurm job {number}: {self.name}")
         except SlurmError as error:
             self.unanswered += error.unanswered  # a refusal is an answer: there is no job to look for

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from utils.launch.slurm import client, retrieval_job
+from utils.launch.slurm import client, poll, retrieval_job
 from utils.launch.slurm.client import SlurmError
 from utils.launch.slurm.receive import Staged
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from matrix.cluster import Cluster
+    from utils.launch.journal import Memory
     from utils.launch.slurm.receive import Left
 
 WHY = "Slurm started the job again on another node"
@@ -93,6 +94,31 @@ class EarlierStarts:
         where = retrieval_job.on_node(self.cluster, self.nodes[0])
         self.last_try, self.since_s = not self.busy(), time.monotonic()
         self.source = Staged.start(where, self.left, folder, seen=0, hold_s=0)
+
+
+def nodes(memory: Memory, restarts: int, left: Left) -> tuple[list[str], list[str]]:
+    """Nodes of all starts but the last one, and what a person should know where not all are known.
+
+    A start that was over before the next poll is one that nobody here heard of. Slurm's accounting knows its node, where there is one.
+
+    Args:
+        memory: of the job's attempt.
+        restarts: how often Slurm began it again, in all.
+        left: what a start leaves on its node.
+    """
+    found = [*memory.earlier, *memory.starts.values()]
+    unheard = sum(start not in memory.starts for start in range(restarts))
+    if unheard and memory.slurm:
+        known = [one.node for one in poll.starts(memory.slurm) if one.node]
+        found += known
+        unheard = max(0, min(unheard, restarts + 1 - len(known)))
+    where = " and ".join(filter(None, [left.work, left.log]))
+    note = (
+        f"Slurm started the job {restarts + 1} times; the node of {unheard} of them is not known, because they were over "
+        f"before it was asked, and its accounting does not say; there may be something left there: {where}"
+    )
+    others = [node for node in dict.fromkeys(found) if node and node != memory.node]
+    return others, [note] if unheard else []
 
 
 def _shut(name: str) -> str:

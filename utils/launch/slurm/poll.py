@@ -146,3 +146,11 @@ def accounted(job: int) -> JobState | None:
             if found:
                 return found[-1]
     return None
+
+
+def starts(job: int) -> list[JobState]:
+    """Each start of a job, also those before Slurm began it again, from the accounting; none where that is off or does not answer."""
+    try:
+        return from_sacct(client.call([*SACCT, "--duplicates", f"--jobs={job}"], limit_s=20))
+    except SlurmError:
+        return []

@@ -96,14 +96,14 @@ def from_squeue(text: str, *, of: str = "") -> list[JobState]:
 
 
 def from_sacct(text: str) -> list[JobState]:
-    """Rows of `sacct --parsable2 --allocations --format=JobID,State,ExitCode,NodeList,JobName`, the newest of a job last."""
-    found = {}
+    """Rows of `sacct --parsable2 --allocations --format=JobID,State,ExitCode,NodeList,JobName`, the newest of a job last; with `--duplicates` one for each of its starts."""
+    found = []
     for line in text.splitlines():
         fields = line.split("|", 4)
         if len(fields) == 5 and fields[0].isdecimal():  # noqa: PLR2004 - five fields; the first row names them
             names = ("JobID", "State", "exit_code", "NodeList", "Name")
-            found[fields[0]] = _state(fields[0], dict(zip(names, fields, strict=True)))
-    return list(found.values())
+            found.append(_state(fields[0], dict(zip(names, fields, strict=True))))
+    return found
 
 
 def _state(number: str, cells: dict[str, str]) -> JobState:

@@ -41,8 +41,8 @@ class Tracking:
 
     attempt: Attempt
     emit: Callable[[Event], None]
-    found: Callable[[int, str], None]
-    """Told the job's number and node when they become known."""
+    found: Callable[[int, str, int], None]
+    """Told the job's number and node when they become known, and how often Slurm had begun it again by then."""
     set_aside: Callable[[str], None]
     """Keeps what came of a start that broke off; told why."""
     every_s: float
@@ -51,6 +51,8 @@ class Tracking:
     """Why no job can start in the partition, in a sentence; empty where one can. Asked while the job waits."""
     slurm: int | None = None
     node: str = ""
+    start: int = 0
+    """Which of the job's starts was on that node: how often Slurm had begun it again."""
     payload: Path | None = None
     """Sent by sbcast once the job runs, where it was too large for the script."""
     two: Callable[[], bool] = lambda: False
@@ -141,7 +143,7 @@ class Tracking:
         facts = event.get("facts", {})
         if event["kind"] == "begin":
             self.begun, self.restarts = True, int(facts.get("restarts", 0))
-            self._is(int(facts.get("slurm", 0)), str(event.get("name", "")))
+            self._is(int(facts.get("slurm", 0)), str(event.get("name", "")), self.restarts)
             self.emit({"kind": "note", "text": f"runs on {self.node} as Slurm job {self.slurm}"})
         elif event["kind"] == "payload":
             self.wanted = bool(facts.get("wanted"))
@@ -159,10 +161,10 @@ class Tracking:
         elif event["kind"] == "end":
             self.runs_ended += 1
 
-    def _is(self, slurm: int, node: str) -> None:
-        if (slurm, node) != (self.slurm, self.node):
-            self.slurm, self.node = slurm, node
-            self.found(slurm, node)
+    def _is(self, slurm: int, node: str, start: int) -> None:
+        if (slurm, node, start) != (self.slurm, self.node, self.start):
+            self.slurm, self.node, self.start = slurm, node, start
+            self.found(slurm, node, start)
 
     def says(self, mine: Sequence[JobState]) -> bool:
         """Take in what a poll from after the submission says of jobs of this name; False if there is no such job at all."""
@@ -175,7 +177,7 @@ class Tracking:
         if known and chosen.restarts > max(known.restarts, self.restarts):
             self._restarted(chosen)
         self.state, self.news_s = chosen, time.monotonic()
-        self._is(chosen.id, chosen.node or self.node)
+        self._is(chosen.id, chosen.node or self.node, chosen.restarts if chosen.node else self.start)
         if chosen.waiting:
             self._waits(chosen)
         elif chosen.unknown:

@@ -46,9 +46,9 @@ def test_rows_of_squeue() -> None:
 
 
 def test_rows_of_sacct() -> None:
-    """`CANCELLED by 0` is CANCELLED; the newest line of a job counts."""
+    """`CANCELLED by 0` is CANCELLED; the newest line of a job is the last."""
     text = "7|PENDING|0:0||n\n7|CANCELLED by 1000|0:15|mi1|a/b|c\n7.batch|FAILED|1:0|mi1|batch\n"
-    (found,) = states.from_sacct(text)
+    _, found = states.from_sacct(text)
     assert (found.state, found.exit_code, found.node, found.name) == ("CANCELLED", "0:15", "mi1", "a/b|c")
     assert found.by == "1000"
 

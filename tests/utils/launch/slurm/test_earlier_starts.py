@@ -1,0 +1,85 @@
+"""Nodes where Slurm had begun a job before: those that the launcher heard of, those that only the accounting knows, and what it says of others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.utils.launch.slurm.made import an_attempt
+from utils.launch.journal import Memory
+from utils.launch.slurm import client, earlier_starts
+from utils.launch.slurm.client import SlurmError
+from utils.launch.slurm.receive import Left
+from utils.launch.slurm.states import JobState
+from utils.launch.slurm.tracking import Tracking
+
+LEFT = Left("/tmp/spool/abc", "/tmp/servematrix-abc.log", "python3")  # noqa: S108 - a node's
+HEARD = Memory(slurm=7, node="mi2", earlier=["mi0"], starts={0: "mi0", 1: "mi2"})
+UNHEARD = Memory(slurm=7, node="mi2", earlier=[], starts={1: "mi2"})
+"""The first start was over before the first poll."""
+
+
+def sacct(monkeypatch: pytest.MonkeyPatch, rows: str | None) -> list[list[str]]:
+    """What the accounting answers; none is an error."""
+    asked = []
+
+    def call(command: list[str], **_: object) -> str:
+        asked.append(command)
+        if rows is None:
+            raise SlurmError("sacct", "Slurm accounting storage is disabled", unanswered=False)
+        return rows
+
+    monkeypatch.setattr(client, "call", call)
+    return asked
+
+
+def test_the_accounting_is_not_asked_for_what_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every start was heard of."""
+    asked = sacct(monkeypatch, None)
+    assert earlier_starts.nodes(HEARD, 1, LEFT) == (["mi0"], [])
+    assert earlier_starts.nodes(HEARD.model_copy(update={"earlier": [], "starts": {0: "mi2"}}), 0, LEFT) == (
+        [],
+        [],
+    )
+    assert asked == []
+
+
+def test_a_start_that_nobody_heard_of_is_found_in_the_accounting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By `--duplicates`, which has a row for each start (sacct(1))."""
+    asked = sacct(monkeypatch, "7|REQUEUED|0:0|mi1|a/b\n7|COMPLETED|0:0|mi2|a/b\n")
+    assert earlier_starts.nodes(UNHEARD, 1, LEFT) == (["mi1"], [])
+    assert "--duplicates" in asked[0]
+
+
+@pytest.mark.parametrize(
+    "rows", [None, "", "7|COMPLETED|0:0|mi2|a/b\n", "7|PENDING|0:0||a/b\n7|COMPLETED|0:0|mi2|a/b\n"]
+)
+def test_a_start_that_nobody_knows_is_said(monkeypatch: pytest.MonkeyPatch, rows: str | None) -> None:
+    """With the place, so that a person can look."""
+    sacct(monkeypatch, rows)
+    nodes, (note,) = earlier_starts.nodes(UNHEARD, 1, LEFT)
+    assert nodes == []
+    assert "started the job 2 times; the node of 1 of them is not known" in note
+    assert f"{LEFT.work} and {LEFT.log}" in note
+
+
+def test_each_start_is_noted_with_its_node(tmp_path: Path) -> None:
+    """Also one on the node of the one before; a job that waits has none."""
+    heard: list[tuple[int, str, int]] = []
+    attempt = an_attempt(tmp_path)
+    attempt.results.mkdir(parents=True)
+    track = Tracking(attempt, lambda _: None, lambda *one: heard.append(one), lambda _: None, 1.0)
+    for state, node, restarts in (
+        ("PENDING", "", 0),
+        ("RUNNING", "mi1", 0),
+        ("REQUEUED", "", 1),
+        ("RUNNING", "mi1", 1),
+        ("RUNNING", "mi1", 1),
+        ("PENDING", "", 3),
+        ("RUNNING", "mi2", 3),
+    ):
+        track.says(
+            [JobState(id=7, name="n", state=state, reason="", exit_code="0:0", node=node, restarts=restarts)]
+        )
+    assert [one for one in heard if one[1]] == [(7, "mi1", 0), (7, "mi1", 1), (7, "mi2", 3)]
