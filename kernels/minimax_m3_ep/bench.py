@@ -7,7 +7,7 @@
 
 One layer of MiniMax-M3 with EP8, or another number of experts, CUDA-graph replay, medians. The share is of the read bandwidth measured in the same run:
 the bytes of the weights of the experts that a step uses, over that bandwidth, over the time. `today` is what vLLM
-does on a gfx942 (`bench_today`). Parts: check, times, sweep (blocks of 16, 32, 64 rows), tune.
+does on a gfx942, or with `--today sm90` on an H100 (`bench_today`). Parts: check, times, sweep (blocks of 16, 32, 64 rows), tune.
 """
 
 from __future__ import annotations
@@ -76,7 +76,11 @@ def sorted_tile_of(known: tiles.Tiles, tokens: int, experts: int) -> Tile:
 
 
 def times(
-    of: bench_cases.Layer, known: dict[str, tiles.Tiles], all_tokens: list[int], reads: float
+    of: bench_cases.Layer,
+    known: dict[str, tiles.Tiles],
+    all_tokens: list[int],
+    reads: float,
+    today: str = "gfx942",
 ) -> list[dict[str, Any]]:
     """Every path at every number of tokens: its time, its error, and what the graph's replays counted.
 
@@ -85,6 +89,7 @@ def times(
         known: tiles of each variant.
         all_tokens: of a step.
         reads: bytes a second.
+        today: whose tiles vLLM's path has, of `bench_today`.
     """
     rows = []
     for tokens in all_tokens:
@@ -93,9 +98,8 @@ def times(
             path: tile_of(one, tokens, of.shape, of.expert_map.numel()) for path, one in known.items()
         }
         arch = next(iter(known.values())).arch
-        paths = [
-            _Path(of, some, (arch, path), tile) for path, tile in [*tile_by_path.items(), ("today", None)]
-        ]
+        paths = [_Path(of, some, (arch, path), tile) for path, tile in tile_by_path.items()]
+        paths.append(_Path(of, some, (today, "today"), None))
         for path, took in zip(paths, bench_time.in_turns([path.run for path in paths]), strict=True):
             row = path.row(tokens, took, reads)
             rows.append(row)
@@ -122,7 +126,7 @@ class _Path:
         x, weights = self.steps.x, self.of.of(self.name)
         routing, out = self.steps.routings[index], self.outs[index]
         if self.tile is None:
-            bench_today.forward(x, weights, routing, out, self.counter)
+            bench_today.forward(x, weights, routing, out, self.counter, self.arch)
             return
         steps.with_tile(self.tile, self.arch, weights, x, routing, out=out, counter=self.counter)
 
@@ -245,6 +249,12 @@ def main() -> int:
     parser.add_argument("--variants", nargs="+", default=VARIANTS, choices=VARIANTS)
     parser.add_argument("--arch", choices=sorted(BF16_LARGE), help="whose tiles (default: this GPU's)")
     parser.add_argument(
+        "--today",
+        choices=("gfx942", "sm90"),
+        default="gfx942",
+        help="whose tiles vLLM's path has (default: %(default)s)",
+    )
+    parser.add_argument(
         "--seconds", type=float, default=120, help="of tuning, for each number of tokens and variant"
     )
     parser.add_argument("--out", type=Path, help="where the JSON goes")
@@ -287,6 +297,7 @@ def main() -> int:
         "card": torch.cuda.get_device_name(0),
         "torch": torch.__version__,
         "triton": triton.__version__,
+        "today": arguments.today,
         "local_experts": arguments.local_experts,
         "experts": arguments.experts,
         "hidden": shape.hidden,
@@ -298,7 +309,7 @@ def main() -> int:
     if "check" in arguments.parts:
         found["check"] = check(of, known, arguments.most_tokens)
     if "times" in arguments.parts:
-        found["rows"] = times(of, known, arguments.tokens, reads)
+        found["rows"] = times(of, known, arguments.tokens, reads, arguments.today)
     if "sweep" in arguments.parts:
         found["sweep"] = sweep(of, known, small)
     if "tune" in arguments.parts:

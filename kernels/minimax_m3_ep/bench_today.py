@@ -1,8 +1,8 @@
-"""The path that vLLM 0.32.0 takes on a gfx942 today, reproduced: what it launches, how large, with which tiles.
+"""The path that vLLM 0.32.0 takes today, reproduced: what it launches, how large, with which tiles of gfx942 or sm90.
 
 All MXFP8 weights are in BF16. Buffers have a row a route, remote ones too; grids have the blocks that 128 experts could
 fill; SwiGLU runs over every route's row; blocks and rows without local work are skipped (vLLM's
-`experts/triton_moe.py`, its defaults for ROCm in `fused_moe.get_default_config`). Sorting is this package's, one launch
+`experts/triton_moe.py`, its defaults in `fused_moe.get_default_config`; it has no tuned file for such a layer). Sorting is this package's, one launch
 where vLLM's operator has two.
 """
 
@@ -32,11 +32,12 @@ class Tile:
     block_k: int
     group_m: int
     warps: int
-    stages: int = 2
+    stages: int
 
 
-def tile_of(tokens: int, experts: int) -> Tile:
-    """What vLLM's defaults give for BF16 on ROCm."""
+def tile_of(tokens: int, experts: int, arch: str = "gfx942") -> Tile:
+    """What vLLM's defaults give for BF16 on ROCm (gfx942), or on CUDA (sm90)."""
+    stages_on_cuda = 4 if tokens <= 32 else 3  # noqa: PLR2004 - vLLM's figures
     heights = ((32, 16), (96, 32), (512, 64))
     return Tile(
         block_m=next((height for most, height in heights if tokens <= most), 128),
@@ -44,6 +45,7 @@ def tile_of(tokens: int, experts: int) -> Tile:
         block_k=128 if tokens <= 64 else 64,  # noqa: PLR2004
         group_m=16 if tokens // experts > 128 else 1,  # noqa: PLR2004
         warps=4 if tokens <= 128 else 8,  # noqa: PLR2004
+        stages=2 if arch == "gfx942" else stages_on_cuda,
     )
 
 
@@ -93,11 +95,16 @@ def _swiglu(h, out, inner, alpha, beta, limit, COLUMNS: tl.constexpr):
 
 
 def forward(
-    x: torch.Tensor, weights: Weights, routing: Routing, out: torch.Tensor, counter: torch.Tensor
+    x: torch.Tensor,
+    weights: Weights,
+    routing: Routing,
+    out: torch.Tensor,
+    counter: torch.Tensor,
+    arch: str = "gfx942",
 ) -> None:
-    """A layer's local routes into `out`, as vLLM computes them today."""
+    """A layer's local routes into `out`, as vLLM computes them today on `arch`."""
     shape, tokens, device = weights.shape, x.shape[0], x.device
-    tile = tile_of(tokens, shape.experts)
+    tile = tile_of(tokens, shape.experts, arch)
     routes = shape.routes(tokens)
     padded = routes + routing.experts * (tile.block_m - 1)
     blocks = triton.cdiv(min(padded, routes * tile.block_m), tile.block_m)

@@ -62,16 +62,20 @@ def test_docs_show_its_figures(result: dict[str, Any]) -> None:
         assert f"| {' | '.join(cells)} |" in text
 
 
-def test_todays_tiles_are_vllms_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The path that is reproduced uses what the real vLLM's defaults give on ROCm."""
+@pytest.mark.parametrize("arch", ["gfx942", "sm90"])
+def test_todays_tiles_are_vllms_own(monkeypatch: pytest.MonkeyPatch, arch: str) -> None:
+    """The path that is reproduced uses what the real vLLM's defaults give on ROCm, and on CUDA."""
     from vllm.model_executor.layers.fused_moe.fused_moe import get_default_config
 
     from tests.kernels.minimax_m3_ep import fakes
 
-    fakes.on(monkeypatch, "gfx942")
+    if arch == "sm90":
+        fakes.on_hopper(monkeypatch)
+    else:
+        fakes.on(monkeypatch, arch)
     for tokens in (1, 16, 32, 33, 64, 65, 96, 97, 128, 129, 256, 512, 513, 2048, 8192):
         config = get_default_config(tokens, 16, 3072, 6144, 4, None)
-        tile = bench_today.tile_of(tokens, 16)
+        tile = bench_today.tile_of(tokens, 16, arch)
         assert config == {
             "BLOCK_SIZE_M": tile.block_m, "BLOCK_SIZE_N": tile.block_n, "BLOCK_SIZE_K": tile.block_k,
             "GROUP_SIZE_M": tile.group_m, "SPLIT_K": 1, "num_warps": tile.warps, "num_stages": tile.stages,
