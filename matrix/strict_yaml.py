@@ -39,7 +39,7 @@ _TWO_MEANINGS = (
         "is octal to some YAML readers; write it without the leading zero, or quote it",
     ),
     (
-        re.compile(r"[-+]?0[xob][0-9a-fA-F_]+"),
+        re.compile(r"[-+]?0(x[0-9a-fA-F_]+|o[0-7_]+|b[01_]+)"),
         "is a number to some YAML readers; write it in decimal, or quote it",
     ),
     (re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+"), "is a base-60 number to some YAML readers; quote it"),
@@ -278,6 +278,12 @@ def _surprise(text: str) -> str:
     if text in _PLAIN or not _ANY_OF_THEM.fullmatch(text):
         return ""
     return next(why for pattern, why in _TWO_MEANINGS if pattern.fullmatch(text))
+
+
+def is_text(word: str) -> bool:
+    """Whether a word of letters and digits is text to every YAML reader, also without quotes: not so 1e5, 0123, on."""
+    numbers = _INT.fullmatch(word) or _FLOAT.fullmatch(word)
+    return not (word in _PLAIN or numbers or _ANY_OF_THEM.fullmatch(word))
 
 
 def read(content: bytes, file: str) -> Document:

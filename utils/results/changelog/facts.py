@@ -13,7 +13,7 @@ from utils.results.changelog import cells, rows
 from utils.results.changelog import entries as changelog
 from utils.results.changelog.changed import changed
 from utils.results.changelog.doubts import doubts
-from utils.results.changelog.lines import mapping, scalar
+from utils.results.changelog.lines import mapping, scalar, sha
 from utils.results.verdict import metrics, present
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _where(newest: Record, base: Sequence[Record], below: changelog.Entry | None
     if device == newest.node.cpu_model:
         device += f", {newest.node.cores} cores"
     of_head = [
-        f"commit: {newest.provenance.tree_commit}",
+        f"commit: {sha(newest.provenance.tree_commit)}",
         f"image: {scalar(newest.image)}",
         f"vllm: {scalar(newest.vllm_version or 'unknown')}",
         *(["environment: own"] if is_local(newest.key) else []),
@@ -101,12 +101,12 @@ def _where(newest: Record, base: Sequence[Record], below: changelog.Entry | None
 def _base(base: Record, head: Record, below: changelog.Entry | None) -> list[str]:
     """What it was compared with: a commit, the entry that was measured there, and what else differs from the head's recipe."""
     commit = base.provenance.tree_commit
-    made = [f"commit: {commit}"]
+    made = [f"commit: {sha(commit)}"]
     if below and below.pr and below.head and below.head.commit == commit:
         made.append(f"entry: {below.pr}")
     made.append(f"image: {scalar(base.image)}")
     if base.recipe:
-        made.append(f"recipe: {base.recipe}")
+        made.append(f"recipe: {scalar(base.recipe)}")
     if commit == head.provenance.tree_commit and head.parts.get("kernel") and not base.parts.get("kernel"):
         made.append("kernel: 'off'")
     return made

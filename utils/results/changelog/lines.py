@@ -6,6 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from matrix.strict_yaml import is_text
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -38,6 +40,11 @@ def scalar(words: str) -> str:
     )
     safe = plain and not re.fullmatch(r"(?i)yes|no|on|off|true|false|null", words)
     return words if safe else json.dumps(words, ensure_ascii=False)
+
+
+def sha(commit: str) -> str:
+    """A commit as text: one in 200 or so begins as a number does, or is one (0123…, 12e3…), and wants quotes."""
+    return commit if is_text(commit) else json.dumps(commit)
 
 
 def section_lines(lines: Sequence[str], name: str) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from matrix.errors import Exit, HarnessError
+from matrix.strict_yaml import is_text
 from tests.conftest import ROOT, Cli
 from tests.utils.results.conftest import Records, sides
 from utils.report.grouped import points
@@ -258,6 +259,34 @@ def test_add_lists_what_is_missing(records: Records) -> None:
     ][0]
     assert list(entry.points) == ["32x16-tp1-c1"]
     assert entry.missing == {"32x16-tp1-c2": "the server ended: on purpose"}
+
+
+@pytest.mark.parametrize(
+    "commit",
+    [
+        "0bb88a7d3ab4951fbcca142462031ec85d62fa82",
+        "0123" * 10,
+        "1" * 40,
+        "1234567890123456789012345678901234567e1" + "2",
+        "0b" + "01" * 19,
+        "fa85ae3e4c" * 4,
+    ],
+)
+def test_any_commit_comes_back(records: Records, commit: str) -> None:
+    """Some begin as a number does, and some are one to a reader of YAML: an entry that cannot be read is not published."""
+    base, head = (
+        [
+            one.model_copy(update={"provenance": one.provenance.model_copy(update={"tree_commit": commit})})
+            for one in side
+        ]
+        for side in (records(slower=2.0), records())
+    )
+    new = add(b"", "c.yaml", head, base, Stub(5, "T", ("x",)), comparison=compare(base, head, Ledger()))
+    entry = changelog.read(new.encode()).root["r"][0]
+    assert entry.head is not None
+    assert entry.base is not None
+    assert (entry.head.commit, entry.base.commit) == (commit, commit)
+    assert ('"' in new.partition("commit: ")[2][:1]) is not is_text(commit)
 
 
 def test_add_refuses_records_of_uncommitted_code(records: Records) -> None:
