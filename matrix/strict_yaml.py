@@ -281,7 +281,7 @@ def _surprise(text: str) -> str:
 
 
 def is_text(word: str) -> bool:
-    """Whether a word of letters and digits is text to every YAML reader, also without quotes: not so 1e5, 0123, on."""
+    """Whether a word of letters and digits is text without quotes, to this reader and those that it minds: not so 1e5, 0123, on."""
     numbers = _INT.fullmatch(word) or _FLOAT.fullmatch(word)
     return not (word in _PLAIN or numbers or _ANY_OF_THEM.fullmatch(word))
 

@@ -69,7 +69,7 @@ def large_of(shape: Shape, arch: str) -> Tile:
 
 
 def sorted_tile_of(known: tiles.Tiles, tokens: int, experts: int) -> Tile:
-    """The shipped tile, or the next one that sorts, where that does not: only those have blocks of rows."""
+    """The shipped tile, or the next one that sorts, where that does not: only those have blocks of rows. The last one above the bound."""
     alike = steps.alike(tokens, MINIMAX_M3.top_k, experts)
     sorting = [tile for tile in known.tiles if not tile.direct]
     return next((tile for tile in sorting if tile.tokens >= alike), sorting[-1])
@@ -201,7 +201,7 @@ def tune(
     rows = []
     for tokens in all_tokens:
         for variant, one in known.items():
-            start = tile_of(one, tokens, of.shape)
+            start = tile_of(one, tokens, of.shape, of.expert_map.numel())
             _say(f"{tokens} tokens, {variant}, from {start}")
             best, took = bench_tune.tune(of, tokens, (one.arch, variant), start, limit_s=limit_s)
             rows.append(
@@ -224,7 +224,7 @@ COMPUTING = (
     "weights",
     "widen",
 )
-"""The modules that decide what runs on the GPU; the rest of the package decides when."""
+"""The modules that compute on the GPU. Which tile a step takes, and whether launches begin early, is decided in `steps`, by `arch`."""
 
 
 def source_hash() -> str:
@@ -297,6 +297,7 @@ def main() -> int:
         "card": torch.cuda.get_device_name(0),
         "torch": torch.__version__,
         "triton": triton.__version__,
+        "arch": arch,
         "today": arguments.today,
         "local_experts": arguments.local_experts,
         "experts": arguments.experts,
@@ -330,9 +331,8 @@ def _arch(parser: argparse.ArgumentParser, asked: str | None) -> str:
     gpu = card.arch(rocm=torch.version.hip is not None)
     arch = asked or gpu
     if arch not in BF16_LARGE:
-        parser.error(
-            f"no tiles for {gpu}, which this GPU is: name others with --arch ({', '.join(BF16_LARGE)})"
-        )
+        fitting = [one for one in BF16_LARGE if one.startswith("gfx") or gpu.startswith("sm")]
+        parser.error(f"no tiles for {gpu}, which this GPU is: name others with --arch ({', '.join(fitting)})")
     if arch.startswith("sm") and not gpu.startswith("sm"):
         parser.error(f"tiles of {arch} use NVIDIA's instructions, and this GPU is a {gpu}: leave out --arch")
     return arch

@@ -122,7 +122,8 @@ def tune(
     while improved:
         improved = False
         for tile in list(neighbours(best, heights=heights)):
-            if tile in seen or not fits(tile, of.shape.hidden, of.shape.intermediate):
+            early = path[0].startswith("sm") or not (tile.first.prefetch or tile.second.prefetch)
+            if tile in seen or not early or not fits(tile, of.shape.hidden, of.shape.intermediate):
                 continue
             if time.monotonic() > end:
                 return best, least

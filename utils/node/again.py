@@ -48,6 +48,7 @@ def until(spec: NodeJob, run: Run, point: Point, start_s: float) -> float:
     """
     if (
         spec.paired
+        or spec.job.base is not None
         or spec.canary
         or spec.profile
         or point.parts.get("flags", {}).get("enable-prefix-caching") is not False

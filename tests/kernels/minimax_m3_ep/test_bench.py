@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -126,6 +127,20 @@ def test_a_sweep_starts_from_the_tile_that_a_server_would_take() -> None:
     )  # none for so many rows
 
 
+class _Launches:
+    """Stands for a kernel, and notes whether it is asked for NVIDIA's instructions."""
+
+    def __init__(self, asked: list[bool]) -> None:
+        self.asked = asked
+
+    def __getitem__(self, _: object) -> Any:
+        return lambda *_, PTX, **__: self.asked.append(PTX)
+
+
+def _on_cpu(make: Any) -> Any:
+    return lambda *size, **how: make(*size, **how | {"device": "cpu"})
+
+
 class TestOnAnMI300X:
     """The benchmark there: what it launches has neither PTX nor early launches, which do not compile for gfx942."""
 
@@ -143,18 +158,36 @@ class TestOnAnMI300X:
                 ("us", "share", "error", "error_of_rounding", "counted", "expected_count"), 0
             ),
         )
-        zeros = torch.zeros
-        monkeypatch.setattr(torch, "zeros", lambda *size, **how: zeros(*size, **how | {"device": "cpu"}))
+        monkeypatch.setattr(torch, "zeros", _on_cpu(torch.zeros))
         of = bench_cases.layer(replace(MINIMAX_M3, hidden=1024, intermediate=512), "cpu")
         for arch, wanted in (("gfx942", False), ("sm90", True)):
             known = {variant: tiles.load(arch, variant) for variant in ("compact-bf16", "mxfp8")}
             bench.times(of, known, [64, bench.LARGE], 1e12)
             bench.sweep(of, known, [64])
             bench.tune(of, known, [64], 0)
+            how = (known["compact-bf16"], "compact-bf16", bench.large_of(of.shape, arch))
+            for tokens in (64, bench.LARGE):
+                x = torch.zeros(tokens, of.shape.hidden, dtype=torch.bfloat16)
+                routing = bench_cases.steps(of, tokens).routings[0]
+                with contextlib.suppress(RuntimeError, AssertionError):  # after its first call it wants a GPU
+                    bench_check._run(x, of.bf16, routing, how)
             assert set(asked) == {(wanted, wanted)}
             asked.clear()
 
-    def test_its_tiles_are_taken(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_widening_by_ptx_is_not_checked(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is NVIDIA's."""
+        asked: list[bool] = []
+        monkeypatch.setattr(bench_check, "_widened", _Launches(asked))
+        monkeypatch.setattr(torch, "arange", _on_cpu(torch.arange))
+        monkeypatch.setattr(torch, "zeros", _on_cpu(torch.zeros))
+        bench_check.every_weight("gfx942")
+        assert asked == [False, False]
+        bench_check.every_weight("sm90")
+        assert asked == [False, False, True, True, False, False]
+
+    def test_its_tiles_are_taken(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         """By the GPU's own name; another's are refused with what to do."""
         parser = argparse.ArgumentParser()
         monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -163,11 +196,13 @@ class TestOnAnMI300X:
             if gpu == "sm100":
                 with pytest.raises(SystemExit):
                     bench._arch(parser, None)
+                assert "no tiles for sm100" in capsys.readouterr().err
             else:
                 assert bench._arch(parser, None) == gpu
         monkeypatch.setattr(card, "arch", lambda **_: "gfx942")
         with pytest.raises(SystemExit):
             bench._arch(parser, "sm90")
+        assert "this GPU is a gfx942: leave out --arch" in capsys.readouterr().err
 
 
 def test_without_a_gpu_it_says_so(
@@ -175,6 +210,7 @@ def test_without_a_gpu_it_says_so(
 ) -> None:
     """In one line and no traceback."""
     monkeypatch.setattr("sys.argv", ["bench"])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(SystemExit):
         bench.main()
     assert "torch sees no GPU" in capsys.readouterr().err

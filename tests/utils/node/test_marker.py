@@ -39,7 +39,6 @@ CASES: dict[str, tuple[str, list[Marker], bool, str]] = {
     "taken, with its routes": ("taken", [answer(0, **ROUTED), answer(1, **ROUTED)], True, "; of 216 tokens a layer of the busiest worker computed 108.0 routes, 6.75 rows an expert, in 1.05 blocks an expert in use"),
     "the busier worker's routes": ("taken", [answer(0, **ROUTED), answer(1, **ROUTED | {"routed": {216: Routed(local=3000, experts=480, blocks=600)}})], True, "of the busiest worker computed 100.0 routes, 6.25 rows an expert, in 1.25 blocks"),
     "the busier worker's routes, without blocks": ("taken", [answer(n, **ROUTED | {"routed": {216: Routed(local=3240 + 360 * n)}}) for n in (0, 1)], True, "of the busiest worker computed 120.0 routes, 7.50 rows an expert"),
-    "a worker without routes": ("taken", [answer(0, **ROUTED), answer(1, **ROUTED | {"routed": {}})], True, "on each of 2 workers"),
     "its routes without blocks": ("taken", [answer(n, **ROUTED | {"routed": {216: Routed(local=3240)}}) for n in (0, 1)], True, "108.0 routes, 6.75 rows an expert"),
     "never taken": ("taken", [answer(0, **REFUSED), answer(1, **REFUSED)], False, "never taken (experts: 4, wanted 8); 100 steps"),
     "one worker never took it": ("taken", [answer(0), answer(1, taken={})], False, "never taken; 5 steps of 100 tokens fell back"),
@@ -67,6 +66,13 @@ def test_the_gate(name: str) -> None:
     expect, found, good, words = CASES[name]
     passed, said = marker.judge(CHOICE.model_copy(update={"expect": expect}), 2, found)
     assert (passed, words in said) == (good, True), said
+
+
+def test_a_worker_without_routes() -> None:
+    """Who is the busiest cannot be said then."""
+    passed, said = marker.judge(CHOICE, 2, [answer(0, **ROUTED), answer(1, **ROUTED | {"routed": {}})])
+    assert passed
+    assert "computed" not in said
 
 
 def test_of_one_worker_nobody_is_the_busiest() -> None:

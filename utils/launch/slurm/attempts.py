@@ -100,7 +100,7 @@ class Block:
             self.tell(f"taken up again: {self.name}")
 
     def step(self) -> None:
-        """Read what is new and move on; never waits. Not for a block that is done."""
+        """Read what is new and move on; waits for nothing but an answer of Slurm's. Not for a block that is done."""
         track = self.track
         if track is None:
             raise AssertionError
@@ -125,7 +125,8 @@ class Block:
         if not track.finished():
             return
         track.read()
-        if not track.fetches() and self._earlier_are_home(track.state.restarts if track.state else 0):
+        restarts = max(track.restarts, track.state.restarts if track.state else 0)
+        if not track.fetches() and self._earlier_are_home(restarts):
             self._end(track)
 
     def _earlier_are_home(self, restarts: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -102,23 +103,25 @@ def nodes(memory: Memory, restarts: int, left: Left) -> tuple[list[str], list[st
     A start that was over before the next poll is one that nobody here heard of. Slurm's accounting knows its node, where there is one.
 
     Args:
-        memory: of the job's attempt.
-        restarts: how often Slurm began it again, in all.
+        memory: of the job's attempt; one that an older version wrote has no `starts`, and then nothing is asked.
+        restarts: how often Slurm began it again, as far as Slurm says so.
         left: what a start leaves on its node.
     """
+    begun = max([restarts, *memory.starts])
+    unheard = sum(start not in memory.starts for start in range(begun)) if memory.starts else 0
     found = [*memory.earlier, *memory.starts.values()]
-    unheard = sum(start not in memory.starts for start in range(restarts))
     if unheard and memory.slurm:
-        known = [one.node for one in poll.starts(memory.slurm) if one.node]
-        found += known
-        unheard = max(0, min(unheard, restarts + 1 - len(known)))
+        rows = [one.node for one in poll.starts(memory.slurm) if one.node and one.name == memory.name]
+        others = list((Counter(rows) - Counter(memory.starts.values())).elements())
+        found += others
+        unheard = max(0, unheard - len(others))
     where = " and ".join(filter(None, [left.work, left.log]))
     note = (
-        f"Slurm started the job {restarts + 1} times; the node of {unheard} of them is not known, because they were over "
+        f"Slurm started the job {begun + 1} times; the node of {unheard} of them is not known, because they were over "
         f"before it was asked, and its accounting does not say; there may be something left there: {where}"
     )
-    others = [node for node in dict.fromkeys(found) if node and node != memory.node]
-    return others, [note] if unheard else []
+    known = [node for node in dict.fromkeys(found) if node and node != memory.node]
+    return known, [note] if unheard else []
 
 
 def _shut(name: str) -> str:

@@ -29,6 +29,10 @@ SACCT = (
 )
 
 
+STARTS_S = 5.0
+"""How long the accounting may take to say where a job's earlier starts were; all jobs of the run wait for it."""
+
+
 def state_folder() -> Path:
     """Where launchers of one user on one controller meet: the poll's cache and the quarantine."""
     base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
@@ -149,8 +153,11 @@ def accounted(job: int) -> JobState | None:
 
 
 def starts(job: int) -> list[JobState]:
-    """Each start of a job, also those before Slurm began it again, from the accounting; none where that is off or does not answer."""
+    """Each start of a job, also those before Slurm began it again, from the accounting; none where that is off or does not answer soon.
+
+    Also other jobs of that number, from before the numbers began anew (sacct(1), --duplicates).
+    """
     try:
-        return from_sacct(client.call([*SACCT, "--duplicates", f"--jobs={job}"], limit_s=20))
+        return from_sacct(client.call([*SACCT, "--duplicates", f"--jobs={job}"], limit_s=STARTS_S))
     except SlurmError:
         return []

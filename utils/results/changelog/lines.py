@@ -43,7 +43,7 @@ def scalar(words: str) -> str:
 
 
 def sha(commit: str) -> str:
-    """A commit as text: one in 200 or so begins as a number does, or is one (0123…, 12e3…), and wants quotes."""
+    """A commit as text: in quotes where all of its digits make a number (0123…, 12e3…)."""
     return commit if is_text(commit) else json.dumps(commit)
 
 

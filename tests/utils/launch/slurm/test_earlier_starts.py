@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.utils.launch.slurm.made import an_attempt
-from utils.launch.journal import Memory
+from utils.launch.journal import Memory, Notebook
 from utils.launch.slurm import client, earlier_starts
 from utils.launch.slurm.client import SlurmError
 from utils.launch.slurm.receive import Left
@@ -15,8 +15,8 @@ from utils.launch.slurm.states import JobState
 from utils.launch.slurm.tracking import Tracking
 
 LEFT = Left("/tmp/spool/abc", "/tmp/servematrix-abc.log", "python3")  # noqa: S108 - a node's
-HEARD = Memory(slurm=7, node="mi2", earlier=["mi0"], starts={0: "mi0", 1: "mi2"})
-UNHEARD = Memory(slurm=7, node="mi2", earlier=[], starts={1: "mi2"})
+HEARD = Memory(slurm=7, name="a/b", node="mi2", earlier=["mi0"], starts={0: "mi0", 1: "mi2"})
+UNHEARD = Memory(slurm=7, name="a/b", node="mi2", earlier=[], starts={1: "mi2"})
 """The first start was over before the first poll."""
 
 
@@ -50,6 +50,36 @@ def test_a_start_that_nobody_heard_of_is_found_in_the_accounting(monkeypatch: py
     asked = sacct(monkeypatch, "7|REQUEUED|0:0|mi1|a/b\n7|COMPLETED|0:0|mi2|a/b\n")
     assert earlier_starts.nodes(UNHEARD, 1, LEFT) == (["mi1"], [])
     assert "--duplicates" in asked[0]
+
+
+def test_what_was_heard_proves_more_starts_than_slurm_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The accounting, which is asked of a job that the controller forgot, has no count of starts."""
+    sacct(monkeypatch, "7|REQUEUED|0:0|mi1|a/b\n7|REQUEUED|0:0|mi0|a/b\n")
+    late = UNHEARD.model_copy(update={"starts": {2: "mi2"}})
+    nodes, notes = earlier_starts.nodes(late, 0, LEFT)
+    assert (sorted(nodes), notes) == (["mi0", "mi1"], []), "the last start may not be in it yet"
+
+
+def test_another_job_of_the_number_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers begin anew after the largest one."""
+    sacct(monkeypatch, "7|COMPLETED|0:0|old9|other/job\n7|COMPLETED|0:0|mi2|a/b\n")
+    nodes, notes = earlier_starts.nodes(UNHEARD, 1, LEFT)
+    assert (nodes, len(notes)) == ([], 1)
+
+
+def test_memory_of_an_older_version_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It did not note starts; the nodes that it noted are cleared."""
+    asked = sacct(monkeypatch, None)
+    old = Memory.model_validate({"slurm": 7, "name": "a/b", "node": "mi2", "earlier": ["mi0"]})
+    assert earlier_starts.nodes(old, 1, LEFT) == (["mi0"], [])
+    assert asked == []
+
+
+def test_starts_are_remembered_by_the_next_launcher(tmp_path: Path) -> None:
+    """Through the notebook's JSON, whose keys are text."""
+    notes = Notebook(tmp_path, "j")
+    notes.write(HEARD)
+    assert notes.read() == HEARD
 
 
 @pytest.mark.parametrize(

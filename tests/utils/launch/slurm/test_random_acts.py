@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
 import subprocess
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -99,9 +101,18 @@ def test_a_soak_while_slurm_has_faults(site: Site, jobs: int, faults: int) -> No
 
 
 def unexplained(site: Site, told: str) -> list[str]:
-    """What is left on nodes, but for logs of starts that were over between two polls: without an accounting nobody knows where they were, and the launcher says so."""
-    said = "\n".join(line for line in told.splitlines() if "there may be something left there" in line)
-    return [path for path in site.left_on_nodes() if Path(path).name not in said]
+    """What is left on nodes, but for a log of each start that was over between two polls: without an accounting nobody knows where it was, and the launcher says so."""
+    starts = Counter[str]()
+    for number, log in re.findall(
+        r"the node of (\d+) of them is not known.* (\S+\.log)$", told, re.MULTILINE
+    ):
+        starts[Path(log).name] = max(starts[Path(log).name], int(number))
+    found = []
+    for path in site.left_on_nodes():
+        starts[Path(path).name] -= 1
+        if starts[Path(path).name] < 0:
+            found.append(path)
+    return found
 
 
 def whose(site: Site, told: str) -> str:
