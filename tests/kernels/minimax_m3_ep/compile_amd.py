@@ -1,6 +1,6 @@
 """Compiles the kernels for gfx942 with Triton's AMD backend, without such a GPU: one JSON line a kernel on stdout.
 
-Each layout of gfx942 that the gate takes, with its number of local experts, and what the benchmark runs beside them. Any Triton will do; docs/kernel.md says which were tried:
+Each layout of gfx942 that the gate takes, with its number of local experts, and the benchmark's large BF16 tile. Any Triton will do; docs/kernel.md says which were tried:
 
     PYTHONPATH=. python -m tests.kernels.minimax_m3_ep.compile_amd
 """
