@@ -32,6 +32,8 @@ NOT_ITS_BUSINESS = {
     "duplicate key": "YAML's, which editors say by themselves",
     "octal of yaml 1.1": "a YAML reader's own",
     "base 60": "a YAML reader's own",
+    "binary": "a YAML reader's own",
+    "hexadecimal": "a YAML reader's own",
     "underscore": "a YAML reader's own",
     "impossible ep": "arithmetic over several keys",
     "too many devices": "the cluster file's",
