@@ -117,8 +117,9 @@ def nodes(memory: Memory, restarts: int, left: Left) -> tuple[list[str], list[st
         unheard = max(0, unheard - len(others))
     where = " and ".join(filter(None, [left.work, left.log]))
     note = (
-        f"Slurm started the job {begun + 1} times; the node of {unheard} of them is not known, because they were over "
-        f"before it was asked, and its accounting does not say; there may be something left there: {where}"
+        f"Slurm started job {memory.slurm} {begun + 1} times, and of {unheard} of these starts the node is not known: it was over "
+        "before Slurm was asked, and the accounting does not say where it was. What it may have left there can be fetched with "
+        f"./servematrix collect --job {memory.slurm} --node NODE DIR: {where}"
     )
     known = [node for node in dict.fromkeys(found) if node and node != memory.node]
     return known, [note] if unheard else []

@@ -90,7 +90,8 @@ def test_a_start_that_nobody_knows_is_said(monkeypatch: pytest.MonkeyPatch, rows
     sacct(monkeypatch, rows)
     nodes, (note,) = earlier_starts.nodes(UNHEARD, 1, LEFT)
     assert nodes == []
-    assert "started the job 2 times; the node of 1 of them is not known" in note
+    assert "started job 7 2 times, and of 1 of these starts the node is not known" in note
+    assert "./servematrix collect --job 7 --node NODE DIR" in note
     assert f"{LEFT.work} and {LEFT.log}" in note
 
 

@@ -104,7 +104,7 @@ def unexplained(site: Site, told: str) -> list[str]:
     """What is left on nodes, but for a log of each start that was over between two polls: without an accounting nobody knows where it was, and the launcher says so."""
     starts = Counter[str]()
     for number, log in re.findall(
-        r"the node of (\d+) of them is not known.* (\S+\.log)$", told, re.MULTILINE
+        r"of (\d+) of these starts the node is not known.* (\S+\.log)$", told, re.MULTILINE
     ):
         starts[Path(log).name] = max(starts[Path(log).name], int(number))
     found = []
