@@ -4,10 +4,11 @@
     python -m kernels.minimax_m3_ep.bench --parts times --tokens 1 64 256 --variants mxfp8
     python -m kernels.minimax_m3_ep.bench --parts tune --tokens 64 --seconds 120
     python -m kernels.minimax_m3_ep.bench --parts check --hidden 1024 --intermediate 512 --most-tokens 64  # for slow tools
+    python -m kernels.minimax_m3_ep.bench --parts beside --seconds 60
 
 One layer of MiniMax-M3 with EP8, or another number of experts, CUDA-graph replay, medians. The share is of the read bandwidth measured in the same run:
 the bytes of the weights of the experts that a step uses, over that bandwidth, over the time. `today` is what vLLM
-does on a gfx942, or with `--today sm90` on an H100 (`bench_today`). Parts: check, times, sweep (blocks of 16, 32, 64 rows), tune.
+does on a gfx942, or with `--today sm90` on an H100 (`bench_today`). Parts: check, times, sweep (blocks of 16, 32, 64 rows), tune, beside (in a server's company).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import triton
 
 from . import (
     VARIANTS,
+    bench_beside,
     bench_cases,
     bench_check,
     bench_time,
@@ -211,6 +213,18 @@ def tune(
     return rows
 
 
+def beside(of: bench_cases.Layer, known: dict[str, tiles.Tiles], seconds: float) -> list[dict[str, Any]]:
+    """Layers in a server's company, a row for each variant and number of tokens."""
+    rows = []
+    for one in bench_beside.beside(of, known, seconds):
+        rows.append(dataclasses.asdict(one) | {"passed": one.passed})
+        _say(
+            f"{one.what}: {one.steps} steps, {one.differing} of {one.looks} outputs differ from a quiet run's; "
+            f"counters read {one.reads} times meanwhile, {'all' if one.counted else 'NOT ALL'} steps counted"
+        )
+    return rows
+
+
 COMPUTING = (
     "activation",
     "align",
@@ -241,9 +255,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parts = ("check", "times", "sweep", "tune")
+    parts = ("check", "times", "sweep", "tune", "beside")
     parser.add_argument(
-        "--parts", nargs="+", default=parts[:3], choices=parts, help="what to do; all but tune"
+        "--parts", nargs="+", default=parts[:3], choices=parts, help="what to do; all but tune and beside"
     )
     parser.add_argument("--tokens", type=int, nargs="+", default=[*TOKENS, LARGE], help="how many a step has")
     parser.add_argument("--variants", nargs="+", default=VARIANTS, choices=VARIANTS)
@@ -255,7 +269,10 @@ def main() -> int:
         help="whose tiles vLLM's path has (default: %(default)s)",
     )
     parser.add_argument(
-        "--seconds", type=float, default=120, help="of tuning, for each number of tokens and variant"
+        "--seconds",
+        type=float,
+        default=120,
+        help="of tuning, for each number of tokens and variant; of beside, in all",
     )
     parser.add_argument("--out", type=Path, help="where the JSON goes")
     parser.add_argument(
@@ -265,7 +282,7 @@ def main() -> int:
         "--experts",
         type=int,
         default=bench_cases.GLOBAL_EXPERTS,
-        help="of the layer, on all GPUs; check knows 128 alone (default: %(default)s)",
+        help="of the layer, on all GPUs; check and beside know 128 alone (default: %(default)s)",
     )
     for size in ("hidden", "intermediate"):
         parser.add_argument(
@@ -278,8 +295,9 @@ def main() -> int:
         "--most-tokens", type=int, default=tiles.UNBOUNDED, help="leave out checks of more (default: none)"
     )
     arguments = parser.parse_args()
-    if "check" in arguments.parts and arguments.experts != bench_cases.GLOBAL_EXPERTS:
-        parser.error(f"check knows {bench_cases.GLOBAL_EXPERTS} experts alone: take it out of --parts")
+    of_all = [part for part in ("check", "beside") if part in arguments.parts]
+    if of_all and arguments.experts != bench_cases.GLOBAL_EXPERTS:
+        parser.error(f"{of_all[0]} knows {bench_cases.GLOBAL_EXPERTS} experts alone: take it out of --parts")
     arch = _arch(parser, arguments.arch)
     shape = dataclasses.replace(
         MINIMAX_M3,
@@ -315,11 +333,17 @@ def main() -> int:
         found["sweep"] = sweep(of, known, small)
     if "tune" in arguments.parts:
         found["tuned"] = tune(of, known, arguments.tokens, arguments.seconds)
+    if "beside" in arguments.parts:
+        found["beside"] = beside(of, known, arguments.seconds)
     if arguments.out:
         arguments.out.write_text(json.dumps(found, indent=1) + "\n")
-    good = not found.get("check", {}).get("failed") and all(
-        row["error"] <= 1.05 * row["error_of_rounding"] and row["counted"] == row["expected_count"]
-        for row in found.get("rows", [])
+    good = (
+        not found.get("check", {}).get("failed")
+        and all(one["passed"] for one in found.get("beside", []))
+        and all(
+            row["error"] <= 1.05 * row["error_of_rounding"] and row["counted"] == row["expected_count"]
+            for row in found.get("rows", [])
+        )
     )
     return 0 if good else 1
 
