@@ -23,8 +23,8 @@ from utils.sweeps.returned import taken
 FOREIGN = 0.2
 """Of the cores: what others may use, by the cluster file."""
 PAIR = ROOT / "kernels/minimax_m3_ep/results/2026-11-27-h100-pair"
-MXFP8 = ROOT / "kernels/minimax_m3_ep/results/2026-11-28-h200-mxfp8-pair"
-"""One point, one H200."""
+MXFP8 = [ROOT / f"kernels/minimax_m3_ep/results/2026-11-28-{card}-mxfp8-pair" for card in ("h200", "h100")]
+"""One point, one card."""
 HEIGHTS = ROOT / "kernels/minimax_m3_ep/results/2026-11-28-h200-block-heights-pair"
 """Two points, two H200s; two of its eight loads were loads again, because vLLM compiled a kernel in the first."""
 
@@ -83,12 +83,13 @@ def test_every_record_is_accepted_with_the_meters_power(job: Path, plan: Plan) -
     assert "answers are the base's: 4 checks passed, of 2 points" in comparison.notes
 
 
-def test_records_of_today_are_accepted_as_they_are(tmp_path: Path) -> None:
-    """All of the pair on one H200, without a change but the name of the card: figures, gates, power and parity are what the job said."""
-    mine = shutil.copytree(MXFP8, tmp_path / "results-1-j/jobs/j")
+@pytest.mark.parametrize("pair", MXFP8, ids=("h200", "h100"))
+def test_records_of_today_are_accepted_as_they_are(pair: Path, tmp_path: Path) -> None:
+    """All of the pair on one card, without a change but the name of the card: figures, gates, power and parity are what the job said."""
+    mine = shutil.copytree(pair, tmp_path / "results-1-j/jobs/j")
     for log in mine.rglob("server.log.gz"):
         log.with_suffix("").write_bytes(gzip.decompress(log.read_bytes()))
-    found = judged(mine, plan_of(MXFP8))
+    found = judged(mine, plan_of(pair))
     assert [(one.status, one.figures, one.failure) for one in found.values()] == [
         ("measured", "recomputed", None)
     ] * 4

@@ -154,7 +154,7 @@ class Words:
         effect = test.effect if test else 0.0
         word = _direction(effect, more_is_better=self._more_is_better(metric))
         waits = test is not None and not again
-        why = f"may be a {word}, and must hold over one more block" if waits else ""
+        why = f"may be {_with_article(word)}, and must hold over one more block" if waits else ""
         mean = Mean(
             job=job,
             metric=metric,
@@ -272,7 +272,7 @@ class Words:
                 f"flagged as {begin} by the first block, and did not repeat in the second",
             )
         useless = f"; the block that was to confirm it does not count: {one.useless}" if one.useless else ""
-        return None, f"may be a {word}, and must repeat in one more block{useless}"
+        return None, f"may be {_with_article(word)}, and must repeat in one more block{useless}"
 
 
 def _direction(effect: float, *, more_is_better: bool) -> Word:
@@ -288,3 +288,7 @@ def repeats(test: Effect, p: float) -> bool:
 def silent(one: Sample) -> Finding:
     """Of a figure that was measured and may not be judged."""
     return Finding(one.first.effect, math.nan, math.nan, flagged=False, word=None, why=one.unfit)
+
+
+def _with_article(word: str) -> str:
+    return f"an {word}" if word == "improvement" else f"a {word}"
