@@ -8,7 +8,7 @@
 
 One layer of MiniMax-M3 with EP8, or another number of experts, CUDA-graph replay, medians. The share is of the read bandwidth measured in the same run:
 the bytes of the weights of the experts that a step uses, over that bandwidth, over the time. `today` is what vLLM
-does on a gfx942, or with `--today sm90` on an H100 (`bench_today`). Parts: check, times, sweep (blocks of 16, 32, 64 rows), tune, beside (in a server's company).
+does on a gfx942, or with `--today sm90` on an H100 (`bench_today`). Parts: check, times, sweep (blocks of 16, 32, 64 rows), tune, beside (other work on the GPU).
 """
 
 from __future__ import annotations
@@ -214,13 +214,14 @@ def tune(
 
 
 def beside(of: bench_cases.Layer, known: dict[str, tiles.Tiles], seconds: float) -> list[dict[str, Any]]:
-    """Layers in a server's company, a row for each variant and number of tokens."""
+    """Layers beside other work on the GPU, a row for each variant and number of tokens."""
     rows = []
     for one in bench_beside.beside(of, known, seconds):
         rows.append(dataclasses.asdict(one) | {"passed": one.passed})
         _say(
-            f"{one.what}: {one.steps} steps, {one.differing} of {one.looks} outputs differ from a quiet run's; "
-            f"counters read {one.reads} times meanwhile, {'all' if one.counted else 'NOT ALL'} steps counted"
+            f"{one.what}: {one.differing} of {one.steps} steps differ from a quiet run's; meanwhile counters were read {one.reads} times "
+            f"and a second stream worked {one.turns} times; counts {'right' if one.counted else 'WRONG'}; "
+            f"quiet outputs {'sound' if one.sound else 'NOT SOUND'}"
         )
     return rows
 

@@ -1,38 +1,33 @@
-"""Whether layers compute the same in a server's company, to the last bit.
+"""Whether layers compute the same beside other work on the GPU, to the last bit.
 
-Several layers run, in a graph and without one, while a second stream computes and takes and frees memory, and while a thread asks the
-marker for its counters, as a node does around a load. Between the layers are launches of others, which ours let begin early.
+Several layers, each with routes of its own, run in a graph and without one. Their memory held NaN before, and what stands between
+them begins early and lets the next begin early, as norms of a server do. Meanwhile a second stream computes, and a thread asks the
+marker for its counters by the way that a node takes. Routes change from step to step, and nothing waits in between.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import tempfile
-import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+import triton
+import triton.language as tl
 
-from . import bench_cases, bench_check, marker, steps, tiles
+from . import bench_cases, bench_check, marker, reference, steps, tiles
+from .bench_company import asking, working
+from .routing import COUNTED, Routing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from .routing import Routing
+    from collections.abc import Iterator
 
 LAYERS = 6
-TOKENS = (56, 216)
-KINDS = ("random", "ids outside of the map", "all remote")
-"""Of routes, which replays take in turns."""
-IN_A_ROW = 4
-"""Replays that nothing waits between."""
-ANSWER_S = 60.0
-"""An answer of the marker that takes longer is none."""
+TOKENS = (3, 16, 56, 216)
+KINDS = ("random", "ids outside of the map", "all remote", "all local")
+"""Of routes. Layers and steps take them in turns."""
+IN_A_ROW = 8
+"""Steps that nothing waits between, one half by the graph and the other without it."""
 
 
 @dataclass(frozen=True)
@@ -41,108 +36,172 @@ class Found:
 
     what: str
     steps: int
-    """Of each layer: in replays of the graph, `IN_A_ROW` between two looks, and without it."""
-    looks: int
-    """At an output."""
+    """Of all layers, beside the other work."""
     differing: int
-    """How many were not the quiet run's."""
+    """How many of them had a layer whose output was not the quiet run's."""
     reads: int
     """Answers of the marker meanwhile."""
+    turns: int
+    """Of the second stream's work meanwhile."""
     counted: bool
-    """Whether its last answer has every step of every layer."""
+    """Whether each layer counted every step, with its routes, experts and blocks."""
+    sound: bool
+    """Whether the quiet run's outputs are numbers, and differ from routes to routes."""
 
     @property
     def passed(self) -> bool:
-        """In company, and as without it."""
-        return bool(self.looks and self.reads and self.counted and not self.differing)
+        """Beside other work, and as without it."""
+        return bool(
+            self.steps and self.reads and self.turns and self.counted and self.sound and not self.differing
+        )
 
 
-def beside(of: bench_cases.Layer, known: dict[str, tiles.Tiles], seconds: float) -> list[Found]:
+def beside(of: bench_cases.Layer, known: dict[str, tiles.Tiles], seconds: float) -> Iterator[Found]:
     """Each variant at each number of tokens, for so long all together."""
     each = seconds / len(known) / len(TOKENS)
-    return [_one(of, one, variant, tokens, each) for variant, one in known.items() for tokens in TOKENS]
+    for variant, one in known.items():
+        for tile in one.tiles:
+            bench_check.must_fit(tile, of.shape)
+        steps.warm(one.arch, variant, of.of(variant), of.expert_map)
+        for tokens in TOKENS:
+            yield _one(of, one, variant, tokens, each)
 
 
 def _one(of: bench_cases.Layer, known: tiles.Tiles, variant: str, tokens: int, seconds: float) -> Found:
-    steps.warm(known.arch, variant, of.of(variant), of.expert_map)
     mine = marker.Marker()
-    graph = _Layers(of, known, variant, tokens, mine)
-    routings = [bench_check.routes(kind, tokens, of, 0) for kind in KINDS]
-    quiet = [graph.replayed(routing, 1).clone() for routing in routings]
-    looks, differing, end = 0, 0, time.monotonic() + seconds
-    with _asking(mine) as reads, _working():
-        while time.monotonic() < end or (not reads and time.monotonic() < end + ANSWER_S):
-            index = looks % len(KINDS)
-            for found in (graph.replayed(routings[index], IN_A_ROW), graph.launched(routings[index])):
-                differing += not same(found, quiet[index])
-                looks += 1
+    layers = Layers(of, known, variant, tokens, mine)
+    quiet = [layers.replayed(turn).clone() for turn in range(len(KINDS))]
+    torch.cuda.synchronize()
+    before, differing, end = layers.steps, 0, time.monotonic() + seconds
+    with asking(mine) as answers, working() as turns:
+        while not (answers.failed or turns.failed) and (
+            time.monotonic() < end or not answers.done or not turns.done
+        ):
+            made = []
+            for step in range(layers.steps, layers.steps + IN_A_ROW):
+                turn = step % len(KINDS)
+                run = layers.launched if step // len(KINDS) % 2 else layers.replayed
+                made.append((turn, run(turn).clone()))
+            torch.cuda.current_stream().synchronize()
+            differing += sum(not same(out, quiet[turn]) for turn, out in made)
     torch.cuda.synchronize()
     return Found(
         f"{variant}, {tokens} tokens, {LAYERS} layers",
-        graph.steps,
-        looks,
+        layers.steps - before,
         differing,
-        len(reads),
-        counted(mine.answer(), tokens, graph.steps),
+        answers.done,
+        turns.done,
+        layers.counted(),
+        sound(quiet),
     )
 
 
-class _Layers:
-    """Some layers in one graph, each on what the one before made of its tokens."""
+class Layers:
+    """Some layers one after the other, each on what the one before made of its tokens."""
 
     def __init__(
         self, of: bench_cases.Layer, known: tiles.Tiles, variant: str, tokens: int, mine: marker.Marker
     ) -> None:
+        """Run once, then capture."""
+        self.arch, self.variant, self.tokens = known.arch, variant, tokens
+        self.weights, self.shape = of.of(variant), of.shape
         drawn = torch.Generator().manual_seed(tokens)
-        x = (torch.randn(tokens, of.shape.hidden, generator=drawn) * 0.5).bfloat16().cuda()
-        rows = [mine.join(of.expert_map.device, None) for _ in range(LAYERS)]
-        self.routing = bench_check.routes("all local", tokens, of, 0)
-
-        def run() -> torch.Tensor:
-            made = x
-            for row in rows:
-                out = torch.empty_like(made)  # memory that later layers get again
-                steps.compute(
-                    known.arch,
-                    variant,
-                    of.of(variant),
-                    made,
-                    self.routing,
-                    out=out,
-                    counter=row.taken(tokens),
-                )
-                made = torch.nn.functional.rms_norm(out.float(), (of.shape.hidden,), eps=1e-6).bfloat16()
-            return made
-
-        self.run = run
-        self.run()
+        self.x = (torch.randn(tokens, of.shape.hidden, generator=drawn) * 0.5).bfloat16().cuda()
+        self.rows = [mine.join(of.expert_map.device, None) for _ in range(LAYERS)]
+        self.turns = [
+            [
+                bench_check.routes(KINDS[(turn + layer) % len(KINDS)], tokens, of, layer)
+                for layer in range(LAYERS)
+            ]
+            for turn in range(len(KINDS))
+        ]
+        self.used = [Routing(torch.clone(w), torch.clone(ids), of_map) for w, ids, of_map in self.turns[0]]
+        tile = known.of(steps.alike(tokens, of.shape.top_k, of.expert_map.numel()))
+        height = None if tile.direct else tile.block_m
+        self.adds = [
+            torch.stack([reference.counted(one, height).cpu() for one in turn]) for turn in self.turns
+        ]
+        self.wanted = torch.zeros_like(self.adds[0])
+        self.steps = 0
+        self.launched(0)
         torch.cuda.synchronize()
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph):
-            self.out = self.run()
-        self.steps = 1
+            self.out = self._run()
 
-    def replayed(self, routing: Routing, times: int) -> torch.Tensor:
-        """The last layer's output on these routes, once the last of so many replays has ended."""
-        self._route(routing)
-        for _ in range(times):
-            self.graph.replay()
-        self.steps += times
-        torch.cuda.current_stream().synchronize()
+    def replayed(self, turn: int) -> torch.Tensor:
+        """Every layer's output on some routes, [layers, tokens, hidden], by the graph; nothing waits for it."""
+        self._begin(turn)
+        self.graph.replay()
         return self.out
 
-    def launched(self, routing: Routing) -> torch.Tensor:
-        """The same without the graph, in memory that held no numbers."""
-        self._route(routing)
-        torch.full((2**24,), float("nan"), device="cuda")
-        out = self.run()
-        self.steps += 1
-        torch.cuda.current_stream().synchronize()
-        return out
+    def launched(self, turn: int) -> torch.Tensor:
+        """The same without the graph."""
+        self._begin(turn)
+        return self._run()
 
-    def _route(self, routing: Routing) -> None:
-        self.routing.weights.copy_(routing.weights)
-        self.routing.ids.copy_(routing.ids)
+    def counted(self) -> bool:
+        """Whether each layer counted what it was given, and nothing of another size."""
+        found = torch.stack([row.taken(self.tokens) for row in self.rows]).cpu()
+        of_all = torch.stack([row.counts[:, : len(COUNTED)].sum(dim=0) for row in self.rows]).cpu()
+        return bool(torch.equal(found, self.wanted) and torch.equal(of_all, self.wanted))
+
+    def _begin(self, turn: int) -> None:
+        for used, given in zip(self.used, self.turns[turn], strict=True):
+            used.weights.copy_(given.weights)
+            used.ids.copy_(given.ids)
+        self.wanted += self.adds[turn]
+        self.steps += 1
+
+    def _run(self) -> torch.Tensor:
+        made, outs = self.x, []
+        for layer, (row, routing) in enumerate(zip(self.rows, self.used, strict=True)):
+            if layer % 2:  # else nothing stands between the norm and the layer
+                self._poison()
+            out = torch.empty_like(made)
+            counter = row.taken(self.tokens)
+            steps.compute(self.arch, self.variant, self.weights, made, routing, out=out, counter=counter)
+            outs.append(out)
+            made = norm(out, made, pdl=self.arch.startswith("sm"))
+        return torch.stack(outs)
+
+    def _poison(self) -> None:
+        """Blocks of the sizes that a layer takes, full of NaN, given back to where it takes them from."""
+        rows = self.shape.routes(self.tokens)
+        sizes = [
+            self.tokens * self.shape.hidden // 2, rows * self.shape.hidden, rows * self.shape.intermediate, 4096, 256,
+        ]  # fmt: skip
+        held = [torch.full((size,), float("nan"), device=self.x.device) for size in sizes for _ in range(2)]
+        del held
+
+
+def norm(x: torch.Tensor, residual: torch.Tensor, *, pdl: bool) -> torch.Tensor:
+    """The sum of both, its rows divided by their root mean square, in BF16: what stands between two layers.
+
+    Args:
+        x: [tokens, hidden] BF16.
+        residual: the same.
+        pdl: begin before the launch before has ended, and let the next one begin before this has.
+    """
+    made = torch.empty_like(x)
+    how = {"PDL": pdl, **({"launch_pdl": True} if pdl else {})}
+    width = x.shape[1]
+    _norm[(x.shape[0],)](x, residual, made, width, BLOCK=triton.next_power_of_2(width), num_warps=8, **how)
+    return made
+
+
+@triton.jit
+def _norm(x, residual, out, width, BLOCK: tl.constexpr, PDL: tl.constexpr):  # noqa: ANN001, ANN202, N803, PLR0917 - Triton types them
+    if PDL:
+        tl.extra.cuda.gdc_launch_dependents()
+        tl.extra.cuda.gdc_wait()
+    column = tl.arange(0, BLOCK)
+    inside = column < width
+    here = tl.program_id(0) * width + column
+    value = tl.load(x + here, mask=inside, other=0.0).to(tl.float32)
+    value += tl.load(residual + here, mask=inside, other=0.0).to(tl.float32)
+    size = tl.sqrt(tl.sum(value * value) / width + 1e-6)
+    tl.store(out + here, (value / size).to(out.dtype.element_ty), mask=inside)
 
 
 def same(found: torch.Tensor, wanted: torch.Tensor) -> bool:
@@ -150,78 +209,9 @@ def same(found: torch.Tensor, wanted: torch.Tensor) -> bool:
     return bool(torch.equal(found.view(torch.int16), wanted.view(torch.int16)))
 
 
-def counted(answer: dict[str, object], tokens: int, wanted: int) -> bool:
-    """Whether every layer took all steps, and none of another size."""
-    return answer["taken"] == answer["taken_most"] == {tokens: wanted}
-
-
-@contextlib.contextmanager
-def _asking(mine: marker.Marker) -> Iterator[list[dict[str, object]]]:
-    """The marker's answers, which a thread asks for one after the other by the way that a node takes."""
-    answers: list[dict[str, object]] = []
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        _thread(lambda: answers.append(_asked(Path(folder), answers))),
-    ):
-        os.environ[marker.FOLDER] = folder
-        mine.listen()
-        try:
-            yield answers
-        finally:
-            del os.environ[marker.FOLDER]
-
-
-def _asked(folder: Path, before: list[dict[str, object]]) -> dict[str, object]:
-    word, end = str(len(before)), time.monotonic() + ANSWER_S
-    (folder / "request").write_text(word)
-    while time.monotonic() < end:
-        with contextlib.suppress(OSError):
-            answer: dict[str, object] = json.loads((folder / f"answer-{word}-0.json").read_text())
-            if "error" in answer:
-                raise RuntimeError(answer["error"])
-            return answer
-        time.sleep(0.01)
-    raise TimeoutError(f"the marker did not answer within {ANSWER_S:.0f} s")
-
-
-@contextlib.contextmanager
-def _working() -> Iterator[None]:
-    """A second stream that computes, and gives memory with poison back to the allocator."""
-    stream = torch.cuda.Stream()
-    drawn = torch.Generator().manual_seed(0)
-    with torch.cuda.stream(stream):
-        a = torch.randn(2048, 2048, device="cuda", dtype=torch.bfloat16)
-
-    def work() -> None:
-        with torch.cuda.stream(stream):
-            for size in torch.randint(1, 2**22, (8,), generator=drawn).tolist():
-                torch.full((size,), float("nan"), device="cuda")
-                a @ a
-            stream.synchronize()
-
-    with _thread(work):
-        yield
-
-
-@contextlib.contextmanager
-def _thread(turn: Callable[[], None]) -> Iterator[None]:
-    """Something that is done over and over meanwhile; what it raises is raised here."""
-    stop = threading.Event()
-    raised: list[Exception] = []
-
-    def turns() -> None:
-        try:
-            while not stop.is_set():
-                turn()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the one who waits shall know it
-            raised.append(error)
-
-    thread = threading.Thread(target=turns, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-    if raised:
-        raise raised[0]
+def sound(quiet: list[torch.Tensor]) -> bool:
+    """Whether these are numbers, and no two alike."""
+    numbers = all(bool(one.isfinite().all()) for one in quiet)
+    return numbers and not any(
+        same(one, other) for index, one in enumerate(quiet) for other in quiet[index + 1 :]
+    )
