@@ -1,6 +1,7 @@
 """Compiles the kernels for gfx942 with Triton's AMD backend, without such a GPU: one JSON line a kernel on stdout.
 
-Each layout of gfx942 that the gate takes, with its number of local experts, and the benchmark's large BF16 tile. Any Triton will do; docs/kernel.md says which were tried:
+Each layout of gfx942 that the gate takes, with its number of local experts, the benchmark's large BF16 tile, and what else the benchmark launches. Any Triton will do;
+docs/kernel.md says which were tried:
 
     PYTHONPATH=. python -m tests.kernels.minimax_m3_ep.compile_amd
 """
@@ -17,7 +18,17 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from kernels.minimax_m3_ep import VARIANTS, bench, gate, layer, tiles
+from kernels.minimax_m3_ep import (
+    VARIANTS,
+    bench,
+    bench_beside,
+    bench_check,
+    bench_time,
+    bench_today,
+    gate,
+    layer,
+    tiles,
+)  # fmt: skip
 from kernels.minimax_m3_ep.activation import combine, swiglu
 from kernels.minimax_m3_ep.align import compact
 from kernels.minimax_m3_ep.gemm import grouped
@@ -29,7 +40,7 @@ TARGET = GPUTarget("hip", ARCH, 64)
 POINTERS = {
     "x": "bf16", "scales": "u8", "rows": "i32", "block_expert": "i32", "block_rows": "i32", "blocks": "i32",
     "topk_weights": "fp32", "topk_ids": "i32", "expert_map": "i32", "counter": "i64", "h": "bf16", "a": "bf16", "y": "bf16",
-    "out": "bf16", "weights": "bf16",
+    "out": "bf16", "weights": "bf16", "residual": "bf16", "values": "u8", "source": "fp32", "sink": "fp32",
 }  # fmt: skip
 
 
@@ -123,11 +134,77 @@ def others(variant: str, layout: gate.Layout, tile: tiles.Tile) -> list[Compiled
     ]
 
 
+def of_the_bench(layout: gate.Layout) -> list[Compiled]:
+    """What the benchmark launches beside the kernel: vLLM's path at each of its tiles, a widening, a norm, reading."""
+    shape, experts = layout.shape, layout.global_experts
+    found = []
+    for tokens in (*bench.TOKENS, bench.LARGE):
+        tile = bench_today.tile_of(tokens, shape.experts, ARCH)
+        sizes = {
+            "BLOCK_M": tile.block_m,
+            "BLOCK_N": tile.block_n,
+            "BLOCK_K": tile.block_k,
+            "GROUP_M": tile.group_m,
+        }
+        found += [
+            compiled(
+                f"today of {shape.experts}, {tokens} {which}",
+                bench_today._product,
+                sizes | {"FIRST": which == "first"},
+                tile.warps,
+                tile.stages,
+            )
+            for which in ("first", "second")
+        ]
+        chunk = min(4096, max(16, triton.next_power_of_2(shape.routes(tokens))))
+        sort = {
+            "BLOCK_M": tile.block_m, "CHUNK": chunk, "ONE": chunk >= shape.routes(tokens), "PDL": False,
+            "EXPERTS": triton.next_power_of_2(shape.experts), "GLOBAL": experts,
+        }  # fmt: skip
+        found.append(compiled(f"today of {shape.experts}, {tokens} compact", compact, sort, 4, 2))
+    add = {
+        "TOP_K": shape.top_k,
+        "GLOBAL": experts,
+        "COLUMNS": 1024,
+        "SPLIT": 1,
+        "PDL": False,
+        "EMULATE": False,
+    }
+    found += [
+        compiled(f"today of {shape.experts} swiglu", bench_today._swiglu, {"COLUMNS": 1024}, 4, 2),
+        compiled(f"today of {shape.experts} combine", combine, add, 4, 2),
+    ]
+    return found
+
+
+def of_any_layer() -> list[Compiled]:
+    """The benchmark's launches that no layer's size changes."""
+    wide = [
+        compiled(
+            f"widening{' wide' if one else ''}",
+            bench_check._widened,
+            {"WIDE": one, "PTX": False},
+            4,
+            2,
+            scales="u8",
+        )
+        for one in (False, True)
+    ]
+    return [
+        *wide,
+        compiled("norm", bench_beside._norm, {"BLOCK": 8192, "PDL": False}, 8, 2),
+        compiled("reading", bench_time._read, {"BLOCK": 8192}, 8, 2),
+    ]
+
+
 if __name__ == "__main__":
     sys.stderr.write(f"Triton {triton.__version__}\n")
+    found: list[Compiled] = []
     for layout in [one for one in gate.LAYOUTS if one.platform == ARCH]:
         for variant in VARIANTS:
             large = [bench.large_of(layout.shape, ARCH)] if variant == "compact-bf16" else []
             for tile in [*tiles.load(ARCH, variant).tiles, *large]:
-                for one in [*products(variant, layout.shape, tile), *others(variant, layout, tile)]:
-                    sys.stdout.write(json.dumps(one.__dict__) + "\n")
+                found += [*products(variant, layout.shape, tile), *others(variant, layout, tile)]
+        found += of_the_bench(layout)
+    for one in [*found, *of_any_layer()]:
+        sys.stdout.write(json.dumps(one.__dict__) + "\n")
