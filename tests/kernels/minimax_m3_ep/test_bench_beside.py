@@ -137,6 +137,24 @@ def test_a_layer_in_the_middle_that_differs_once_is_seen(on_cpu: dict[str, Any])
     assert not found.passed
 
 
+def test_every_second_layer_takes_memory_that_held_nan(
+    on_cpu: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the others nothing stands but the norm, so that launches begin early there."""
+    filled: list[float] = []
+    full = torch.full
+
+    def noted(size: tuple[int, ...], value: float, **how: Any) -> torch.Tensor:
+        filled.append(value)
+        return full(size, value, **how)
+
+    monkeypatch.setattr(torch, "full", noted)
+    found = _found(on_cpu)
+    runs = on_cpu["calls"] // bench_beside.LAYERS
+    assert found.passed
+    assert len([value for value in filled if value != value]) == runs * 10  # noqa: PLR0124 - NaN
+
+
 def test_a_route_that_is_not_counted_is_seen(on_cpu: dict[str, Any]) -> None:
     """In one layer of one step."""
     on_cpu["fault"] = lambda call, _, counter: counter[1].sub_(int(call == 3 * 9 + 2))
