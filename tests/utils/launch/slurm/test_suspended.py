@@ -19,6 +19,7 @@ def test_a_suspended_job_is_invalid(site: Site) -> None:
         "ready_s: 30": "ready_s: 300",
         "client_s: 30": "client_s: 300",
         "estimate_start_s: 5": "estimate_start_s: 200",
+        "limits:": 'env: {VLLM_CPU_KVCACHE_SPACE: "1"}\nlimits:',  # else it asks for 92 % of a node's memory
     }
     site.cluster("shared", slow | {"estimate_request_s: 0.1": "estimate_request_s: 5"})
     out = site.out("shared")
